@@ -1,0 +1,180 @@
+package trustnet_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+func Example() {
+	// As in an environment variable: TRUSTED_PROXIES=10.0.0.0/8, loopback
+	trusted, err := trustnet.Parse("10.0.0.0/8, loopback")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "TRUSTED_PROXIES:", err)
+		os.Exit(1)
+	}
+	for _, peer := range []string{"10.1.2.3", "::1", "203.0.113.7"} {
+		fmt.Println(peer, trusted.Contains(netip.MustParseAddr(peer)))
+	}
+	// Output:
+	// 10.1.2.3 true
+	// ::1 true
+	// 203.0.113.7 false
+}
+
+func ExampleParse() {
+	s, err := trustnet.Parse("192.0.2.7", "2001:db8::/32", "private", "unix")
+	fmt.Println(s, err)
+
+	_, err = trustnet.Parse("192.0.2.7", "10.1.2.3/8")
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, trustnet.ErrHostBits))
+	// Output:
+	// 10.0.0.0/8,172.16.0.0/12,192.0.2.7,192.168.0.0/16,2001:db8::/32,fc00::/7,unix <nil>
+	// trustnet: item 2: "10.1.2.3/8": host bits set: write 10.0.0.0/8 for the network or 10.1.2.3/32 for the one address
+	// true
+}
+
+func ExampleParseError() {
+	_, err := trustnet.Parse("loopback", "fe80::1%eth0")
+	if pe, ok := errors.AsType[*trustnet.ParseError](err); ok {
+		fmt.Printf("%d %q: %v\n", pe.Index, pe.Item, pe.Err)
+	}
+	// Output:
+	// 1 "fe80::1%eth0": zones are not supported: remove %eth0
+}
+
+func ExampleMustParse() {
+	var internal = trustnet.MustParse("loopback", "private")
+	fmt.Println(internal.Contains(netip.MustParseAddr("192.168.1.1")))
+	// Output:
+	// true
+}
+
+func ExampleRead() {
+	const file = `# load balancers
+192.0.2.16/28   # Frankfurt
+2001:db8:1::/48
+
+loopback
+`
+	s, err := trustnet.Read(strings.NewReader(file))
+	fmt.Println(s, err)
+
+	_, err = trustnet.Read(strings.NewReader(file + "lb.example.com\n"))
+	fmt.Println(err)
+	// Output:
+	// 127.0.0.0/8,192.0.2.16/28,::1,2001:db8:1::/48 <nil>
+	// trustnet: line 6: "lb.example.com": not an IP address, a network such as 10.0.0.0/8, or one of loopback, private, linklocal, unix
+}
+
+func ExampleFromPrefixes() {
+	s, err := trustnet.FromPrefixes(
+		netip.MustParsePrefix("10.0.0.0/9"),
+		netip.MustParsePrefix("10.128.0.0/9"),
+	)
+	fmt.Println(s, err)
+	// Output:
+	// 10.0.0.0/8 <nil>
+}
+
+func ExampleSet_Contains() {
+	s := trustnet.MustParse("10.0.0.0/8", "linklocal")
+	fmt.Println(s.Contains(netip.MustParseAddr("::ffff:10.1.2.3"))) // as a dual-stack socket gives it
+	fmt.Println(s.Contains(netip.MustParseAddr("fe80::1%eth0")))
+
+	var nobody *trustnet.Set
+	fmt.Println(nobody.Contains(netip.MustParseAddr("127.0.0.1")))
+	// Output:
+	// true
+	// true
+	// false
+}
+
+func ExampleSet_ContainsAddr() {
+	s := trustnet.MustParse("10.0.0.0/8", "unix")
+	fmt.Println(s.ContainsAddr(&net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 40000}))
+	fmt.Println(s.ContainsAddr(&net.UnixAddr{Name: "@", Net: "unix"}))
+	fmt.Println(s.ContainsAddr(&net.TCPAddr{IP: net.IPv6loopback, Port: 40000}))
+	// Output:
+	// true
+	// true
+	// false
+}
+
+func ExampleSet_TrustsAll() {
+	fmt.Println(trustnet.MustParse("0.0.0.0/1", "128.0.0.0/1").TrustsAll())
+	fmt.Println(trustnet.MustParse("private").TrustsAll())
+	// Output:
+	// true
+	// false
+}
+
+func ExampleSet_Prefixes() {
+	for _, p := range trustnet.MustParse("loopback", "127.0.0.1", "10.0.0.3", "10.0.0.2").Prefixes() {
+		fmt.Println(p)
+	}
+	// Output:
+	// 10.0.0.2/31
+	// 127.0.0.0/8
+	// ::1/128
+}
+
+func ExampleSet_UnmarshalText_flag() {
+	var trusted trustnet.Set
+	flags := flag.NewFlagSet("server", flag.ExitOnError)
+	flags.TextVar(&trusted, "trusted", new(trustnet.Set), "networks of trusted proxies, separated by commas")
+
+	flags.Parse([]string{"-trusted", "10.0.0.0/8, unix"})
+	fmt.Println(&trusted)
+	// Output:
+	// 10.0.0.0/8,unix
+}
+
+func ExampleSet_UnmarshalJSON() {
+	var config struct {
+		Trusted *trustnet.Set `json:"trusted"`
+	}
+	for _, text := range []string{
+		`{"trusted": ["10.0.0.0/8", "::1"]}`,
+		`{"trusted": "10.0.0.0/8, ::1"}`,
+	} {
+		if err := json.Unmarshal([]byte(text), &config); err != nil {
+			fmt.Println(err)
+		}
+		out, err := json.Marshal(config)
+		fmt.Println(string(out), err)
+	}
+	// Output:
+	// {"trusted":"10.0.0.0/8,::1"} <nil>
+	// {"trusted":"10.0.0.0/8,::1"} <nil>
+}
+
+func ExampleLive() {
+	var live trustnet.Live // a Source, for the configuration of a listener
+	live.Store(trustnet.MustParse("10.0.0.0/8"))
+
+	reload := func(list string) {
+		s, err := trustnet.Read(strings.NewReader(list))
+		if err != nil {
+			fmt.Println("keeping the old list:", err)
+			return
+		}
+		live.Store(s)
+	}
+	reload("10.0.0.0/8\n192.0.2.0/33\n")
+	fmt.Println(live.Trusted())
+	reload("10.0.0.0/8\n192.0.2.0/24\n")
+	fmt.Println(live.Trusted())
+	// Output:
+	// keeping the old list: trustnet: line 2: "192.0.2.0/33": not an IP address, a network such as 10.0.0.0/8, or one of loopback, private, linklocal, unix
+	// 10.0.0.0/8
+	// 10.0.0.0/8,192.0.2.0/24
+}

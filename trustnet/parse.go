@@ -1,0 +1,185 @@
+package trustnet
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+)
+
+// keywords name the networks that hosts use among themselves. "unix" is not
+// here: it is a kind of socket, not a network.
+var keywords = map[string][]netip.Prefix{
+	"loopback": { // RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3
+		netip.MustParsePrefix("127.0.0.0/8"),
+		netip.MustParsePrefix("::1/128"),
+	},
+	"private": { // RFC 1918 section 3, RFC 4193 section 3
+		netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("172.16.0.0/12"),
+		netip.MustParsePrefix("192.168.0.0/16"),
+		netip.MustParsePrefix("fc00::/7"),
+	},
+	"linklocal": { // RFC 3927 section 2.1, RFC 4291 section 2.5.6
+		netip.MustParsePrefix("169.254.0.0/16"),
+		netip.MustParsePrefix("fe80::/10"),
+	},
+}
+
+// blanks are what is trimmed around an item. Other Unicode spaces are not: one
+// in a list is a slip of copy and paste, and the error shows it quoted.
+const blanks = " \t\r\n"
+
+// Parse returns the set of all the given items. An item is
+//
+//   - an IP address: 192.0.2.1, 2001:db8::1
+//   - a network in CIDR form, without host bits: 10.0.0.0/8, 2001:db8::/32
+//   - loopback: 127.0.0.0/8 and ::1
+//   - private: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 (RFC 1918) and
+//     fc00::/7 (RFC 4193)
+//   - linklocal: 169.254.0.0/16 (RFC 3927) and fe80::/10
+//   - unix: every peer on a unix socket
+//   - several of these, separated by commas, as an environment variable holds
+//     them and [Set.String] writes them
+//
+// Blanks around an item are ignored. Keywords are in lower case. IPv4-mapped
+// addresses and networks mean the IPv4 ones: ::ffff:10.0.0.0/104 is 10.0.0.0/8.
+// An IPv6 network never covers IPv4 addresses, not even ::/0.
+//
+// Parse without arguments returns an empty set; an empty or blank item is an
+// error. The first bad item is returned as a [*ParseError], and there is no Set
+// then: a list is accepted whole or not at all.
+func Parse(items ...string) (*Set, error) {
+	var b builder
+	n := 0
+	for _, list := range items {
+		for item := range strings.SplitSeq(list, ",") {
+			item = strings.Trim(item, blanks)
+			if err := b.addItem(item); err != nil {
+				return nil, &ParseError{Index: n, Item: item, Err: err}
+			}
+			n++
+		}
+	}
+	return newSet(b.prefixes, b.unix), nil
+}
+
+// MustParse is like [Parse] but panics on a bad item. It is for lists that are
+// written in the program.
+func MustParse(items ...string) *Set {
+	s, err := Parse(items...)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// Read returns the set of the items in r, one item a line, as [Parse] knows
+// them but without commas. From # to the end of the line is a comment; blank
+// lines, a UTF-8 byte order mark and carriage returns at line ends are ignored.
+// It is meant for the lists that sites keep and that CDNs publish.
+//
+// The first bad item is returned as a [*ParseError] that names its line, an
+// error of r is returned wrapped, and there is no Set then. Input without any
+// item gives an empty set, which trusts nobody: a caller that reloads a file may
+// want to take [Set.IsEmpty] for a failed download.
+//
+// Read holds all of r in memory. A caller who does not trust its size limits it
+// with a reader that fails, such as [net/http.MaxBytesReader]; [io.LimitReader]
+// only cuts off, and what is left of the list can still be valid.
+func Read(r io.Reader) (*Set, error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("trustnet: reading the list: %w", err)
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	var b builder
+	n := 0
+	for line := range strings.SplitSeq(string(text), "\n") {
+		item, _, _ := strings.Cut(line, "#")
+		item = strings.Trim(item, blanks)
+		if item != "" {
+			if err := b.addItem(item); err != nil {
+				return nil, &ParseError{Index: n, Item: item, Err: err, lines: true}
+			}
+		}
+		n++
+	}
+	return newSet(b.prefixes, b.unix), nil
+}
+
+// FromPrefixes returns the set of the given networks, by the rules of [Parse]:
+// host bits must be zero, and IPv4-mapped networks mean the IPv4 ones. An
+// invalid Prefix is ErrSyntax. Errors are of type [*ParseError].
+func FromPrefixes(p ...netip.Prefix) (*Set, error) {
+	var b builder
+	for i, p := range p {
+		if err := b.addPrefix(p); err != nil {
+			return nil, &ParseError{Index: i, Item: p.String(), Err: err}
+		}
+	}
+	return newSet(b.prefixes, b.unix), nil
+}
+
+// A builder collects what a list holds before it becomes a Set.
+type builder struct {
+	prefixes []netip.Prefix
+	unix     bool
+}
+
+func (b *builder) addItem(item string) error {
+	if item == "" {
+		return fmt.Errorf("%w: remove it; to trust nobody, pass no items", ErrEmpty)
+	}
+	if item == "unix" {
+		b.unix = true
+		return nil
+	}
+	if k, ok := keywords[item]; ok {
+		b.prefixes = append(b.prefixes, k...)
+		return nil
+	}
+	if addr, zone, ok := strings.Cut(item, "%"); ok {
+		zone, bits, slash := strings.Cut(zone, "/")
+		if slash {
+			addr += "/" + bits
+		}
+		if _, err := parsePrefix(addr); err != nil {
+			return ErrSyntax
+		}
+		return fmt.Errorf("%w: remove %%%s", ErrZone, zone)
+	}
+	p, err := parsePrefix(item)
+	if err != nil {
+		return ErrSyntax
+	}
+	return b.addPrefix(p)
+}
+
+// parsePrefix parses an address or a network.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		return netip.ParsePrefix(s)
+	}
+	a, err := netip.ParseAddr(s)
+	return netip.PrefixFrom(a, a.BitLen()), err
+}
+
+func (b *builder) addPrefix(p netip.Prefix) error {
+	if !p.IsValid() {
+		return ErrSyntax
+	}
+	if p.Addr().Is4In6() {
+		if p.Bits() < 96 {
+			return fmt.Errorf("%w: write the network in IPv4 form, such as 10.0.0.0/8", ErrMapped)
+		}
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	if p != p.Masked() {
+		host := netip.PrefixFrom(p.Addr(), p.Addr().BitLen())
+		return fmt.Errorf("%w: write %v for the network or %v for the one address", ErrHostBits, p.Masked(), host)
+	}
+	b.prefixes = append(b.prefixes, p)
+	return nil
+}

@@ -1,0 +1,361 @@
+package trustnet_test
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+func TestContains(t *testing.T) {
+	tests := []struct {
+		name string
+		set  string
+		in   []string
+		out  []string
+	}{
+		{"one IPv4 address", "192.0.2.1",
+			[]string{"192.0.2.1", "::ffff:192.0.2.1"},
+			[]string{"192.0.2.0", "192.0.2.2", "::192.0.2.1", "2001:db8::1"}},
+		{"one IPv6 address", "2001:db8::1",
+			[]string{"2001:db8::1"},
+			[]string{"2001:db8::", "2001:db8::2", "2001:db8:0:1::1", "192.0.2.1"}},
+		{"IPv4 network, its ends and beyond", "10.0.0.0/8",
+			[]string{"10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3"},
+			[]string{"9.255.255.255", "11.0.0.0", "::ffff:11.0.0.0"}},
+		{"IPv6 network, its ends and beyond", "2001:db8::/32",
+			[]string{"2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"},
+			[]string{"2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db9::"}},
+		{"IPv6 network longer than /64", "2001:db8::a:0/112",
+			[]string{"2001:db8::a:0", "2001:db8::a:ffff"},
+			[]string{"2001:db8::9:ffff", "2001:db8::b:0", "2001:db8:0:1::a:0", "2001:db7:ffff:ffff::a:0"}},
+		{"zones are ignored", "fe80::/10",
+			[]string{"fe80::1%eth0", "fe80::1", "febf::%1"},
+			[]string{"fec0::1%eth0"}},
+		{"zone on an IPv4-mapped address", "10.0.0.0/8",
+			[]string{"::ffff:10.0.0.1%eth0"}, []string{"::ffff:11.0.0.1%eth0"}},
+		{"last IPv4 address", "255.255.255.255",
+			[]string{"255.255.255.255"}, []string{"255.255.255.254", "0.0.0.0", "::"}},
+		{"last IPv6 address", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+			[]string{"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+			[]string{"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", "::", "255.255.255.255"}},
+		{"first addresses", "0.0.0.0, ::",
+			[]string{"0.0.0.0", "::"}, []string{"0.0.0.1", "::1", "255.255.255.255"}},
+		{"all of IPv4 is not IPv6", "0.0.0.0/0",
+			[]string{"0.0.0.0", "255.255.255.255", "::ffff:1.2.3.4"},
+			[]string{"::", "::1", "::fffe:ffff:ffff", "::1:0:0:0", "64:ff9b::1.2.3.4"}},
+		{"all of IPv6 is not IPv4", "::/0",
+			[]string{"::", "::fffe:ffff:ffff", "::1:0:0:0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+			[]string{"1.2.3.4", "::ffff:1.2.3.4", "::ffff:0.0.0.0", "::ffff:255.255.255.255"}},
+		{"loopback", "loopback",
+			[]string{"127.0.0.0", "127.255.255.255", "::1", "::ffff:127.0.0.1"},
+			[]string{"126.255.255.255", "128.0.0.0", "::", "::2"}},
+		{"private", "private",
+			[]string{"10.0.0.0", "10.255.255.255", "172.16.0.0", "172.31.255.255", "192.168.0.0", "192.168.255.255",
+				"fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+			[]string{"172.15.255.255", "172.32.0.0", "192.167.255.255", "192.169.0.0", "100.64.0.1",
+				"fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe00::", "127.0.0.1", "169.254.0.1"}},
+		{"linklocal", "linklocal",
+			[]string{"169.254.0.0", "169.254.255.255", "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+			[]string{"169.253.255.255", "169.255.0.0", "fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fec0::"}},
+		{"unix is no network", "unix", nil, []string{"127.0.0.1", "::1", "0.0.0.0", "::"}},
+		{"the empty set", "", nil, []string{"0.0.0.0", "127.0.0.1", "255.255.255.255", "::", "::1"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var s trustnet.Set
+			require.NoError(t, s.UnmarshalText([]byte(tt.set)))
+			for _, a := range tt.in {
+				require.True(t, s.Contains(netip.MustParseAddr(a)), "%q in %s", a, tt.set)
+			}
+			for _, a := range tt.out {
+				require.False(t, s.Contains(netip.MustParseAddr(a)), "%q not in %s", a, tt.set)
+			}
+			require.False(t, s.Contains(netip.Addr{}), "the invalid Addr")
+		})
+	}
+}
+
+// Every size takes another path through the searches.
+func TestContainsAgreesWithLinearScanAtEverySize(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	sizes := map[int]bool{} // of one family, after merging
+	for n := range 200 {
+		var prefixes []netip.Prefix
+		for range n {
+			prefixes = append(prefixes, randomPrefix(rnd))
+		}
+		s, err := trustnet.FromPrefixes(prefixes...)
+		require.NoError(t, err)
+		merged := s.Prefixes()
+		v4 := 0
+		for v4 < len(merged) && merged[v4].Addr().Is4() {
+			v4++
+		}
+		sizes[v4], sizes[len(merged)-v4] = true, true
+		for range 200 {
+			a := randomPrefix(rnd).Addr()
+			if n > 0 && rnd.IntN(2) == 0 { // near a border
+				p := prefixes[rnd.IntN(n)]
+				a = []netip.Addr{p.Addr(), p.Addr().Prev(), lastAddr(p), lastAddr(p).Next()}[rnd.IntN(4)]
+			}
+			require.Equal(t, scan(prefixes, a), s.Contains(a), "%v in %v", a, s)
+		}
+	}
+	for size := range 40 {
+		require.True(t, sizes[size], "no set had %d networks of one family", size)
+	}
+}
+
+// randomPrefix makes prefixes that are dense enough to nest, to touch and to
+// share their upper 64 bits.
+func randomPrefix(rnd *rand.Rand) netip.Prefix {
+	if rnd.IntN(2) == 0 {
+		a := netip.AddrFrom4([4]byte{10, byte(rnd.IntN(4)), byte(rnd.IntN(64)), byte(rnd.IntN(256))})
+		return netip.PrefixFrom(a, 23+rnd.IntN(10)).Masked()
+	}
+	b := [16]byte{0: 0x20, 7: byte(rnd.IntN(32)), 8: byte(rnd.IntN(4)), 15: byte(rnd.IntN(256))}
+	return netip.PrefixFrom(netip.AddrFrom16(b), 62+rnd.IntN(67)).Masked()
+}
+
+// lastAddr returns the last address of p.
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// scan is what Contains must do, done the slow way.
+func scan(prefixes []netip.Prefix, a netip.Addr) bool {
+	a = a.WithZone("").Unmap()
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+func TestContainsAddr(t *testing.T) {
+	ip4 := net.IPv4(10, 1, 2, 3) // 16 bytes, the mapped form
+	ip6 := net.ParseIP("fe80::1")
+	tests := []struct {
+		name string
+		set  string
+		addr net.Addr
+		want bool
+	}{
+		{"TCP, IPv4 in 16 bytes", "10.0.0.0/8", &net.TCPAddr{IP: ip4, Port: 25}, true},
+		{"TCP, IPv4 in 4 bytes", "10.0.0.0/8", &net.TCPAddr{IP: ip4.To4(), Port: 25}, true},
+		{"TCP, IPv6 with zone", "linklocal", &net.TCPAddr{IP: ip6, Zone: "eth0"}, true},
+		{"TCP, outside", "192.0.2.0/24", &net.TCPAddr{IP: ip4}, false},
+		{"UDP", "10.0.0.0/8", &net.UDPAddr{IP: ip4}, true},
+		{"UDP, outside", "192.0.2.0/24", &net.UDPAddr{IP: ip4}, false},
+		{"IP", "linklocal", &net.IPAddr{IP: ip6, Zone: "1"}, true},
+		{"IP, outside", "private", &net.IPAddr{IP: ip6}, false},
+		{"TCP without an address", "0.0.0.0/0, ::/0", &net.TCPAddr{}, false},
+		{"TCP with an address of 5 bytes", "0.0.0.0/0, ::/0", &net.TCPAddr{IP: net.IP{1, 2, 3, 4, 5}}, false},
+		{"unix stream", "unix", &net.UnixAddr{Name: "/run/x", Net: "unix"}, true},
+		{"unix stream, unnamed", "unix", &net.UnixAddr{Net: "unix"}, true},
+		{"unix packet", "unix", &net.UnixAddr{Name: "@", Net: "unixpacket"}, true},
+		{"unix datagram", "unix", &net.UnixAddr{Name: "@", Net: "unixgram"}, true},
+		{"unix of an unknown kind", "unix", &net.UnixAddr{Name: "@", Net: "tcp"}, false},
+		{"unix of no kind", "unix", &net.UnixAddr{Name: "@"}, false},
+		{"unix without the keyword", "0.0.0.0/0, ::/0", &net.UnixAddr{Name: "@", Net: "unix"}, false},
+		{"TCP in a set of unix only", "unix", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, false},
+		{"nil", "0.0.0.0/0, ::/0, unix", nil, false},
+		{"nil TCPAddr", "0.0.0.0/0, ::/0, unix", (*net.TCPAddr)(nil), false},
+		{"nil UDPAddr", "0.0.0.0/0, ::/0, unix", (*net.UDPAddr)(nil), false},
+		{"nil IPAddr", "0.0.0.0/0, ::/0, unix", (*net.IPAddr)(nil), false},
+		{"nil UnixAddr", "0.0.0.0/0, ::/0, unix", (*net.UnixAddr)(nil), false},
+		{"a foreign type that says tcp", "0.0.0.0/0, ::/0, unix", foreignAddr{"tcp", "10.1.2.3:25"}, false},
+		{"a foreign type that says unix", "0.0.0.0/0, ::/0, unix", foreignAddr{"unix", "@"}, false},
+		{"a network is no peer", "0.0.0.0/0, ::/0, unix", &net.IPNet{IP: ip4.To4(), Mask: net.CIDRMask(32, 32)}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, tt.want, trustnet.MustParse(tt.set).ContainsAddr(tt.addr))
+		})
+	}
+}
+
+type foreignAddr [2]string
+
+func (a foreignAddr) Network() string { return a[0] }
+func (a foreignAddr) String() string  { return a[1] }
+
+func TestContainsAddrOfRealConnections(t *testing.T) {
+	tests := []struct{ network, address, set, other string }{
+		{"tcp4", "127.0.0.1:0", "127.0.0.1", "::1, unix"},
+		{"unix", t.TempDir() + "/s", "unix", "loopback"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.network, func(t *testing.T) {
+			l, err := net.Listen(tt.network, tt.address)
+			require.NoError(t, err)
+			defer l.Close()
+			client, err := net.Dial(tt.network, l.Addr().String())
+			require.NoError(t, err)
+			defer client.Close()
+			server, err := l.Accept()
+			require.NoError(t, err)
+			defer server.Close()
+			require.True(t, trustnet.MustParse(tt.set).ContainsAddr(server.RemoteAddr()))
+			require.False(t, trustnet.MustParse(tt.other).ContainsAddr(server.RemoteAddr()))
+		})
+	}
+}
+
+func TestNilAndZeroSetTrustNobody(t *testing.T) {
+	parsed, err := trustnet.Parse()
+	require.NoError(t, err)
+	for name, s := range map[string]*trustnet.Set{"nil": nil, "zero": {}, "Parse()": parsed} {
+		t.Run(name, func(t *testing.T) {
+			require.False(t, s.Contains(netip.MustParseAddr("127.0.0.1")))
+			require.False(t, s.Contains(netip.MustParseAddr("::1")))
+			require.False(t, s.Contains(netip.MustParseAddr("::ffff:127.0.0.1")))
+			require.False(t, s.Contains(netip.Addr{}))
+			require.False(t, s.ContainsAddr(&net.TCPAddr{IP: net.IPv6loopback}))
+			require.False(t, s.ContainsAddr(&net.UnixAddr{Net: "unix"}))
+			require.False(t, s.ContainsAddr(nil))
+			require.False(t, s.TrustsAll())
+			require.False(t, s.Unix())
+			require.True(t, s.IsEmpty())
+			require.Empty(t, s.Prefixes())
+			require.Equal(t, "", s.String())
+			require.Same(t, s, s.Trusted())
+			text, err := s.MarshalText()
+			require.NoError(t, err)
+			require.Equal(t, "", string(text))
+			text, err = s.MarshalJSON()
+			require.NoError(t, err)
+			require.Equal(t, `""`, string(text))
+		})
+	}
+}
+
+func TestTrustsAll(t *testing.T) {
+	tests := map[string]bool{
+		"0.0.0.0/0":                             true,
+		"::/0":                                  true,
+		"::ffff:0.0.0.0/96":                     true,
+		"0.0.0.0/1, 128.0.0.0/1":                true,
+		"::/1, 8000::/1":                        true,
+		"128.0.0.0/1, 64.0.0.0/2, 0.0.0.0/2":    true,
+		"private, loopback, 0.0.0.0/1, ::/0":    true,
+		"0.0.0.0/0, ::1":                        true,
+		"0.0.0.0/1":                             false,
+		"0.0.0.0/1, 128.0.0.0/2, 192.0.0.0/3":   false,
+		"0.0.0.0/1, 8000::/1":                   false,
+		"::/1, 8000::/2, c000::/3":              false,
+		"loopback, private, linklocal, unix":    false,
+		"2000::/3":                              false,
+		"0.0.0.0, ::, 255.255.255.255, ffff::1": false,
+	}
+	for list, want := range tests {
+		require.Equal(t, want, trustnet.MustParse(list).TrustsAll(), list)
+	}
+	// All of IPv4 but the last address, then all.
+	var items []string
+	for bits := 1; bits <= 32; bits++ {
+		p := netip.PrefixFrom(netip.MustParseAddr("255.255.255.255"), bits).Masked()
+		items = append(items, netip.PrefixFrom(p.Addr().Prev(), bits).Masked().String())
+	}
+	require.False(t, trustnet.MustParse(items...).TrustsAll())
+	require.True(t, trustnet.MustParse(append(items, "255.255.255.255")...).TrustsAll())
+}
+
+func TestPrefixesAreMinimalAndSorted(t *testing.T) {
+	tests := []struct{ name, set, want string }{
+		{"duplicates", "10.0.0.0/8, 10.0.0.0/8, ::1, ::1", "10.0.0.0/8,::1"},
+		{"nested", "10.1.0.0/16, 10.0.0.0/8, 10.1.2.3", "10.0.0.0/8"},
+		{"halves", "10.0.0.0/9, 10.128.0.0/9", "10.0.0.0/8"},
+		{"neighbours that are no halves", "10.1.0.0/16, 10.2.0.0/16", "10.1.0.0/16,10.2.0.0/16"},
+		{"neighbours of unlike size", "10.0.0.0/9, 10.128.0.0/10", "10.0.0.0/9,10.128.0.0/10"},
+		{"merging goes on upwards", "10.0.0.3, 10.0.0.2, 10.0.0.0/31, 10.0.0.4/30", "10.0.0.0/29"},
+		{"a part in a merged network", "10.0.0.0/9, 10.128.0.0/9, 10.200.0.0/16, 11.0.0.0/8", "10.0.0.0/7"},
+		{"the end of IPv4", "255.255.255.255, 255.255.255.254, 255.255.255.252/31", "255.255.255.252/30"},
+		{"the end of IPv6", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff, ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe",
+			"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127"},
+		{"both ends do not join", "255.255.255.255, 0.0.0.0, ::, ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+			"0.0.0.0,255.255.255.255,::,ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+		{"all of IPv4", "0.0.0.0/1, 128.0.0.0/1", "0.0.0.0/0"},
+		{"all of both", "::/0, 0.0.0.0/0", "0.0.0.0/0,::/0"},
+		{"families do not join", "128.0.0.0/1, ::/1", "128.0.0.0/1,::/1"},
+		{"mapped joins IPv4", "::ffff:10.0.0.0/105, 10.128.0.0/9", "10.0.0.0/8"},
+		{"IPv4 before IPv6, by address", "fc00::/7, 192.168.0.0/16, ::1, 10.0.0.0/8", "10.0.0.0/8,192.168.0.0/16,::1,fc00::/7"},
+		{"unix last", "unix, ::1, 10.0.0.1, unix", "10.0.0.1,::1,unix"},
+		{"unix alone", "unix", "unix"},
+		{"keywords spelt out", "private, loopback, linklocal",
+			"10.0.0.0/8,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16,::1,fc00::/7,fe80::/10"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := trustnet.MustParse(tt.set)
+			require.Equal(t, tt.want, s.String())
+			requireMinimal(t, s)
+		})
+	}
+}
+
+// requireMinimal checks that no prefix of s can be dropped and no two joined.
+func requireMinimal(t *testing.T, s *trustnet.Set) {
+	t.Helper()
+	p := s.Prefixes()
+	for i := 1; i < len(p); i++ {
+		require.Negative(t, p[i-1].Compare(p[i]), "sorted: %v", p)
+		require.False(t, p[i-1].Overlaps(p[i]), "disjoint: %v", p)
+		if p[i-1].Bits() == p[i].Bits() && p[i].Bits() > 0 {
+			require.NotEqual(t, netip.PrefixFrom(p[i-1].Addr(), p[i].Bits()-1).Masked(),
+				netip.PrefixFrom(p[i].Addr(), p[i].Bits()-1).Masked(), "two halves left: %v", p)
+		}
+	}
+}
+
+func TestSetIsImmutable(t *testing.T) {
+	given := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("10.0.0.0/8")}
+	s, err := trustnet.FromPrefixes(given...)
+	require.NoError(t, err)
+	require.Equal(t, "192.0.2.0/24", given[0].String(), "the caller's slice keeps its order")
+
+	given[0] = netip.MustParsePrefix("0.0.0.0/0")
+	taken := s.Prefixes()
+	taken[0] = netip.MustParsePrefix("0.0.0.0/0")
+	_ = append(taken[:0], netip.MustParsePrefix("::/0"))
+	require.Equal(t, "10.0.0.0/8,192.0.2.0/24", s.String())
+	require.False(t, s.Contains(netip.MustParseAddr("8.8.8.8")))
+
+	// Keywords are shared by all sets.
+	trustnet.MustParse("private").Prefixes()[0] = netip.MustParsePrefix("8.0.0.0/8")
+	require.False(t, trustnet.MustParse("private").Contains(netip.MustParseAddr("8.8.8.8")))
+}
+
+func TestIsEmptyAndUnix(t *testing.T) {
+	require.False(t, trustnet.MustParse("unix").IsEmpty())
+	require.True(t, trustnet.MustParse("unix").Unix())
+	require.False(t, trustnet.MustParse("::1").IsEmpty())
+	require.False(t, trustnet.MustParse("::1").Unix())
+	require.Empty(t, trustnet.MustParse("unix").Prefixes())
+}
+
+func TestContainsDoesNotAllocate(t *testing.T) {
+	for _, list := range []string{"unix", "loopback, private, linklocal, 2001:db8::5, 2001:db8::7, unix"} {
+		s := trustnet.MustParse(list)
+		for _, a := range []string{"10.1.2.3", "8.8.8.8", "::ffff:10.1.2.3", "fd00::1", "2001:db8::6", "2001:db8::7", "fe80::1%eth0"} {
+			addr := netip.MustParseAddr(a)
+			require.Zero(t, testing.AllocsPerRun(100, func() { s.Contains(addr) }), "%v in %v", addr, s)
+			for _, ip := range []net.IP{addr.AsSlice(), net.ParseIP(addr.WithZone("").String())} { // 4 and 16 bytes
+				for _, peer := range []net.Addr{
+					&net.TCPAddr{IP: ip, Port: 25, Zone: "eth0"}, &net.UDPAddr{IP: ip}, &net.IPAddr{IP: ip},
+				} {
+					require.Zero(t, testing.AllocsPerRun(100, func() { s.ContainsAddr(peer) }), "%v in %v", peer, s)
+				}
+			}
+		}
+		peer := &net.UnixAddr{Name: "@", Net: "unix"}
+		require.Zero(t, testing.AllocsPerRun(100, func() { s.ContainsAddr(peer) }))
+	}
+}

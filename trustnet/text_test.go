@@ -1,0 +1,139 @@
+package trustnet_test
+
+import (
+	"encoding/json"
+	"flag"
+	"io"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+var roundTrips = []string{
+	"", "unix", "10.0.0.1", "::1", "10.0.0.0/8,2001:db8::/32,unix", "0.0.0.0/0,::/0",
+	"127.0.0.0/8,169.254.0.0/16,::1,fe80::/10",
+	"255.255.255.255,ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+}
+
+func TestTextRoundTrip(t *testing.T) {
+	for _, list := range roundTrips {
+		var s, again trustnet.Set
+		require.NoError(t, s.UnmarshalText([]byte(list)))
+		text, err := s.MarshalText()
+		require.NoError(t, err)
+		require.Equal(t, list, string(text))
+		require.NoError(t, again.UnmarshalText(text))
+		require.Equal(t, s, again)
+	}
+}
+
+func TestJSONRoundTrip(t *testing.T) {
+	type config struct{ Trusted *trustnet.Set }
+	for _, list := range roundTrips {
+		var s trustnet.Set
+		require.NoError(t, s.UnmarshalText([]byte(list)))
+		text, err := json.Marshal(config{&s})
+		require.NoError(t, err)
+		require.Equal(t, `{"Trusted":"`+list+`"}`, string(text))
+		var again config
+		require.NoError(t, json.Unmarshal(text, &again))
+		require.Equal(t, s, *again.Trusted)
+	}
+}
+
+func TestUnmarshalJSON(t *testing.T) {
+	const old = "192.0.2.0/24"
+	tests := []struct{ name, json, want, err string }{
+		{"a list", `"10.0.0.0/8, ::1"`, "10.0.0.0/8,::1", ""},
+		{"an array", `["10.0.0.0/8", "::1", "unix"]`, "10.0.0.0/8,::1,unix", ""},
+		{"lists in an array", `["10.0.0.0/8,::1", "unix"]`, "10.0.0.0/8,::1,unix", ""},
+		{"the empty string", `""`, "", ""},
+		{"the empty array", `[]`, "", ""},
+		{"null", `null`, old, ""},
+		{"null with blanks", " null\n", old, ""},
+		{"a blank string", `" "`, old, `trustnet: item 1: "": empty item`},
+		{"an empty string in an array", `["::1", ""]`, old, `trustnet: item 2: "": empty item`},
+		{"null in an array", `[null]`, old, `trustnet: item 1: "": empty item`},
+		{"a bad item", `["::1", "x"]`, old, `trustnet: item 2: "x": `},
+		{"a number", `10`, old, `trustnet: "10" is neither a JSON string nor an array of strings`},
+		{"an array of numbers", `["::1", 10]`, old, `neither a JSON string nor an array of strings`},
+		{"an object", `{}`, old, `neither a JSON string nor an array of strings`},
+		{"no JSON", `::1`, old, `neither a JSON string nor an array of strings`},
+		{"nothing", ``, old, `neither a JSON string nor an array of strings`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := trustnet.MustParse(old)
+			err := s.UnmarshalJSON([]byte(tt.json))
+			if tt.err == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, tt.err)
+			}
+			require.Equal(t, tt.want, s.String())
+		})
+	}
+}
+
+func TestUnmarshalReplacesAndOnErrorKeepsTheOldValue(t *testing.T) {
+	s := trustnet.MustParse("192.0.2.0/24, unix")
+	for _, bad := range []string{" ", ",", "::1,", "::1,x", "10.1.2.3/8"} {
+		require.Error(t, s.UnmarshalText([]byte(bad)), bad)
+		require.Equal(t, "192.0.2.0/24,unix", s.String())
+		require.True(t, s.Contains(netip.MustParseAddr("192.0.2.1")))
+	}
+	require.NoError(t, s.UnmarshalText([]byte("::1")))
+	require.Equal(t, "::1", s.String())
+	require.False(t, s.Contains(netip.MustParseAddr("192.0.2.1")))
+	require.NoError(t, s.UnmarshalText(nil))
+	require.True(t, s.IsEmpty())
+	require.False(t, s.Contains(netip.MustParseAddr("::1")))
+}
+
+func TestUnmarshalIntoNilIsAnError(t *testing.T) {
+	var s *trustnet.Set
+	const want = "trustnet: decoding into a nil *Set: pass new(trustnet.Set)"
+	require.EqualError(t, s.UnmarshalText([]byte("::1")), want)
+	require.EqualError(t, s.UnmarshalText(nil), want)
+	require.EqualError(t, s.UnmarshalJSON([]byte(`[]`)), want)
+}
+
+func TestFlag(t *testing.T) {
+	parse := func(args ...string) (*trustnet.Set, error) {
+		var s trustnet.Set
+		fs := flag.NewFlagSet("server", flag.ContinueOnError)
+		fs.SetOutput(io.Discard)
+		fs.TextVar(&s, "trusted", trustnet.MustParse("loopback"), "trusted networks")
+		return &s, fs.Parse(args)
+	}
+	s, err := parse()
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.0/8,::1", s.String(), "the default")
+	s, err = parse("-trusted", "10.0.0.0/8, unix")
+	require.NoError(t, err)
+	require.Equal(t, "10.0.0.0/8,unix", s.String())
+	s, err = parse("-trusted=")
+	require.NoError(t, err)
+	require.True(t, s.IsEmpty(), "set to nothing: nobody")
+	_, err = parse("-trusted", "10.1.2.3/8")
+	require.ErrorContains(t, err, "write 10.0.0.0/8 for the network")
+}
+
+func TestEqualSetsHaveEqualStrings(t *testing.T) {
+	tests := [][]string{
+		{"10.0.0.0/8", "10.0.0.0/9, 10.128.0.0/9", "10.128.0.0/9, 10.0.0.0/8", "::ffff:10.0.0.0/104", "10.0.0.0/8, 10.1.2.3"},
+		{"private", "fc00::/7, 192.168.0.0/16, 172.16.0.0/12, 10.0.0.0/8"},
+		{"loopback, unix", "unix, ::1/128, 127.0.0.0/8, 127.0.0.1"},
+		{"0.0.0.0/0", "::ffff:0:0/96", "128.0.0.0/1, 0.0.0.0/1"},
+	}
+	for _, lists := range tests {
+		want := trustnet.MustParse(lists[0])
+		for _, list := range lists[1:] {
+			require.Equal(t, want.String(), trustnet.MustParse(list).String(), list)
+			require.Equal(t, want, trustnet.MustParse(list), list)
+		}
+	}
+}
