@@ -1,0 +1,146 @@
+package proxyproto_test
+
+import (
+	"encoding/gob"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkIdle prints what a connection costs a server that waits for its
+// client to say something: heap and stack after a collection, with a goroutine
+// and a buffer of 64 bytes for each. Every figure is of a fresh process.
+func BenchmarkIdle(b *testing.B) {
+	const rounds, conns = 3, 2000
+	for _, bm := range []struct {
+		way
+		said int // how many bytes the clients have said
+	}{
+		{way{"trusted", true, v2Header(b) + "E"}, 1},
+		{way{"direct", false, "E"}, 1},
+		// The beginning of the stream is still to be checked.
+		{way{"direct-silent", false, ""}, 0},
+		// For information: the proxy has not sent its header.
+		{way{"pending", true, ""}, 0},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			memory := series{}
+			for b.Loop() {
+				inTurns(rounds, func(contender string) {
+					read := max(bm.said, bm.skip(contender))
+					memory.add(contender, bm.idle(b, contender, read, conns))
+				})
+			}
+			memory.report(b, "B/conn")
+			memory.reportRatios(b, "B")
+		})
+	}
+}
+
+// idle returns the bytes that each of n connections occupies in a server that
+// has read some bytes of it.
+func (w way) idle(b *testing.B, contender string, read, n int) float64 {
+	server := startChild(b, "idle server")
+	var addr string
+	server.ask(b, idleServer{Contender: contender, Trusted: w.trusted, Read: read}, &addr)
+	conns := make([]net.Conn, n+1)
+	used := func(conns []net.Conn) (bytes uint64) {
+		for i := range conns {
+			c, err := net.Dial("tcp", addr)
+			require.NoError(b, err)
+			conns[i] = c
+			_, err = io.WriteString(c, w.header)
+			require.NoError(b, err)
+		}
+		server.ask(b, idleServer{Conns: len(conns)}, &bytes)
+		return bytes
+	}
+	before := used(conns[:1]) // what is made once is made
+	after := used(conns[1:])
+	for _, c := range conns {
+		c.Close()
+	}
+	return float64(int64(after-before)) / float64(n)
+}
+
+func init() {
+	var l net.Listener
+	var held atomic.Int64
+	roles["idle server"] = func(question *gob.Decoder) (answer any, err error) {
+		var q idleServer
+		if err := question.Decode(&q); err != nil {
+			return nil, err
+		}
+		if l == nil {
+			l, err = way{trusted: q.Trusted}.listen(q.Contender, time.Minute)
+			if err != nil {
+				return nil, err
+			}
+			go hold(l, q.Read, &held)
+			return l.Addr().String(), nil
+		}
+		return memoryWith(q.Conns, l, &held)
+	}
+}
+
+// idleServer asks for a listener, or with Conns for the memory in use when so
+// many more connections are there.
+type idleServer struct {
+	Contender string
+	Trusted   bool
+	Read      int // bytes to read before the wait
+	Conns     int
+}
+
+// hold waits for all clients. It counts those of which it has read so much.
+func hold(l net.Listener, read int, held *atomic.Int64) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			b := make([]byte, 64)
+			if _, err := io.ReadFull(c, b[:read]); err == nil {
+				held.Add(1)
+				c.Read(b)
+			}
+			c.Close()
+		}()
+	}
+}
+
+var heldBefore int
+
+func memoryWith(more int, l net.Listener, held *atomic.Int64) (uint64, error) {
+	heldBefore += more
+	deadline := time.After(10 * time.Second)
+	for {
+		n := int(held.Load())
+		if p, ok := l.(*proxyproto.Listener); ok {
+			n += p.Stats().Pending
+		}
+		if n == heldBefore {
+			break
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-deadline:
+			return 0, fmt.Errorf("%d connections instead of %d", n, heldBefore)
+		}
+	}
+	// The first collection cleans up, and lets the last goroutine come to rest;
+	// the second one frees what the first left in pools.
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse, nil
+}

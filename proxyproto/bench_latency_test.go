@@ -1,0 +1,81 @@
+package proxyproto_test
+
+import (
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	peer "github.com/pires/go-proxyproto"
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkBannerLatency prints how long a direct client of a server that
+// speaks first waits from its connect to the banner. go-proxyproto, told to
+// refuse forged headers (policy REJECT), waits for its header timeout first:
+// 20 ms here instead of its default, which is printed, too.
+func BenchmarkBannerLatency(b *testing.B) {
+	const timeout = 20 * time.Millisecond
+	waited := series{}
+	for b.Loop() {
+		waited = latencies(b, way{"direct", false, ""}, timeout, 200, nil)
+	}
+	report(b, waited)
+	b.ReportMetric(timeout.Seconds()*1e3, pires+"-timeout-ms")
+	b.ReportMetric(peer.DefaultReadHeaderTimeout.Seconds()*1e3, pires+"-default-timeout-ms")
+}
+
+// BenchmarkLatencyBesideSilentPeers prints how long a client behind a proxy
+// waits from the connect to the banner while 1,000 other connections from the
+// proxy are silent.
+func BenchmarkLatencyBesideSilentPeers(b *testing.B) {
+	const silent = 1000
+	waited := series{}
+	for b.Loop() {
+		waited = latencies(b, way{"trusted", true, v2Header(b)}, time.Minute, 200, func(l net.Listener) {
+			connect(b, l, silent, "")
+			if l, ok := l.(*proxyproto.Listener); ok {
+				require.Eventually(b, func() bool { return l.Stats().Pending == silent }, 10*time.Second, time.Millisecond)
+				b.Cleanup(func() { require.Equal(b, silent, l.Stats().Pending) })
+			}
+		})
+	}
+	report(b, waited)
+}
+
+// latencies returns what n clients of each contender waited, one at a time.
+func latencies(b *testing.B, w way, timeout time.Duration, n int, prepare func(net.Listener)) series {
+	clients := startChild(b, "clients")
+	listeners := map[string]net.Listener{}
+	visit := func(contender string, n int) (waited []time.Duration) {
+		clients.ask(b, guests{Addr: listeners[contender].Addr().String(), Header: w.header, Conns: n, Workers: 1, Timed: true}, &waited)
+		return waited
+	}
+	for _, c := range contenders {
+		listeners[c] = w.mustListen(b, c, timeout)
+		go greet(listeners[c], w.skip(c))
+		if prepare != nil {
+			prepare(listeners[c])
+		}
+		visit(c, 10)
+	}
+	s := series{}
+	const each = 10
+	inTurns(n/each, func(contender string) {
+		for _, d := range visit(contender, each) {
+			s.add(contender, d.Seconds()*1e3)
+		}
+	})
+	return s
+}
+
+func report(b *testing.B, waited series) {
+	for _, c := range contenders {
+		require.GreaterOrEqual(b, len(waited[c]), 100)
+		b.ReportMetric(percentile(waited[c], 50), c+"-p50-ms")
+		b.ReportMetric(percentile(waited[c], 99), c+"-p99-ms")
+		b.ReportMetric(slices.Max(waited[c]), c+"-max-ms")
+	}
+	b.ReportMetric(0, "ns/op")
+}

@@ -1,0 +1,104 @@
+package proxyproto_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"runtime"
+	"testing"
+	"time"
+
+	peer "github.com/pires/go-proxyproto"
+	"github.com/pires/go-proxyproto/tlvparse"
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// BenchmarkParse prints what it costs to turn the bytes of a header into facts,
+// without a socket. Portico makes a Conn that holds them all, and verifies the
+// checksum. go-proxyproto reads a Header through a bufio.Reader that is there
+// already, and its user takes the TLVs apart.
+func BenchmarkParse(b *testing.B) {
+	const rounds, calls = 100, 500
+	conn := &memConn{nil, tcpAddr(proxyAddr), tcpAddr(serverAddr)}
+	for _, bm := range []struct{ name, header string }{
+		{"v1", v1Header(b)},
+		{"v2", v2Header(b)},
+		{"v2-options", v2OptsHeader(b)},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			header := []byte(bm.header)
+			from := bytes.NewReader(header)
+			buffered := bufio.NewReaderSize(from, 256)
+			parsers := []struct {
+				name  string
+				parse func() error
+			}{
+				{portico, func() error {
+					_, err := proxyproto.ParseHeader(header, conn)
+					return err
+				}},
+				{pires, func() error {
+					from.Reset(header)
+					buffered.Reset(from)
+					h, err := peer.Read(buffered)
+					if err == nil && bm.name == "v2-options" {
+						err = facts(h)
+					}
+					return err
+				}},
+			}
+			nanos, allocs, bytes := series{}, series{}, series{}
+			for b.Loop() {
+				for range rounds {
+					for _, p := range parsers {
+						var before, after runtime.MemStats
+						runtime.ReadMemStats(&before)
+						start := time.Now()
+						for range calls {
+							if err := p.parse(); err != nil {
+								b.Fatal(err)
+							}
+						}
+						nanos.add(p.name, float64(time.Since(start))/calls)
+						runtime.ReadMemStats(&after)
+						allocs.add(p.name, float64(after.Mallocs-before.Mallocs)/calls)
+						bytes.add(p.name, float64(after.TotalAlloc-before.TotalAlloc)/calls)
+					}
+				}
+			}
+			nanos.report(b, "ns/header")
+			allocs.report(b, "allocs/header")
+			bytes.report(b, "B/header")
+			b.ReportMetric(median(nanos[portico])/median(nanos[pires]), portico+"/"+pires)
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+var told []string
+
+// facts asks go-proxyproto for the strings that an Info of the header holds.
+func facts(h *peer.Header) error {
+	tlvs, err := h.TLVs()
+	if err != nil {
+		return err
+	}
+	told = told[:0]
+	for _, t := range tlvs {
+		if t.Type == peer.PP2_TYPE_ALPN || t.Type == peer.PP2_TYPE_AUTHORITY {
+			told = append(told, string(t.Value))
+		}
+	}
+	ssl, ok := tlvparse.FindSSL(tlvs)
+	if !ok {
+		return errors.New("no SSL TLV")
+	}
+	for _, field := range []func() (string, bool){ssl.SSLVersion, ssl.SSLCipher, ssl.ClientCN, ssl.SSLKeyAlg, ssl.SSLSigAlg} {
+		s, ok := field()
+		if !ok {
+			return errors.New("a field of the SSL TLV is missing")
+		}
+		told = append(told, s)
+	}
+	return nil
+}

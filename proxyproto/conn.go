@@ -1,0 +1,232 @@
+package proxyproto
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A Conn is a connection from a [Listener]. Its addresses are the client's and
+// the one that the client connected to.
+//
+// On a connection with a PROXY header, Read begins after the header. On a
+// direct connection Read fails with [ErrUntrustedHeader], and the connection is
+// closed, when the first bytes turn out to be a PROXY header.
+//
+// Conn has no ConnectionState method: net/http would take it for TLS.
+type Conn struct {
+	conn net.Conn
+	// What Read does before it is the socket's own: nil from then on, so that a
+	// connection in use costs nothing more than the one below it.
+	lead atomic.Pointer[lead]
+	info Info
+}
+
+// A lead is the beginning of a connection's stream: on one with a header the
+// bytes that were read along with it, on a direct one the bytes to match.
+type lead struct {
+	mu    sync.Mutex
+	rest  []byte    // with a header: what follows it
+	l     *Listener // direct: whom to tell of a header
+	match matcher
+	err   error // direct: the header was found
+}
+
+// One allocation holds a Conn and what it needs along with it: a direct one its
+// lead, one with a header its addresses.
+type (
+	directConn struct {
+		Conn
+		first lead
+	}
+	proxiedConn4 struct {
+		Conn
+		client, server net.TCPAddr
+		ip             [2][4]byte
+	}
+	proxiedConn6 struct {
+		Conn
+		client, server net.TCPAddr
+		ip             [2][16]byte
+	}
+)
+
+func newDirectConn(l *Listener, c net.Conn) *Conn {
+	d := new(directConn)
+	d.conn = c
+	d.first.l = l
+	d.lead.Store(&d.first)
+	d.info.path = l.cfg.TLS
+	d.info.Client, d.info.Server = socketAddrs(c)
+	return &d.Conn
+}
+
+// newProxiedConn returns a Conn with the addresses of a header.
+func newProxiedConn(src, dst netip.AddrPort) *Conn {
+	if src.Addr().Is4() && dst.Addr().Is4() {
+		c := new(proxiedConn4)
+		c.ip = [2][4]byte{src.Addr().As4(), dst.Addr().As4()}
+		c.client = net.TCPAddr{IP: c.ip[0][:], Port: int(src.Port())}
+		c.server = net.TCPAddr{IP: c.ip[1][:], Port: int(dst.Port())}
+		c.info.Client, c.info.Server = &c.client, &c.server
+		return &c.Conn
+	}
+	c := new(proxiedConn6)
+	c.client = net.TCPAddr{IP: putIP(&c.ip[0], src.Addr()), Port: int(src.Port())}
+	c.server = net.TCPAddr{IP: putIP(&c.ip[1], dst.Addr()), Port: int(dst.Port())}
+	c.info.Client, c.info.Server = &c.client, &c.server
+	return &c.Conn
+}
+
+// putIP writes a into b, in its own length.
+func putIP(b *[16]byte, a netip.Addr) net.IP {
+	if a.Is4() {
+		ip4 := a.As4()
+		return b[:copy(b[:], ip4[:])]
+	}
+	*b = a.As16()
+	return b[:]
+}
+
+// Info returns what is known of the client. It is never nil.
+func (c *Conn) Info() *Info { return &c.info }
+
+// NetConn returns the connection below. Its Read would miss the bytes that
+// arrived along with the header, and the check of a direct connection.
+func (c *Conn) NetConn() net.Conn { return c.conn }
+
+// RemoteAddr returns Info.Client: the client's address, or when that is not
+// known (see [Info.ClientKnown]) the proxy's.
+func (c *Conn) RemoteAddr() net.Addr { return c.info.Client }
+
+// LocalAddr returns the address that the client connected to, Info.Server. If
+// the proxy did not tell (Caddy sends 0.0.0.0:0), it is the socket's own.
+func (c *Conn) LocalAddr() net.Addr {
+	if a, ok := c.info.Server.(*net.TCPAddr); ok && c.info.Version != 0 && (a.Port == 0 || a.IP.IsUnspecified()) {
+		return unmap(c.conn.LocalAddr())
+	}
+	return c.info.Server
+}
+
+// Read reads from the connection. On a direct connection it returns
+// [ErrUntrustedHeader] when the client sent a PROXY header.
+func (c *Conn) Read(b []byte) (int, error) {
+	if l := c.lead.Load(); l != nil {
+		return l.read(c, b)
+	}
+	return c.conn.Read(b)
+}
+
+func (l *lead) read(c *Conn, b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case c.lead.Load() == nil: // done while we waited for the lock
+		return c.conn.Read(b)
+	case l.err != nil:
+		return 0, l.err
+	case l.l == nil:
+		n := copy(b, l.rest)
+		if l.rest = l.rest[n:]; len(l.rest) == 0 {
+			c.lead.Store(nil)
+		}
+		return n, nil
+	}
+	n, err := c.conn.Read(b)
+	switch l.match.feed(b[:n]) {
+	case noHeader:
+		c.lead.Store(nil)
+	case isHeader:
+		l.err = fmt.Errorf("%w: %v is not in Config.Trusted, its connection was closed", ErrUntrustedHeader, c.info.Client)
+		c.conn.Close()
+		l.l.reject(&l.l.stats.Untrusted, c.info.Client, l.err, b[:n])
+		clear(b[:n])
+		return 0, l.err
+	}
+	return n, err
+}
+
+// Write writes to the connection.
+func (c *Conn) Write(b []byte) (int, error) { return c.conn.Write(b) }
+
+// Close closes the connection.
+func (c *Conn) Close() error {
+	err := c.conn.Close()
+	if l := c.lead.Load(); l != nil && l.l == nil {
+		c.lead.Store(nil) // nothing is read after Close
+	}
+	return err
+}
+
+// CloseWrite shuts down the writing side, if the connection below can: TCP and
+// unix sockets can. Otherwise the error is errors.ErrUnsupported.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return fmt.Errorf("proxyproto: CloseWrite of a %T: %w", c.conn, errors.ErrUnsupported)
+}
+
+// SyscallConn gives access to the socket, for its options. Reads on it lose the
+// bytes that arrived along with the header, and skip the check of a direct
+// connection.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, fmt.Errorf("proxyproto: SyscallConn of a %T: %w", c.conn, errors.ErrUnsupported)
+}
+
+// SetDeadline sets both deadlines, as net.Conn says.
+func (c *Conn) SetDeadline(t time.Time) error { return c.conn.SetDeadline(t) }
+
+// SetReadDeadline sets the deadline of Read, as net.Conn says.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
+
+// SetWriteDeadline sets the deadline of Write, as net.Conn says.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.conn.SetWriteDeadline(t) }
+
+// ReadFrom implements io.ReaderFrom: io.Copy to a Conn keeps splice(2) and
+// sendfile(2).
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if f, ok := c.conn.(io.ReaderFrom); ok {
+		return f.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{c.conn}, r)
+}
+
+// WriteTo implements io.WriterTo: io.Copy from a Conn keeps splice(2), once the
+// beginning of the stream has passed through Read.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	var sum int64
+	if c.lead.Load() != nil {
+		buf := make([]byte, 512)
+		for c.lead.Load() != nil {
+			n, err := c.Read(buf)
+			if n > 0 {
+				m, err := w.Write(buf[:n])
+				sum += int64(m)
+				if err != nil {
+					return sum, err
+				}
+				if m < n {
+					return sum, io.ErrShortWrite
+				}
+			}
+			if err == io.EOF {
+				return sum, nil
+			}
+			if err != nil {
+				return sum, err
+			}
+		}
+	}
+	n, err := io.Copy(w, c.conn)
+	return sum + n, err
+}

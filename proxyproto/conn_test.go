@@ -1,0 +1,263 @@
+package proxyproto_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/seed-94e48765/portico/internal/proxymark"
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/nettest"
+)
+
+// tcpPair returns both ends of a TCP connection through a Listener; trusted
+// says whether the client sends header first.
+func tcpPair(t testing.TB, trusted bool, header string) (client *net.TCPConn, server *proxyproto.Conn) {
+	cfg := proxyproto.Config{}
+	if trusted {
+		cfg.Trusted = trustnet.MustParse("127.0.0.1")
+	}
+	l := wrapped(t, cfg)
+	c, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	_, err = io.WriteString(c, header)
+	require.NoError(t, err)
+	s, err := l.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return c.(*net.TCPConn), s.(*proxyproto.Conn)
+}
+
+func TestConnKeepsTheContractOfNetConn(t *testing.T) {
+	for name, tt := range map[string]struct {
+		trusted bool
+		header  string
+	}{"with a header": {true, proxy4()}, "direct": {false, ""}} {
+		t.Run(name, func(t *testing.T) {
+			nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
+				c, s := tcpPair(t, tt.trusted, tt.header)
+				return s, c, func() { c.Close(); s.Close() }, nil
+			})
+		})
+	}
+}
+
+func TestReadAndWriteAllocateNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		trusted bool
+		header  string
+	}{"with a header": {true, proxy4() + "leftover"}, "direct": {false, "leftover"}} {
+		t.Run(name, func(t *testing.T) {
+			c, s := tcpPair(t, tt.trusted, tt.header)
+			b := make([]byte, 16)
+			_, err := io.ReadFull(s, b[:len("leftover")])
+			require.NoError(t, err)
+			require.Zero(t, testing.AllocsPerRun(100, func() {
+				if _, err := c.Write(b); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(s, b); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := s.Write(b); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(c, b); err != nil {
+					t.Fatal(err)
+				}
+			}))
+		})
+	}
+}
+
+func TestBytesBehindTheHeaderAreReadInPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		send(t, f.mem.dial(proxyAddr), proxy4()+"abcdef", "ghi")
+		c, err := f.Accept()
+		require.NoError(t, err)
+		n, err := c.Read(nil)
+		require.NoError(t, err)
+		require.Zero(t, n)
+		b := make([]byte, 4)
+		for _, want := range []string{"abcd", "ef", "ghi"} {
+			n, err := c.Read(b)
+			require.NoError(t, err)
+			require.Equal(t, want, string(b[:n]))
+		}
+	})
+}
+
+func TestWriteToDeliversWhatIsBehindTheHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		client := f.mem.dial(proxyAddr)
+		go func() {
+			io.WriteString(client, proxy4()+"abc")
+			io.WriteString(client, "def")
+			client.Close()
+		}()
+		c, err := f.Accept()
+		require.NoError(t, err)
+		var got bytes.Buffer
+		n, err := c.(*proxyproto.Conn).WriteTo(&got)
+		require.NoError(t, err)
+		require.Equal(t, "abcdef", got.String())
+		require.Equal(t, int64(6), n)
+	})
+}
+
+type failingWriter struct{ short bool }
+
+func (w failingWriter) Write(b []byte) (int, error) {
+	if w.short {
+		return 1, nil
+	}
+	return 1, errors.New("full")
+}
+
+func TestWriteToReportsTheWritersFailure(t *testing.T) {
+	for _, short := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, proxyproto.Config{})
+			send(t, f.mem.dial(proxyAddr), proxy4()+"abc")
+			c, err := f.Accept()
+			require.NoError(t, err)
+			n, err := c.(*proxyproto.Conn).WriteTo(failingWriter{short})
+			require.Error(t, err)
+			require.Equal(t, int64(1), n)
+		})
+	}
+}
+
+func TestReadFromWorksOnAnyConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		client, server := direct(t, f)
+		go func() {
+			io.Copy(server, bytes.NewReader([]byte("abc")))
+			server.Close()
+		}()
+		got, err := io.ReadAll(client)
+		require.NoError(t, err)
+		require.Equal(t, "abc", string(got))
+	})
+}
+
+func TestConcurrentReadsShareTheBeginningOfTheStream(t *testing.T) {
+	for name, tt := range map[string]struct {
+		trusted bool
+		header  string
+	}{"with a header": {true, proxy4()}, "direct": {false, ""}} {
+		t.Run(name, func(t *testing.T) {
+			const stream = "PROXY NOOP 0123456789abcdefghijklmnopqrstuvwxyz"
+			c, s := tcpPair(t, tt.trusted, tt.header+stream)
+			require.NoError(t, c.CloseWrite())
+			var mu sync.Mutex
+			var wg sync.WaitGroup
+			seen := map[byte]int{}
+			for range 8 {
+				wg.Go(func() {
+					var b [1]byte
+					for {
+						if _, err := s.Read(b[:]); err != nil {
+							return
+						}
+						mu.Lock()
+						seen[b[0]]++
+						mu.Unlock()
+					}
+				})
+			}
+			wg.Wait()
+			want := map[byte]int{}
+			for i := range len(stream) {
+				want[stream[i]]++
+			}
+			require.Equal(t, want, seen)
+		})
+	}
+}
+
+func TestNothingIsReadAfterClose(t *testing.T) {
+	c, s := tcpPair(t, true, proxy4()+"leftover")
+	require.NotNil(t, c)
+	require.NoError(t, s.Close())
+	_, err := s.Read(make([]byte, 10))
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.ErrorIs(t, s.Close(), net.ErrClosed)
+}
+
+func TestHalfCloseAndSocketOptions(t *testing.T) {
+	c, s := tcpPair(t, true, proxy4())
+	require.NoError(t, s.CloseWrite())
+	_, err := c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+	_, err = io.WriteString(c, "still")
+	require.NoError(t, err)
+	require.Equal(t, "still", read(t, s))
+
+	raw, err := s.SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) { require.NotZero(t, fd) }))
+	require.IsType(t, &net.TCPConn{}, s.NetConn())
+
+	synctest.Test(t, func(t *testing.T) { // a pipe can neither
+		f := newFixture(t, proxyproto.Config{})
+		_, server := direct(t, f)
+		require.ErrorIs(t, server.(*proxyproto.Conn).CloseWrite(), errors.ErrUnsupported)
+		_, err := server.(*proxyproto.Conn).SyscallConn()
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+	})
+}
+
+func TestConnContextMarksEveryRequestOfAListener(t *testing.T) {
+	for name, tt := range map[string]struct {
+		from, header string
+		mark         proxymark.Mark
+	}{
+		"proxied": {proxyAddr, proxy4(), proxymark.Mark{Client: tcpAddr(clientAddr).AddrPort().Addr(), Peer: tcpAddr(proxyAddr).AddrPort().Addr(), Known: true}},
+		"direct":  {clientAddr, "", proxymark.Mark{Client: tcpAddr(clientAddr).AddrPort().Addr(), Peer: tcpAddr(clientAddr).AddrPort().Addr(), Known: true}},
+		"LOCAL":   {proxyAddr, v2(0x20, 0), proxymark.Mark{Client: tcpAddr(proxyAddr).AddrPort().Addr(), Peer: tcpAddr(proxyAddr).AddrPort().Addr()}},
+		"UNKNOWN": {proxyAddr, "PROXY UNKNOWN\r\n", proxymark.Mark{Client: tcpAddr(proxyAddr).AddrPort().Addr(), Peer: tcpAddr(proxyAddr).AddrPort().Addr()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, proxyproto.Config{})
+				var mark *proxymark.Mark
+				var info *proxyproto.Info
+				srv := &http.Server{
+					ConnContext: proxyproto.ConnContext,
+					Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						mark = proxymark.FromContext(r.Context())
+						info, _ = proxyproto.FromContext(r.Context())
+					}),
+				}
+				go srv.Serve(f)
+				defer srv.Close()
+				client := f.mem.dial(tt.from)
+				send(t, client, tt.header+"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+				_, err := io.ReadAll(client)
+				require.NoError(t, err)
+				require.NotNil(t, mark)
+				require.Same(t, mark.Info, info)
+				tt.mark.Info = info
+				require.Equal(t, tt.mark, *mark)
+			})
+		})
+	}
+	a, b := net.Pipe()
+	defer b.Close()
+	ctx := proxyproto.ConnContext(t.Context(), a)
+	require.Equal(t, t.Context(), ctx, "a connection of no Listener is not marked")
+	_, ok := proxyproto.FromContext(ctx)
+	require.False(t, ok)
+}

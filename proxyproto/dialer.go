@@ -1,0 +1,48 @@
+package proxyproto
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+)
+
+// A Dialer opens connections that begin with a PROXY header. The zero value
+// uses a net.Dialer.
+type Dialer struct {
+	// Dial opens the connection. Nil means the DialContext method of a
+	// net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// DialContext dials, and sends h before it returns. ctx bounds both. The
+// connection is what Dial returned: splice(2) works on it. After an error there
+// is no connection.
+func (d *Dialer) DialContext(ctx context.Context, network, address string, h Header) (net.Conn, error) {
+	b, err := h.format() // before a connection is spent on it
+	if err != nil {
+		return nil, err
+	}
+	dial := d.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	c, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	// When ctx ends, a deadline long ago ends the Write.
+	stop := context.AfterFunc(ctx, func() { c.SetWriteDeadline(time.Unix(1, 0)) })
+	_, err = c.Write(b)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		c.Close()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("proxyproto: cannot send the header to %s: %w", address, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,18 @@
+//go:build unix
+
+package proxyproto
+
+import "syscall"
+
+// passingErrno lists what accept(2) may say of a connection that died in the
+// backlog, or for want of resources.
+func passingErrno(e syscall.Errno) bool {
+	switch e {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.EINTR, syscall.EAGAIN, syscall.ETIMEDOUT,
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EPROTO, syscall.EPERM, syscall.ENOPROTOOPT,
+		syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EHOSTUNREACH:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,284 @@
+package proxyproto_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+// throughProxy stands for the proxy in the examples: it passes on a client that
+// it saw at 203.0.113.7:50000, and what that client sends.
+func throughProxy(addr net.Addr, tlsFacts *proxyproto.TLS, sends string) string {
+	var d proxyproto.Dialer
+	c, err := d.DialContext(context.Background(), "tcp", addr.String(), proxyproto.Header{
+		Source:      &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 50000},
+		Destination: &net.TCPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 25},
+		TLS:         tlsFacts,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, sends)
+	c.(*net.TCPConn).CloseWrite()
+	answer, err := io.ReadAll(c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return string(answer)
+}
+
+// Wrapping a listener: the trusted proxy here is 127.0.0.1.
+func ExampleNew() {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := proxyproto.New(inner, proxyproto.Config{
+		Trusted:  trustnet.MustParse("127.0.0.1"),
+		OnReject: func(r proxyproto.Rejection) { log.Printf("%v: %v", r.Peer, r.Err) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return // net.ErrClosed: no more will come
+			}
+			go func() {
+				defer c.Close()
+				fmt.Fprintf(c, "220 hello %v\r\n", c.RemoteAddr())
+			}()
+		}
+	}()
+	fmt.Print(throughProxy(l.Addr(), nil, ""))
+	// Output: 220 hello 203.0.113.7:50000
+}
+
+// A server with a Serve(net.Listener) method, such as those of emersion/go-smtp
+// and emersion/go-imap, needs no change. Its session asks for the client once,
+// when it starts.
+func ExampleFromConn() {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+
+	go serveMail(l, func(c net.Conn) string { // the session's start
+		info, ok := proxyproto.FromConn(c)
+		secure, known := proxyproto.Secure(c)
+		switch {
+		case !ok || !info.ClientKnown():
+			return "220 hello, whoever you are; no relaying by address"
+		case secure && known:
+			return fmt.Sprint("220 hello ", info.Client, ", AUTH is welcome")
+		default:
+			return fmt.Sprint("220 hello ", info.Client, ", STARTTLS first")
+		}
+	})
+
+	fmt.Println(throughProxy(l.Addr(), &proxyproto.TLS{Client: true, Version: "TLSv1.3"}, ""))
+	fmt.Println(throughProxy(l.Addr(), nil, ""))
+	// Output:
+	// 220 hello 203.0.113.7:50000, AUTH is welcome
+	// 220 hello 203.0.113.7:50000, STARTTLS first
+}
+
+// serveMail stands for the Serve method of a mail server.
+func serveMail(l net.Listener, greet func(net.Conn) string) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			io.WriteString(c, greet(c))
+		}()
+	}
+}
+
+// With http.Server, ConnContext makes the client known to handlers.
+func ExampleConnContext() {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv := &http.Server{
+		ConnContext:       proxyproto.ConnContext,
+		ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			info, ok := proxyproto.FromContext(r.Context())
+			if !ok {
+				http.Error(w, "not through the listener", http.StatusInternalServerError)
+				return
+			}
+			secure, known := info.Secure(r.TLS != nil)
+			fmt.Fprintln(w, "client", r.RemoteAddr, "secure", secure, "known", known)
+		}),
+	}
+	go srv.Serve(l)
+	defer srv.Close()
+
+	answer := throughProxy(l.Addr(), &proxyproto.TLS{Client: true}, "GET / HTTP/1.0\r\nX-Forwarded-For: 192.0.2.66\r\n\r\n")
+	fmt.Println(answer[strings.Index(answer, "client"):])
+	// Output: client 203.0.113.7:50000 secure true known true
+}
+
+// The layers go TCP, PROXY, TLS: the proxy's header comes before the client's
+// handshake.
+func ExampleNew_tls() {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	tl := tls.NewListener(l, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return nil, fmt.Errorf("put your certificate here")
+	}})
+	go throughProxy(l.Addr(), nil, "")
+
+	c, err := tl.Accept()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	info, ok := proxyproto.FromConn(c) // through the *tls.Conn
+	fmt.Println(info.Client, ok)
+	// Output: 203.0.113.7:50000 true
+}
+
+// A proxy accepts with a header and dials on with one, passing on what it
+// learned. io.Copy uses splice(2) between the two.
+func ExampleDialer() {
+	backend := greeter()
+	defer backend.Close()
+
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	front, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer front.Close()
+	go func() {
+		for {
+			c, err := front.Accept()
+			if err != nil {
+				return
+			}
+			go relay(c.(*proxyproto.Conn), backend.Addr().String())
+		}
+	}()
+
+	fmt.Print(throughProxy(front.Addr(), &proxyproto.TLS{Client: true, Version: "TLSv1.3"}, "EHLO\r\n"))
+	// Output: 220 hello 203.0.113.7:50000 on TLSv1.3, you said "EHLO\r\n"
+}
+
+func relay(client *proxyproto.Conn, backend string) {
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	h := client.Info().Header()
+	h.Checksum = true
+	var d proxyproto.Dialer
+	server, err := d.DialContext(ctx, "tcp", backend, h)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer server.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.Copy(server, client)
+		server.(*net.TCPConn).CloseWrite() // the client's end, kept as such
+	}()
+	io.Copy(client, server)
+	client.CloseWrite()
+	<-done
+}
+
+// greeter is a backend that trusts the relay at 127.0.0.1.
+func greeter() *proxyproto.Listener {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	go serveMail(l, func(c net.Conn) string {
+		line, _ := bufio.NewReader(c).ReadString('\n')
+		info, _ := proxyproto.FromConn(c)
+		return fmt.Sprintf("220 hello %v on %s, you said %q\n", info.Client, info.TLS.Version, line)
+	})
+	return l
+}
+
+func ExampleWriteHeader() {
+	err := proxyproto.WriteHeader(os.Stdout, proxyproto.Header{
+		Version:     1,
+		Source:      &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 50000},
+		Destination: &net.TCPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 25},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: PROXY TCP4 203.0.113.7 198.51.100.1 50000 25
+}
+
+// Stop a server so that nothing that was accepted is lost: first the listener,
+// then wait for Serve, then the server.
+func ExampleListener_Shutdown() {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := proxyproto.New(inner, proxyproto.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv := &http.Server{ConnContext: proxyproto.ConnContext}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	fmt.Println(l.Shutdown(ctx))
+	<-served // net.ErrClosed, from Accept
+	fmt.Println(srv.Shutdown(ctx))
+	// Output:
+	// <nil>
+	// <nil>
+}

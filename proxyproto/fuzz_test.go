@@ -1,0 +1,279 @@
+package proxyproto_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	peer "github.com/pires/go-proxyproto"
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/stretchr/testify/require"
+)
+
+func seeds(f *testing.F) (streams []string) {
+	files, err := filepath.Glob("testdata/captures/*.bin")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no captures", err)
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		streams = append(streams, string(b))
+	}
+	return append(streams,
+		"PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\nEHLO",
+		"PROXY TCP6 ::1 ::ffff:1.2.3.4 0 65535\r\n",
+		"PROXY UNKNOWN \x00\r\n", "PROXY NOOP\r\n", "\r\n\r\n",
+		proxy4(tlv(4, "xx"), tlv(3, "\x00\x00\x00\x00")),
+		v2(0x20, 0x11, "abc"), v2(0x21, 0x31, strings.Repeat("x", 216)),
+	)
+}
+
+// receive offers a stream that ends and returns the connection, or why it was
+// refused.
+func receive(t *testing.T, f *fixture, from string, chunks []string) (*proxyproto.Conn, error) {
+	client := f.mem.dial(from)
+	t.Cleanup(func() { client.Close() })
+	go func() {
+		for _, s := range chunks {
+			if _, err := io.WriteString(client, s); err != nil {
+				break
+			}
+		}
+		client.Close()
+	}()
+	synctest.Wait()
+	switch s := f.Stats(); {
+	case s.Ready == 1:
+		c, err := f.Accept()
+		require.NoError(t, err)
+		return c.(*proxyproto.Conn), nil
+	case s.Probes == 1:
+		return nil, errors.New("nothing")
+	default:
+		require.Zero(t, s.Pending)
+		require.Len(t, f.rejected(), 1)
+		return nil, f.rejected()[0].Err
+	}
+}
+
+// Where our reader and go-proxyproto differ, and why ours is meant. Everything
+// else must be the same: accepted or not, addresses, TLVs, and the first byte
+// of the payload.
+func knownDifference(stream string, ours error) string {
+	line, _, _ := strings.Cut(stream, "\n")
+	switch {
+	case errors.Is(ours, proxyproto.ErrChecksum):
+		return "it does not verify CRC32C"
+	case strings.HasPrefix(stream, "PROXY UNKNOWN") && strings.ContainsAny(strings.TrimSuffix(line, "\r"), "\r"):
+		return "it lets a single CR pass in an UNKNOWN line"
+	case !strings.HasPrefix(stream, signature) || len(stream) < 16:
+		return ""
+	case stream[12] == 0x20 && ours == nil && stream[13] != 0 && stream[13] != 0x11 && stream[13] != 0x12 &&
+		stream[13] != 0x21 && stream[13] != 0x22 && stream[13] != 0x31 && stream[13] != 0x32:
+		return "it refuses LOCAL with an unknown family, which section 2.2 says is ignored"
+	case errors.Is(ours, proxyproto.ErrUnsupported):
+		return "it accepts UDP and UNIX addresses"
+	case errors.Is(ours, proxyproto.ErrMalformed) && stream[12] == 0x21:
+		return "it does not look into TLVs until asked, nor at their rules"
+	}
+	return ""
+}
+
+func FuzzHeaderReaderAgreesWithGoProxyproto(f *testing.F) {
+	for _, s := range seeds(f) {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 5000 {
+			return
+		}
+		stream := string(b)
+		synctest.Test(t, func(t *testing.T) {
+			fix := newFixture(t, proxyproto.Config{})
+			conn, ours := receive(t, fix, proxyAddr, []string{stream})
+			r := bufio.NewReaderSize(bytes.NewReader(b), 8192)
+			h, theirs := peer.Read(r)
+			if why := knownDifference(stream, ours); why != "" {
+				return
+			}
+			if (ours == nil) != (theirs == nil) {
+				t.Fatalf("%q: ours %v, theirs %v", stream, ours, theirs)
+			}
+			if ours != nil {
+				return
+			}
+			rest, err := io.ReadAll(conn)
+			require.NoError(t, err)
+			theirRest, err := io.ReadAll(r)
+			require.NoError(t, err)
+			require.Equal(t, string(theirRest), string(rest))
+			require.Equal(t, int(h.Version), conn.Info().Version)
+			if h.Command.IsLocal() {
+				require.Equal(t, proxyAddr, conn.RemoteAddr().String())
+				require.False(t, conn.Info().ClientKnown())
+				return
+			}
+			require.Equal(t, h.SourceAddr.String(), conn.Info().Client.String())
+			require.Equal(t, h.DestinationAddr.String(), conn.Info().Server.String())
+			tlvs, err := h.TLVs()
+			require.NoError(t, err)
+			var rest2 []proxyproto.TLV
+			for _, v := range tlvs {
+				switch byte(v.Type) {
+				case proxyproto.TypeALPN:
+					require.Equal(t, string(v.Value), conn.Info().ALPN)
+				case proxyproto.TypeAuthority:
+					require.Equal(t, string(v.Value), conn.Info().ServerName)
+				case proxyproto.TypeUniqueID:
+					require.Equal(t, string(v.Value), string(conn.Info().UniqueID))
+				case proxyproto.TypeSSL:
+					require.Equal(t, v.Value[0]&1 != 0, conn.Info().TLS.Client)
+					require.Equal(t, v.Value[0]&6 != 0 && binary.BigEndian.Uint32(v.Value[1:]) == 0, conn.Info().TLS.Verified)
+				case proxyproto.TypeCRC32C:
+				case proxyproto.TypeNoop: // theirs loses the value
+					rest2 = append(rest2, proxyproto.TLV{Type: byte(v.Type)})
+				default:
+					rest2 = append(rest2, proxyproto.TLV{Type: byte(v.Type), Value: v.Value})
+				}
+			}
+			require.Len(t, conn.Info().TLVs, len(rest2))
+			for i, v := range conn.Info().TLVs {
+				require.Equal(t, rest2[i].Type, v.Type)
+				if v.Type != proxyproto.TypeNoop {
+					require.Equal(t, string(rest2[i].Value), string(v.Value))
+				}
+			}
+			// And what was read can be passed on.
+			var w bytes.Buffer
+			require.NoError(t, proxyproto.WriteHeader(&w, conn.Info().Header()))
+		})
+	})
+}
+
+// cut splits stream into chunks whose sizes come from cuts.
+func cut(stream, cuts []byte) (chunks []string) {
+	for _, c := range cuts {
+		n := 1 + int(c)%32
+		if n >= len(stream) {
+			break
+		}
+		chunks = append(chunks, string(stream[:n]))
+		stream = stream[n:]
+	}
+	return append(chunks, string(stream))
+}
+
+func FuzzListenerTreatsAStreamTheSameHoweverItIsCut(f *testing.F) {
+	for _, s := range seeds(f) {
+		f.Add([]byte(s), []byte{0}, true)
+		f.Add([]byte(s), []byte{5, 6, 0, 0, 0, 0, 3}, false)
+	}
+	f.Fuzz(func(t *testing.T, stream, cuts []byte, trusted bool) {
+		if len(stream) > 5000 || len(stream) == 0 {
+			return
+		}
+		from := clientAddr
+		if trusted {
+			from = proxyAddr
+		}
+		type outcome struct {
+			accepted bool
+			remote   string
+			err      string
+			payload  string
+			readErr  bool
+			stats    proxyproto.Stats
+		}
+		run := func(chunks []string) (o outcome) {
+			synctest.Test(t, func(t *testing.T) {
+				fix := newFixture(t, proxyproto.Config{})
+				conn, err := receive(t, fix, from, chunks)
+				if err == nil {
+					o.accepted, o.remote = true, conn.RemoteAddr().String()
+					b, err := io.ReadAll(conn)
+					o.payload, o.readErr = string(b), err != nil
+				} else {
+					for _, kind := range []error{proxyproto.ErrNoHeader, proxyproto.ErrMalformed, proxyproto.ErrUnsupported, proxyproto.ErrTooLarge, proxyproto.ErrChecksum} {
+						if errors.Is(err, kind) {
+							o.err += kind.Error()
+						}
+					}
+				}
+				synctest.Wait()
+				o.stats = fix.Stats()
+				s := o.stats
+				if s.Proxied+s.Local+s.Direct+s.Probes+s.NoHeader+s.Malformed+s.TimedOut+s.TooLarge+s.Checksum+s.Refused+s.Evicted != 1 {
+					t.Fatalf("counted other than once: %+v", s)
+				}
+			})
+			return o
+		}
+		whole, pieces := run([]string{string(stream)}), run(cut(stream, cuts))
+		if !trusted && whole.readErr {
+			// What of a forged header's beginning was delivered depends on the
+			// pieces; that it is the beginning, and no more, does not.
+			if !strings.HasPrefix(string(stream), pieces.payload) || len(pieces.payload) > 13 || whole.payload != "" {
+				t.Fatalf("delivered %q and %q of a forged header", whole.payload, pieces.payload)
+			}
+			pieces.payload = ""
+		}
+		require.Equal(t, whole, pieces)
+		if whole.accepted && !whole.readErr && !strings.HasSuffix(string(stream), whole.payload) {
+			t.Fatalf("payload %q is not the end of the stream", whole.payload)
+		}
+		if !trusted {
+			require.True(t, whole.accepted)
+			require.Equal(t, clientAddr, whole.remote)
+			require.True(t, whole.readErr || whole.payload == string(stream))
+		}
+	})
+}
+
+func FuzzWriteHeaderIsReadBack(f *testing.F) {
+	f.Add([]byte{1, 2, 3, 4}, []byte{5, 6, 7, 8}, uint16(1), uint16(2), byte(7), uint32(0), "h2", "mail.example", "cn", []byte("id"), byte(0xe0), []byte("v"), true)
+	f.Fuzz(func(t *testing.T, src, dst []byte, sport, dport uint16, client byte, verify uint32, alpn, sni, cn string, id []byte, typ byte, value []byte, sum bool) {
+		h := proxyproto.Header{
+			Source: &net.TCPAddr{IP: src, Port: int(sport)}, Destination: &net.TCPAddr{IP: dst, Port: int(dport)},
+			ALPN: alpn, ServerName: sni, UniqueID: id, Checksum: sum, TLVs: []proxyproto.TLV{{Type: typ, Value: value}},
+			TLS: &proxyproto.TLS{Client: client&1 != 0, ClientCert: client&2 != 0, FromSession: client&6 == 6, CommonName: cn},
+		}
+		if h.TLS.ClientCert {
+			h.TLS.Verified, h.TLS.VerifyError = verify == 0, verify
+		}
+		var w bytes.Buffer
+		if err := proxyproto.WriteHeader(&w, h); err != nil {
+			require.Regexp(t, "^proxyproto: ", err.Error())
+			require.Zero(t, w.Len())
+			return
+		}
+		if w.Len() > 16+4096 {
+			return // more than a Listener takes
+		}
+		synctest.Test(t, func(t *testing.T) {
+			fix := newFixture(t, proxyproto.Config{})
+			conn, err := receive(t, fix, proxyAddr, []string{w.String()})
+			require.NoError(t, err)
+			info := conn.Info()
+			require.Equal(t, h.Source.String(), info.Client.String())
+			require.Equal(t, h.Destination.String(), info.Server.String())
+			require.Equal(t, alpn, info.ALPN)
+			require.Equal(t, sni, info.ServerName)
+			require.Equal(t, string(id), string(info.UniqueID))
+			require.Equal(t, h.TLS, info.TLS)
+			require.Len(t, info.TLVs, 1)
+			require.Equal(t, typ, info.TLVs[0].Type)
+			require.Equal(t, string(value), string(info.TLVs[0].Value))
+		})
+	})
+}

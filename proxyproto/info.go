@@ -1,0 +1,104 @@
+package proxyproto
+
+import (
+	"net"
+)
+
+// An Info is what is known of a connection that a [Listener] accepted. It does
+// not change any more, and may be read by many goroutines; do not modify it.
+type Info struct {
+	// Client is the client's address if ClientKnown, else the socket's peer.
+	// Server is the address that the client connected to, as the proxy says;
+	// for a direct, LOCAL or UNKNOWN connection the socket's own. Both are
+	// *net.TCPAddr, unmapped, on a TCP socket and after a PROXY header with
+	// addresses.
+	Client, Server net.Addr
+
+	// Proxy is the socket's peer that sent the header, nil when the connection
+	// is direct.
+	Proxy net.Addr
+
+	// Version is that of the header, 1 or 2, and 0 when the connection is direct.
+	Version int
+
+	// Local reports the LOCAL command of version 2: the proxy says that the
+	// connection is its own, such as a health check. HAProxy also sends it for
+	// clients of a unix socket, with their traffic.
+	Local bool
+
+	unknown bool // PROXY UNKNOWN of version 1
+	path    TLSPath
+
+	// TLS is the SSL TLV, nil if there was none. See [Secure] for the answer to
+	// "is it encrypted".
+	TLS *TLS
+
+	// ServerName is the AUTHORITY TLV, usually the client's SNI; ALPN is the
+	// protocol that the client and the proxy agreed on. Both are "" if absent,
+	// and are not checked: quote them before they go into a log.
+	ServerName, ALPN string
+
+	// UniqueID is the proxy's identifier of the connection, nil if absent, at
+	// most 128 bytes.
+	UniqueID []byte
+
+	// TLVs holds every entry that no field above stands for, in the order of
+	// the header: NOOP, NETNS, unknown and vendors' types.
+	TLVs []TLV
+}
+
+// ClientKnown reports whether Client is the client: the connection is direct,
+// or the PROXY header gave an address. It is false for LOCAL and UNKNOWN, and
+// for an unspecified source address (0.0.0.0, ::).
+//
+// Where it is false, Client is usually the proxy's address, often 127.0.0.1,
+// which stands in everyone's list of relay clients: derive no SPF verdict, no
+// ban, no relaying and no privilege from it.
+func (i *Info) ClientKnown() bool {
+	if i == nil || i.Client == nil || i.Local || i.unknown {
+		return false
+	}
+	if a, ok := i.Client.(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+		return false
+	}
+	return true
+}
+
+// Header returns a header that passes on what was received, or for a direct
+// connection what is seen: its addresses, TLS facts and TLVs. Version is 0, the
+// newest. Addresses that are not known or not TCP are left out, so that the
+// next server does not take a proxy for the client.
+func (i *Info) Header() Header {
+	h := Header{
+		Local:      i.Local,
+		TLS:        i.TLS,
+		ServerName: i.ServerName,
+		ALPN:       i.ALPN,
+		UniqueID:   i.UniqueID,
+		TLVs:       i.TLVs,
+	}
+	_, tcpClient := i.Client.(*net.TCPAddr)
+	_, tcpServer := i.Server.(*net.TCPAddr)
+	if i.ClientKnown() && tcpClient && tcpServer {
+		h.Source, h.Destination = i.Client, i.Server
+	}
+	return h
+}
+
+// socketAddrs returns the peer's and the own address of a socket, unmapped.
+func socketAddrs(c net.Conn) (peer, own net.Addr) {
+	return unmap(c.RemoteAddr()), unmap(c.LocalAddr())
+}
+
+// unmap turns the IPv4-mapped address of a client of an AF_INET6 socket into
+// the IPv4 address that it is.
+func unmap(a net.Addr) net.Addr {
+	t, ok := a.(*net.TCPAddr)
+	if !ok || t == nil || len(t.IP) != net.IPv6len {
+		return a
+	}
+	if ip4 := t.IP.To4(); ip4 != nil {
+		return &net.TCPAddr{IP: ip4, Port: t.Port}
+	}
+	return a
+}

@@ -1,0 +1,282 @@
+package proxyproto_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+	"github.com/stretchr/testify/require"
+)
+
+// The tests in this file load a Listener on real sockets. Their clients are in
+// this process.
+
+// fromLoopback trusts 127.0.0.1, gives headers all the time that a slow machine
+// may need, and fails the test when a connection is refused.
+func fromLoopback(t *testing.T) proxyproto.Config {
+	return proxyproto.Config{
+		Trusted:       trustnet.MustParse("127.0.0.1"),
+		HeaderTimeout: time.Minute,
+		OnReject:      func(r proxyproto.Rejection) { t.Errorf("refused: %v: %v", r.Peer, r.Err) },
+	}
+}
+
+// fewer is n, or a tenth of it with -short.
+func fewer(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
+
+// eventually waits for what must happen soon. Unlike require.Eventually it needs
+// no goroutine of its own, and some conditions count them.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !condition(); <-time.After(time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "it did not happen in time")
+	}
+}
+
+const question = "ping"
+
+// answer serves l until it is closed: every client gets its question back. It
+// returns when all clients left, and the error of Accept.
+func answer(l net.Listener) error {
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		clients.Go(func() {
+			defer c.Close()
+			b := make([]byte, len(question))
+			if _, err := io.ReadFull(c, b); err != nil {
+				return
+			}
+			c.Write(b)
+			c.Read(b)
+		})
+	}
+}
+
+// answers serves l until the test ends.
+func answers(t *testing.T, l net.Listener) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		answer(l)
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
+}
+
+// ask connects, sends the header and a question, and waits for the answer. It
+// leaves when leave is closed.
+func ask(addr net.Addr, header string, leave <-chan struct{}) error {
+	c, err := net.Dial(addr.Network(), addr.String())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, header+question); err != nil {
+		return err
+	}
+	err = hear(c)
+	<-leave
+	return err
+}
+
+// hear waits for the answer.
+func hear(c net.Conn) error {
+	b := make([]byte, len(question))
+	if _, err := io.ReadFull(c, b); err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	if string(b) != question {
+		return fmt.Errorf("the answer is %q", b)
+	}
+	return nil
+}
+
+// now is a channel that is closed already.
+var now = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// connect opens n connections to l that last as long as the test, and sends the
+// header on each.
+func connect(t testing.TB, l net.Listener, n int, header string) []net.Conn {
+	conns := make([]net.Conn, n)
+	for i := range conns {
+		c, err := net.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { c.Close() })
+		_, err = io.WriteString(c, header)
+		require.NoError(t, err)
+		conns[i] = c
+	}
+	return conns
+}
+
+func TestBurstOfGoodPeersLosesNone(t *testing.T) {
+	const bound = 256
+	burst := fewer(5000)
+	cfg := fromLoopback(t)
+	cfg.MaxPending = bound
+	l := wrapped(t, cfg)
+
+	// One client after the other connects and sends: whom the scheduler lets wait
+	// for a second between the two is not well behaved. No more of them wait than
+	// fit into the kernel's queue, 4096 at best: in front of a full one a client
+	// tries again after a second.
+	waiting := make(chan struct{}, 4000)
+	errs := make(chan error)
+	go func() {
+		for range burst {
+			waiting <- struct{}{}
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err == nil {
+				_, err = io.WriteString(c, proxy4()+question)
+			}
+			go func() {
+				if err == nil {
+					err = hear(c)
+					c.Close()
+				}
+				errs <- err
+				<-waiting
+			}()
+		}
+	}()
+	eventually(t, func() bool { return l.Stats().Ready == bound }) // nobody is served yet
+	answers(t, l)
+	for range burst {
+		require.NoError(t, <-errs)
+	}
+	require.Equal(t, proxyproto.Stats{Proxied: uint64(burst)}, l.Stats())
+}
+
+func TestSilentPeersDoNotBlockAGoodOne(t *testing.T) {
+	silent := fewer(1000)
+	l := wrapped(t, fromLoopback(t))
+	answers(t, l)
+	connect(t, l, silent, "")
+	connect(t, l, 10, proxy4()[:20]) // nor do those that stop in the middle
+	eventually(t, func() bool { return l.Stats().Pending == silent+10 })
+	for range 100 {
+		require.NoError(t, ask(l.Addr(), proxy4(), now))
+	}
+	require.Equal(t, proxyproto.Stats{Proxied: 100, Pending: silent + 10}, l.Stats())
+	require.NoError(t, l.Close()) // before the clients leave, which would be refused for that
+}
+
+func TestCloseGivesEverythingBack(t *testing.T) {
+	listen(t).Close() // what package net opens once is open
+	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+
+	l := wrapped(t, fromLoopback(t))
+	pending := connect(t, l, 500, "")
+	ready := connect(t, l, 50, proxy4())
+	eventually(t, func() bool { return l.Stats() == proxyproto.Stats{Proxied: 50, Pending: 500, Ready: 50} })
+
+	require.NoError(t, l.Close())
+	for range 2 {
+		_, err := l.Accept()
+		require.ErrorIs(t, err, net.ErrClosed)
+	}
+	for _, c := range append(pending, ready...) {
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+		_, err := c.Read(make([]byte, 1))
+		require.Error(t, err)
+		require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the server's end is still open")
+		require.NoError(t, c.Close())
+	}
+	eventually(t, func() bool { return l.Stats() == proxyproto.Stats{Proxied: 50} })
+	eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines })
+	eventually(t, func() bool { return openFiles(t) <= files })
+}
+
+// openFiles counts the file descriptors of this process.
+func openFiles(t *testing.T) int {
+	files, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		t.Logf("descriptors are not counted: %v", err)
+	}
+	return len(files)
+}
+
+// A countingListener counts what it accepted.
+type countingListener struct {
+	net.Listener
+	accepted atomic.Int64
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.accepted.Add(1)
+	}
+	return c, err
+}
+
+func TestShutdownUnderLoadLosesNothingThatWasAccepted(t *testing.T) {
+	inner := &countingListener{Listener: listen(t)}
+	l, err := proxyproto.New(inner, fromLoopback(t))
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- answer(l) }()
+
+	slow := connect(t, l, 50, "")
+	var answered atomic.Int64
+	var busy sync.WaitGroup
+	for range 8 {
+		busy.Go(func() {
+			for {
+				// A client in the kernel's queue, which closes with the socket, was
+				// not accepted and gets no answer.
+				switch err := ask(l.Addr(), proxy4(), now); {
+				case err == nil:
+					answered.Add(1)
+				case errors.Is(err, syscall.ECONNREFUSED):
+					return // the socket is closed
+				}
+			}
+		})
+	}
+	eventually(t, func() bool { return answered.Load() >= 200 && l.Stats().Pending >= len(slow) })
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	shutdown := make(chan error, 1)
+	go func() { shutdown <- l.Shutdown(ctx) }()
+	busy.Wait()
+	for _, c := range slow {
+		_, err := io.WriteString(c, proxy4()+question)
+		require.NoError(t, err)
+		require.NoError(t, hear(c))
+		answered.Add(1)
+		c.Close()
+	}
+	require.NoError(t, <-shutdown)
+	require.ErrorIs(t, <-served, net.ErrClosed)
+	require.Equal(t, inner.accepted.Load(), answered.Load())
+	require.Equal(t, proxyproto.Stats{Proxied: uint64(answered.Load())}, l.Stats())
+}

@@ -1,0 +1,293 @@
+package proxyproto_test
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/stretchr/testify/require"
+)
+
+// The receiver rules of proxy-protocol.txt, as a proxy meets them.
+
+func TestHeadersThatAreAccepted(t *testing.T) {
+	const v6 = "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07" + "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"
+	const mapped = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xcb\x00\x71\x07" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xc6\x33\x64\x01"
+	for name, tt := range map[string]struct {
+		header         string
+		remote, local  string
+		version        int
+		isLocal, known bool
+	}{
+		"v1 TCP4":                       {"PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\n", clientAddr, "198.51.100.1:25", 1, false, true},
+		"v1 TCP6":                       {"PROXY TCP6 2001:db8::7 2001:DB8::1 50000 25\r\n", "[2001:db8::7]:50000", "[2001:db8::1]:25", 1, false, true},
+		"v1 TCP6 mapped is unmapped":    {"PROXY TCP6 ::ffff:203.0.113.7 ::ffff:198.51.100.1 50000 25\r\n", clientAddr, "198.51.100.1:25", 1, false, true},
+		"v1 TCP6 mapped in hex":         {"PROXY TCP6 ::ffff:cb00:7107 ::ffff:c633:6401 50000 25\r\n", clientAddr, "198.51.100.1:25", 1, false, true},
+		"v1 TCP6 longest line":          {"PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", 1, false, true},
+		"v1 source port 0":              {"PROXY TCP4 203.0.113.7 198.51.100.1 0 25\r\n", "203.0.113.7:0", "198.51.100.1:25", 1, false, true},
+		"v1 destination port 0":         {"PROXY TCP4 203.0.113.7 198.51.100.1 65535 0\r\n", "203.0.113.7:65535", serverAddr, 1, false, true},
+		"v1 UNKNOWN":                    {"PROXY UNKNOWN\r\n", proxyAddr, serverAddr, 1, false, false},
+		"v1 UNKNOWN with addresses":     {"PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n", proxyAddr, serverAddr, 1, false, false},
+		"v1 UNKNOWN with anything":      {"PROXY UNKNOWN \x00 \xff TCP4\r\n", proxyAddr, serverAddr, 1, false, false},
+		"v2 TCP4":                       {proxy4(), clientAddr, "198.51.100.1:25", 2, false, true},
+		"v2 TCP6":                       {v2(0x21, 0x21, v6, "\xc3\x50\x00\x19"), "[2001:db8::7]:50000", "[2001:db8::1]:25", 2, false, true},
+		"v2 TCP6 mapped is unmapped":    {v2(0x21, 0x21, mapped, "\xc3\x50\x00\x19"), clientAddr, "198.51.100.1:25", 2, false, true},
+		"v2 from Caddy":                 {v2(0x21, 0x11, "\xcb\x00\x71\x07\x00\x00\x00\x00\x00\x00\x00\x00"), "203.0.113.7:0", serverAddr, 2, false, true},
+		"v2 destination unspecified":    {v2(0x21, 0x11, "\xcb\x00\x71\x07\x00\x00\x00\x00\xc3\x50\x00\x19"), clientAddr, serverAddr, 2, false, true},
+		"v2 source unspecified":         {v2(0x21, 0x11, "\x00\x00\x00\x00\xc6\x33\x64\x01\xc3\x50\x00\x19"), "0.0.0.0:50000", "198.51.100.1:25", 2, false, false},
+		"v2 LOCAL":                      {v2(0x20, 0x00), proxyAddr, serverAddr, 2, true, false},
+		"v2 LOCAL with addresses":       {v2(0x20, 0x11, "\xcb\x00\x71\x07\xc6\x33\x64\x01\xc3\x50\x00\x19"), proxyAddr, serverAddr, 2, true, false},
+		"v2 LOCAL from AWS NLB":         {v2(0x20, 0x11, tlv(0xea, "\x01"+strings.Repeat("v", 21)), tlv(0x04, strings.Repeat("\x00", 54))), proxyAddr, serverAddr, 2, true, false},
+		"v2 LOCAL with any family":      {v2(0x20, 0xff, "junk"), proxyAddr, serverAddr, 2, true, false},
+		"v2 LOCAL with a broken TLV":    {v2(0x20, 0x00, "\x01\xff"), proxyAddr, serverAddr, 2, true, false},
+		"v2 LOCAL with a wrong CRC32C":  {v2(0x20, 0x00, tlv(0x03, "\x00\x00\x00\x00")), proxyAddr, serverAddr, 2, true, false},
+		"v2 unknown TLV":                {proxy4(tlv(0xe7, "x"), tlv(0x30, "ns")), clientAddr, "198.51.100.1:25", 2, false, true},
+		"v2 NOOP for padding":           {proxy4(tlv(0x04, ""), tlv(0x04, "\x00\x00")), clientAddr, "198.51.100.1:25", 2, false, true},
+		"v2 block of the greatest size": {proxy4(tlv(0x04, strings.Repeat("x", 4096-12-3))), clientAddr, "198.51.100.1:25", 2, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			check := func(conn *proxyproto.Conn, rej *proxyproto.Rejection) {
+				require.Nil(t, rej)
+				require.NotNil(t, conn)
+				require.Equal(t, tt.remote, conn.RemoteAddr().String())
+				require.Equal(t, tt.local, conn.LocalAddr().String())
+				for _, a := range []net.Addr{conn.RemoteAddr(), conn.LocalAddr(), conn.Info().Server, conn.Info().Proxy} {
+					ip := a.(*net.TCPAddr).IP
+					require.Equal(t, ip.To4() != nil, len(ip) == net.IPv4len, "%v is mapped", a)
+				}
+				info := conn.Info()
+				require.Equal(t, conn.RemoteAddr(), info.Client)
+				require.Equal(t, proxyAddr, info.Proxy.String())
+				require.Equal(t, tt.version, info.Version)
+				require.Equal(t, tt.isLocal, info.Local)
+				require.Equal(t, tt.known, info.ClientKnown())
+				if tt.isLocal {
+					require.Empty(t, info.TLVs)
+				}
+			}
+			check(offer(t, proxyproto.Config{}, tt.header))
+			check(offer(t, proxyproto.Config{}, strings.Split(tt.header, "")...)) // one byte at a time
+		})
+	}
+}
+
+func TestHeadersThatAreRefused(t *testing.T) {
+	const addrs = "\xcb\x00\x71\x07\xc6\x33\x64\x01\xc3\x50\x00\x19"
+	malformed, unsupported := proxyproto.ErrMalformed, proxyproto.ErrUnsupported
+	for name, tt := range map[string]struct {
+		header string
+		err    error
+	}{
+		"SMTP":                             {"EHLO x\r\n", proxyproto.ErrNoHeader},
+		"HTTP":                             {"GET / HTTP/1.1\r\n", proxyproto.ErrNoHeader},
+		"TLS":                              {"\x16\x03\x01\x02\x00\x01", proxyproto.ErrNoHeader},
+		"an empty line":                    {"\r\n\r\nX", proxyproto.ErrNoHeader},
+		"lower case":                       {"proxy TCP4 203.0.113.7 198.51.100.1 1 2\r\n", proxyproto.ErrNoHeader},
+		"v1 no space":                      {"PROXYTCP4 203.0.113.7 198.51.100.1 1 2\r\n", malformed},
+		"v1 two spaces first":              {"PROXY  TCP4 203.0.113.7 198.51.100.1 1 2\r\n", malformed},
+		"v1 two spaces":                    {"PROXY TCP4 203.0.113.7  198.51.100.1 1 2\r\n", malformed},
+		"v1 tab":                           {"PROXY TCP4 203.0.113.7\t198.51.100.1 1 2\r\n", malformed},
+		"v1 trailing space":                {"PROXY TCP4 203.0.113.7 198.51.100.1 1 2 \r\n", malformed},
+		"v1 too few fields":                {"PROXY TCP4 203.0.113.7 198.51.100.1 1\r\n", malformed},
+		"v1 too many fields":               {"PROXY TCP4 203.0.113.7 198.51.100.1 1 2 3\r\n", malformed},
+		"v1 no fields":                     {"PROXY TCP4 \r\n", malformed},
+		"v1 only PROXY":                    {"PROXY\r\n", malformed},
+		"v1 no protocol":                   {"PROXY \r\n", malformed},
+		"v1 UDP4":                          {"PROXY UDP4 203.0.113.7 198.51.100.1 1 2\r\n", malformed},
+		"v1 protocol in lower case":        {"PROXY tcp4 203.0.113.7 198.51.100.1 1 2\r\n", malformed},
+		"v1 UNKNOWN and a letter":          {"PROXY UNKNOWNX\r\n", malformed},
+		"v1 UNKNOWN and LF":                {"PROXY UNKNOWN\n", malformed},
+		"v1 UNKNOWN and CR":                {"PROXY UNKNOWN\rX", malformed},
+		"v1 UNKNOWN with a CR inside":      {"PROXY UNKNOWN a\rb\r\n", malformed},
+		"v1 UNKNOWN with a LF inside":      {"PROXY UNKNOWN a\nb\r\n", malformed},
+		"v1 LF":                            {"PROXY TCP4 203.0.113.7 198.51.100.1 1 2\n", malformed},
+		"v1 CR":                            {"PROXY TCP4 203.0.113.7 198.51.100.1 1 2\rX", malformed},
+		"v1 octet with heading zero":       {"PROXY TCP4 203.0.113.07 198.51.100.1 1 2\r\n", malformed},
+		"v1 octet too large":               {"PROXY TCP4 203.0.113.256 198.51.100.1 1 2\r\n", malformed},
+		"v1 three octets":                  {"PROXY TCP4 203.0.113 198.51.100.1 1 2\r\n", malformed},
+		"v1 IPv6 in TCP4":                  {"PROXY TCP4 ::1 ::1 1 2\r\n", malformed},
+		"v1 mapped in TCP4":                {"PROXY TCP4 ::ffff:203.0.113.7 198.51.100.1 1 2\r\n", malformed},
+		"v1 IPv4 in TCP6":                  {"PROXY TCP6 203.0.113.7 198.51.100.1 1 2\r\n", malformed},
+		"v1 IPv4 destination in TCP6":      {"PROXY TCP6 ::1 198.51.100.1 1 2\r\n", malformed},
+		"v1 zone":                          {"PROXY TCP6 fe80::1%eth0 fe80::2 1 2\r\n", malformed},
+		"v1 brackets":                      {"PROXY TCP6 [::1] [::1] 1 2\r\n", malformed},
+		"v1 host name":                     {"PROXY TCP4 localhost 198.51.100.1 1 2\r\n", malformed},
+		"v1 empty address":                 {"PROXY TCP4  198.51.100.1 1 2\r\n", malformed},
+		"v1 source port with heading zero": {"PROXY TCP4 203.0.113.7 198.51.100.1 01 2\r\n", malformed},
+		"v1 source port 00":                {"PROXY TCP4 203.0.113.7 198.51.100.1 00 2\r\n", malformed},
+		"v1 source port too large":         {"PROXY TCP4 203.0.113.7 198.51.100.1 65536 2\r\n", malformed},
+		"v1 source port overflows":         {"PROXY TCP4 203.0.113.7 198.51.100.1 18446744073709551617 2\r\n", malformed},
+		"v1 source port negative":          {"PROXY TCP4 203.0.113.7 198.51.100.1 -1 2\r\n", malformed},
+		"v1 source port with sign":         {"PROXY TCP4 203.0.113.7 198.51.100.1 +1 2\r\n", malformed},
+		"v1 destination port hex":          {"PROXY TCP4 203.0.113.7 198.51.100.1 1 0x2\r\n", malformed},
+		"v1 destination port too large":    {"PROXY TCP4 203.0.113.7 198.51.100.1 1 99999\r\n", malformed},
+		"v1 destination port empty":        {"PROXY TCP4 203.0.113.7 198.51.100.1 1 \r\n", malformed},
+		"v1 108 bytes":                     {"PROXY UNKNOWN " + strings.Repeat("x", 92) + "\r\n", proxyproto.ErrTooLarge},
+		"v1 107 bytes without CRLF":        {"PROXY UNKNOWN " + strings.Repeat("x", 93), proxyproto.ErrTooLarge},
+		"v1 107 bytes with only CR":        {"PROXY UNKNOWN " + strings.Repeat("x", 92) + "\r", proxyproto.ErrTooLarge},
+		"v1 too long is malformed as well": {"PROXY UNKNOWN " + strings.Repeat("x", 93), malformed},
+		"v2 version 1":                     {signature + "\x11", malformed},
+		"v2 version 3":                     {signature + "\x31", malformed},
+		"v2 command 2":                     {signature + "\x22", malformed},
+		"v2 command 15":                    {signature + "\x2f", malformed},
+		"v2 UNSPEC":                        {v2(0x21, 0x00), unsupported},
+		"v2 UNSPEC with addresses":         {v2(0x21, 0x00, addrs), unsupported},
+		"v2 IPv4 of unspecified transport": {v2(0x21, 0x10, addrs), unsupported},
+		"v2 UDP4":                          {v2(0x21, 0x12, addrs), unsupported},
+		"v2 UDP6":                          {v2(0x21, 0x22, strings.Repeat("x", 36)), unsupported},
+		"v2 UNIX stream":                   {v2(0x21, 0x31, strings.Repeat("x", 216)), unsupported},
+		"v2 UNIX datagram":                 {v2(0x21, 0x32, strings.Repeat("x", 216)), unsupported},
+		"v2 unknown family":                {v2(0x21, 0x41, addrs), malformed},
+		"v2 unknown transport":             {v2(0x21, 0x13, addrs), malformed},
+		"v2 TCP4 too short":                {v2(0x21, 0x11, addrs[:11]), malformed},
+		"v2 TCP6 with addresses of TCP4":   {v2(0x21, 0x21, addrs), malformed},
+		"v2 over the limit":                {signature + "\x21\x11\x10\x01", proxyproto.ErrTooLarge},
+		"v2 LOCAL over the limit":          {signature + "\x20\x00\xff\xff", proxyproto.ErrTooLarge},
+		"v2 TLV of one byte":               {proxy4("\x04"), malformed},
+		"v2 TLV of two bytes":              {proxy4("\x04\x00"), malformed},
+		"v2 TLV longer than the block":     {proxy4("\x04\x00\x02x"), malformed},
+		"v2 second TLV truncated":          {proxy4(tlv(0x04, "x"), "\xe0\x00"), malformed},
+		"v2 unique ID of 129 bytes":        {proxy4(tlv(0x05, strings.Repeat("x", 129))), malformed},
+		"v2 CRC32C of 3 bytes":             {proxy4(tlv(0x03, "xxx")), malformed},
+		"v2 CRC32C wrong":                  {proxy4(tlv(0x03, "\x00\x00\x00\x00")), proxyproto.ErrChecksum},
+		"v2 SSL empty":                     {proxy4(tlv(0x20, "")), malformed},
+		"v2 SSL of 4 bytes":                {proxy4(tlv(0x20, "\x01\x00\x00\x00")), malformed},
+		"v2 SSL with a broken sub-TLV":     {proxy4(sslTLV(1, 0, "\x21\x00\x09TLSv1.3")), malformed},
+		"v2 SSL with a byte left over":     {proxy4(sslTLV(1, 0, tlv(0x21, "TLSv1.3"), "\x22")), malformed},
+		"v2 two SSL":                       {proxy4(sslTLV(0, 0), sslTLV(1, 0)), malformed},
+		"v2 two CRC32C":                    {proxy4(tlv(0x03, "\x00\x00\x00\x00"), tlv(0x03, "\x00\x00\x00\x00")), proxyproto.ErrChecksum},
+		"v2 two common names":              {proxy4(sslTLV(7, 0, tlv(0x22, "a"), tlv(0x22, "b"))), malformed},
+		"v2 two authorities":               {proxy4(tlv(0x02, "a"), tlv(0x02, "b")), malformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, chunks := range [][]string{{tt.header}, strings.Split(tt.header, "")} {
+				conn, rej := offer(t, proxyproto.Config{}, chunks...)
+				require.Nil(t, conn)
+				require.ErrorIs(t, rej.Err, tt.err)
+				require.Regexp(t, `^proxyproto: `, rej.Err.Error())
+				require.Equal(t, proxyAddr, rej.Peer.String())
+				require.NotEmpty(t, rej.Prefix)
+				require.LessOrEqual(t, len(rej.Prefix), 64)
+				require.True(t, strings.HasPrefix(tt.header, string(rej.Prefix)))
+			}
+		})
+	}
+}
+
+func TestHeaderMayArriveSplitAnywhereAndPayloadIsTheApplications(t *testing.T) {
+	const payload = "EHLO client.example\r\n"
+	for name, header := range map[string]string{
+		"v1": "PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\n",
+		"v2": proxy4(sslTLV(1, 0, tlv(0x21, "TLSv1.3")), tlv(0x04, strings.Repeat("x", 300))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := header + payload
+			for i := 1; i < len(stream); i++ {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFixture(t, proxyproto.Config{})
+					client := f.mem.dial(proxyAddr)
+					send(t, client, stream[:i], stream[i:])
+					conn, err := f.Accept()
+					require.NoError(t, err)
+					require.Equal(t, clientAddr, conn.RemoteAddr().String())
+					got := ""
+					for len(got) < len(payload) {
+						got += read(t, conn)
+					}
+					require.Equal(t, payload, got)
+				})
+			}
+		})
+	}
+}
+
+func TestSecondHeaderIsPayload(t *testing.T) {
+	for name, second := range map[string]string{"v1": "PROXY TCP4 192.0.2.99 198.51.100.1 1 2\r\n", "v2": proxy4()} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, proxyproto.Config{})
+				client := f.mem.dial(proxyAddr)
+				send(t, client, proxy4()+second)
+				conn, err := f.Accept()
+				require.NoError(t, err)
+				require.Equal(t, second, read(t, conn))
+				require.Equal(t, clientAddr, conn.RemoteAddr().String())
+			})
+		})
+	}
+}
+
+func TestTooLargeHeaderIsRefusedWhenItAnnouncesItself(t *testing.T) {
+	for name, tt := range map[string]struct{ limit, length int }{
+		"default":  {0, 4097},
+		"smaller":  {100, 101},
+		"smallest": {12, 13},
+		"largest":  {65534, 65535},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// 16 bytes, and not one of the block.
+			_, rej := offer(t, proxyproto.Config{MaxHeaderSize: tt.limit}, signature+"\x21\x11"+string([]byte{byte(tt.length >> 8), byte(tt.length)}))
+			require.ErrorIs(t, rej.Err, proxyproto.ErrTooLarge)
+			fits := proxy4()
+			if tt.limit != 12 {
+				fits = proxy4(tlv(0x04, strings.Repeat("x", tt.length-1-12-3)))
+			}
+			conn, _ := offer(t, proxyproto.Config{MaxHeaderSize: tt.limit}, fits)
+			require.NotNil(t, conn)
+		})
+	}
+}
+
+func TestTLVs(t *testing.T) {
+	conn, _ := offer(t, proxyproto.Config{}, proxy4(
+		tlv(0xe0, "vendor"), tlv(0x01, "h2"), tlv(0x02, "mail.example.test"), tlv(0x04, "\x00"),
+		tlv(0x05, strings.Repeat("u", 128)), tlv(0x30, "netns"), tlv(0x99, ""),
+		sslTLV(0x07, 0, tlv(0x21, "TLSv1.3"), tlv(0x22, "client.example"), tlv(0x23, "TLS_AES_128_GCM_SHA256"),
+			tlv(0x24, "RSA-SHA256"), tlv(0x25, "RSA2048"), tlv(0x26, "x25519"), tlv(0x27, "rsa_pss_rsae_sha256"),
+			tlv(0x28, "\x30\x00"), tlv(0x2f, "new"))))
+	info := conn.Info()
+	require.Equal(t, "h2", info.ALPN)
+	require.Equal(t, "mail.example.test", info.ServerName)
+	require.Equal(t, strings.Repeat("u", 128), string(info.UniqueID))
+	require.Equal(t, []proxyproto.TLV{{0xe0, []byte("vendor")}, {0x04, []byte{0}}, {0x30, []byte("netns")}, {0x99, []byte{}}}, info.TLVs)
+	require.Equal(t, &proxyproto.TLS{
+		Client: true, Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Group: "x25519",
+		ClientCert: true, Verified: true, CommonName: "client.example", Certificate: []byte{0x30, 0},
+		SigAlg: "RSA-SHA256", KeyAlg: "RSA2048", SigScheme: "rsa_pss_rsae_sha256",
+		TLVs: []proxyproto.TLV{{0x2f, []byte("new")}},
+	}, info.TLS)
+}
+
+func TestVerifiedNeedsACertificate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		client byte
+		verify uint32
+		want   proxyproto.TLS
+	}{
+		"plaintext client of HAProxy":      {0x00, 0, proxyproto.TLS{}},
+		"TLS without a certificate":        {0x01, 0, proxyproto.TLS{Client: true}},
+		"TLS, verify set, no certificate":  {0x01, 1, proxyproto.TLS{Client: true}},
+		"certificate verified":             {0x07, 0, proxyproto.TLS{Client: true, ClientCert: true, Verified: true}},
+		"certificate not verified":         {0x07, 18, proxyproto.TLS{Client: true, ClientCert: true, VerifyError: 18}},
+		"certificate of a resumed session": {0x05, 0, proxyproto.TLS{Client: true, ClientCert: true, FromSession: true, Verified: true}},
+		"certificate of this connection":   {0x03, 0, proxyproto.TLS{Client: true, ClientCert: true, Verified: true}},
+		"bits that nobody assigned":        {0xf8, 0, proxyproto.TLS{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, _ := offer(t, proxyproto.Config{}, proxy4(sslTLV(tt.client, tt.verify)))
+			require.Equal(t, &tt.want, conn.Info().TLS)
+		})
+	}
+}
+
+func TestLOCALExposesNothingOfItsBlock(t *testing.T) {
+	conn, _ := offer(t, proxyproto.Config{}, v2(0x20, 0x11, "\xcb\x00\x71\x07\xc6\x33\x64\x01\xc3\x50\x00\x19",
+		tlv(0x01, "h2"), tlv(0x02, "x"), tlv(0x05, "id"), tlv(0xe0, "v"), sslTLV(1, 0, tlv(0x21, "TLSv1.3"))))
+	info := *conn.Info()
+	require.Nil(t, info.TLS)
+	require.Empty(t, info.ALPN+info.ServerName)
+	require.Empty(t, info.UniqueID)
+	require.Empty(t, info.TLVs)
+}

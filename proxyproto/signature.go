@@ -1,0 +1,57 @@
+package proxyproto
+
+// The first bytes that make a stream a PROXY header. Version 1 counts with its
+// protocol word and what must follow it: "PROXY NOOP" is a legal IMAP command
+// whose tag is PROXY.
+var signatures = [...]string{
+	"\r\n\r\n\x00\r\nQUIT\n", // version 2, proxy-protocol.txt section 2.2
+	"PROXY TCP4 ",            // version 1, section 2.1
+	"PROXY TCP6 ",
+	"PROXY UNKNOWN ",
+	"PROXY UNKNOWN\r",
+}
+
+const (
+	v2Signature    = "\r\n\r\n\x00\r\nQUIT\n"
+	v1Signature    = "PROXY"
+	allSignatures  = 1<<len(signatures) - 1
+	longestMatched = len("PROXY UNKNOWN ")
+)
+
+// A verdict is what the bytes of a stream so far say of its beginning.
+type verdict uint8
+
+const (
+	undecided verdict = iota // may still become a header
+	noHeader                 // is none, and will not become one
+	isHeader                 // begins with a signature
+)
+
+// A matcher compares the beginning of a stream with the signatures, in pieces
+// of any size. The zero value is at the start of the stream.
+type matcher struct {
+	pos  uint8 // bytes matched so far
+	dead uint8 // set of signatures that no longer fit
+}
+
+// feed takes the next bytes of the stream. Once it returned noHeader or
+// isHeader it must not be called again.
+func (m *matcher) feed(b []byte) verdict {
+	for _, c := range b {
+		for i, s := range signatures {
+			if m.dead&(1<<i) != 0 {
+				continue
+			}
+			if s[m.pos] != c {
+				m.dead |= 1 << i
+			} else if int(m.pos) == len(s)-1 {
+				return isHeader
+			}
+		}
+		if m.dead == allSignatures {
+			return noHeader
+		}
+		m.pos++
+	}
+	return undecided
+}

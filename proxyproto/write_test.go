@@ -1,0 +1,240 @@
+package proxyproto_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	peer "github.com/pires/go-proxyproto"
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/stretchr/testify/require"
+)
+
+// countingWriter counts the calls of Write.
+type countingWriter struct {
+	bytes.Buffer
+	writes int
+}
+
+func (w *countingWriter) Write(b []byte) (int, error) {
+	w.writes++
+	return w.Buffer.Write(b)
+}
+
+func TestWriteHeaderWritesWhatTheSpecificationSays(t *testing.T) {
+	v4, v4b := tcpAddr(clientAddr), tcpAddr("198.51.100.1:25")
+	v6, v6b := tcpAddr("[2001:db8::7]:50000"), tcpAddr("[2001:db8::1]:25")
+	mapped := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 50000}
+	zoned := &net.TCPAddr{IP: v6.IP, Port: 50000, Zone: "eth0"}
+	for name, tt := range map[string]struct {
+		h    proxyproto.Header
+		want string
+	}{
+		"zero is LOCAL":     {proxyproto.Header{}, v2(0x20, 0)},
+		"LOCAL":             {proxyproto.Header{Local: true, Source: v4, Destination: v4b, ALPN: "x", Checksum: true}, v2(0x20, 0)},
+		"v1 without source": {proxyproto.Header{Version: 1}, "PROXY UNKNOWN\r\n"},
+		"v1 LOCAL":          {proxyproto.Header{Version: 1, Local: true, Source: v4, Destination: v4b}, "PROXY UNKNOWN\r\n"},
+		"v1 TCP4":           {proxyproto.Header{Version: 1, Source: v4, Destination: v4b}, "PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\n"},
+		"v1 TCP6":           {proxyproto.Header{Version: 1, Source: v6, Destination: v6b}, "PROXY TCP6 2001:db8::7 2001:db8::1 50000 25\r\n"},
+		"v1 mixed":          {proxyproto.Header{Version: 1, Source: v4, Destination: v6b}, "PROXY TCP6 ::ffff:203.0.113.7 2001:db8::1 50000 25\r\n"},
+		"v1 carries no TLS": {proxyproto.Header{Version: 1, Source: v4, Destination: v4b, TLS: &proxyproto.TLS{Client: true}}, "PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\n"},
+		"v2 TCP4":           {proxyproto.Header{Version: 2, Source: v4, Destination: v4b}, proxy4()},
+		"v2 by default":     {proxyproto.Header{Source: v4, Destination: v4b}, proxy4()},
+		"v2 mapped":         {proxyproto.Header{Source: mapped, Destination: v4b}, proxy4()},
+		"v2 TCP6":           {proxyproto.Header{Source: zoned, Destination: v6b}, v2(0x21, 0x21, string(v6.IP), string(v6b.IP), "\xc3\x50\x00\x19")},
+		"v2 mixed":          {proxyproto.Header{Source: v6, Destination: v4b}, v2(0x21, 0x21, string(v6.IP), string(v4b.IP.To16()), "\xc3\x50\x00\x19")},
+		"v2 TLVs": {proxyproto.Header{Source: v4, Destination: v4b, ALPN: "h2", ServerName: "mail.example", UniqueID: []byte("id"),
+			TLS:  &proxyproto.TLS{Client: true, Version: "TLSv1.3", Cipher: "C", Group: "G", SigAlg: "S", KeyAlg: "K", SigScheme: "Y"},
+			TLVs: []proxyproto.TLV{{Type: 0xe0, Value: []byte("v")}}},
+			proxy4(tlv(1, "h2"), tlv(2, "mail.example"), tlv(5, "id"),
+				sslTLV(1, 1, tlv(0x21, "TLSv1.3"), tlv(0x25, "K"), tlv(0x24, "S"), tlv(0x23, "C"), tlv(0x26, "G"), tlv(0x27, "Y")), tlv(0xe0, "v"))},
+		"v2 plaintext client":     {proxyproto.Header{Source: v4, Destination: v4b, TLS: &proxyproto.TLS{}}, proxy4(sslTLV(0, 1))},
+		"v2 certificate":          {proxyproto.Header{Source: v4, Destination: v4b, TLS: &proxyproto.TLS{Client: true, ClientCert: true, Verified: true, CommonName: "cn"}}, proxy4(sslTLV(7, 0, tlv(0x22, "cn")))},
+		"v2 resumed, unverified":  {proxyproto.Header{Source: v4, Destination: v4b, TLS: &proxyproto.TLS{Client: true, ClientCert: true, FromSession: true, VerifyError: 18, Certificate: []byte("der")}}, proxy4(sslTLV(5, 18, tlv(0x28, "der")))},
+		"v2 empty unique ID":      {proxyproto.Header{Source: v4, Destination: v4b, UniqueID: []byte{}}, proxy4(tlv(5, ""))},
+		"v2 unknown SSL sub-TLVs": {proxyproto.Header{Source: v4, Destination: v4b, TLS: &proxyproto.TLS{TLVs: []proxyproto.TLV{{0x2f, []byte("n")}}}}, proxy4(sslTLV(0, 1, tlv(0x2f, "n")))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w countingWriter
+			require.NoError(t, proxyproto.WriteHeader(&w, tt.h))
+			require.Equal(t, tt.want, w.String())
+			require.Equal(t, 1, w.writes)
+		})
+	}
+}
+
+func TestWriteHeaderRefusesWhatItCannotExpress(t *testing.T) {
+	v4 := tcpAddr(clientAddr)
+	with := func(f func(*proxyproto.Header)) proxyproto.Header {
+		h := proxyproto.Header{Source: v4, Destination: v4}
+		f(&h)
+		return h
+	}
+	for name, tt := range map[string]struct {
+		h    proxyproto.Header
+		says string
+		is   error
+	}{
+		"version 3":              {with(func(h *proxyproto.Header) { h.Version = 3 }), "Header.Version is 3", nil},
+		"source alone":           {with(func(h *proxyproto.Header) { h.Destination = nil }), "Header.Destination is <nil>", proxyproto.ErrUnsupported},
+		"destination alone":      {with(func(h *proxyproto.Header) { h.Source = nil }), "Header.Source is <nil>", proxyproto.ErrUnsupported},
+		"a nil *net.TCPAddr":     {with(func(h *proxyproto.Header) { h.Source = (*net.TCPAddr)(nil) }), "Header.Source", proxyproto.ErrUnsupported},
+		"UDP":                    {with(func(h *proxyproto.Header) { h.Source = &net.UDPAddr{IP: v4.IP} }), "Header.Source", proxyproto.ErrUnsupported},
+		"unix":                   {with(func(h *proxyproto.Header) { h.Source = &net.UnixAddr{Name: "/x"} }), "Header.Source is /x", proxyproto.ErrUnsupported},
+		"no IP":                  {with(func(h *proxyproto.Header) { h.Source = &net.TCPAddr{Port: 1} }), "Header.Source", proxyproto.ErrUnsupported},
+		"port -1":                {with(func(h *proxyproto.Header) { h.Source = &net.TCPAddr{IP: v4.IP, Port: -1} }), "Header.Source", proxyproto.ErrUnsupported},
+		"port 65536 in v1":       {with(func(h *proxyproto.Header) { h.Version = 1; h.Destination = &net.TCPAddr{IP: v4.IP, Port: 65536} }), "Header.Destination", proxyproto.ErrUnsupported},
+		"unique ID of 129 bytes": {with(func(h *proxyproto.Header) { h.UniqueID = make([]byte, 129) }), "129", proxyproto.ErrTooLarge},
+		"too large a TLV":        {with(func(h *proxyproto.Header) { h.TLVs = []proxyproto.TLV{{4, make([]byte, 65536)}} }), "proxyproto:", proxyproto.ErrTooLarge},
+		"too many TLVs": {with(func(h *proxyproto.Header) {
+			h.TLVs = []proxyproto.TLV{{4, make([]byte, 40000)}, {4, make([]byte, 40000)}}
+		}), "proxyproto:", proxyproto.ErrTooLarge},
+		"too large a cert":       {with(func(h *proxyproto.Header) { h.TLS = &proxyproto.TLS{Certificate: make([]byte, 65536)} }), "proxyproto:", proxyproto.ErrTooLarge},
+		"SSL as a raw TLV":       {with(func(h *proxyproto.Header) { h.TLVs = []proxyproto.TLV{{0x20, make([]byte, 5)}} }), "type 0x20", nil},
+		"CN as a raw sub-TLV":    {with(func(h *proxyproto.Header) { h.TLS = &proxyproto.TLS{TLVs: []proxyproto.TLV{{0x22, nil}}} }), "type 0x22", nil},
+		"verified, no cert":      {with(func(h *proxyproto.Header) { h.TLS = &proxyproto.TLS{Client: true, Verified: true} }), "TLS.ClientCert", nil},
+		"verified with an error": {with(func(h *proxyproto.Header) { h.TLS = &proxyproto.TLS{ClientCert: true, Verified: true, VerifyError: 1} }), "VerifyError 1", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w countingWriter
+			err := proxyproto.WriteHeader(&w, tt.h)
+			require.ErrorContains(t, err, tt.says)
+			require.Regexp(t, "^proxyproto: ", err.Error())
+			if tt.is != nil {
+				require.ErrorIs(t, err, tt.is)
+			}
+			require.Zero(t, w.writes)
+		})
+	}
+}
+
+func TestHeaderPassesOnWhatWasReceived(t *testing.T) {
+	for name, header := range map[string]string{
+		"v1":             "PROXY TCP6 2001:db8::7 2001:db8::1 50000 25\r\n",
+		"UNKNOWN":        "PROXY UNKNOWN\r\n",
+		"v2":             proxy4(),
+		"LOCAL":          v2(0x20, 0, sslTLV(1, 0)),
+		"no TLS":         proxy4(sslTLV(0, 0)),
+		"unknown source": v2(0x21, 0x11, "\x00\x00\x00\x00\xc6\x33\x64\x01\xc3\x50\x00\x19"),
+		"all there is": proxy4(tlv(1, "h2"), tlv(2, "mail.example"), tlv(4, "\x00"), tlv(5, "id"), tlv(0xe1, "v"),
+			sslTLV(5, 18, tlv(0x21, "TLSv1.3"), tlv(0x22, "cn"), tlv(0x28, "der"), tlv(0x2f, "?"))),
+	} {
+		for _, sum := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				conn, _ := offer(t, proxyproto.Config{}, header)
+				was := conn.Info()
+				h := was.Header()
+				require.Zero(t, h.Version)
+				h.Checksum = sum
+				var w bytes.Buffer
+				require.NoError(t, proxyproto.WriteHeader(&w, h))
+				conn, rej := offer(t, proxyproto.Config{}, w.String())
+				require.Nil(t, rej)
+				is := conn.Info()
+				require.Equal(t, was.ClientKnown(), is.ClientKnown())
+				require.Equal(t, was.TLS, is.TLS)
+				require.Equal(t, was.ServerName, is.ServerName)
+				require.Equal(t, was.ALPN, is.ALPN)
+				require.Equal(t, was.UniqueID, is.UniqueID)
+				require.Equal(t, was.TLVs, is.TLVs)
+				if was.ClientKnown() {
+					require.Equal(t, was.Client, is.Client)
+					require.Equal(t, was.Server, is.Server)
+				}
+				theirs, err := peer.Read(bufio.NewReader(&w))
+				require.NoError(t, err)
+				require.Equal(t, !was.ClientKnown(), theirs.Command.IsLocal())
+			})
+		}
+	}
+}
+
+func TestHeaderOfADirectConnectionNamesItsClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		_, server := direct(t, f)
+		h := server.(*proxyproto.Conn).Info().Header()
+		require.Equal(t, proxyproto.Header{Source: tcpAddr(clientAddr), Destination: tcpAddr(serverAddr)}, h)
+	})
+}
+
+func TestDialerSendsTheHeaderFirst(t *testing.T) {
+	inner := listen(t)
+	var d proxyproto.Dialer
+	c, err := d.DialContext(t.Context(), "tcp", inner.Addr().String(), proxyproto.Header{Source: tcpAddr(clientAddr), Destination: tcpAddr("198.51.100.1:25")})
+	require.NoError(t, err)
+	defer c.Close()
+	require.IsType(t, &net.TCPConn{}, c, "so that splice(2) works")
+	_, err = io.WriteString(c, "EHLO x\r\n")
+	require.NoError(t, err)
+	require.NoError(t, c.(*net.TCPConn).CloseWrite())
+	s, err := inner.Accept()
+	require.NoError(t, err)
+	defer s.Close()
+	got, err := io.ReadAll(s)
+	require.NoError(t, err)
+	require.Equal(t, proxy4()+"EHLO x\r\n", string(got))
+}
+
+func TestDialerFailures(t *testing.T) {
+	good := proxyproto.Header{Source: tcpAddr(clientAddr), Destination: tcpAddr("198.51.100.1:25")}
+	t.Run("a bad header costs no connection", func(t *testing.T) {
+		d := proxyproto.Dialer{Dial: func(context.Context, string, string) (net.Conn, error) {
+			t.Error("dialed")
+			return nil, errors.New("dialed")
+		}}
+		_, err := d.DialContext(t.Context(), "tcp", serverAddr, proxyproto.Header{Version: 7})
+		require.ErrorContains(t, err, "Header.Version is 7")
+	})
+	t.Run("the dialer's own error", func(t *testing.T) {
+		refused := errors.New("refused")
+		d := proxyproto.Dialer{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, refused }}
+		_, err := d.DialContext(t.Context(), "tcp", serverAddr, good)
+		require.ErrorIs(t, err, refused)
+	})
+	t.Run("ctx ends while the header is written", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := net.Pipe() // b never reads
+			d := proxyproto.Dialer{Dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			start := time.Now()
+			_, err := d.DialContext(ctx, "tcp", serverAddr, good)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "proxyproto: cannot send the header to "+serverAddr)
+			require.Equal(t, time.Second, time.Since(start))
+			_, err = b.Read(make([]byte, 1))
+			require.ErrorIs(t, err, io.EOF, "closed")
+		})
+	})
+	t.Run("the peer is gone", func(t *testing.T) {
+		a, b := net.Pipe()
+		b.Close()
+		d := proxyproto.Dialer{Dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }}
+		_, err := d.DialContext(t.Context(), "tcp", serverAddr, good)
+		require.ErrorIs(t, err, io.ErrClosedPipe)
+	})
+}
+
+func TestNoDeadlineIsLeftBehindByTheDialer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		defer b.Close()
+		go io.Copy(io.Discard, b)
+		d := proxyproto.Dialer{Dial: func(context.Context, string, string) (net.Conn, error) { return a, nil }}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		c, err := d.DialContext(ctx, "tcp", serverAddr, proxyproto.Header{})
+		require.NoError(t, err)
+		cancel()
+		elapse(time.Hour)
+		_, err = io.WriteString(c, strings.Repeat("x", 100))
+		require.NoError(t, err)
+	})
+}
