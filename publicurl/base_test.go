@@ -1,0 +1,167 @@
+package publicurl
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// mustParse is for bases that a test takes for granted.
+func mustParse(t testing.TB, s string) Base {
+	t.Helper()
+	b, err := Parse(s)
+	require.NoError(t, err)
+	return b
+}
+
+func mustRelative(t testing.TB, prefix string) Base {
+	t.Helper()
+	b, err := Relative(prefix)
+	require.NoError(t, err)
+	return b
+}
+
+func TestParts(t *testing.T) {
+	tests := []struct {
+		in, origin, host, hostname, prefix string
+		port                               uint16
+	}{
+		{"https://mail.example.com", "https://mail.example.com", "mail.example.com", "mail.example.com", "", 443},
+		{"https://example.com:8443/mail/", "https://example.com:8443", "example.com:8443", "example.com", "/mail", 8443},
+		{"https://[2001:db8::1]/a/b", "https://[2001:db8::1]", "[2001:db8::1]", "2001:db8::1", "/a/b", 443},
+		{"https://[2001:db8::1]:993", "https://[2001:db8::1]:993", "[2001:db8::1]:993", "2001:db8::1", "", 993},
+		{"https://192.0.2.1:444", "https://192.0.2.1:444", "192.0.2.1:444", "192.0.2.1", "", 444},
+		{"http://localhost/x", "http://localhost", "localhost", "localhost", "/x", 80},
+	}
+	for _, tt := range tests {
+		t.Run(tt.in, func(t *testing.T) {
+			b := mustParse(t, tt.in)
+			require.Equal(t, tt.origin, b.Origin())
+			require.Equal(t, tt.host, b.Host())
+			require.Equal(t, tt.hostname, b.Hostname())
+			require.Equal(t, tt.prefix, b.Prefix())
+			require.Equal(t, tt.port, b.Port())
+			require.Equal(t, tt.origin+tt.prefix, b.String())
+			require.False(t, b.IsRelative())
+		})
+	}
+}
+
+func TestRelative(t *testing.T) {
+	accepted := []struct{ name, in, want string }{
+		{"root", "", ""},
+		{"slash alone", "/", ""},
+		{"prefix", "/mail", "/mail"},
+		{"slash at the end", "/mail/", "/mail"},
+		{"escapes in capitals", "/m%c3%bc", "/m%C3%BC"},
+	}
+	for _, tt := range accepted {
+		t.Run("accepts "+tt.name, func(t *testing.T) {
+			b := mustRelative(t, tt.in)
+			require.Equal(t, tt.want, b.String())
+			require.Equal(t, tt.want, b.Prefix())
+			require.True(t, b.IsRelative())
+			require.Empty(t, b.Origin())
+			require.Empty(t, b.Host())
+			require.Empty(t, b.Hostname())
+			require.Zero(t, b.Port())
+			require.NotEqual(t, Base{}, b, "not the zero Base")
+			require.True(t, b == mustRelative(t, b.String()))
+		})
+	}
+	refused := []struct {
+		name, in string
+		kind     Kind
+	}{
+		{"no slash in front", "mail", ErrPath},
+		{"URL", "https://example.com/mail", ErrPath},
+		{"network path", "//example.com", ErrPath},
+		{"backslash network path", `/\example.com`, ErrCharacter},
+		{"dot segment", "/mail/..", ErrPath},
+		{"query", "/mail?", ErrQuery},
+		{"query alone", "?", ErrPath},
+		{"fragment", "/mail#", ErrFragment},
+		{"blank", "/mail ", ErrCharacter},
+		{"well-known", "/mail/.well-known/jmap", ErrPath},
+		{"template", "/{x}", ErrTemplate},
+		{"escaped slash", "/a%2fb", ErrPath},
+	}
+	for _, tt := range refused {
+		t.Run("refuses "+tt.name, func(t *testing.T) {
+			b, err := Relative(tt.in)
+			require.Equal(t, Base{}, b)
+			require.ErrorIs(t, err, tt.kind)
+		})
+	}
+}
+
+func TestEqualBasesAreOneMapKey(t *testing.T) {
+	m := map[Base]string{}
+	for _, in := range []string{"https://example.com/mail", "HTTPS://EXAMPLE.COM.:443/mail/"} {
+		m[mustParse(t, in)] = in
+	}
+	require.Len(t, m, 1)
+	m[mustParse(t, "https://example.com/Mail")] = ""
+	m[mustParse(t, "https://example.com:8443/mail")] = ""
+	m[mustRelative(t, "/mail")] = ""
+	m[mustRelative(t, "")] = ""
+	m[Base{}] = ""
+	require.Len(t, m, 6)
+}
+
+func TestZeroBaseIsInert(t *testing.T) {
+	var b Base
+	require.Empty(t, b.String()+b.Origin()+b.Host()+b.Hostname()+b.Prefix())
+	require.Zero(t, b.Port())
+	require.False(t, b.IsRelative())
+	for _, u := range []string{"", "/", "/login", "https://example.com"} {
+		require.False(t, b.Contains(u))
+		require.False(t, b.ContainsWebSocket(u))
+		require.False(t, b.SameOrigin(u))
+	}
+	_, err := b.Join("/login")
+	require.ErrorIs(t, err, ErrZero)
+	_, err = b.JoinQuery("/login", nil)
+	require.ErrorIs(t, err, ErrZero)
+	_, err = b.Template("/{x}")
+	require.ErrorIs(t, err, ErrZero)
+	_, err = b.WebSocket("/ws")
+	require.ErrorIs(t, err, ErrZero)
+	_, err = b.WellKnown(JMAP)
+	require.ErrorIs(t, err, ErrZero)
+	_, err = b.WellKnownAliases(JMAP)
+	require.ErrorIs(t, err, ErrZero)
+	_, err = b.MetadataURL("/jmap")
+	require.ErrorIs(t, err, ErrZero)
+	_, err = b.MarshalText()
+	require.ErrorIs(t, err, ErrZero)
+	require.Panics(t, func() { b.MustJoin("/login") })
+}
+
+func TestTextForm(t *testing.T) {
+	type config struct {
+		Base Base `json:"base"`
+	}
+	in := config{mustParse(t, "https://Example.com/mail/")}
+	text, err := json.Marshal(in)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"base":"https://example.com/mail"}`, string(text))
+	var out config
+	require.NoError(t, json.Unmarshal(text, &out))
+	require.Equal(t, in, out)
+
+	_, err = json.Marshal(config{mustRelative(t, "/mail")})
+	require.ErrorIs(t, err, ErrRelative)
+	_, err = json.Marshal(config{})
+	require.ErrorIs(t, err, ErrZero)
+
+	insecure, err := Parse("http://mail.example.com", AllowInsecureHTTP())
+	require.NoError(t, err)
+	text, err = insecure.MarshalText()
+	require.NoError(t, err)
+	kept := in.Base
+	require.ErrorIs(t, kept.UnmarshalText(text), ErrScheme, "options are not stored")
+	require.ErrorIs(t, kept.UnmarshalText(nil), ErrEmpty)
+	require.Equal(t, in.Base, kept, "an error changes nothing")
+}

@@ -1,0 +1,132 @@
+package publicurl
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Join appends a path to the base: "/login" on https://example.com/mail gives
+// https://example.com/mail/login, and on a relative base with the prefix "/mail"
+// it gives /mail/login.
+//
+// The path begins with "/", is escaped already ([url.PathEscape] for data) and is
+// appended as it stands; "/" gives the base with a slash at its end. Refused are
+// dot segments and empty segments, however escaped, a query (see
+// [Base.JoinQuery]), a fragment, and braces (see [Base.Template]). Escaped
+// slashes, which stand for data, are accepted. The error is an [*Error].
+func (b Base) Join(path string) (string, error) {
+	if err := b.checkJoin(path); err != nil {
+		return "", err
+	}
+	return b.text + path, nil
+}
+
+// MustJoin is like [Base.Join] but panics on an error. It is for paths that are
+// constants of the program, on a base that is known to be valid.
+func (b Base) MustJoin(path string) string {
+	u, err := b.Join(path)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+// JoinQuery is [Base.Join] with a query in the form of [url.Values.Encode]. Without
+// values there is no "?".
+func (b Base) JoinQuery(path string, query url.Values) (string, error) {
+	if err := b.checkJoin(path); err != nil {
+		return "", err
+	}
+	q := query.Encode()
+	if q == "" {
+		return b.text + path, nil
+	}
+	return b.text + path + "?" + q, nil
+}
+
+// WebSocket is [Base.Join] with the scheme wss, or ws on an http base (RFC 6455
+// section 3). A relative base gives the path-absolute reference of Join, which
+// browsers resolve against the page and turn into wss or ws.
+func (b Base) WebSocket(path string) (string, error) {
+	if err := b.checkJoin(path); err != nil {
+		return "", err
+	}
+	if b.mode == relative {
+		return b.text + path, nil
+	}
+	return "ws" + b.text[len("http"):] + path, nil
+}
+
+// Template appends a URI template of RFC 6570 level 1, the one that RFC 8620
+// section 2 prescribes: a path as for [Base.Join], and a query if needed, both
+// with variables such as {accountId}. The braces stay as they are; [url.URL] would
+// escape them. The error is an [*Error].
+func (b Base) Template(template string) (string, error) {
+	if b.mode == invalid {
+		return "", b.zero()
+	}
+	path, query := cutTemplate(template)
+	f := checkReference(template)
+	if f == nil {
+		f = checkPath(path, 0, withVariables|withEncodedSeparators)
+	}
+	if f == nil {
+		f = checkChars(query, len(path)+1, ErrQuery, withVariables)
+	}
+	if f != nil {
+		return "", f.inPath(template)
+	}
+	return b.text + template, nil
+}
+
+// cutTemplate cuts a template before its query. A "?" in braces belongs to them.
+func cutTemplate(s string) (path, query string) {
+	braces := false
+	for i := range len(s) {
+		switch s[i] {
+		case '{':
+			braces = true
+		case '}':
+			braces = false
+		case '?':
+			if !braces {
+				return s[:i], s[i+1:]
+			}
+		}
+	}
+	return s, ""
+}
+
+func (b Base) checkJoin(path string) error {
+	if b.mode == invalid {
+		return b.zero()
+	}
+	f := checkReference(path)
+	if i := strings.IndexByte(path, '?'); f == nil && i >= 0 {
+		f = &fault{ErrQuery, i, `escape "?" as %3F in a path; JoinQuery takes a query`}
+	}
+	if f == nil {
+		f = checkPath(path, 0, withEncodedSeparators)
+	}
+	if f != nil {
+		return f.inPath(path)
+	}
+	return nil
+}
+
+// checkReference checks what paths and templates have in common.
+func checkReference(s string) *fault {
+	if s == "" {
+		return &fault{ErrEmpty, 0, `give a path such as "/login"; String is the base itself`}
+	}
+	if f := checkText(s); f != nil {
+		return f
+	}
+	if s[0] != '/' {
+		return &fault{ErrPath, 0, `begin the path with "/"; a whole URL is never joined`}
+	}
+	if i := strings.IndexByte(s, '#'); i >= 0 {
+		return &fault{ErrFragment, i, `escape "#" as %23; no published URL has a fragment`}
+	}
+	return nil
+}

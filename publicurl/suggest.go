@@ -1,0 +1,78 @@
+package publicurl
+
+import "strings"
+
+// suggest guesses the base that was meant by a text which Parse refused. It invents
+// neither a host nor a port, and what it returns passes Parse without options.
+func suggest(raw string) (string, bool) {
+	s, from, to := redact(raw)
+	if strings.ContainsAny(raw[from:to], `/\?#`) {
+		return "", false // the "@" may stand in a path, and no host behind it
+	}
+	s = strings.ReplaceAll(strings.TrimFunc(s, isNoise), `\`, "/")
+	scheme, slashes := "", 0
+	for {
+		rest, ok := cutPrefixFold(s, "https:")
+		if ok {
+			scheme = "https://"
+		} else if rest, ok = cutPrefixFold(s, "http:"); ok {
+			scheme = "http://"
+		} else {
+			break
+		}
+		s = strings.TrimLeft(rest, "/")
+		slashes = len(rest) - len(s)
+	}
+	if scheme == "" {
+		scheme = "https://"
+		s = strings.TrimPrefix(s, "//")
+	}
+	if slashes > 2 || strings.HasPrefix(s, "/") {
+		return "", false // a path, and its first segment is no host
+	}
+	if i := strings.IndexAny(s, "?#"); i >= 0 {
+		s = s[:i]
+	}
+	host, path, _ := strings.Cut(s, "/")
+	s = host + repairPath("/"+path)
+	b, f := parse(scheme+s, nil)
+	// Where plain HTTP had a port of its own, HTTPS has another.
+	if f != nil && scheme == "http://" && !strings.Contains(host, ":") {
+		b, f = parse("https://"+s, nil)
+	}
+	if f != nil {
+		return "", false
+	}
+	return b.text, true
+}
+
+// repairPath cuts the well-known part out of a path that begins with "/", merges
+// slashes and escapes what is not ASCII. The result begins with "/" too.
+func repairPath(path string) string {
+	if i, n := findWellKnown(path); i >= 0 {
+		// An inserted location (RFC 8414 section 3.1) has the issuer's own path
+		// behind the name, an appended one (OpenID Discovery section 4) before
+		// the well-known part.
+		_, rest, _ := strings.Cut(strings.TrimPrefix(path[i+n:], "/"), "/")
+		path = path[:i] + "/" + rest
+	}
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	var b strings.Builder
+	for i := range len(path) {
+		if path[i] < 0x80 {
+			b.WriteByte(path[i])
+		} else {
+			b.WriteString(escape(path[i : i+1]))
+		}
+	}
+	return b.String()
+}
+
+func cutPrefixFold(s, prefix string) (string, bool) {
+	if len(s) >= len(prefix) && equalFold(s[:len(prefix)], prefix) {
+		return s[len(prefix):], true
+	}
+	return s, false
+}
