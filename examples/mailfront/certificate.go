@@ -1,0 +1,70 @@
+// What to copy: GetCertificate as the one way to a certificate, so that it can be
+// replaced while serving. What to change: no self-signed certificate in production.
+
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+)
+
+// loadCertificate reads the files of the settings, or makes a certificate.
+func loadCertificate(cfg *config) (*tls.Certificate, error) {
+	if cfg.certFile.value == "" {
+		return selfSigned(cfg.domains)
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.certFile.value, cfg.keyFile.value)
+	if err != nil {
+		return nil, cfg.certFile.wrong("cannot be used with %s %q: %w", cfg.keyFile.from, cfg.keyFile.value, err)
+	}
+	return &cert, nil
+}
+
+// newTLSConfig is for every listener: STARTTLS, implicit TLS and HTTPS.
+func newTLSConfig(cert *tls.Certificate) *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil },
+	}
+}
+
+// selfSigned makes a certificate for the domains and this machine. Clients have
+// to be told to accept it.
+func selfSigned(domains []string) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("mailfront: cannot make a key: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, fmt.Errorf("mailfront: cannot make a serial number: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: domains[0]},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().AddDate(1, 0, 0),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		DNSNames:              append([]string{"localhost"}, domains...),
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("mailfront: cannot make a certificate for %q: %w", domains[0], err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("mailfront: cannot read the certificate just made: %w", err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
+}

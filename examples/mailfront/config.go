@@ -1,0 +1,250 @@
+// What to copy: the way that an error names the setting it is about, and that
+// a set which trusts everybody is refused at start. What to change: the settings.
+
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+// The settings: NAME is the environment variable MAILFRONT_NAME, and the flag
+// -name with hyphens. A flag wins over its variable. Blank is unset.
+var settings = append(listenSettings(), []namedSetting{
+	{"TRUSTED_PROXIES", "networks whose peers must send a PROXY header, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted)"},
+	{"TRUSTED_PROXIES_FILE", "the same in a file, one item a line, # comments"},
+	{"TLS_CERT", "certificate file, PEM, with its chain (default: a self-signed one, made at start)"},
+	{"TLS_KEY", "key file, PEM"},
+	{"TLS_TERMINATED", "names of listeners whose proxy ends TLS without saying so, separated by commas"},
+	{"TLS_REENCRYPTED", "names of listeners whose proxy ends TLS and opens its own to mailfront, separated by commas"},
+	{"HTTP_CLIENT", "how the http listener learns the client: forwarded or proxy (default forwarded)"},
+	{"HTTPS_CLIENT", "how the https listener learns the client: forwarded or proxy (default proxy)"},
+	{"DOMAINS", "mail domains, separated by commas (default example.test)"},
+	{"DEMO_PASSWORD", "password of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
+	{"LOG", "debug or info (default info)"},
+}...)
+
+type namedSetting struct{ name, usage string }
+
+func listenSettings() []namedSetting {
+	var s []namedSetting
+	for _, name := range listenerNames {
+		s = append(s, namedSetting{"LISTEN_" + strings.ToUpper(name), "host:port of the " + name + " listener (default 127.0.0.1:0)"})
+	}
+	return s
+}
+
+// A config is what the settings say. Its maps have a listener's name as key.
+type config struct {
+	trusted          trustnet.Source
+	listen           map[string]setting
+	proxy            map[string]bool // the client comes from a PROXY header
+	tlsPath          map[string]proxyproto.TLSPath
+	certFile         setting
+	keyFile          setting
+	domains          []string
+	password         string
+	passwordIsRandom bool
+	logLevel         slog.Level
+	demo             bool
+}
+
+// A setting is a value and the variable or flag that it comes from.
+type setting struct{ value, from string }
+
+// wrong is the error for s. It quotes the value: not for passwords.
+func (s setting) wrong(format string, args ...any) error {
+	return fmt.Errorf("mailfront: %s is %q: %w", s.from, s.value, fmt.Errorf(format, args...))
+}
+
+func parseConfig(args []string, env func(string) (string, bool), help io.Writer) (*config, error) {
+	var cfg config
+	flags := flag.NewFlagSet("mailfront", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&cfg.demo, "demo", false, "show what mailfront does, and end; takes no other setting")
+	fromFlags := make(map[string]*string)
+	for _, s := range settings {
+		fromFlags[s.name] = flags.String(flagName(s.name), "", s.usage+" [MAILFRONT_"+s.name+"]")
+	}
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(help, "Usage: mailfront [flags]; each can be set by the variable in brackets instead")
+			flags.SetOutput(help)
+			flags.PrintDefaults()
+		}
+		return nil, fmt.Errorf("mailfront: %w", err)
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("mailfront: unexpected argument %q: see -help", flags.Arg(0))
+	}
+	if cfg.demo {
+		if flags.NFlag() > 1 {
+			return nil, errors.New("mailfront: -demo takes no other flag: its table holds for its own settings only")
+		}
+		return &cfg, nil
+	}
+	get := func(name string) setting {
+		s := setting{*fromFlags[name], "-" + flagName(name)}
+		if strings.TrimSpace(s.value) == "" {
+			s.from = "MAILFRONT_" + name
+			s.value, _ = env(s.from)
+		}
+		if trimmed := strings.TrimSpace(s.value); trimmed == "" || name != "DEMO_PASSWORD" {
+			s.value = trimmed
+		}
+		return s
+	}
+	for _, read := range []func(func(string) setting) error{
+		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readTLS, cfg.readAccount, cfg.readLog,
+	} {
+		if err := read(get); err != nil {
+			return nil, err
+		}
+	}
+	return &cfg, nil
+}
+
+func flagName(name string) string {
+	return strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+}
+
+func (cfg *config) readTrusted(get func(string) setting) error {
+	list, file := get("TRUSTED_PROXIES"), get("TRUSTED_PROXIES_FILE")
+	var set *trustnet.Set
+	var err error
+	from := list
+	switch {
+	case list.value != "" && file.value != "":
+		return fmt.Errorf("mailfront: %s and %s are both set: use one of them", list.from, file.from)
+	case list.value != "":
+		set, err = trustnet.Parse(list.value)
+	case file.value != "":
+		from = file
+		var f *os.File
+		if f, err = os.Open(file.value); err == nil {
+			set, err = trustnet.Read(f)
+			f.Close()
+		}
+	}
+	if err != nil {
+		return from.wrong("%w", err)
+	}
+	// proxyproto would trust nobody then, and count it. Better to say so at once.
+	if set.TrustsAll() {
+		return from.wrong("it covers all of IPv4 or all of IPv6, so that whoever connects could name any client: list the proxies only")
+	}
+	cfg.trusted = set
+	return nil
+}
+
+func (cfg *config) readListeners(get func(string) setting) error {
+	cfg.listen = make(map[string]setting)
+	for _, name := range listenerNames {
+		s := get("LISTEN_" + strings.ToUpper(name))
+		if s.value == "" {
+			s.value = "127.0.0.1:0"
+		}
+		if _, _, err := net.SplitHostPort(s.value); err != nil {
+			return s.wrong("use host:port, such as 127.0.0.1:2525 or [::1]:0: %w", err)
+		}
+		cfg.listen[name] = s
+	}
+	return nil
+}
+
+func (cfg *config) readClients(get func(string) setting) error {
+	cfg.proxy = make(map[string]bool)
+	for _, name := range listenerNames {
+		cfg.proxy[name] = true
+	}
+	for name, byDefault := range map[string]string{"http": "forwarded", "https": "proxy"} {
+		s := get(strings.ToUpper(name) + "_CLIENT")
+		if s.value == "" {
+			s.value = byDefault
+		}
+		if s.value != "forwarded" && s.value != "proxy" {
+			return s.wrong("use forwarded or proxy")
+		}
+		cfg.proxy[name] = s.value == "proxy"
+	}
+	return nil
+}
+
+func (cfg *config) readTLS(get func(string) setting) error {
+	cfg.certFile, cfg.keyFile = get("TLS_CERT"), get("TLS_KEY")
+	switch {
+	case cfg.certFile.value != "" && cfg.keyFile.value == "":
+		return cfg.certFile.wrong("%s is not set: a certificate needs its key", cfg.keyFile.from)
+	case cfg.certFile.value == "" && cfg.keyFile.value != "":
+		return cfg.keyFile.wrong("%s is not set: a key needs its certificate", cfg.certFile.from)
+	}
+	cfg.tlsPath = make(map[string]proxyproto.TLSPath)
+	terminated, reencrypted := get("TLS_TERMINATED"), get("TLS_REENCRYPTED")
+	for _, path := range []struct {
+		setting
+		tls proxyproto.TLSPath
+	}{{terminated, proxyproto.TerminatedTLS}, {reencrypted, proxyproto.ReencryptedTLS}} {
+		if path.value == "" {
+			continue
+		}
+		for name := range strings.SplitSeq(path.value, ",") {
+			name = strings.TrimSpace(name)
+			if !slices.Contains(listenerNames, name) {
+				return path.wrong("%q is no listener: use names from %s", name, strings.Join(listenerNames, ","))
+			}
+			if p := cfg.tlsPath[name]; p != proxyproto.PassthroughTLS && p != path.tls {
+				return path.wrong("%s stands in %s, too: a proxy does one or the other", name, terminated.from)
+			}
+			cfg.tlsPath[name] = path.tls
+		}
+	}
+	return nil
+}
+
+var domainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+
+func (cfg *config) readAccount(get func(string) setting) error {
+	s := get("DOMAINS")
+	if s.value == "" {
+		s.value = "example.test"
+	}
+	for domain := range strings.SplitSeq(strings.ToLower(s.value), ",") {
+		domain = strings.TrimSpace(domain)
+		if !domainPattern.MatchString(domain) || len(domain) > 253 {
+			return s.wrong("%q is no domain name: use letters, digits and hyphens between dots (xn--… for others)", domain)
+		}
+		cfg.domains = append(cfg.domains, domain)
+	}
+	cfg.password = get("DEMO_PASSWORD").value
+	if cfg.password == "" {
+		cfg.password, cfg.passwordIsRandom = rand.Text(), true
+	}
+	return nil
+}
+
+func (cfg *config) readLog(get func(string) setting) error {
+	switch s := get("LOG"); s.value {
+	case "", "info":
+		cfg.logLevel = slog.LevelInfo
+	case "debug":
+		cfg.logLevel = slog.LevelDebug
+	default:
+		return s.wrong("use debug or info")
+	}
+	return nil
+}
+
+// account is the name of the one account.
+func (cfg *config) account() string { return "demo@" + cfg.domains[0] }

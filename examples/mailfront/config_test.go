@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	badList := write("bad", "# ours\n10.0.0.0/8\nproxy.example\n")
+	everyone := write("everyone", "0.0.0.0/1\n128.0.0.0/1\n")
+	tests := []struct {
+		name string
+		args []string
+		env  map[string]string
+		want []string
+	}{
+		{"trusted: syntax", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "127.0.0.1,proxy"},
+			[]string{"MAILFRONT_TRUSTED_PROXIES", `"127.0.0.1,proxy"`, "item 2"}},
+		{"trusted: host bits", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "10.1.2.3/8"},
+			[]string{"MAILFRONT_TRUSTED_PROXIES", "10.0.0.0/8", "10.1.2.3/32"}},
+		{"trusted: all of IPv4", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "0.0.0.0/0"},
+			[]string{"MAILFRONT_TRUSTED_PROXIES", `"0.0.0.0/0"`, "all of IPv4"}},
+		{"trusted: all of IPv6", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "127.0.0.1,::/0"},
+			[]string{"MAILFRONT_TRUSTED_PROXIES", "all of IPv6"}},
+		{"trusted: all of IPv4 in halves, file", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES_FILE": everyone},
+			[]string{"MAILFRONT_TRUSTED_PROXIES_FILE", everyone, "all of IPv4"}},
+		{"trusted: bad line in the file", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES_FILE": badList},
+			[]string{"MAILFRONT_TRUSTED_PROXIES_FILE", badList, "line 3", `"proxy.example"`}},
+		{"trusted: no such file", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES_FILE": dir + "/none"},
+			[]string{"MAILFRONT_TRUSTED_PROXIES_FILE", "none", "no such file"}},
+		{"trusted: list and file", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "127.0.0.1", "MAILFRONT_TRUSTED_PROXIES_FILE": badList},
+			[]string{"MAILFRONT_TRUSTED_PROXIES", "MAILFRONT_TRUSTED_PROXIES_FILE", "both"}},
+		{"trusted: flag and file", []string{"-trusted-proxies", "127.0.0.1"}, map[string]string{"MAILFRONT_TRUSTED_PROXIES_FILE": badList},
+			[]string{"-trusted-proxies", "MAILFRONT_TRUSTED_PROXIES_FILE", "both"}},
+		{"trusted: the flag is named when it was used", []string{"-trusted-proxies", "x"}, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "127.0.0.1"},
+			[]string{"-trusted-proxies", `"x"`}},
+
+		{"certificate without key", nil, map[string]string{"MAILFRONT_TLS_CERT": "c.pem"},
+			[]string{"MAILFRONT_TLS_CERT", `"c.pem"`, "MAILFRONT_TLS_KEY"}},
+		{"key without certificate", nil, map[string]string{"MAILFRONT_TLS_KEY": "k.pem"},
+			[]string{"MAILFRONT_TLS_KEY", `"k.pem"`, "MAILFRONT_TLS_CERT"}},
+
+		{"terminated: no listener", nil, map[string]string{"MAILFRONT_TLS_TERMINATED": "smtp,pop4"},
+			[]string{"MAILFRONT_TLS_TERMINATED", `"pop4"`, "pop3"}},
+		{"terminated: upper case", nil, map[string]string{"MAILFRONT_TLS_TERMINATED": "SMTP"},
+			[]string{"MAILFRONT_TLS_TERMINATED", `"SMTP"`}},
+		{"terminated: empty item", nil, map[string]string{"MAILFRONT_TLS_TERMINATED": "smtp,"},
+			[]string{"MAILFRONT_TLS_TERMINATED", `""`}},
+		{"reencrypted: no listener", nil, map[string]string{"MAILFRONT_TLS_REENCRYPTED": "all"},
+			[]string{"MAILFRONT_TLS_REENCRYPTED", `"all"`}},
+		{"terminated and reencrypted", nil, map[string]string{"MAILFRONT_TLS_TERMINATED": "smtp,imap", "MAILFRONT_TLS_REENCRYPTED": "pop3,imap"},
+			[]string{"MAILFRONT_TLS_REENCRYPTED", "imap", "MAILFRONT_TLS_TERMINATED"}},
+
+		{"http client", nil, map[string]string{"MAILFRONT_HTTP_CLIENT": "both"},
+			[]string{"MAILFRONT_HTTP_CLIENT", `"both"`, "forwarded or proxy"}},
+		{"https client", []string{"-https-client", "Proxy"}, nil,
+			[]string{"-https-client", `"Proxy"`, "forwarded or proxy"}},
+
+		{"listener without port", nil, map[string]string{"MAILFRONT_LISTEN_IMAPS": "127.0.0.1"},
+			[]string{"MAILFRONT_LISTEN_IMAPS", `"127.0.0.1"`, "host:port"}},
+
+		{"domain", nil, map[string]string{"MAILFRONT_DOMAINS": "example.test,exa mple"},
+			[]string{"MAILFRONT_DOMAINS", `"exa mple"`}},
+		{"no domain between commas", nil, map[string]string{"MAILFRONT_DOMAINS": "a.test,,b.test"},
+			[]string{"MAILFRONT_DOMAINS", `""`}},
+
+		{"log", nil, map[string]string{"MAILFRONT_LOG": "verbose"}, []string{"MAILFRONT_LOG", `"verbose"`, "debug or info"}},
+
+		{"unknown flag", []string{"-listen-ftp", "x"}, nil, []string{"listen-ftp"}},
+		{"argument", []string{"serve"}, nil, []string{`"serve"`}},
+		{"demo with another flag", []string{"-demo", "-log", "debug"}, nil, []string{"-demo"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := parseConfig(test.args, lookup(test.env), io.Discard)
+			require.Error(t, err)
+			require.Regexp(t, "^mailfront: ", err.Error())
+			for _, part := range test.want {
+				require.ErrorContains(t, err, part)
+			}
+		})
+	}
+}
+
+func TestWhatIsUnsetHasItsDefault(t *testing.T) {
+	cfg, err := parseConfig(nil, lookup(map[string]string{"MAILFRONT_LOG": " ", "MAILFRONT_DOMAINS": ""}), io.Discard)
+	require.NoError(t, err)
+	require.True(t, cfg.trusted.Trusted().IsEmpty())
+	for _, name := range listenerNames {
+		require.Equal(t, "127.0.0.1:0", cfg.listen[name].value, name)
+		require.Equal(t, name != "http", cfg.proxy[name], name)
+		require.Equal(t, proxyproto.PassthroughTLS, cfg.tlsPath[name], name)
+	}
+	require.Equal(t, "demo@example.test", cfg.account())
+	require.Len(t, cfg.password, 26)
+	require.True(t, cfg.passwordIsRandom)
+	require.Equal(t, slog.LevelInfo, cfg.logLevel)
+
+	again, err := parseConfig(nil, lookup(nil), io.Discard)
+	require.NoError(t, err)
+	require.NotEqual(t, cfg.password, again.password)
+}
+
+func TestSettingsComeFromTheEnvironmentAndFlagsWin(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "proxies")
+	require.NoError(t, os.WriteFile(list, []byte("192.0.2.1 # front\nloopback\n"), 0o600))
+	cfg, err := parseConfig([]string{"-listen-smtp=[::1]:25", "-log", "debug", "-domains=b.test"}, lookup(map[string]string{
+		"MAILFRONT_TRUSTED_PROXIES_FILE": list,
+		"MAILFRONT_LISTEN_SMTP":          "127.0.0.1:2525",
+		"MAILFRONT_LISTEN_HTTPS":         "127.0.0.1:8443",
+		"MAILFRONT_HTTP_CLIENT":          "proxy",
+		"MAILFRONT_HTTPS_CLIENT":         "forwarded",
+		"MAILFRONT_TLS_TERMINATED":       "smtp, imap",
+		"MAILFRONT_TLS_REENCRYPTED":      "smtps",
+		"MAILFRONT_DOMAINS":              "A.test,c.test",
+		"MAILFRONT_DEMO_PASSWORD":        " secret ",
+		"MAILFRONT_LOG":                  "nonsense, but the flag wins",
+	}), io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.0/8,192.0.2.1,::1", cfg.trusted.Trusted().String())
+	require.Equal(t, setting{"[::1]:25", "-listen-smtp"}, cfg.listen["smtp"])
+	require.Equal(t, setting{"127.0.0.1:8443", "MAILFRONT_LISTEN_HTTPS"}, cfg.listen["https"])
+	require.True(t, cfg.proxy["http"])
+	require.False(t, cfg.proxy["https"])
+	require.Equal(t, map[string]proxyproto.TLSPath{
+		"smtp": proxyproto.TerminatedTLS, "imap": proxyproto.TerminatedTLS, "smtps": proxyproto.ReencryptedTLS,
+	}, cfg.tlsPath)
+	require.Equal(t, []string{"b.test"}, cfg.domains)
+	require.Equal(t, " secret ", cfg.password)
+	require.False(t, cfg.passwordIsRandom)
+	require.Equal(t, slog.LevelDebug, cfg.logLevel)
+}
+
+func TestHelpListsEverySetting(t *testing.T) {
+	var help bytes.Buffer
+	_, err := parseConfig([]string{"-help"}, lookup(nil), &help)
+	require.ErrorIs(t, err, flag.ErrHelp)
+	for _, name := range []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES_FILE", "TLS_CERT", "TLS_KEY", "TLS_TERMINATED",
+		"TLS_REENCRYPTED", "LISTEN_HTTP", "LISTEN_HTTPS", "LISTEN_SMTP", "LISTEN_SMTPS", "LISTEN_SUBMISSION",
+		"LISTEN_SUBMISSIONS", "LISTEN_IMAP", "LISTEN_IMAPS", "LISTEN_POP3", "LISTEN_POP3S", "HTTP_CLIENT",
+		"HTTPS_CLIENT", "DOMAINS", "DEMO_PASSWORD", "LOG"} {
+		require.Contains(t, help.String(), "[MAILFRONT_"+name+"]")
+		require.Contains(t, help.String(), "  -"+flagName(name)+" ")
+	}
+}
+
+func TestAStartThatFailsNamesTheSettingAndLeavesNothingOpen(t *testing.T) {
+	busy := runMailfront(t, nil).address["smtp"]
+	l, err := net.Listen("tcp", "127.0.0.88:0") // nobody else is there
+	if err != nil {
+		t.Skipf("this system has no 127.0.0.88: %v", err)
+	}
+	free := l.Addr().String()
+	require.NoError(t, l.Close())
+	var out, log bytes.Buffer
+	err = run(t.Context(), nil, lookup(map[string]string{"MAILFRONT_LISTEN_HTTP": free, "MAILFRONT_LISTEN_POP3S": busy}), &out, &log)
+	require.ErrorContains(t, err, "MAILFRONT_LISTEN_POP3S")
+	require.ErrorContains(t, err, busy)
+	require.Empty(t, out.String())
+	l, err = net.Listen("tcp", free)
+	require.NoError(t, err, "a listener that was opened before the bad one stayed open")
+	require.NoError(t, l.Close())
+
+	notPEM := filepath.Join(t.TempDir(), "cert.pem")
+	require.NoError(t, os.WriteFile(notPEM, []byte("no certificate"), 0o600))
+	err = run(t.Context(), []string{"-tls-cert", notPEM, "-tls-key", notPEM}, lookup(nil), &out, &log)
+	require.ErrorContains(t, err, "-tls-cert")
+	require.ErrorContains(t, err, notPEM)
+	require.Empty(t, out.String())
+}

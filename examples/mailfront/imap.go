@@ -1,0 +1,88 @@
+// What to copy: the session reads the client once, at the greeting: what go-imap
+// puts around a connection at STARTTLS may hide it. What to change: the store.
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
+)
+
+// newIMAPServer returns the server for the connections of a listener that get
+// one offer.
+func newIMAPServer(f *frontend, listener string, o offer) server {
+	options := &imapserver.Options{
+		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
+			cl := newClient(listener, c.NetConn())
+			cl.log(f.log, "session")
+			return &imapSession{f: f, conn: c, client: cl}, nil, nil
+		},
+		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}},
+		Logger: libraryLog(f.log, listener),
+	}
+	switch o {
+	case offerStartTLS:
+		options.TLSConfig = f.tls
+	case offerLogin:
+		options.InsecureAuth = true // the client is on TLS, if not with us
+	}
+	return imapServer{imapserver.New(options)}
+}
+
+// An imapServer has what the other servers have.
+type imapServer struct{ *imapserver.Server }
+
+// Shutdown closes the connections. Wait for them first.
+func (s imapServer) Shutdown(context.Context) error { return s.Close() }
+
+type imapSession struct {
+	*imapmemserver.UserSession // nil before Login
+
+	f        *frontend
+	conn     *imapserver.Conn
+	client   client
+	startTLS bool // seen
+}
+
+func (s *imapSession) Login(username, password string) error {
+	// On a connection that begins with TLS there is no STARTTLS, and one that
+	// began without is a *tls.Conn only after it.
+	if _, onTLS := s.conn.NetConn().(*tls.Conn); onTLS && !s.client.TLS && !s.startTLS {
+		s.startTLS = true
+		s.client = s.client.withTLS()
+		s.client.log(s.f.log, "session")
+	}
+	switch {
+	case !s.client.TLS: // go-imap did not offer it; this is the second lock
+		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodePrivacyRequired, Text: "TLS is required"}
+	case username == "whoami":
+		return &imap.Error{Type: imap.StatusResponseTypeNo, Text: s.client.whoami()}
+	case !s.f.mail.login(username, password):
+		return imapserver.ErrAuthFailed
+	}
+	s.UserSession = imapmemserver.NewUserSession(s.f.mail.imap)
+	return nil
+}
+
+var errInboxStays = &imap.Error{Type: imap.StatusResponseTypeNo, Text: "INBOX stays: mail is delivered to it"}
+
+func (s *imapSession) Delete(mailbox string) error {
+	if mailbox == "INBOX" { // RFC 9051 section 6.3.5
+		return errInboxStays
+	}
+	return s.UserSession.Delete(mailbox)
+}
+
+func (s *imapSession) Rename(mailbox, to string, options *imap.RenameOptions) error {
+	if mailbox == "INBOX" {
+		return errInboxStays
+	}
+	return s.UserSession.Rename(mailbox, to, options)
+}
+
+// AppendLimit bounds APPEND, in bytes.
+func (s *imapSession) AppendLimit() uint32 { return maxMessageSize }

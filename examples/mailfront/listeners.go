@@ -1,0 +1,209 @@
+// What to copy: open, for the way from a socket to a server, and shutdown, for
+// the order in which they end. What to change: the names and their servers.
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// The listeners. On those that end in s the client begins with TLS.
+var listenerNames = []string{
+	"http", "https", "smtp", "smtps", "submission", "submissions", "imap", "imaps", "pop3", "pop3s",
+}
+
+// A server is what go-smtp, net/http and our own POP3 server have in common.
+type server interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+}
+
+// A frontend is a running mailfront.
+type frontend struct {
+	cfg       *config
+	log       *slog.Logger
+	tls       *tls.Config
+	mail      *mailbox
+	listeners []*listener
+	broken    chan error      // a listener that ended by itself
+	ctx       context.Context // until the grace of shutdown is over
+	cancel    context.CancelFunc
+}
+
+// A listener is one that clients connect to, with the servers behind it.
+type listener struct {
+	name     string
+	inner    net.Listener         // the socket, or proxy
+	proxy    *proxyproto.Listener // nil where forwarding headers name the client
+	servers  []server
+	served   sync.WaitGroup
+	sessions *sessions
+}
+
+// start opens all listeners and serves. After an error nothing is left open.
+func start(cfg *config, log *slog.Logger) (*frontend, error) {
+	cert, err := loadCertificate(cfg)
+	if err != nil {
+		return nil, err
+	}
+	f := &frontend{
+		cfg:    cfg,
+		log:    log,
+		tls:    newTLSConfig(cert),
+		mail:   newMailbox(cfg.account(), cfg.password),
+		broken: make(chan error, 1),
+	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	for _, name := range listenerNames {
+		l, err := f.open(name)
+		if err != nil {
+			for _, l := range f.listeners {
+				l.inner.Close()
+			}
+			f.cancel()
+			return nil, err
+		}
+		f.listeners = append(f.listeners, l)
+	}
+	for _, l := range f.listeners {
+		f.serve(l)
+	}
+	return f, nil
+}
+
+// open makes the layers in their order: TCP, PROXY. TLS comes on top, in receive
+// or in net/http.
+func (f *frontend) open(name string) (*listener, error) {
+	s := f.cfg.listen[name]
+	socket, err := net.Listen("tcp", s.value)
+	if err != nil {
+		return nil, s.wrong("cannot listen: %w", err)
+	}
+	l := &listener{name: name, inner: socket, sessions: newSessions()}
+	if f.cfg.proxy[name] {
+		l.proxy, err = proxyproto.New(socket, proxyproto.Config{
+			Trusted:  f.cfg.trusted,
+			TLS:      f.cfg.tlsPath[name],
+			OnReject: logRejection(f.log, name),
+		})
+		if err != nil {
+			socket.Close()
+			return nil, fmt.Errorf("mailfront: the %s listener: %w", name, err)
+		}
+		l.inner = l.proxy
+	}
+	return l, nil
+}
+
+// serve starts the servers of a listener: one for the web, for mail one for each
+// offer.
+func (f *frontend) serve(l *listener) {
+	var newServer func(*frontend, string, offer) server
+	switch strings.TrimSuffix(l.name, "s") {
+	case "http":
+		f.run(l, f.newWebServer(l.name), l.inner)
+		return
+	case "smtp", "submission":
+		newServer = newSMTPServer
+	case "imap":
+		newServer = newIMAPServer
+	case "pop3":
+		newServer = newPOP3Server
+	}
+	r := &receiver{ctx: f.ctx, listener: l.name, sessions: l.sessions, log: f.log}
+	if strings.HasSuffix(l.name, "s") {
+		r.tls = f.tls
+	}
+	for i, side := range split(l.inner, int(offers), r.receive) {
+		f.run(l, newServer(f, l.name, offer(i)), side)
+	}
+}
+
+func (f *frontend) run(l *listener, s server, ln net.Listener) {
+	l.servers = append(l.servers, s)
+	l.served.Go(func() {
+		if err := s.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
+			select {
+			case f.broken <- fmt.Errorf("mailfront: the %s listener broke: %w", l.name, err):
+			default:
+			}
+		}
+	})
+}
+
+// shutdown ends everything, and returns when it has ended. Sessions that go on
+// for longer than grace are cut.
+func (f *frontend) shutdown(grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	context.AfterFunc(ctx, f.cancel)
+	errs := make([]error, len(f.listeners))
+	var all sync.WaitGroup
+	for i, l := range f.listeners {
+		all.Go(func() { errs[i] = f.end(ctx, l) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// end is the order of DESIGN section 4: first the listener, so that every
+// connection that was accepted reaches its server, then the server.
+func (f *frontend) end(ctx context.Context, l *listener) error {
+	var err error
+	if l.proxy != nil {
+		err = l.proxy.Shutdown(ctx)
+	} else {
+		err = l.inner.Close()
+	}
+	l.served.Wait()
+	// go-imap can only close its connections, so wait for them first. The others
+	// could wait by themselves, but then not end those that stay.
+	if cut := l.sessions.wait(ctx); cut > 0 {
+		f.log.Warn("sessions cut at shutdown", "proto", l.name, "number", cut)
+	}
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc // the servers still have to notice
+		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+	}
+	for _, s := range l.servers {
+		if e := s.Shutdown(ctx); e != nil && !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, fmt.Errorf("mailfront: the %s listener: %w", l.name, e))
+		}
+	}
+	return err
+}
+
+// describe prints the table of listeners, and the account if nobody knows its
+// password yet.
+func (f *frontend) describe(w io.Writer) error {
+	var out strings.Builder
+	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "LISTENER\tADDRESS\tCLIENT BY\tTLS PATH")
+	for _, l := range f.listeners {
+		by := "forwarded"
+		if l.proxy != nil {
+			by = "proxy"
+		}
+		path := strings.ToLower(strings.TrimSuffix(f.cfg.tlsPath[l.name].String(), "TLS"))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.name, l.inner.Addr(), by, path)
+	}
+	t.Flush()
+	if f.cfg.passwordIsRandom {
+		fmt.Fprintf(&out, "account %s password %s\n", f.cfg.account(), f.cfg.password)
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}

@@ -1,0 +1,151 @@
+// What to copy: nothing. What to change: put your mail store here.
+
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
+)
+
+const (
+	maxMessageSize = 10 << 20 // bytes of a message
+	maxInboxSize   = 64 << 20 // bytes that the INBOX holds
+	maxInboxCount  = 500      // messages that it holds
+	maxOutbox      = 100      // envelopes that are remembered
+)
+
+var errMailboxFull = errors.New("mailfront: the mailbox is full")
+
+// A mailbox is the mail of the one account, in memory. IMAP and POP3 each have a
+// view of their own: what is deleted in one stays in the other.
+type mailbox struct {
+	account      string
+	passwordHash [sha256.Size]byte
+	imap         *imapmemserver.User
+	maxSize      int // maxInboxSize, less in tests
+
+	mu     sync.Mutex
+	pop3   []message
+	size   int // of pop3, bytes
+	lastID uint64
+	sent   []envelope
+}
+
+// A message is one in POP3. Its lines end in CRLF.
+type message struct {
+	id   uint64
+	data []byte
+}
+
+// An envelope is what is remembered of mail to other domains: mailfront sends
+// nothing anywhere.
+type envelope struct {
+	Time time.Time
+	From string
+	To   []string
+	Size int
+}
+
+func newMailbox(account, password string) *mailbox {
+	m := &mailbox{
+		account:      account,
+		passwordHash: sha256.Sum256([]byte(password)),
+		imap:         imapmemserver.NewUser(account, password),
+		maxSize:      maxInboxSize,
+	}
+	for _, name := range []string{"INBOX", "Sent", "Drafts", "Trash"} {
+		if err := m.imap.Create(name, nil); err != nil {
+			panic(fmt.Sprintf("mailfront: cannot create %s in a new mailbox: %v", name, err))
+		}
+	}
+	return m
+}
+
+// login reports whether name and password are the account's, in a time that does
+// not tell which was wrong.
+func (m *mailbox) login(name, password string) bool {
+	hash := sha256.Sum256([]byte(password))
+	nameOK := subtle.ConstantTimeCompare([]byte(name), []byte(m.account))
+	return nameOK&subtle.ConstantTimeCompare(hash[:], m.passwordHash[:]) == 1
+}
+
+// deliver puts a message into both views.
+func (m *mailbox) deliver(data []byte) error {
+	data = toCRLF(data)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	inbox, err := m.imap.Status("INBOX", &imap.StatusOptions{NumMessages: true, Size: true})
+	if err != nil {
+		return fmt.Errorf("mailfront: cannot look into the INBOX: %w", err)
+	}
+	if *inbox.NumMessages >= maxInboxCount || *inbox.Size+int64(len(data)) > int64(m.maxSize) {
+		return errMailboxFull
+	}
+	if _, err := m.imap.Append("INBOX", bytes.NewReader(data), &imap.AppendOptions{}); err != nil {
+		return fmt.Errorf("mailfront: cannot put a message into the INBOX: %w", err)
+	}
+	m.lastID++
+	m.pop3 = append(m.pop3, message{id: m.lastID, data: data})
+	m.size += len(data)
+	for len(m.pop3) > maxInboxCount || m.size > m.maxSize {
+		m.size -= len(m.pop3[0].data)
+		m.pop3 = slices.Delete(m.pop3, 0, 1)
+	}
+	return nil
+}
+
+// relay stands for sending to other domains.
+func (m *mailbox) relay(e envelope) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.sent) == maxOutbox {
+		m.sent = slices.Delete(m.sent, 0, 1)
+	}
+	m.sent = append(m.sent, e)
+}
+
+// outbox returns the last envelopes that relay was given.
+func (m *mailbox) outbox() []envelope {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.sent)
+}
+
+// messages returns what POP3 sees. A session works on this snapshot: its numbers
+// stay what they are until it ends (RFC 1939 section 4).
+func (m *mailbox) messages() []message {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.pop3)
+}
+
+// remove deletes messages from what POP3 sees.
+func (m *mailbox) remove(ids map[uint64]bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pop3 = slices.DeleteFunc(m.pop3, func(msg message) bool {
+		if ids[msg.id] {
+			m.size -= len(msg.data)
+		}
+		return ids[msg.id]
+	})
+}
+
+// toCRLF ends every line in CRLF, the last one included.
+func toCRLF(b []byte) []byte {
+	b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
+	b = bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
+	if len(b) > 0 && !bytes.HasSuffix(b, []byte("\r\n")) {
+		b = append(b, "\r\n"...)
+	}
+	return b
+}

@@ -1,0 +1,70 @@
+// Mailfront is a small mail server that stands behind a reverse proxy and knows
+// its clients: SMTP, submission, IMAP, POP3 and HTTP, each plain and on TLS, on
+// listeners that speak the PROXY protocol. It keeps all mail in memory and never
+// sends any: it is there to be read, run and copied from.
+//
+//	go run ./examples/mailfront -demo    shows what it does, and ends
+//	go run ./examples/mailfront          serves on free loopback ports, and prints them
+//	go run ./examples/mailfront -help    lists the settings, all of them environment variables, too
+//
+// What to copy: run, for the order of a graceful end. The rest has a file each:
+//
+//	listeners.go  wrapping a socket with proxyproto, and closing it in order
+//	receive.go    what happens to a connection before a server sees it
+//	split.go      several servers behind one listener
+//	report.go     client address and TLS, read once and kept
+//	smtp.go imap.go pop3.go web.go    the servers
+//
+// What to change: everything that says demo, and mailbox.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// shutdownGrace is how long sessions may go on after SIGTERM.
+const shutdownGrace = 10 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole program. It returns when ctx ends or a listener breaks.
+func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) error {
+	cfg, err := parseConfig(args, env, stderr)
+	if err != nil {
+		return err
+	}
+	if cfg.demo {
+		return runDemo(ctx, stdout)
+	}
+	f, err := start(cfg, newLogger(stderr, cfg.logLevel))
+	if err != nil {
+		return err
+	}
+	if err := f.describe(stdout); err != nil {
+		return errors.Join(err, f.shutdown(shutdownGrace))
+	}
+	select {
+	case <-ctx.Done():
+		return f.shutdown(shutdownGrace)
+	case err := <-f.broken:
+		return errors.Join(err, f.shutdown(shutdownGrace))
+	}
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// An offered is what a client was offered.
+type offered struct{ login, startTLS bool }
+
+var (
+	offersLogin    = offered{login: true}
+	offersStartTLS = offered{startTLS: true}
+	offersNeither  = offered{}
+)
+
+// A mailClient speaks a protocol for the tests. Each returns what it is offered,
+// and fails if the server then does what it did not offer.
+var mailClients = map[string]func(*testing.T, *script) offered{
+	"smtp": func(t *testing.T, s *script) offered {
+		s.until("220 ")
+		ehlo := s.smtp("EHLO client.example")
+		o := offered{strings.Contains(ehlo, "AUTH PLAIN"), strings.Contains(ehlo, "STARTTLS")}
+		if !o.login {
+			require.Regexp(t, "^5", s.smtp("AUTH PLAIN %s", saslPlain(testAccount, testPassword)), "AUTH was not offered")
+		}
+		if !o.startTLS {
+			require.Regexp(t, "^502 ", s.smtp("STARTTLS"), "STARTTLS was not offered")
+		}
+		return o
+	},
+	"imap": func(t *testing.T, s *script) offered {
+		greeting := s.line()
+		o := offered{strings.Contains(greeting, "AUTH=PLAIN"), strings.Contains(greeting, "STARTTLS")}
+		require.Equal(t, !o.login, strings.Contains(greeting, "LOGINDISABLED"), greeting)
+		if !o.login {
+			s.send("l LOGIN %s %q\r\n", testAccount, testPassword)
+			require.Contains(t, s.until("l "), "l NO [PRIVACYREQUIRED]", "LOGIN was not offered")
+			s.send("a AUTHENTICATE PLAIN %s\r\n", saslPlain(testAccount, testPassword))
+			require.Contains(t, s.until("a "), "a NO [PRIVACYREQUIRED]", "AUTH was not offered")
+		}
+		if !o.startTLS {
+			s.send("t STARTTLS\r\n")
+			require.Regexp(t, "^t (NO|BAD) ", s.until("t "), "STARTTLS was not offered")
+		}
+		return o
+	},
+	"pop3": func(t *testing.T, s *script) offered {
+		s.line()
+		s.send("CAPA\r\n")
+		capa := "\n" + s.untilDot() + "\n"
+		o := offered{strings.Contains(capa, "\nUSER\n"), strings.Contains(capa, "\nSTLS\n")}
+		if !o.login {
+			s.send("USER %s\r\n", testAccount)
+			require.Regexp(t, "^-ERR ", s.line(), "USER was not offered")
+		}
+		if !o.startTLS {
+			s.send("STLS\r\n")
+			require.Regexp(t, "^-ERR ", s.line(), "STLS was not offered")
+		}
+		return o
+	},
+}
+
+// afterStartTLS lets a client that was offered STARTTLS use it.
+var startTLSCommands = map[string]string{"smtp": "STARTTLS\r\n", "imap": "s STARTTLS\r\n", "pop3": "STLS\r\n"}
+
+// login logs in where that was offered, and returns the server's answer.
+var logins = map[string]func(*script) string{
+	"smtp": func(s *script) string { return s.smtp("AUTH PLAIN %s", saslPlain(testAccount, testPassword)) },
+	"imap": func(s *script) string {
+		s.send("i LOGIN %s %q\r\n", testAccount, testPassword)
+		return s.until("i ")
+	},
+	"pop3": func(s *script) string {
+		s.send("USER %s\r\nPASS %s\r\n", testAccount, testPassword)
+		s.line()
+		return s.line()
+	},
+}
+
+var loggedIn = map[string]string{"smtp": "^235 ", "imap": "^i OK ", "pop3": `^\+OK `}
+
+func TestPasswordsAreOfferedWhereTheClientIsKnownToBeOnTLSAndNowhereElse(t *testing.T) {
+	noTLV := header(nil)
+	clear := header(&proxyproto.TLS{})
+	set := header(&proxyproto.TLS{Client: true, Version: "TLSv1.3"})
+	v1 := header(nil)
+	v1.Version = 1
+	local := proxyproto.Header{Local: true}
+	unknown := proxyproto.Header{Version: 1}
+	cases := []struct {
+		header   *proxyproto.Header // nil: direct
+		path     proxyproto.TLSPath
+		implicit bool
+		want     offered
+		tls      bool // in the log
+	}{
+		// A connection without TLS from us.
+		{nil, proxyproto.PassthroughTLS, false, offersStartTLS, false},
+		{nil, proxyproto.TerminatedTLS, false, offersStartTLS, false},
+		{nil, proxyproto.ReencryptedTLS, false, offersStartTLS, false},
+		{&noTLV, proxyproto.PassthroughTLS, false, offersStartTLS, false},
+		{&noTLV, proxyproto.TerminatedTLS, false, offersLogin, true},
+		{&noTLV, proxyproto.ReencryptedTLS, false, offersNeither, false},
+		{&v1, proxyproto.PassthroughTLS, false, offersStartTLS, false},
+		{&v1, proxyproto.TerminatedTLS, false, offersLogin, true},
+		{&v1, proxyproto.ReencryptedTLS, false, offersNeither, false},
+		{&clear, proxyproto.PassthroughTLS, false, offersStartTLS, false},
+		{&clear, proxyproto.TerminatedTLS, false, offersStartTLS, false},
+		{&clear, proxyproto.ReencryptedTLS, false, offersNeither, false},
+		{&set, proxyproto.PassthroughTLS, false, offersLogin, true},
+		{&set, proxyproto.TerminatedTLS, false, offersLogin, true},
+		{&set, proxyproto.ReencryptedTLS, false, offersLogin, true},
+		{&local, proxyproto.PassthroughTLS, false, offersStartTLS, false},
+		{&local, proxyproto.TerminatedTLS, false, offersStartTLS, false},
+		{&local, proxyproto.ReencryptedTLS, false, offersNeither, false},
+		{&unknown, proxyproto.PassthroughTLS, false, offersStartTLS, false},
+		{&unknown, proxyproto.TerminatedTLS, false, offersStartTLS, false},
+		{&unknown, proxyproto.ReencryptedTLS, false, offersNeither, false},
+
+		// A connection that begins with TLS to us.
+		{nil, proxyproto.PassthroughTLS, true, offersLogin, true},
+		{nil, proxyproto.TerminatedTLS, true, offersLogin, true},
+		{nil, proxyproto.ReencryptedTLS, true, offersLogin, true},
+		{&noTLV, proxyproto.PassthroughTLS, true, offersLogin, true},
+		{&noTLV, proxyproto.TerminatedTLS, true, offersLogin, true},
+		{&noTLV, proxyproto.ReencryptedTLS, true, offersNeither, false},
+		{&clear, proxyproto.PassthroughTLS, true, offersLogin, true},
+		{&clear, proxyproto.TerminatedTLS, true, offersLogin, true},
+		{&clear, proxyproto.ReencryptedTLS, true, offersNeither, false},
+		{&set, proxyproto.ReencryptedTLS, true, offersLogin, true},
+		{&local, proxyproto.PassthroughTLS, true, offersLogin, true},
+		{&local, proxyproto.ReencryptedTLS, true, offersNeither, false},
+		{&unknown, proxyproto.ReencryptedTLS, true, offersNeither, false},
+	}
+	const mail = "smtp,smtps,imap,imaps,pop3,pop3s"
+	servers := map[proxyproto.TLSPath]*running{
+		proxyproto.PassthroughTLS: runMailfront(t, nil),
+		proxyproto.TerminatedTLS:  runMailfront(t, map[string]string{"MAILFRONT_TLS_TERMINATED": mail}),
+		proxyproto.ReencryptedTLS: runMailfront(t, map[string]string{"MAILFRONT_TLS_REENCRYPTED": mail}),
+	}
+	for _, c := range cases {
+		for protocol := range mailClients {
+			t.Run(fmt.Sprintf("%s/%s/implicit=%t/%s", protocol, c.path, c.implicit, describeHeader(c.header)), func(t *testing.T) {
+				r := *servers[c.path]
+				r.t = t
+				listener := protocol
+				if c.implicit {
+					listener += "s"
+				}
+				conn, ip := r.direct, directIP
+				if c.header != nil {
+					conn = func(l string) net.Conn { return r.proxied(l, *c.header) }
+					ip = clientIP
+					if c.header.Source == nil {
+						ip = proxyIP
+					}
+				}
+				raw := conn(listener)
+				if c.implicit {
+					raw = onTLS(t, raw)
+				}
+				s := newScript(t, raw)
+				require.Equal(t, c.want, mailClients[protocol](t, s))
+				r.awaitLog("proto=" + listener + " event=accept client_ip=" + ip + fmt.Sprintf(" tls=%t ", c.tls))
+				r.awaitLog("proto=" + listener + " event=session client_ip=" + ip + fmt.Sprintf(" tls=%t ", c.tls))
+
+				if c.want.startTLS {
+					// A fresh connection: the first may be close to its limit of errors.
+					s = newScript(t, conn(listener))
+					mailClients[protocol](t, s)
+					s.send("%s", startTLSCommands[protocol])
+					s.line()
+					s = s.startTLS()
+					if protocol == "smtp" {
+						require.Contains(t, s.smtp("EHLO client.example"), "AUTH PLAIN")
+					}
+				}
+				if c.want != offersNeither {
+					require.Regexp(t, loggedIn[protocol], logins[protocol](s))
+					r.awaitLog("proto=" + listener + " event=session client_ip=" + ip + " tls=true ")
+				}
+			})
+		}
+	}
+}
+
+func describeHeader(h *proxyproto.Header) string {
+	switch {
+	case h == nil:
+		return "direct"
+	case h.Local:
+		return "LOCAL"
+	case h.Source == nil:
+		return "UNKNOWN"
+	case h.Version == 1:
+		return "v1"
+	case h.TLS == nil:
+		return "v2 without SSL TLV"
+	}
+	return fmt.Sprintf("v2 client=%t", h.TLS.Client)
+}
+
+func saslPlain(name, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte("\x00" + name + "\x00" + password))
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestRelayingByAddressIsForKnownClientsOnThisMachineOnly(t *testing.T) {
+	here, there := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.1")
+	for _, test := range []struct {
+		name   string
+		client client
+		want   bool
+	}{
+		{"direct, from here", client{IP: here, Known: true}, true},
+		{"direct, from here, IPv6", client{IP: netip.IPv6Loopback(), Known: true}, true},
+		{"direct, from elsewhere", client{IP: there, Known: true}, false},
+		{"by a proxy here, from here", client{IP: here, Known: true, Proxy: here, Version: 2}, true},
+		{"by a proxy here, from elsewhere", client{IP: there, Known: true, Proxy: here, Version: 2}, false},
+		{"by a proxy elsewhere, from 127.0.0.1 there", client{IP: here, Known: true, Proxy: there, Version: 1}, false},
+		{"LOCAL or UNKNOWN by a proxy here", client{IP: here, Proxy: here, Version: 2}, false},
+		{"nothing is known", client{}, false},
+	} {
+		require.Equal(t, test.want, test.client.mayRelayByAddress(), test.name)
+	}
+}

@@ -1,0 +1,94 @@
+// What to copy: ConnContext, without which a handler knows no client and package
+// forwarded would believe headers on a PROXY listener; the timeouts. What to
+// change: the handlers.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// A webServer is a http.Server that knows whether it does TLS.
+type webServer struct{ *http.Server }
+
+func (s webServer) Serve(l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(l, "", "") // with HTTP/2, unlike Serve on a tls.Listener
+	}
+	return s.Server.Serve(l)
+}
+
+// Shutdown closes what is left when ctx ends.
+func (s webServer) Shutdown(ctx context.Context) error {
+	if err := s.Server.Shutdown(ctx); err != nil {
+		return s.Close()
+	}
+	return nil
+}
+
+func (f *frontend) newWebServer(listener string) server {
+	s := &http.Server{
+		Handler:           f.webHandler(listener),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          libraryLog(f.log, listener),
+	}
+	if f.cfg.proxy[listener] {
+		s.ConnContext = proxyproto.ConnContext
+	}
+	if strings.HasSuffix(listener, "s") {
+		s.TLSConfig = f.tls.Clone()
+	}
+	return webServer{s}
+}
+
+func (f *frontend) webHandler(listener string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		fmt.Fprintln(w, f.clientOfRequest(listener, r).whoami())
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.clientOfRequest(listener, r).log(f.log, "session")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// clientOfRequest asks the one mechanism of the listener. A request is a session:
+// several clients may share a connection from an HTTP proxy.
+func (f *frontend) clientOfRequest(listener string, r *http.Request) client {
+	if !f.cfg.proxy[listener] {
+		return f.forwardedClient(listener, r)
+	}
+	info, _ := proxyproto.FromContext(r.Context())
+	cl := clientFromInfo(listener, info)
+	cl.setTLS(info.Secure(r.TLS != nil))
+	return cl
+}
+
+// forwardedClient is the client on a listener whose proxy speaks HTTP. So far it
+// is the peer: a trusted one is a proxy, whose clients are not known.
+func (f *frontend) forwardedClient(listener string, r *http.Request) client {
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+	cl := client{Listener: listener, IP: peer.Addr().Unmap().WithZone("")}
+	cl.Known = !f.cfg.trusted.Trusted().Contains(cl.IP)
+	onTLS := r.TLS != nil
+	if !cl.Known { // the TLS we see is the proxy's own
+		onTLS = f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS
+	}
+	var none *proxyproto.Info
+	cl.setTLS(none.Secure(onTLS))
+	return cl
+}
