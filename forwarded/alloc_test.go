@@ -1,0 +1,99 @@
+package forwarded_test
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+	"github.com/stretchr/testify/require"
+)
+
+// marked returns req on a direct connection of a proxyproto.Listener.
+func marked(t testing.TB, req *http.Request) *http.Request {
+	t.Helper()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l, err := proxyproto.New(inner, proxyproto.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	c, err := net.Dial("tcp", inner.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	conn, err := l.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return req.WithContext(proxyproto.ConnContext(req.Context(), conn))
+}
+
+func TestResolveDoesNotAllocate(t *testing.T) {
+	xff := map[string]string{
+		"one": "192.0.2.1", "three": "192.0.2.1, 10.0.0.3, 2001:db8:a::2", "zone": "fe80::1%eth0",
+		"port": "[2001:db8::1]:80", "mapped": "::ffff:192.0.2.1", "unknown": "unknown", "hidden": "_x",
+		"empty": "", "malformed v4": "192.0.2.256", "malformed v6": "2001:db8::1::2", "malformed v6 tail": "::1.2.3",
+		"malformed zone": "fe80::1%", "malformed port": "192.0.2.1:99999", "host": "client.example.com", "NUL": "\x00",
+	}
+	fwd := map[string]string{
+		"one": "for=192.0.2.1", "full": `for="[2001:db8::1]:80";by=_x;host="a.example";proto=https;ext="\"a,b\""`,
+		"two": "for=192.0.2.1,for=10.0.0.2", "escapes": `for="192.\0.2.1";proto="http\s"`, "unknown": "for=unknown",
+		"hidden": `for="_x:_y"`, "empty": "", "malformed": "for", "twice": "for=_a;for=_b", "no for": "by=_a",
+		"malformed node": `for="[::1"`, "malformed escape": `for="\1\9\2"`, "unopened": `a"`, "NUL": "\x00",
+		"long escaped node": `for="` + strings.Repeat(`\a`, 200) + `"`,
+	}
+	for name, value := range hostileXFF {
+		xff[name] = value
+	}
+	for name, value := range hostileForwarded {
+		fwd[name] = value
+	}
+	for _, tt := range []struct {
+		header forwarded.Header
+		values map[string]string
+	}{
+		{forwarded.XForwardedFor, xff},
+		{forwarded.Forwarded, fwd},
+	} {
+		r := newResolver(t, forwarded.Config{Header: tt.header, Proto: true})
+		for name, value := range tt.values {
+			h := header(tt.header, value)
+			h["X-Forwarded-Proto"] = []string{"https"}
+			lines := header(tt.header, strings.Split(value, ",")...)
+			for _, remoteAddr := range []string{peer, "203.0.113.9:80", "", "@", "nonsense", "[fe80::1%eth0]:80", "10.0.0.1:x"} {
+				require.Zero(t, testing.AllocsPerRun(10, func() { sinkResult = r.Resolve(h, remoteAddr) }), "%v %s from %q", tt.header, name, remoteAddr)
+			}
+			require.Zero(t, testing.AllocsPerRun(10, func() { sinkResult = r.Resolve(lines, peer) }), "%v %s in lines", tt.header, name)
+		}
+	}
+}
+
+func TestResolveRequestDoesNotAllocate(t *testing.T) {
+	r := newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("unix,10.0.0.0/8"), Proto: true})
+	for name, req := range map[string]*http.Request{
+		"TCP":            requestFrom(&net.TCPAddr{IP: net.IPv4(10, 0, 0, 9), Port: 80}, peer, "192.0.2.1"),
+		"unix":           requestFrom(&net.UnixAddr{Name: "s", Net: "unix"}, "@", "192.0.2.1"),
+		"PROXY protocol": marked(t, requestFrom(nil, peer, "192.0.2.1")),
+	} {
+		require.Zero(t, testing.AllocsPerRun(10, func() { sinkResult = r.ResolveRequest(req) }), name)
+	}
+}
+
+func TestHandlerAllocatesTwice(t *testing.T) {
+	nop := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		sinkResult, _ = forwarded.FromContext(req.Context())
+	})
+	for name, c := range map[string]forwarded.Config{
+		"plain":        {},
+		"all features": {Strip: true, Proto: true, Observe: func(_ *http.Request, res forwarded.Result) { sinkResult = res }},
+	} {
+		h := newResolver(t, c).Handler(nop)
+		req := requestFrom(nil, peer, "192.0.2.1, 10.0.0.2")
+		forged := []string{"127.0.0.1"}
+		require.Equal(t, 2.0, testing.AllocsPerRun(100, func() {
+			req.Header["X-Real-Ip"] = forged
+			h.ServeHTTP(nil, req)
+		}), name)
+	}
+}

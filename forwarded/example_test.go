@@ -1,0 +1,205 @@
+package forwarded_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+// A server behind one proxy on the same host and a second one in 10.0.0.0/8.
+func Example() {
+	resolver, err := forwarded.New(forwarded.Config{
+		Trusted: trustnet.MustParse("loopback", "10.0.0.0/8"),
+		Strip:   true,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		res, _ := forwarded.FromContext(r.Context())
+		if !res.Complete() {
+			http.Error(w, "who are you?", http.StatusForbidden) // or: no limits, no privileges by address
+			return
+		}
+		fmt.Fprintf(w, "hello %v, by %v", res.Client, res.Peer)
+	})
+	srv := &http.Server{
+		Handler:     resolver.Handler(mux),
+		ConnContext: proxyproto.ConnContext, // in case that srv serves a proxyproto.Listener too
+	}
+
+	req := httptest.NewRequest("GET", "/", nil)
+	req.RemoteAddr = "127.0.0.1:50000"
+	req.Header.Add("X-Forwarded-For", "127.0.0.1") // the client's own
+	req.Header.Add("X-Forwarded-For", "203.0.113.7")
+	req.Header.Add("X-Forwarded-For", "10.0.0.2")
+	w := httptest.NewRecorder()
+	srv.Handler.ServeHTTP(w, req)
+	fmt.Println(w.Body)
+	// Output: hello 203.0.113.7, by 127.0.0.1
+}
+
+func ExampleNew() {
+	_, err := forwarded.New(forwarded.Config{})
+	fmt.Println(errors.Is(err, forwarded.ErrNoTrusted), err)
+
+	_, err = forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("0.0.0.0/0")})
+	fmt.Println(errors.Is(err, forwarded.ErrTrustsAll), err)
+	// Output:
+	// true forwarded: no peer is trusted: Config.Trusted is nil: set it to the addresses of your proxies
+	// true forwarded: every peer is trusted: Config.Trusted is "0.0.0.0/0": list only your proxies, or set Config.AllowTrustAll if nobody else can connect
+}
+
+// The list can change while the server runs.
+func ExampleNew_live() {
+	var proxies trustnet.Live
+	proxies.Store(trustnet.MustParse("10.0.0.0/8"))
+	resolver, err := forwarded.New(forwarded.Config{Trusted: &proxies})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := http.Header{"X-Forwarded-For": {"203.0.113.7"}}
+	fmt.Println(resolver.Resolve(h, "10.0.0.1:50000").Client)
+	proxies.Store(trustnet.MustParse("192.168.0.0/16"))
+	fmt.Println(resolver.Resolve(h, "10.0.0.1:50000").Client)
+	// Output:
+	// 203.0.113.7
+	// 10.0.0.1
+}
+
+func ExampleResolver_Resolve() {
+	resolver, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("10.0.0.0/8")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, value := range []string{
+		"127.0.0.1, 203.0.113.7, 10.0.0.2",
+		"203.0.113.7, nonsense, 10.0.0.2",
+		"203.0.113.7, unknown",
+		"10.0.0.3, 10.0.0.2",
+	} {
+		res := resolver.Resolve(http.Header{"X-Forwarded-For": {value}}, "10.0.0.1:50000")
+		fmt.Println(res.Client, res.Hops, res.Reason, res.Complete())
+	}
+	// Output:
+	// 203.0.113.7 2 UntrustedHop true
+	// 10.0.0.2 1 Malformed false
+	// 10.0.0.1 0 Obfuscated false
+	// 10.0.0.3 2 AllTrusted false
+}
+
+func ExampleResolver_ResolveRequest() {
+	resolver, err := forwarded.New(forwarded.Config{
+		Trusted: trustnet.MustParse("10.0.0.0/8"),
+		Header:  forwarded.Forwarded,
+		Proto:   true,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	req := httptest.NewRequest("GET", "/", nil)
+	req.RemoteAddr = "10.0.0.1:50000"
+	// The client opens a quote and hopes that it swallows the proxy's element.
+	req.Header.Add("Forwarded", `for="127.0.0.1, for="[2001:db8::7]:4711";proto=https`)
+	res := resolver.ResolveRequest(req)
+	fmt.Println(res.Client, res.Proto, res.Reason)
+	// Output: 2001:db8::7 https UntrustedHop
+}
+
+func ExampleResolver_Handler() {
+	resolver, err := forwarded.New(forwarded.Config{
+		Trusted: trustnet.MustParse("10.0.0.0/8"),
+		Strip:   true,
+		Observe: func(r *http.Request, res forwarded.Result) {
+			fmt.Println("log:", res.Client, res.Reason, r.Header["X-Forwarded-For"])
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := resolver.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("handler:", r.RemoteAddr, r.Header["X-Forwarded-For"])
+	}))
+	req := httptest.NewRequest("GET", "/", nil)
+	req.RemoteAddr = "203.0.113.7:50000" // not a proxy of ours
+	req.Header.Set("X-Forwarded-For", "127.0.0.1")
+	h.ServeHTTP(httptest.NewRecorder(), req)
+	// Output:
+	// log: 203.0.113.7 UntrustedPeer [127.0.0.1]
+	// handler: 203.0.113.7:50000 []
+}
+
+func ExampleResolver_Explain() {
+	resolver, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("10.0.0.0/8")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	req := httptest.NewRequest("GET", "/", nil)
+	req.RemoteAddr = "10.0.0.1:50000"
+	req.Header.Add("X-Forwarded-For", "127.0.0.1, 203.0.113.7")
+	req.Header.Add("X-Forwarded-For", "10.0.0.2")
+	for _, hop := range resolver.Explain(req) {
+		fmt.Println(hop)
+	}
+	// Output:
+	// connection "10.0.0.1:50000": trusted, so its X-Forwarded-For is read
+	// X-Forwarded-For line 2 of 2, entry 1 from the right "10.0.0.2": trusted, so the next entry is read
+	// X-Forwarded-For line 1 of 2, entry 2 from the right "203.0.113.7": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]
+}
+
+func ExampleFromContext() {
+	res, ok := forwarded.FromContext(context.Background())
+	fmt.Println(ok, res.Complete(), res.Reason)
+	// Output: false false NoPeer
+}
+
+// Until it is known who the client is, it gets nothing that depends on it.
+func ExampleResult_Complete() {
+	relayClients := trustnet.MustParse("loopback", "10.0.0.0/8")
+	mayRelay := func(res forwarded.Result) bool {
+		return res.Complete() && relayClients.Contains(res.Client)
+	}
+	resolver, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("10.0.0.1")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, value := range []string{"10.4.5.6", "10.0.0.1", "unknown"} {
+		res := resolver.Resolve(http.Header{"X-Forwarded-For": {value}}, "10.0.0.1:50000")
+		fmt.Println(res.Client, res.Reason, mayRelay(res))
+	}
+	// Output:
+	// 10.4.5.6 UntrustedHop true
+	// 10.0.0.1 AllTrusted false
+	// 10.0.0.1 Obfuscated false
+}
+
+func ExampleParse() {
+	elements, err := forwarded.Parse(`for=192.0.2.43, for="[2001:db8:cafe::17]:4711";proto=https;by=_edge`)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, e := range elements {
+		fmt.Printf("%s by=%q proto=%q\n", e.For, e.By, e.Proto)
+	}
+	_, err = forwarded.Parse("for=2001:db8::17")
+	fmt.Println(err)
+	// Output:
+	// 192.0.2.43 by="" proto=""
+	// [2001:db8:cafe::17]:4711 by="_edge" proto="https"
+	// forwarded: Forwarded header, offset 4, at "2001:db8::17": "2001" is no node: write an IPv4 address, "[IPv6 address]", unknown or _name, with a port in quotes
+}

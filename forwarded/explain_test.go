@@ -1,0 +1,121 @@
+package forwarded_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/trustnet"
+	"github.com/stretchr/testify/require"
+)
+
+func TestExplain(t *testing.T) {
+	unix := &net.UnixAddr{Name: "/run/x.sock", Net: "unix"}
+	for _, tt := range []struct {
+		name       string
+		config     forwarded.Config
+		local      net.Addr
+		remoteAddr string
+		lines      []string
+		want       []string
+	}{
+		{"a client behind two proxies", forwarded.Config{}, nil, peer, []string{"6.6.6.6, 192.0.2.1", "10.0.0.2"}, []string{
+			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
+			`X-Forwarded-For line 2 of 2, entry 1 from the right "10.0.0.2": trusted, so the next entry is read`,
+			`X-Forwarded-For line 1 of 2, entry 2 from the right "192.0.2.1": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]`,
+		}},
+		{"an untrusted peer", forwarded.Config{}, nil, "203.0.113.9:80", []string{"127.0.0.1"}, []string{
+			`connection "203.0.113.9:80": not trusted, so it is the client, and its headers are ignored [UntrustedPeer]`,
+		}},
+		{"no header", forwarded.Config{}, nil, peer, nil, []string{
+			`connection "10.0.0.1:41234": trusted, but the request has no X-Forwarded-For [NoHeader]`,
+		}},
+		{"all trusted", forwarded.Config{}, nil, peer, []string{"10.0.0.2"}, []string{
+			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "10.0.0.2": trusted, and there is no further entry [AllTrusted]`,
+		}},
+		{"too many hops", forwarded.Config{MaxHops: 1}, nil, peer, []string{"192.0.2.1, 10.0.0.2"}, []string{
+			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "10.0.0.2": trusted, but Config.MaxHops is 1 and there are more entries [TooManyHops]`,
+		}},
+		{"a malformed entry, quoted", forwarded.Config{}, nil, peer, []string{"192.0.2.1, a\x00\"\n"}, []string{
+			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "a\x00\"\n": not an address in a form that the header allows, so the hop before is the last that is known [Malformed]`,
+		}},
+		{"an empty entry", forwarded.Config{}, nil, peer, []string{"192.0.2.1,"}, []string{
+			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "": the entry is empty, so the hop before is the last that is known [Malformed]`,
+		}},
+		{"a hidden hop", forwarded.Config{Header: forwarded.Forwarded}, nil, peer, []string{`for=_x, for="[2001:db8:a::2]:80";proto=https`}, []string{
+			`connection "10.0.0.1:41234": trusted, so its Forwarded is read`,
+			`Forwarded line 1 of 1, entry 1 from the right "for=\"[2001:db8:a::2]:80\";proto=https": trusted, so the next entry is read`,
+			`Forwarded line 1 of 1, entry 2 from the right "for=_x": the proxy withholds the address, so the hop before is the last that is known [Obfuscated]`,
+		}},
+		{"an element over lines", forwarded.Config{Header: forwarded.Forwarded}, nil, peer, []string{`for=_x, for=192.0.2.1;a="b`, "c", `d"`}, []string{
+			`connection "10.0.0.1:41234": trusted, so its Forwarded is read`,
+			`Forwarded line 3 of 3, entry 1 from the right "for=192.0.2.1;a=\"b,c,d\"": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]`,
+		}},
+		{"an element from the beginning of a line before", forwarded.Config{Header: forwarded.Forwarded}, nil, peer, []string{`for=_x`, `for=192.0.2.1;a="b`, `d"`}, []string{
+			`connection "10.0.0.1:41234": trusted, so its Forwarded is read`,
+			`Forwarded line 3 of 3, entry 1 from the right "for=192.0.2.1;a=\"b,d\"": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]`,
+		}},
+		{"a trusted unix socket", forwarded.Config{Trusted: trustnet.MustParse("unix")}, unix, "@", []string{"192.0.2.1"}, []string{
+			`connection "@": trusted, so its X-Forwarded-For is read`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "192.0.2.1": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]`,
+		}},
+		{"a unix socket without the keyword", forwarded.Config{}, unix, "@", []string{"192.0.2.1"}, []string{
+			`connection "@": a peer on a unix socket, and Config.Trusted has no unix, so its headers are ignored [NoPeer]`,
+		}},
+		{"an IP address on a unix socket", forwarded.Config{Trusted: trustnet.MustParse("unix")}, unix, "10.0.0.1:80", nil, []string{
+			`connection "10.0.0.1:80": an IP address on a unix socket, which proves nothing, so its headers are ignored [NoPeer]`,
+		}},
+		{"no peer", forwarded.Config{}, nil, "10.0.0.1", nil, []string{
+			`connection "10.0.0.1": not an address and a port, so nothing is known and its headers are ignored [NoPeer]`,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newResolver(t, tt.config)
+			req := requestFrom(tt.local, tt.remoteAddr)
+			if tt.lines != nil {
+				req.Header[tt.config.Header.String()] = tt.lines
+			}
+			var got []string
+			for _, hop := range r.Explain(req) {
+				got = append(got, hop.String())
+			}
+			require.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestExplainOfAProxyProtocolConnection(t *testing.T) {
+	r := newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("loopback")})
+	hops := r.Explain(marked(t, requestFrom(nil, peer, "192.0.2.1")))
+	require.Equal(t, []forwarded.Hop{
+		{Addr: addr("127.0.0.1"), Where: "connection", Text: "127.0.0.1",
+			Verdict: "the connection came through a PROXY protocol listener, so no forwarding header is read"},
+		{Addr: addr("127.0.0.1"), Where: "PROXY protocol", Text: "127.0.0.1", Verdict: "the client [ProxyProtocol]"},
+	}, hops)
+}
+
+func TestExplainNamesAListThatTrustsAll(t *testing.T) {
+	var live trustnet.Live
+	live.Store(trustnet.MustParse("10.0.0.0/8"))
+	r := newResolver(t, forwarded.Config{Trusted: &live})
+	live.Store(trustnet.MustParse("0.0.0.0/0"))
+	hops := r.Explain(requestFrom(nil, peer, "192.0.2.1").WithContext(context.Background()))
+	require.Len(t, hops, 1)
+	require.Contains(t, hops[0].Verdict, "Config.Trusted covers a whole address family and trusts nobody without AllowTrustAll")
+}
+
+func TestExplainCutsLongTexts(t *testing.T) {
+	r := newResolver(t, forwarded.Config{})
+	hops := r.Explain(requestFrom(nil, peer, strings.Repeat("9", 8<<10)+"end"))
+	require.Len(t, hops, 2)
+	require.Less(t, len(hops[1].Text), 200)
+	require.True(t, strings.HasPrefix(hops[1].Text, "…"))
+	require.True(t, strings.HasSuffix(hops[1].Text, "99end"))
+	require.Contains(t, hops[1].Verdict, "longer than what a proxy writes")
+}

@@ -1,0 +1,216 @@
+package forwarded_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+	"github.com/stretchr/testify/require"
+)
+
+// serve runs a server on l until the test ends. It answers with the Result that
+// r.Handler gives, one line a request.
+func serve(t *testing.T, l net.Listener, r *forwarded.Resolver, connContext func(context.Context, net.Conn) context.Context) {
+	t.Helper()
+	srv := &http.Server{
+		Handler: r.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			res, ok := forwarded.FromContext(req.Context())
+			fmt.Fprintf(w, "%v peer=%v hops=%d %v complete=%v ok=%v\n", res.Client, res.Peer, res.Hops, res.Reason, res.Complete(), ok)
+		})),
+		ConnContext: connContext,
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.Serve(l)
+	}()
+	t.Cleanup(func() {
+		srv.Close()
+		<-done
+	})
+}
+
+// get sends a request with the given X-Forwarded-For on c and returns the answer.
+func get(t *testing.T, c net.Conn, br *bufio.Reader, xff string) string {
+	t.Helper()
+	_, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %s\r\n\r\n", xff)
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(br, nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(body)
+}
+
+func listen(t *testing.T, network, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func dial(t *testing.T, a net.Addr) net.Conn {
+	t.Helper()
+	c, err := net.Dial(a.Network(), a.String())
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestAResultIsNotRememberedForAConnection(t *testing.T) {
+	l := listen(t, "tcp", "127.0.0.1:0")
+	serve(t, l, newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("loopback")}), nil)
+	c := dial(t, l.Addr())
+	br := bufio.NewReader(c)
+	require.Equal(t, "192.0.2.1 peer=127.0.0.1 hops=1 UntrustedHop complete=true ok=true\n", get(t, c, br, "192.0.2.1"))
+	require.Equal(t, "192.0.2.2 peer=127.0.0.1 hops=1 UntrustedHop complete=true ok=true\n", get(t, c, br, "192.0.2.2"))
+	require.Equal(t, "127.0.0.1 peer=127.0.0.1 hops=0 Malformed complete=false ok=true\n", get(t, c, br, "x"))
+}
+
+func TestUnixSockets(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		trusted string
+		want    string
+	}{
+		{"with the keyword the header counts", "unix,10.0.0.0/8", "192.0.2.1 peer=invalid IP hops=2 UntrustedHop complete=true ok=true\n"},
+		{"without it nothing is known", "loopback,private", "invalid IP peer=invalid IP hops=0 NoPeer complete=false ok=true\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := listen(t, "unix", filepath.Join(t.TempDir(), "s"))
+			serve(t, l, newResolver(t, forwarded.Config{Trusted: trustnet.MustParse(tt.trusted)}), nil)
+			c := dial(t, l.Addr())
+			require.Equal(t, tt.want, get(t, c, bufio.NewReader(c), "192.0.2.1, 10.0.0.3"))
+		})
+	}
+}
+
+// requestFrom returns a request as net/http would make it for a connection.
+func requestFrom(local net.Addr, remoteAddr string, xff ...string) *http.Request {
+	req := httptest.NewRequest("GET", "/", nil)
+	req.RemoteAddr = remoteAddr
+	if xff != nil {
+		req.Header["X-Forwarded-For"] = xff
+	}
+	if local != nil {
+		req = req.WithContext(context.WithValue(req.Context(), http.LocalAddrContextKey, local))
+	}
+	return req
+}
+
+func TestUnixPeers(t *testing.T) {
+	tcp := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}
+	unix := &net.UnixAddr{Name: "/run/x.sock", Net: "unix"}
+	via := forwarded.Result{Client: addr("192.0.2.1"), Hops: 1, Reason: forwarded.UntrustedHop}
+	var noUnix *net.UnixAddr
+	for _, tt := range []struct {
+		name       string
+		local      net.Addr
+		remoteAddr string
+		xff        []string
+		want       forwarded.Result
+	}{
+		{"@ on a unix socket", unix, "@", []string{"192.0.2.1"}, via},
+		{"nothing on a unix socket", unix, "", []string{"192.0.2.1"}, via},
+		{"a path on a unix socket", unix, "/tmp/c", []string{"192.0.2.1"}, via},
+		{"no header on a unix socket", unix, "@", nil, forwarded.Result{Reason: forwarded.NoHeader}},
+		{"a bad header on a unix socket", unix, "@", []string{"x"}, forwarded.Result{Reason: forwarded.Malformed}},
+		{"@ proves nothing on a TCP socket", tcp, "@", []string{"192.0.2.1"}, forwarded.Result{}},
+		{"@ proves nothing on an unknown socket", nil, "@", []string{"192.0.2.1"}, forwarded.Result{}},
+		{"a nil address is no unix socket", noUnix, "@", []string{"192.0.2.1"}, forwarded.Result{}},
+		{"a client socket named like a trusted address", unix, "10.0.0.1:80", []string{"192.0.2.1"}, forwarded.Result{}},
+		{"a client socket named like a stranger", unix, "203.0.113.9:80", []string{"192.0.2.1"}, forwarded.Result{}},
+		{"a TCP peer", tcp, "10.0.0.1:80", []string{"192.0.2.1"}, forwarded.Result{Client: addr("192.0.2.1"), Peer: peerA, Hops: 1, Reason: forwarded.UntrustedHop}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("unix,10.0.0.0/8")})
+			require.Equal(t, tt.want, r.ResolveRequest(requestFrom(tt.local, tt.remoteAddr, tt.xff...)))
+		})
+	}
+}
+
+func TestAListThatTrustsAllDoesNotTrustUnixPeersEither(t *testing.T) {
+	var live trustnet.Live
+	live.Store(trustnet.MustParse("unix"))
+	r := newResolver(t, forwarded.Config{Trusted: &live})
+	req := requestFrom(&net.UnixAddr{Name: "/run/x.sock", Net: "unix"}, "@", "192.0.2.1")
+	require.Equal(t, forwarded.UntrustedHop, r.ResolveRequest(req).Reason)
+	live.Store(trustnet.MustParse("unix", "::/0"))
+	require.Equal(t, forwarded.Result{}, r.ResolveRequest(req))
+}
+
+// TestProxyProtocolConnections sends forged X-Forwarded-For over every kind of
+// connection that a proxyproto.Listener accepts. Both the proxy and the address
+// that it names are on forwarded's list.
+func TestProxyProtocolConnections(t *testing.T) {
+	client := &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4711}
+	server := &net.TCPAddr{IP: net.IPv4(10, 9, 9, 9), Port: 80}
+	known := proxyproto.Header{Source: client, Destination: server}
+	for _, tt := range []struct {
+		name    string
+		trusted string // by proxyproto
+		header  *proxyproto.Header
+		want    string
+	}{
+		{"a client in forwarded's list", "loopback", &known,
+			"10.1.2.3 peer=127.0.0.1 hops=0 ProxyProtocol complete=true ok=true\n"},
+		{"LOCAL", "loopback", &proxyproto.Header{Local: true},
+			"127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol complete=false ok=true\n"},
+		{"UNKNOWN", "loopback", &proxyproto.Header{Version: 1},
+			"127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol complete=false ok=true\n"},
+		{"direct", "192.0.2.99", nil,
+			"127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol complete=true ok=true\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inner := listen(t, "tcp", "127.0.0.1:0")
+			l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse(tt.trusted)})
+			require.NoError(t, err)
+			r := newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("loopback,10.0.0.0/8")})
+			serve(t, l, r, proxyproto.ConnContext)
+			c := dial(t, inner.Addr())
+			if tt.header != nil {
+				require.NoError(t, proxyproto.WriteHeader(c, *tt.header))
+			}
+			br := bufio.NewReader(c)
+			require.Equal(t, tt.want, get(t, c, br, "192.0.2.1"))
+			require.Equal(t, tt.want, get(t, c, br, "192.0.2.2"))
+		})
+	}
+}
+
+// TestProxyProtocolComesFirst: the mark decides even where RemoteAddr and the
+// socket say something else.
+func TestProxyProtocolComesFirst(t *testing.T) {
+	inner := listen(t, "unix", filepath.Join(t.TempDir(), "s"))
+	l, err := proxyproto.New(inner, proxyproto.Config{})
+	require.NoError(t, err)
+	dial(t, inner.Addr())
+	conn, err := l.Accept()
+	require.NoError(t, err)
+	defer conn.Close()
+
+	req := requestFrom(&net.UnixAddr{Name: "s", Net: "unix"}, "10.0.0.1:80", "192.0.2.1")
+	req = req.WithContext(proxyproto.ConnContext(req.Context(), conn))
+	r := newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("unix,10.0.0.0/8"), Proto: true})
+	req.Header["X-Forwarded-Proto"] = []string{"https"}
+	res := r.ResolveRequest(req)
+	require.Equal(t, forwarded.ProxyProtocol, res.Reason)
+	require.False(t, res.Client.IsValid())
+	require.False(t, res.Complete(), "a direct client on a unix socket has no address")
+	require.Empty(t, res.Proto)
+	require.Equal(t, []forwarded.Hop{
+		{Where: "connection", Verdict: "the connection came through a PROXY protocol listener, so no forwarding header is read"},
+		{Where: "PROXY protocol", Verdict: "the client is not known [ProxyProtocol]"},
+	}, r.Explain(req))
+}

@@ -1,0 +1,342 @@
+package forwarded_test
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/trustnet"
+	"github.com/stretchr/testify/require"
+)
+
+// The cast of the tables. Proxies are in 10.0.0.0/8 and 2001:db8:a::/48; the
+// peer, if nothing else is said, is the proxy 10.0.0.1.
+const (
+	proxies = "10.0.0.0/8,2001:db8:a::/48"
+	peer    = "10.0.0.1:41234"
+)
+
+var (
+	none  netip.Addr
+	peerA = netip.MustParseAddr("10.0.0.1")
+)
+
+func addr(s string) netip.Addr {
+	if s == "" {
+		return none
+	}
+	return netip.MustParseAddr(s)
+}
+
+func newResolver(t testing.TB, c forwarded.Config) *forwarded.Resolver {
+	t.Helper()
+	if c.Trusted == nil {
+		c.Trusted = trustnet.MustParse(proxies)
+	}
+	r, err := forwarded.New(c)
+	require.NoError(t, err)
+	return r
+}
+
+// header returns a header with the given lines of X-Forwarded-For or Forwarded.
+func header(name forwarded.Header, lines ...string) http.Header {
+	return http.Header{name.String(): lines}
+}
+
+func TestNewRefuses(t *testing.T) {
+	ok := trustnet.MustParse("10.0.0.0/8")
+	var nilSet *trustnet.Set
+	for _, tt := range []struct {
+		name   string
+		config forwarded.Config
+		is     error
+		says   string
+	}{
+		{"no list", forwarded.Config{}, forwarded.ErrNoTrusted, "Config.Trusted is nil"},
+		{"a nil set", forwarded.Config{Trusted: nilSet}, forwarded.ErrNoTrusted, "Config.Trusted is empty"},
+		{"an empty set", forwarded.Config{Trusted: &trustnet.Set{}}, forwarded.ErrNoTrusted, "Config.Trusted is empty"},
+		{"a live list that was never filled", forwarded.Config{Trusted: new(trustnet.Live)}, forwarded.ErrNoTrusted, "Config.Trusted is empty"},
+		{"an empty set even with AllowTrustAll", forwarded.Config{Trusted: &trustnet.Set{}, AllowTrustAll: true}, forwarded.ErrNoTrusted, ""},
+		{"all of IPv4", forwarded.Config{Trusted: trustnet.MustParse("0.0.0.0/0")}, forwarded.ErrTrustsAll, `"0.0.0.0/0"`},
+		{"all of IPv6", forwarded.Config{Trusted: trustnet.MustParse("::/0")}, forwarded.ErrTrustsAll, `"::/0"`},
+		{"all of IPv4 in halves", forwarded.Config{Trusted: trustnet.MustParse("0.0.0.0/1,128.0.0.0/1")}, forwarded.ErrTrustsAll, "AllowTrustAll"},
+		{"a header that is none", forwarded.Config{Trusted: ok, Header: 2}, nil, "Config.Header is 2"},
+		{"a negative header", forwarded.Config{Trusted: ok, Header: -1}, nil, "Config.Header is -1"},
+		{"negative MaxHops", forwarded.Config{Trusted: ok, MaxHops: -1}, nil, "Config.MaxHops is -1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := forwarded.New(tt.config)
+			require.Nil(t, r)
+			require.ErrorContains(t, err, tt.says)
+			require.True(t, strings.HasPrefix(err.Error(), "forwarded: "), err)
+			if tt.is != nil {
+				require.ErrorIs(t, err, tt.is)
+			}
+		})
+	}
+}
+
+func TestNewAcceptsTheUnixKeywordAlone(t *testing.T) {
+	_, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("unix")})
+	require.NoError(t, err)
+}
+
+func TestMaxHops(t *testing.T) {
+	hops := func(n int) string { return strings.TrimSuffix(strings.Repeat("10.0.0.9, ", n), ", ") }
+	for _, tt := range []struct {
+		name   string
+		max    int
+		value  string
+		client string
+		hops   int
+		reason forwarded.Reason
+	}{
+		{"the default is enough for 32", 0, hops(32), "10.0.0.9", 32, forwarded.AllTrusted},
+		{"the default is not enough for 33", 0, hops(33), "10.0.0.9", 32, forwarded.TooManyHops},
+		{"the client may be the last one read", 3, "192.0.2.1, 10.0.0.9, 10.0.0.8", "192.0.2.1", 3, forwarded.UntrustedHop},
+		{"the client may not be one further", 2, "192.0.2.1, 10.0.0.9, 10.0.0.8", "10.0.0.9", 2, forwarded.TooManyHops},
+		{"garbage one further is not read", 2, "\x00, 10.0.0.9, 10.0.0.8", "10.0.0.9", 2, forwarded.TooManyHops},
+		{"an empty entry is one further", 1, ",10.0.0.8", "10.0.0.8", 1, forwarded.TooManyHops},
+		{"one hop", 1, "192.0.2.1", "192.0.2.1", 1, forwarded.UntrustedHop},
+		{"as many as one likes", 5000, hops(5000), "10.0.0.9", 5000, forwarded.AllTrusted},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newResolver(t, forwarded.Config{MaxHops: tt.max})
+			res := r.Resolve(header(forwarded.XForwardedFor, tt.value), peer)
+			require.Equal(t, forwarded.Result{Client: addr(tt.client), Peer: peerA, Hops: tt.hops, Reason: tt.reason}, res)
+			require.Equal(t, tt.reason == forwarded.UntrustedHop, res.Complete())
+		})
+	}
+}
+
+func TestPeer(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		remoteAddr string
+		peer       string
+		client     string
+		reason     forwarded.Reason
+	}{
+		{"a trusted peer", "10.0.0.1:80", "10.0.0.1", "192.0.2.1", forwarded.UntrustedHop},
+		{"a trusted IPv6 peer", "[2001:db8:a::1]:80", "2001:db8:a::1", "192.0.2.1", forwarded.UntrustedHop},
+		{"a trusted mapped peer", "[::ffff:10.0.0.1]:80", "10.0.0.1", "192.0.2.1", forwarded.UntrustedHop},
+		{"a trusted peer with a zone", "[2001:db8:a::1%eth0]:80", "2001:db8:a::1", "192.0.2.1", forwarded.UntrustedHop},
+		{"an untrusted peer is the client", "203.0.113.9:80", "203.0.113.9", "203.0.113.9", forwarded.UntrustedPeer},
+		{"an untrusted mapped peer is the client", "[::ffff:203.0.113.9]:80", "203.0.113.9", "203.0.113.9", forwarded.UntrustedPeer},
+		{"an untrusted peer with a zone is the client", "[fe80::9%eth0]:80", "fe80::9", "fe80::9", forwarded.UntrustedPeer},
+		{"localhost is not trusted by itself", "127.0.0.1:80", "127.0.0.1", "127.0.0.1", forwarded.UntrustedPeer},
+		{"no address", "", "", "", forwarded.NoPeer},
+		{"a unix socket", "@", "", "", forwarded.NoPeer},
+		{"the path of a unix socket", "/run/x.sock", "", "", forwarded.NoPeer},
+		{"no port, as middleware leaves it", "10.0.0.1", "", "", forwarded.NoPeer},
+		{"no port on IPv6", "2001:db8:a::1", "", "", forwarded.NoPeer},
+		{"IPv6 without brackets", "2001:db8:a::1:80", "", "", forwarded.NoPeer},
+		{"no port in brackets", "[2001:db8:a::1]", "", "", forwarded.NoPeer},
+		{"an empty port", "10.0.0.1:", "", "", forwarded.NoPeer},
+		{"a port that is none", "10.0.0.1:http", "", "", forwarded.NoPeer},
+		{"a blank", " 10.0.0.1:80", "", "", forwarded.NoPeer},
+		{"a host name", "localhost:80", "", "", forwarded.NoPeer},
+		{"a list", "10.0.0.1:80,10.0.0.1:80", "", "", forwarded.NoPeer},
+		{"garbage", "\x00\xff[", "", "", forwarded.NoPeer},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newResolver(t, forwarded.Config{})
+			want := forwarded.Result{Client: addr(tt.client), Peer: addr(tt.peer), Reason: tt.reason}
+			if tt.reason == forwarded.UntrustedHop {
+				want.Hops = 1
+			}
+			h := header(forwarded.XForwardedFor, "192.0.2.1")
+			h["Forwarded"] = []string{"for=198.51.100.77"}
+			h["X-Real-Ip"] = []string{"198.51.100.78"}
+			res := r.Resolve(h, tt.remoteAddr)
+			require.Equal(t, want, res)
+			require.Equal(t, tt.reason != forwarded.NoPeer, res.Complete())
+		})
+	}
+}
+
+func TestOnlyTheConfiguredHeaderIsRead(t *testing.T) {
+	all := http.Header{
+		"X-Forwarded-For":  {"192.0.2.1"},
+		"Forwarded":        {"for=192.0.2.2"},
+		"X-Real-Ip":        {"192.0.2.3"},
+		"X_forwarded_for":  {"192.0.2.4"},
+		"x-forwarded-for":  {"192.0.2.5"},
+		"X-Client-Ip":      {"192.0.2.6"},
+		"True-Client-Ip":   {"192.0.2.7"},
+		"Cf-Connecting-Ip": {"192.0.2.8"},
+		"X-Forwarded":      {"for=192.0.2.9"},
+	}
+	for _, tt := range []struct {
+		header forwarded.Header
+		want   string
+	}{
+		{forwarded.XForwardedFor, "192.0.2.1"},
+		{forwarded.Forwarded, "192.0.2.2"},
+	} {
+		t.Run(tt.header.String(), func(t *testing.T) {
+			r := newResolver(t, forwarded.Config{Header: tt.header})
+			require.Equal(t, addr(tt.want), r.Resolve(all, peer).Client)
+
+			rest := all.Clone()
+			delete(rest, tt.header.String())
+			require.Equal(t, forwarded.Result{Client: peerA, Peer: peerA, Reason: forwarded.NoHeader}, r.Resolve(rest, peer))
+		})
+	}
+}
+
+func TestProto(t *testing.T) {
+	const untrusted = "203.0.113.9:80"
+	for _, tt := range []struct {
+		name       string
+		header     forwarded.Header
+		remoteAddr string
+		list       []string
+		xfp        []string
+		want       string
+	}{
+		{"https", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"https"}, "https"},
+		{"http", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"http"}, "http"},
+		{"any case", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"HTTPS"}, "https"},
+		{"blanks around", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{" https\t"}, "https"},
+		{"without an address", forwarded.XForwardedFor, peer, nil, []string{"https"}, "https"},
+		{"absent", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, nil, ""},
+		{"an untrusted peer", forwarded.XForwardedFor, untrusted, []string{"192.0.2.1"}, []string{"https"}, ""},
+		{"no peer", forwarded.XForwardedFor, "@", []string{"192.0.2.1"}, []string{"https"}, ""},
+		{"two lines", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"https", "https"}, ""},
+		{"a list", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"https, http"}, ""},
+		{"another scheme", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"wss"}, ""},
+		{"no scheme", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"httpx"}, ""},
+		{"a longer word", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"https\x00"}, ""},
+		{"empty", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{""}, ""},
+
+		{"of the element", forwarded.Forwarded, peer, []string{"for=192.0.2.1;proto=https"}, nil, "https"},
+		{"quoted and in any case", forwarded.Forwarded, peer, []string{`Proto="hTTp";For=192.0.2.1`}, nil, "http"},
+		{"with an escape", forwarded.Forwarded, peer, []string{`for=192.0.2.1;proto="http\s"`}, nil, "https"},
+		{"with an escape at its beginning", forwarded.Forwarded, peer, []string{`for=192.0.2.1;proto="\http"`}, nil, "http"},
+		{"of the chosen element only", forwarded.Forwarded, peer, []string{"for=192.0.2.1;proto=http, for=10.0.0.2;proto=https"}, nil, "http"},
+		{"not of an element to its right", forwarded.Forwarded, peer, []string{"for=192.0.2.1, for=10.0.0.2;proto=https"}, nil, ""},
+		{"not of an element to its left", forwarded.Forwarded, peer, []string{"for=127.0.0.1;proto=https, for=192.0.2.1"}, nil, ""},
+		{"of the last good element", forwarded.Forwarded, peer, []string{"for=unknown;proto=http, for=10.0.0.2;proto=https"}, nil, "https"},
+		{"not of a bad element", forwarded.Forwarded, peer, []string{"for=unknown;proto=https"}, nil, ""},
+		{"another scheme in the element", forwarded.Forwarded, peer, []string{"for=192.0.2.1;proto=ftp"}, nil, ""},
+		{"two schemes in the element", forwarded.Forwarded, peer, []string{`for=192.0.2.1;proto="https,http"`}, nil, ""},
+		{"Forwarded does not look at X-Forwarded-Proto", forwarded.Forwarded, peer, []string{"for=192.0.2.1"}, []string{"https"}, ""},
+		{"an element of an untrusted peer", forwarded.Forwarded, untrusted, []string{"for=192.0.2.1;proto=https"}, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := header(tt.header, tt.list...)
+			if tt.xfp != nil {
+				h["X-Forwarded-Proto"] = tt.xfp
+			}
+			on := newResolver(t, forwarded.Config{Header: tt.header, Proto: true})
+			require.Equal(t, tt.want, on.Resolve(h, tt.remoteAddr).Proto)
+			off := newResolver(t, forwarded.Config{Header: tt.header})
+			require.Empty(t, off.Resolve(h, tt.remoteAddr).Proto, "Config.Proto is off")
+		})
+	}
+}
+
+func TestEverySnapshotIsCheckedAgain(t *testing.T) {
+	h := header(forwarded.XForwardedFor, "192.0.2.1")
+	resolve := func(t *testing.T, allow bool, set *trustnet.Set) forwarded.Result {
+		var live trustnet.Live
+		live.Store(trustnet.MustParse("10.0.0.0/8"))
+		r := newResolver(t, forwarded.Config{Trusted: &live, AllowTrustAll: allow})
+		require.Equal(t, forwarded.UntrustedHop, r.Resolve(h, peer).Reason)
+		live.Store(set)
+		return r.Resolve(h, peer)
+	}
+	direct := forwarded.Result{Client: peerA, Peer: peerA, Reason: forwarded.UntrustedPeer}
+	t.Run("a list without the peer", func(t *testing.T) {
+		require.Equal(t, direct, resolve(t, false, trustnet.MustParse("10.0.0.2")))
+	})
+	t.Run("an empty list", func(t *testing.T) {
+		require.Equal(t, direct, resolve(t, false, &trustnet.Set{}))
+	})
+	t.Run("no list", func(t *testing.T) {
+		require.Equal(t, direct, resolve(t, false, nil))
+	})
+	t.Run("a list that trusts all trusts nobody", func(t *testing.T) {
+		require.Equal(t, direct, resolve(t, false, trustnet.MustParse("0.0.0.0/0", "unix")))
+	})
+	t.Run("a list that trusts all of the other family trusts nobody", func(t *testing.T) {
+		require.Equal(t, direct, resolve(t, false, trustnet.MustParse("10.0.0.0/8", "::/0")))
+	})
+	t.Run("a list that trusts all, allowed", func(t *testing.T) {
+		require.Equal(t,
+			forwarded.Result{Client: addr("192.0.2.1"), Peer: peerA, Hops: 1, Reason: forwarded.AllTrusted},
+			resolve(t, true, trustnet.MustParse("0.0.0.0/0")))
+	})
+}
+
+// changing gives another set at each call.
+type changing struct {
+	sets  []*trustnet.Set
+	calls int
+}
+
+func (c *changing) Trusted() *trustnet.Set {
+	c.calls++
+	return c.sets[(c.calls-1)%len(c.sets)]
+}
+
+func TestOneSnapshotForOneDecision(t *testing.T) {
+	src := &changing{sets: []*trustnet.Set{trustnet.MustParse("10.0.0.0/8"), trustnet.MustParse("192.0.2.0/24")}}
+	r := newResolver(t, forwarded.Config{Trusted: src})
+	require.Equal(t, 1, src.calls, "New")
+	res := r.Resolve(header(forwarded.XForwardedFor, "10.0.0.3, 192.0.2.1"), "192.0.2.9:80")
+	require.Equal(t, 2, src.calls)
+	require.Equal(t, forwarded.Result{Client: addr("10.0.0.3"), Peer: addr("192.0.2.9"), Hops: 2, Reason: forwarded.UntrustedHop}, res)
+}
+
+func TestZeroValuesGrantNothing(t *testing.T) {
+	var r forwarded.Resolver
+	require.Equal(t,
+		forwarded.Result{Client: peerA, Peer: peerA, Reason: forwarded.UntrustedPeer},
+		r.Resolve(header(forwarded.XForwardedFor, "192.0.2.1"), peer))
+
+	var zero forwarded.Result
+	require.False(t, zero.Complete())
+	require.Equal(t, forwarded.NoPeer, zero.Reason)
+	require.False(t, zero.Client.IsValid())
+}
+
+func TestComplete(t *testing.T) {
+	for reason, want := range map[forwarded.Reason]bool{
+		forwarded.NoPeer:        false,
+		forwarded.UntrustedPeer: true,
+		forwarded.NoHeader:      false,
+		forwarded.UntrustedHop:  true,
+		forwarded.AllTrusted:    false,
+		forwarded.Malformed:     false,
+		forwarded.Obfuscated:    false,
+		forwarded.TooManyHops:   false,
+		forwarded.ProxyProtocol: false, // true only when made by a Resolver
+		forwarded.Reason(200):   false,
+	} {
+		require.Equal(t, want, forwarded.Result{Client: peerA, Reason: reason}.Complete(), reason)
+		require.False(t, forwarded.Result{Reason: reason}.Complete(), "%v without a client", reason)
+	}
+}
+
+func TestNames(t *testing.T) {
+	require.Equal(t, "X-Forwarded-For", forwarded.XForwardedFor.String())
+	require.Equal(t, "Forwarded", forwarded.Forwarded.String())
+	require.Equal(t, "Header(7)", forwarded.Header(7).String())
+	for i, want := range []string{
+		"NoPeer", "UntrustedPeer", "NoHeader", "UntrustedHop", "AllTrusted", "Malformed",
+		"Obfuscated", "TooManyHops", "ProxyProtocol", "Reason(9)",
+	} {
+		require.Equal(t, want, forwarded.Reason(i).String())
+	}
+}
+
+func TestResolveDoesNotModifyTheHeader(t *testing.T) {
+	h := http.Header{"X-Forwarded-For": {"a, 10.0.0.2", "10.0.0.3"}, "X-Forwarded-Proto": {"https"}}
+	before := h.Clone()
+	newResolver(t, forwarded.Config{Strip: true, Proto: true}).Resolve(h, peer)
+	require.Equal(t, before, h)
+}

@@ -1,0 +1,301 @@
+package forwarded
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// An element of Forwarded is bounded, so that one that the client wrote costs no
+// more than a few that proxies write. maxElement counts bytes, blanks and commas
+// in quotes included: a for and a by with IPv6 addresses and ports, a host of 253
+// bytes with a port, and a proto stay below 450. maxPairs counts parameters; RFC
+// 7239 has four.
+const (
+	maxElement = 512
+	maxPairs   = 16
+)
+
+// element reads the rightmost element of a Forwarded header, RFC 7239 section 4,
+// from its right end to its left. A parser that goes from left to right lets the
+// client open a quoted string that the proxy's own element, comma included, then
+// lies in. From the right the first bytes are the proxy's, and its element is
+// complete before the first byte of the client is looked at.
+//
+// Blanks are accepted around semicolons too: the grammar has none there, but
+// people write them in configurations.
+//
+// It returns the address in the for parameter, and "http", "https" or "" for
+// proto.
+func (l *list) element() (a netip.Addr, proto string, f fault) {
+	r := newReader(*l)
+	var e pairs
+	for {
+		semicolon := r.skipSeparators()
+		switch {
+		case r.last() == ',':
+			*l = r.list
+			l.readTo(r.p)
+			return e.node()
+		case r.p == r.floor || e.count == maxPairs:
+			return a, "", faultTooLong
+		case e.count > 0 && !semicolon:
+			return a, "", faultSyntax
+		}
+		var value string
+		if r.last() == '"' {
+			value, f = r.quotedString()
+		} else {
+			value, f = r.token()
+		}
+		if f != faultNone {
+			return a, "", f
+		}
+		if r.last() != '=' {
+			return a, "", faultSyntax
+		}
+		r.p--
+		name, f := r.token()
+		if f != faultNone {
+			return a, "", f
+		}
+		if f := e.add(name, value); f != faultNone {
+			return a, "", f
+		}
+	}
+}
+
+// A reader goes through one element from right to left.
+type reader struct {
+	list  list
+	s     string // the current line
+	start int    // where in s the reader began
+	p     int    // where it is: s[p-1] is the next byte
+	floor int    // where the element is too long, 0 if that is not in s
+	left  int    // how long the element may still become, counted from start
+}
+
+func newReader(l list) reader {
+	n := len(l.rest)
+	return reader{list: l, s: l.rest, start: n, p: n, floor: max(n-maxElement, 0), left: maxElement}
+}
+
+// last returns the next byte to the left, a comma at the beginning of a line.
+func (r *reader) last() byte {
+	if r.p == 0 {
+		return ','
+	}
+	return r.s[r.p-1]
+}
+
+// skipSeparators skips blanks and semicolons, and reports whether there was a
+// semicolon. The pairs between two of them may be absent.
+func (r *reader) skipSeparators() (semicolon bool) {
+	s, p, floor := r.s, r.p, r.floor
+	for p > floor {
+		if c := s[p-1]; c == ';' {
+			semicolon = true
+		} else if !isBlank(c) {
+			break
+		}
+		p--
+	}
+	r.p = p
+	return semicolon
+}
+
+// token reads a token, RFC 9110 section 5.6.2.
+func (r *reader) token() (string, fault) {
+	s, p, floor := r.s, r.p, r.floor
+	end := p
+	for p > floor && isTokenChar[s[p-1]] {
+		p--
+	}
+	r.p = p
+	if p == end {
+		return "", faultSyntax
+	}
+	return s[p:end], faultNone
+}
+
+// quotedString reads a quoted string, RFC 9110 section 5.6.4, and returns what
+// stands between its quotes, escapes and all.
+//
+// The quote that it begins with must be the closing one, because a value is a
+// token or one quoted string. Going on to the left, a quote belongs to the string
+// if an odd number of backslashes stands before it. With none it is the opening
+// one, since no closing quote could stand inside. With two or more it would close
+// a string here, which is an error.
+//
+// A line break is a comma, so a string may even contain one. It is then neither
+// an address nor a scheme, and "," is returned.
+func (r *reader) quotedString() (string, fault) {
+	r.p--
+	end, split := r.p, false
+	if r.backslashes()%2 != 0 {
+		return "", faultQuote
+	}
+	for {
+		if r.p == r.floor {
+			if f := r.cross(); f != faultNone {
+				return "", f
+			}
+			split = true
+			continue
+		}
+		r.p--
+		if c := r.s[r.p]; c == '"' {
+			n := r.backslashes()
+			if n == 0 {
+				break
+			}
+			if n%2 == 0 {
+				return "", faultQuote
+			}
+			r.p -= n
+		} else if isControl(c) {
+			return "", faultSyntax
+		}
+	}
+	if split {
+		return ",", faultNone
+	}
+	return r.s[r.p+1 : end], faultNone
+}
+
+// cross goes on in the line before, over a line break in a quoted string.
+func (r *reader) cross() fault {
+	r.left -= r.start + 1 // the line break counts as the comma that it is
+	if r.floor > 0 || r.left < 0 {
+		return faultTooLong
+	}
+	r.list.previousLine()
+	if !r.list.more() {
+		return faultQuote
+	}
+	r.s = r.list.rest
+	r.start = len(r.s)
+	r.p = r.start
+	r.floor = max(r.p-r.left, 0)
+	return faultNone
+}
+
+// backslashes counts those directly left of p. A run that the floor cuts short
+// may be counted wrong: the element is too long then, and refused in any case.
+func (r *reader) backslashes() int {
+	n := 0
+	for r.p-n > r.floor && r.s[r.p-n-1] == '\\' {
+		n++
+	}
+	return n
+}
+
+// pairs collects the parameters of an element, RFC 7239 section 5.
+type pairs struct {
+	seen     parameter
+	count    int
+	forValue string
+	proto    string
+}
+
+// parameter is a set of the registered parameters, RFC 7239 section 9.
+type parameter uint8
+
+const (
+	paramFor parameter = 1 << iota
+	paramBy
+	paramHost
+	paramProto
+)
+
+// parameterOf returns the parameter with the given name, 0 for an extension.
+func parameterOf(name string) parameter {
+	switch len(name) {
+	case 2:
+		if strings.EqualFold(name, "by") {
+			return paramBy
+		}
+	case 3:
+		if strings.EqualFold(name, "for") {
+			return paramFor
+		}
+	case 4:
+		if strings.EqualFold(name, "host") {
+			return paramHost
+		}
+	case 5:
+		if strings.EqualFold(name, "proto") {
+			return paramProto
+		}
+	}
+	return 0
+}
+
+func (e *pairs) add(name, value string) fault {
+	e.count++
+	p := parameterOf(name)
+	if e.seen&p != 0 {
+		return faultTwice
+	}
+	e.seen |= p
+	switch p {
+	case paramFor:
+		e.forValue = value
+	case paramProto:
+		e.proto = value
+	}
+	return faultNone
+}
+
+// node returns what the element says.
+func (e *pairs) node() (a netip.Addr, proto string, f fault) {
+	switch {
+	case e.count == 0:
+		return a, "", faultEmpty
+	case e.seen&paramFor == 0:
+		return a, "", faultNoFor
+	case strings.IndexByte(e.forValue, '\\') >= 0 || strings.IndexByte(e.proto, '\\') >= 0:
+		return e.escapedNode()
+	}
+	a, f = parseNode(e.forValue)
+	return a, protoOf(e.proto), f
+}
+
+// escapedNode is node for values with quoted-pairs, which stand for the character
+// behind the backslash (RFC 9110 section 5.6.4). Nobody writes them here, but a
+// recipient must understand them. It is on its own to keep its buffers out of
+// the usual stack frame.
+//
+//go:noinline
+func (e *pairs) escapedNode() (netip.Addr, string, fault) {
+	var node, proto [maxElement]byte
+	a, f := parseNode(unescape(node[:0], e.forValue))
+	return a, protoOf(unescape(proto[:0], e.proto)), f
+}
+
+// unescape appends what s stands for between its quotes to b.
+func unescape(b []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b = append(b, s[i])
+	}
+	return b
+}
+
+// isControl reports whether c is a control character that must not stand in a
+// quoted string: all but HTAB.
+func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
+
+// isTokenChar holds the tchar of RFC 9110 section 5.6.2.
+var isTokenChar = func() (t [256]bool) {
+	for c := range t {
+		switch {
+		case '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'z':
+			t[c] = true
+		default:
+			t[c] = c < 0x80 && strings.IndexByte("!#$%&'*+-.^_`|~", byte(c)) >= 0
+		}
+	}
+	return t
+}()
