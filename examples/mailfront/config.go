@@ -31,6 +31,7 @@ var settings = append(listenSettings(), []namedSetting{
 	{"TLS_REENCRYPTED", "names of listeners whose proxy ends TLS and opens its own to mailfront, separated by commas"},
 	{"HTTP_CLIENT", "how the http listener learns the client: forwarded or proxy (default forwarded)"},
 	{"HTTPS_CLIENT", "how the https listener learns the client: forwarded or proxy (default proxy)"},
+	{"FORWARDED_PROTO", "true: the client's TLS is what X-Forwarded-Proto of a trusted proxy says; only where every such proxy sets or deletes it (default false)"},
 	{"DOMAINS", "mail domains, separated by commas (default example.test)"},
 	{"DEMO_PASSWORD", "password of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
 	{"LOG", "debug or info (default info)"},
@@ -51,6 +52,7 @@ type config struct {
 	trusted          trustnet.Source
 	listen           map[string]setting
 	proxy            map[string]bool // the client comes from a PROXY header
+	forwardedProto   bool            // X-Forwarded-Proto counts where it does not
 	tlsPath          map[string]proxyproto.TLSPath
 	certFile         setting
 	keyFile          setting
@@ -178,6 +180,13 @@ func (cfg *config) readClients(get func(string) setting) error {
 			return s.wrong("use forwarded or proxy")
 		}
 		cfg.proxy[name] = s.value == "proxy"
+	}
+	switch s := get("FORWARDED_PROTO"); s.value {
+	case "", "false":
+	case "true":
+		cfg.forwardedProto = true
+	default:
+		return s.wrong("use true or false")
 	}
 	return nil
 }

@@ -72,6 +72,9 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 		{"https client", []string{"-https-client", "Proxy"}, nil,
 			[]string{"-https-client", `"Proxy"`, "forwarded or proxy"}},
 
+		{"forwarded proto", nil, map[string]string{"MAILFRONT_FORWARDED_PROTO": "yes"},
+			[]string{"MAILFRONT_FORWARDED_PROTO", `"yes"`, "true or false"}},
+
 		{"listener without port", nil, map[string]string{"MAILFRONT_LISTEN_IMAPS": "127.0.0.1"},
 			[]string{"MAILFRONT_LISTEN_IMAPS", `"127.0.0.1"`, "host:port"}},
 

@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -35,6 +36,7 @@ type frontend struct {
 	cfg       *config
 	log       *slog.Logger
 	tls       *tls.Config
+	resolver  *forwarded.Resolver // nil if nobody is trusted
 	mail      *mailbox
 	listeners []*listener
 	broken    chan error      // a listener that ended by itself
@@ -58,12 +60,17 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 	if err != nil {
 		return nil, err
 	}
+	resolver, err := newResolver(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("mailfront: %w", err)
+	}
 	f := &frontend{
-		cfg:    cfg,
-		log:    log,
-		tls:    newTLSConfig(cert),
-		mail:   newMailbox(cfg.account(), cfg.password),
-		broken: make(chan error, 1),
+		cfg:      cfg,
+		log:      log,
+		tls:      newTLSConfig(cert),
+		resolver: resolver,
+		mail:     newMailbox(cfg.account(), cfg.password),
+		broken:   make(chan error, 1),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	for _, name := range listenerNames {

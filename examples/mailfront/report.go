@@ -23,8 +23,9 @@ type client struct {
 	TLS      bool       `json:"tls"`       // known to be encrypted, from the client on
 	TLSKnown bool       `json:"tls_known"`
 	Known    bool       `json:"client_known"`
-	Proxy    netip.Addr `json:"proxy,omitzero"` // who sent the PROXY header
-	Version  int        `json:"version"`        // of the PROXY header, 0 without one
+	Proxy    netip.Addr `json:"proxy,omitzero"`   // who told of the client
+	Version  int        `json:"version"`          // of the PROXY header, 0 without one
+	Reason   string     `json:"reason,omitempty"` // how package forwarded came to it
 	Listener string     `json:"proto"`
 
 	info *proxyproto.Info // nil on a listener without PROXY protocol

@@ -1,6 +1,7 @@
 // What to copy: ConnContext, without which a handler knows no client and package
-// forwarded would believe headers on a PROXY listener; the timeouts. What to
-// change: the handlers.
+// forwarded would believe headers on a PROXY listener; newResolver, and
+// forwardedClient for what its Result is worth; the timeouts. What to change: the
+// handlers.
 
 package main
 
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -60,9 +62,26 @@ func (f *frontend) webHandler(listener string) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		fmt.Fprintln(w, f.clientOfRequest(listener, r).whoami())
 	})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.clientOfRequest(listener, r).log(f.log, "session")
 		mux.ServeHTTP(w, r)
+	}))
+	if !f.cfg.proxy[listener] && f.resolver != nil {
+		h = f.resolver.Handler(h)
+	}
+	return h
+}
+
+// newResolver returns nil when nobody is trusted: there is nothing to resolve,
+// every peer is a client.
+func newResolver(cfg *config) (*forwarded.Resolver, error) {
+	if cfg.trusted.Trusted().IsEmpty() {
+		return nil, nil
+	}
+	return forwarded.New(forwarded.Config{
+		Trusted: cfg.trusted,
+		Proto:   cfg.forwardedProto,
+		Strip:   true, // no handler behind it is to read what was not believed
 	})
 }
 
@@ -78,17 +97,27 @@ func (f *frontend) clientOfRequest(listener string, r *http.Request) client {
 	return cl
 }
 
-// forwardedClient is the client on a listener whose proxy speaks HTTP. So far it
-// is the peer: a trusted one is a proxy, whose clients are not known.
+// forwardedClient is the client on a listener whose proxy speaks HTTP.
 func (f *frontend) forwardedClient(listener string, r *http.Request) client {
-	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
-	cl := client{Listener: listener, IP: peer.Addr().Unmap().WithZone("")}
-	cl.Known = !f.cfg.trusted.Trusted().Contains(cl.IP)
-	onTLS := r.TLS != nil
-	if !cl.Known { // the TLS we see is the proxy's own
-		onTLS = f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS
+	res, ok := forwarded.FromContext(r.Context())
+	if !ok {
+		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+		res = forwarded.Result{Client: peer.Addr().Unmap().WithZone(""), Reason: forwarded.UntrustedPeer}
 	}
-	var none *proxyproto.Info
-	cl.setTLS(none.Secure(onTLS))
+	cl := client{Listener: listener, IP: res.Client, Known: res.Complete(), Reason: res.Reason.String()}
+	if res.Reason == forwarded.UntrustedPeer { // direct: the TLS we see is the client's
+		cl.setTLS(r.TLS != nil, true)
+		return cl
+	}
+	cl.Proxy = res.Peer
+	// The TLS we see is the proxy's own, so somebody has to tell of the client's:
+	// the proxy in X-Forwarded-Proto, or the administrator.
+	switch {
+	case !cl.Known: // nobody's client, such as a health check
+	case res.Proto != "":
+		cl.setTLS(res.Proto == "https", true)
+	case f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS:
+		cl.setTLS(true, true)
+	}
 	return cl
 }
