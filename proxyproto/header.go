@@ -17,15 +17,29 @@ func scan(b []byte, maxBlock int) (size int, err error) {
 		return 0, nil
 	case noHeader:
 		if bytes.HasPrefix(b, []byte(v1Signature)) {
-			return 0, fmt.Errorf("%w: %q", ErrMalformed, b[:min(len(b), 20)])
+			return 0, fmt.Errorf("%w: %q is none", ErrMalformed, firstWords(b, 2))
 		}
 		return 0, fmt.Errorf("%w: it begins with %q; tell the proxy to send a header, or do not trust its address",
-			ErrNoHeader, b[:min(len(b), 16)])
+			ErrNoHeader, firstWords(b, 1))
 	}
 	if b[0] == v1Signature[0] {
 		return scanV1(b)
 	}
 	return scanV2(b, maxBlock)
+}
+
+// firstWords returns what tells a person which protocol began instead of a
+// header, and no more: "a LOGIN me secret" fits into 17 bytes.
+func firstWords(b []byte, n int) []byte {
+	for i, c := range b {
+		if c == ' ' {
+			n--
+		}
+		if n == 0 || i == 12 {
+			return b[:i]
+		}
+	}
+	return b
 }
 
 // parse reads a whole header, of the size that scan returned, and makes a Conn

@@ -146,6 +146,18 @@ func TestPeersThatLeaveInTheMiddleOfAHeaderAreReported(t *testing.T) {
 	}
 }
 
+func TestErrorsQuoteNoLogin(t *testing.T) {
+	for sent, says := range map[string]string{
+		"a LOGIN me pw\r\n":     `"a"`,
+		"PROXY LOGIN me pw\r\n": `"PROXY LOGIN"`,
+		"\r\nlogin":             `"\r\nlogin"`,
+	} {
+		_, rej := offer(t, proxyproto.Config{}, sent)
+		require.ErrorContains(t, rej.Err, says)
+		require.NotContains(t, rej.Err.Error(), "pw")
+	}
+}
+
 func TestEveryRejectionCountsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
