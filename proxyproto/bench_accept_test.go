@@ -18,8 +18,8 @@ func BenchmarkAccept(b *testing.B) {
 	}{
 		{way{"trusted-v2", true, v2Header(b)}, 40},
 		{way{"direct", false, "E"}, 40},
-		{way{"trusted-v1", true, v1Header(b)}, 8},
-		{way{"trusted-v2-options", true, v2OptsHeader(b)}, 8},
+		{way{"trusted-v1", true, v1Header(b)}, 20},
+		{way{"trusted-v2-options", true, v2OptsHeader(b)}, 20},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			const conns = 250

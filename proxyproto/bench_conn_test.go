@@ -21,13 +21,18 @@ func BenchmarkReadWrite(b *testing.B) {
 		{"direct", false, "E"},
 	} {
 		b.Run(w.name, func(b *testing.B) {
+			type pair struct{ client, server net.Conn }
+			pairs := map[string]pair{}
+			for _, c := range contenders[1:] {
+				client, server := established(b, w, c)
+				pairs[c] = pair{client, server}
+			}
 			read, write := series{}, series{}
 			for b.Loop() {
-				for _, contender := range contenders[1:] {
-					client, server := established(b, w, contender)
-					timeReadWrite(b, client, server, below(server), func(r, w float64) {
-						read.add(contender, r)
-						write.add(contender, w)
+				for c, p := range pairs {
+					timeReadWrite(b, p.client, p.server, func(r, w float64) {
+						read.add(c, r)
+						write.add(c, w)
 					})
 				}
 			}
@@ -40,7 +45,7 @@ func BenchmarkReadWrite(b *testing.B) {
 
 // timeReadWrite passes on the ratios of c to the connection below it, each of a
 // pair of measurements that follow each other.
-func timeReadWrite(b *testing.B, client, c, below net.Conn, add func(read, write float64)) {
+func timeReadWrite(b *testing.B, client, c net.Conn, add func(read, write float64)) {
 	const pairs, calls, size = 300, 128, 64
 	all := make([]byte, calls*size)
 	// One side is timed while the other one rests: what is under way fits into
@@ -69,11 +74,11 @@ func timeReadWrite(b *testing.B, client, c, below net.Conn, add func(read, write
 	for i := range pairs {
 		var r, w, rBelow, wBelow float64
 		if i%2 == 0 {
-			rBelow, wBelow = timed(below)
+			rBelow, wBelow = timed(below(c))
 			r, w = timed(c)
 		} else {
 			r, w = timed(c)
-			rBelow, wBelow = timed(below)
+			rBelow, wBelow = timed(below(c))
 		}
 		add(r/rBelow, w/wBelow)
 	}

@@ -73,6 +73,7 @@ func (w way) idle(b *testing.B, contender string, read, n int) float64 {
 func init() {
 	var l net.Listener
 	var held atomic.Int64
+	expected := 0
 	roles["idle server"] = func(question *gob.Decoder) (answer any, err error) {
 		var q idleServer
 		if err := question.Decode(&q); err != nil {
@@ -86,7 +87,8 @@ func init() {
 			go hold(l, q.Read, &held)
 			return l.Addr().String(), nil
 		}
-		return memoryWith(q.Conns, l, &held)
+		expected += q.Conns
+		return memoryWith(expected, l, &held)
 	}
 }
 
@@ -117,23 +119,17 @@ func hold(l net.Listener, read int, held *atomic.Int64) {
 	}
 }
 
-var heldBefore int
-
-func memoryWith(more int, l net.Listener, held *atomic.Int64) (uint64, error) {
-	heldBefore += more
-	deadline := time.After(10 * time.Second)
-	for {
-		n := int(held.Load())
-		if p, ok := l.(*proxyproto.Listener); ok {
-			n += p.Stats().Pending
+// memoryWith returns the memory in use once n connections are there.
+func memoryWith(n int, l net.Listener, held *atomic.Int64) (uint64, error) {
+	there := func() int {
+		if l, ok := l.(*proxyproto.Listener); ok {
+			return int(held.Load()) + l.Stats().Pending
 		}
-		if n == heldBefore {
-			break
-		}
-		select {
-		case <-time.After(time.Millisecond):
-		case <-deadline:
-			return 0, fmt.Errorf("%d connections instead of %d", n, heldBefore)
+		return int(held.Load())
+	}
+	for deadline := time.Now().Add(patience); there() != n; <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return 0, fmt.Errorf("%d connections instead of %d", there(), n)
 		}
 	}
 	// The first collection cleans up, and lets the last goroutine come to rest;

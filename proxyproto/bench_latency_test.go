@@ -17,11 +17,7 @@ import (
 // 20 ms here instead of its default, which is printed, too.
 func BenchmarkBannerLatency(b *testing.B) {
 	const timeout = 20 * time.Millisecond
-	waited := series{}
-	for b.Loop() {
-		waited = latencies(b, way{"direct", false, ""}, timeout, 200, nil)
-	}
-	report(b, waited)
+	benchLatency(b, way{"direct", false, ""}, timeout, func(net.Listener) {})
 	b.ReportMetric(timeout.Seconds()*1e3, pires+"-timeout-ms")
 	b.ReportMetric(peer.DefaultReadHeaderTimeout.Seconds()*1e3, pires+"-default-timeout-ms")
 }
@@ -31,51 +27,42 @@ func BenchmarkBannerLatency(b *testing.B) {
 // proxy are silent.
 func BenchmarkLatencyBesideSilentPeers(b *testing.B) {
 	const silent = 1000
-	waited := series{}
-	for b.Loop() {
-		waited = latencies(b, way{"trusted", true, v2Header(b)}, time.Minute, 200, func(l net.Listener) {
-			connect(b, l, silent, "")
-			if l, ok := l.(*proxyproto.Listener); ok {
-				require.Eventually(b, func() bool { return l.Stats().Pending == silent }, 10*time.Second, time.Millisecond)
-				b.Cleanup(func() { require.Equal(b, silent, l.Stats().Pending) })
-			}
-		})
-	}
-	report(b, waited)
+	benchLatency(b, way{"trusted", true, v2Header(b)}, time.Minute, func(l net.Listener) {
+		connect(b, l, silent, "")
+		if l, ok := l.(*proxyproto.Listener); ok {
+			require.Eventually(b, func() bool { return l.Stats().Pending == silent }, patience, time.Millisecond)
+			b.Cleanup(func() { require.Equal(b, silent, l.Stats().Pending) })
+		}
+	})
 }
 
-// latencies returns what n clients of each contender waited, one at a time.
-func latencies(b *testing.B, w way, timeout time.Duration, n int, prepare func(net.Listener)) series {
+// benchLatency prints what 200 clients of each contender waited, one at a time.
+func benchLatency(b *testing.B, w way, timeout time.Duration, prepare func(net.Listener)) {
+	const rounds, each = 20, 10
 	clients := startChild(b, "clients")
 	listeners := map[string]net.Listener{}
-	visit := func(contender string, n int) (waited []time.Duration) {
-		clients.ask(b, guests{Addr: listeners[contender].Addr().String(), Header: w.header, Conns: n, Workers: 1, Timed: true}, &waited)
+	visit := func(contender string) (waited []time.Duration) {
+		clients.ask(b, guests{Addr: listeners[contender].Addr().String(), Header: w.header, Conns: each, Workers: 1, Timed: true}, &waited)
 		return waited
 	}
 	for _, c := range contenders {
 		listeners[c] = w.mustListen(b, c, timeout)
 		go greet(listeners[c], w.skip(c))
-		if prepare != nil {
-			prepare(listeners[c])
-		}
-		visit(c, 10)
+		prepare(listeners[c])
+		visit(c)
 	}
-	s := series{}
-	const each = 10
-	inTurns(n/each, func(contender string) {
-		for _, d := range visit(contender, each) {
-			s.add(contender, d.Seconds()*1e3)
-		}
-	})
-	return s
-}
-
-func report(b *testing.B, waited series) {
+	ms := series{}
+	for b.Loop() {
+		inTurns(rounds, func(contender string) {
+			for _, d := range visit(contender) {
+				ms.add(contender, d.Seconds()*1e3)
+			}
+		})
+	}
 	for _, c := range contenders {
-		require.GreaterOrEqual(b, len(waited[c]), 100)
-		b.ReportMetric(percentile(waited[c], 50), c+"-p50-ms")
-		b.ReportMetric(percentile(waited[c], 99), c+"-p99-ms")
-		b.ReportMetric(slices.Max(waited[c]), c+"-max-ms")
+		b.ReportMetric(percentile(ms[c], 50), c+"-p50-ms")
+		b.ReportMetric(percentile(ms[c], 99), c+"-p99-ms")
+		b.ReportMetric(slices.Max(ms[c]), c+"-max-ms")
 	}
 	b.ReportMetric(0, "ns/op")
 }

@@ -11,6 +11,7 @@ import (
 	peer "github.com/pires/go-proxyproto"
 	"github.com/pires/go-proxyproto/tlvparse"
 	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/stretchr/testify/require"
 )
 
 // BenchmarkParse prints what it costs to turn the bytes of a header into facts,
@@ -71,6 +72,27 @@ func BenchmarkParse(b *testing.B) {
 			bytes.report(b, "B/header")
 			b.ReportMetric(median(nanos[portico])/median(nanos[pires]), portico+"/"+pires)
 			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func TestHeaderIsParsedInOneAllocation(t *testing.T) {
+	conn := &memConn{nil, tcpAddr(proxyAddr), tcpAddr(serverAddr)}
+	for _, tt := range []struct {
+		name, header string
+		want         float64
+	}{
+		{"v2", v2Header(t), 1},
+		{"v2 over IPv6", capturedHeader(t, "haproxy-v2-plain-ip6.bin"), 1},
+		{"v1, and one for the line", v1Header(t), 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			header := []byte(tt.header)
+			require.Equal(t, tt.want, testing.AllocsPerRun(100, func() {
+				if _, err := proxyproto.ParseHeader(header, conn); err != nil {
+					t.Fatal(err)
+				}
+			}))
 		})
 	}
 }

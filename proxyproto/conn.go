@@ -1,6 +1,7 @@
 package proxyproto
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -31,11 +32,11 @@ type Conn struct {
 // A lead is the beginning of a connection's stream: on one with a header the
 // bytes that were read along with it, on a direct one the bytes to match.
 type lead struct {
-	mu    sync.Mutex
-	rest  []byte    // with a header: what follows it
-	l     *Listener // direct: whom to tell of a header
-	match matcher
-	err   error // direct: the header was found
+	mu      sync.Mutex
+	rest    *bytes.Reader // with a header: what follows it; else nil
+	l       *Listener     // direct: whom to tell of a header
+	match   matcher
+	refused bool // direct: a header was found
 }
 
 // One allocation holds a Conn and what it needs along with it: a direct one its
@@ -63,7 +64,7 @@ func newDirectConn(l *Listener, c net.Conn) *Conn {
 	d.first.l = l
 	d.lead.Store(&d.first)
 	d.info.path = l.cfg.TLS
-	d.info.Client, d.info.Server = socketAddrs(c)
+	d.info.Client, d.info.Server = unmap(c.RemoteAddr()), l.own.unmap(c.LocalAddr())
 	return &d.Conn
 }
 
@@ -129,27 +130,34 @@ func (l *lead) read(c *Conn, b []byte) (int, error) {
 	switch {
 	case c.lead.Load() == nil: // done while we waited for the lock
 		return c.conn.Read(b)
-	case l.err != nil:
-		return 0, l.err
-	case l.l == nil:
-		n := copy(b, l.rest)
-		if l.rest = l.rest[n:]; len(l.rest) == 0 {
+	case l.refused:
+		return 0, l.refusal(c)
+	case l.rest != nil:
+		if len(b) == 0 {
+			return 0, nil
+		}
+		n, err := l.rest.Read(b)
+		if l.rest.Len() == 0 {
 			c.lead.Store(nil)
 		}
-		return n, nil
+		return n, err
 	}
 	n, err := c.conn.Read(b)
 	switch l.match.feed(b[:n]) {
 	case noHeader:
 		c.lead.Store(nil)
 	case isHeader:
-		l.err = fmt.Errorf("%w: %v is not in Config.Trusted, its connection was closed", ErrUntrustedHeader, c.info.Client)
+		l.refused = true
 		c.conn.Close()
-		l.l.reject(&l.l.stats.Untrusted, c.info.Client, l.err, b[:n])
+		l.l.reject(&l.l.stats.Untrusted, c.info.Client, l.refusal(c), b[:n])
 		clear(b[:n])
-		return 0, l.err
+		return 0, l.refusal(c)
 	}
 	return n, err
+}
+
+func (l *lead) refusal(c *Conn) error {
+	return fmt.Errorf("%w: %v is not in Config.Trusted, its connection was closed", ErrUntrustedHeader, c.info.Client)
 }
 
 // Write writes to the connection.
@@ -158,7 +166,7 @@ func (c *Conn) Write(b []byte) (int, error) { return c.conn.Write(b) }
 // Close closes the connection.
 func (c *Conn) Close() error {
 	err := c.conn.Close()
-	if l := c.lead.Load(); l != nil && l.l == nil {
+	if l := c.lead.Load(); l != nil && l.rest != nil {
 		c.lead.Store(nil) // nothing is read after Close
 	}
 	return err
@@ -198,7 +206,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	if f, ok := c.conn.(io.ReaderFrom); ok {
 		return f.ReadFrom(r)
 	}
-	return io.Copy(struct{ io.Writer }{c.conn}, r)
+	return io.Copy(c.conn, r)
 }
 
 // WriteTo implements io.WriterTo: io.Copy from a Conn keeps splice(2), once the

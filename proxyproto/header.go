@@ -59,17 +59,16 @@ func parse(b []byte, conn net.Conn) (*Conn, error) {
 		return nil, err
 	}
 	var c *Conn
-	peer, own := socketAddrs(conn)
+	info.Proxy = unmap(conn.RemoteAddr())
 	if info.Local || info.unknown {
 		// "must use the real connection endpoints", section 2.2; "as if there
 		// were no PROXY protocol header on the wire", section 2.1.
 		c = new(Conn)
-		info.Client, info.Server = peer, own
+		info.Client, info.Server = info.Proxy, unmap(conn.LocalAddr())
 	} else {
 		c = newProxiedConn(src, dst)
 		info.Client, info.Server = c.info.Client, c.info.Server
 	}
-	info.Proxy = peer
 	c.conn, c.info = conn, info
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package proxyproto
 
 import (
+	"bytes"
 	"net"
 )
 
@@ -85,11 +86,6 @@ func (i *Info) Header() Header {
 	return h
 }
 
-// socketAddrs returns the peer's and the own address of a socket, unmapped.
-func socketAddrs(c net.Conn) (peer, own net.Addr) {
-	return unmap(c.RemoteAddr()), unmap(c.LocalAddr())
-}
-
 // unmap turns the IPv4-mapped address of a client of an AF_INET6 socket into
 // the IPv4 address that it is.
 func unmap(a net.Addr) net.Addr {
@@ -101,4 +97,20 @@ func unmap(a net.Addr) net.Addr {
 		return &net.TCPAddr{IP: ip4, Port: t.Port}
 	}
 	return a
+}
+
+// An unmapper remembers the last address that it unmapped: all connections to a
+// listener on ":25" that come to one address of the host share their own.
+type unmapper struct{ from, to net.Addr }
+
+func (u *unmapper) unmap(a net.Addr) net.Addr {
+	t, ok := a.(*net.TCPAddr)
+	if !ok || t == nil {
+		return a
+	}
+	if last, ok := u.from.(*net.TCPAddr); ok && last.Port == t.Port && last.Zone == t.Zone && bytes.Equal(last.IP, t.IP) {
+		return u.to
+	}
+	u.from, u.to = a, unmap(a)
+	return u.to
 }

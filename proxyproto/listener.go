@@ -20,6 +20,7 @@ import (
 type Listener struct {
 	inner net.Listener
 	cfg   Config
+	own   unmapper // of the accept loop
 
 	mu         sync.Mutex
 	acceptable sync.Cond // ready, or no more to come

@@ -192,6 +192,7 @@ func TestSilentPeersMakeRoomOldestFirst(t *testing.T) {
 		require.Equal(t, 800*time.Millisecond, time.Since(start))
 		_, err = clients[1].Read(make([]byte, 1))
 		require.ErrorIs(t, err, io.EOF)
+		synctest.Wait()
 		require.Len(t, f.rejected(), 1)
 		require.ErrorIs(t, f.rejected()[0].Err, proxyproto.ErrTimeout)
 		require.Equal(t, proxyproto.Stats{Proxied: 1, Evicted: 1, Pending: 2}, f.Stats())

@@ -127,7 +127,7 @@ func (p *pendingConn) accept() (*Conn, error) {
 	}
 	c.info.path = p.l.cfg.TLS
 	if len(p.buf) > size {
-		c.lead.Store(&lead{rest: bytes.Clone(p.buf[size:])})
+		c.lead.Store(&lead{rest: bytes.NewReader(bytes.Clone(p.buf[size:]))})
 	}
 	return c, nil
 }
