@@ -19,6 +19,7 @@
 //
 // [Result.Complete] tells whether the walk ended at a client. When it is false,
 // Result.Client is one of your own hosts: grant it nothing, ban nobody for it.
+// [Resolver.Explain] answers "why this address?" hop by hop.
 //
 // # What proxies really send
 //
