@@ -1,0 +1,33 @@
+# What .ci/run does, in pieces. Everything works in a fresh clone with Go alone,
+# but for interop, which wants haproxy, nginx and its stream module.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ALL         = ./... ./examples/...
+FUZZTIME   ?= 10s
+
+.PHONY: check test race fuzz bench interop
+
+# Formatting, vet, staticcheck, and the module rules.
+check:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go vet $(ALL)
+	go run $(STATICCHECK) $(ALL)
+	.ci/modules
+
+test:
+	go test $(ALL)
+
+race:
+	go test -race -shuffle=on $(ALL)
+
+# Every fuzz target for FUZZTIME.
+fuzz:
+	.ci/fuzz $(FUZZTIME)
+
+# Every benchmark once: each prints raw, Portico and its peers side by side.
+bench:
+	go test -run '^$$' -bench . -benchtime 1x -p 1 $(ALL)
+
+# Real proxies. Without PORTICO_INTEROP=required a missing one skips its tests.
+interop:
+	PORTICO_INTEROP=required go test -count=1 -v ./examples/interop/...

@@ -1,0 +1,194 @@
+package interop
+
+import (
+	"io"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// checked are the doors of health-checks.cfg and the servers behind them.
+var checked = map[string]string{
+	"smtp": "smtp/mail", "imap": "imap/mail", "pop3": "pop3/mail", "smtps": "smtps/mail", "http": "http/web", "https": "https/web",
+}
+
+var checkedWays = []way{
+	plainPassed("smtp"), plainPassed("imap"), plainPassed("pop3"), tlsPassed("smtps"), tlsPassed("https"),
+	{door: "http", listener: "http"},
+}
+
+// awaitChecks waits until every server has passed its first check.
+func awaitChecks(t *testing.T, p *proxy) {
+	t.Helper()
+	for _, server := range checked {
+		p.stdout.awaitLine(t, 0, "Health check for server "+server+" succeeded")
+	}
+}
+
+// A check that is logged as passed, traffic after it, and nothing in the log of
+// mailfront but that traffic.
+func TestHAProxyChecksTheHealthOfMailfrontWhichSaysNothingAboutThat(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	haproxyBinary(t)
+	m := startMailfront(t)
+	p := startHAProxy(t, m, "health-checks.cfg", nil)
+	awaitChecks(t, p)
+	for door := range checked {
+		m.fence(t, door)
+	}
+	lines, _ := m.stderr.since(0)
+	require.Zero(t, countLines(lines, proxyIP+" "), "mailfront must not log checks:\n%s", m.stderr)
+	require.Zero(t, countLines(lines, "level=WARN")+countLines(lines, "level=ERROR"), "%s", m.stderr)
+
+	tryWays(t, p, toldV2.sendProxy+" check-send-proxy", 2, checkedWays, ipv4, ipv6)
+	requireNoneDown(t, p)
+}
+
+func requireNoneDown(t *testing.T, p *proxy) {
+	t.Helper()
+	lines, _ := p.stdout.since(0)
+	require.Zero(t, countLines(lines, " is DOWN")+countLines(lines, "failed, reason"), "%s", p.stdout)
+}
+
+func TestHAProxysChecksAreLocalConnectionsAndTheOneWithoutAByteIsNone(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	haproxyBinary(t)
+	m := startMailfront(t, "LOG=debug")
+	p := startHAProxy(t, m, "health-checks.cfg", nil)
+	awaitChecks(t, p)
+	for door := range checked {
+		m.fence(t, door)
+	}
+	for door, want := range map[string][]event{
+		"smtp":  {{"accept", proxyIP, false}, {"session", proxyIP, false}},
+		"imap":  {{"accept", proxyIP, false}, {"session", proxyIP, false}},
+		"pop3":  nil,
+		"smtps": {{"accept", proxyIP, true}}, // no EHLO, so no session
+		"http":  {{"session", proxyIP, false}},
+		"https": {{"session", proxyIP, true}},
+	} {
+		lines, _ := m.stderr.since(0)
+		have := slices.DeleteFunc(events(lines, door), func(e event) bool { return e.ClientIP != proxyIP })
+		if len(want) == 0 {
+			require.Empty(t, have, door)
+		} else {
+			require.GreaterOrEqual(t, len(have), len(want), door)
+			require.Equal(t, want, have[:len(want)], door)
+		}
+	}
+	requireNoneDown(t, p)
+}
+
+// What the check of POP3 is, and that the server would not learn of one without
+// linger: it does learn of the one after it.
+func TestHAProxysCheckWithLingerIsAConnectionWithoutAByte(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	haproxyBinary(t)
+	needAddresses(t)
+	for name, c := range map[string]struct {
+		changes []change
+		want    []string // what comes on the first connections, in any order
+	}{
+		"linger":    {nil, []string{"", afterHeader}},
+		"no linger": {[]change{{"tcp-check connect linger", "tcp-check connect"}}, []string{afterHeader}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))
+			require.NoError(t, err)
+			defer l.Close()
+			others, _ := startReader(t)
+			p := startHAProxy(t, others, "health-checks.cfg", map[string]string{"POP3_SERVER": l.Addr().String()}, c.changes...)
+			p.stdout.awaitLine(t, 0, "Health check for server pop3/mail succeeded")
+			ours := dialFrom(t, clientIP, l.Addr().String())
+			_, err = ours.Write([]byte(afterHeader))
+			require.NoError(t, err)
+			require.NoError(t, ours.(*net.TCPConn).CloseWrite())
+
+			require.NoError(t, l.(*net.TCPListener).SetDeadline(time.Now().Add(timeout)))
+			var have []string
+			for range c.want {
+				conn, err := l.Accept()
+				require.NoError(t, err)
+				all, err := io.ReadAll(prepare(t, conn))
+				require.NoError(t, err)
+				have = append(have, string(all))
+			}
+			require.ElementsMatch(t, c.want, have)
+		})
+	}
+}
+
+// The header in a check gets lost in two ways that look harmless. The first check
+// says which.
+func TestHAProxysChecksWithoutTheHeaderFail(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	haproxyBinary(t)
+	quick := change{"timeout check   5s ", "timeout check 300ms "}
+	port := func(m *mailfront) change {
+		_, port, _ := net.SplitHostPort(m.address["smtp"])
+		return change{`mail "${SMTP_SERVER}"`, `mail "${SMTP_SERVER}" port ` + port}
+	}
+	unsaid := change{"send-proxy-v2 check-send-proxy\n", "send-proxy-v2\n"}
+	for name, c := range map[string]struct {
+		changes func(*mailfront) []change
+		server  string
+		passes  bool
+	}{
+		"a rule for the connection that says send-proxy": {func(*mailfront) []change { return nil }, "imap/mail", true},
+		"a rule for the connection that does not":        {func(*mailfront) []change { return []change{{"tcp-check connect send-proxy", "tcp-check connect"}} }, "imap/mail", false},
+		"a port and check-send-proxy":                    {func(m *mailfront) []change { return []change{port(m)} }, "smtp/mail", true},
+		"a port and no check-send-proxy":                 {func(m *mailfront) []change { return []change{port(m), unsaid} }, "smtp/mail", false},
+		"neither":                                        {func(*mailfront) []change { return []change{unsaid} }, "smtp/mail", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := startMailfront(t)
+			changes := c.changes(m)
+			if !c.passes {
+				changes = append(changes, quick)
+			}
+			p := startHAProxy(t, m, "health-checks.cfg", nil, changes...)
+			outcome := map[bool]string{true: "succeeded", false: "failed"}[c.passes]
+			p.stdout.awaitLine(t, 0, "Health check for server "+c.server+" ")
+			lines, _ := p.stdout.since(0)
+			require.Equal(t, 1, countLines(lines, "Health check for server "+c.server+" "+outcome), "%s", p.stdout)
+		})
+	}
+}
+
+// Version 1 has no LOCAL, and HAProxy sends no UNKNOWN for a check: it names
+// itself, as it would name a client on its machine.
+func TestHAProxysChecksWithVersion1LookLikeAClientOnTheProxysMachine(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	haproxyBinary(t)
+	m := startMailfront(t)
+	p := startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": toldV1.sendProxy})
+	p.stdout.awaitLine(t, 0, "Health check for server smtp/mail succeeded")
+	m.stderr.awaitLine(t, 0, "proto=smtp ", "event=accept", "client_ip="+proxyIP+" ", "client_known=true")
+}
+
+// A proxy that sends no header. Where the server speaks first, both sides wait
+// for the other until the time for the header is over.
+func TestHAProxyWithoutAHeaderIsRefused(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	haproxyBinary(t)
+	m := startMailfront(t)
+	p := startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": "no-send-proxy"})
+	silent := p.client("smtp")(t)
+	began := time.Now()
+
+	c := p.client("https")(t)
+	_, err := c.Write([]byte("\x16\x03\x01\x02\x00 so begins a handshake"))
+	require.NoError(t, err)
+	requireNoAnswer(t, c)
+	m.stderr.awaitLine(t, 0, "proto=https ", "event=reject", "no PROXY header")
+
+	requireNoAnswer(t, silent)
+	require.Greater(t, time.Since(began), 3*time.Second, "the time for a header, proxy-protocol.txt section 2")
+	m.stderr.awaitLine(t, 0, "proto=smtp ", "event=reject", "did not arrive in time")
+	lines, _ := m.stderr.since(0)
+	require.Zero(t, countLines(lines, "event=accept")+countLines(lines, "event=session"))
+}

@@ -1,0 +1,50 @@
+package interop
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// direct is a client that no proxy stands before.
+func direct(m *mailfront, listener string) func(*testing.T) net.Conn {
+	return func(t *testing.T) net.Conn { t.Helper(); return m.dial(t, clientIP, listener) }
+}
+
+func TestADirectClientIsServedAsWhatItIs(t *testing.T) {
+	m := startMailfront(t)
+	tryDirectly(t, m, "", passed)
+	tryDirectly(t, m, "", []way{{door: "http", listener: "http"}})
+}
+
+func TestASettingForTheProxysTLSDoesNotSpeakForADirectClient(t *testing.T) {
+	m := startMailfront(t, terminatedListeners, reencryptedListeners)
+	tryDirectly(t, m, "TERMINATED, REENCRYPTED", passed)
+}
+
+func tryDirectly(t *testing.T, m *mailfront, setting string, ways []way) {
+	t.Helper()
+	tryWays(t, &proxy{product: "(none)", m: m}, setting, 0, ways,
+		visitor{"IPv4", clientIP, func(p *proxy, door string) func(*testing.T) net.Conn { return direct(p.m, door) }})
+}
+
+// The server speaks first, and a client that is not a proxy must not have to wait
+// until the time for a PROXY header is over, which is 5 s.
+func TestADirectClientIsGreetedAtOnce(t *testing.T) {
+	m := startMailfront(t)
+	for listener, greeting := range greetings {
+		t.Run(listener, func(t *testing.T) {
+			c := m.dial(t, clientIP, listener)
+			require.NoError(t, c.SetDeadline(time.Now().Add(2*time.Second)))
+			b := make([]byte, len(greeting))
+			_, err := io.ReadFull(c, b)
+			require.NoError(t, err)
+			require.Equal(t, greeting, string(b))
+		})
+	}
+}
+
+var greetings = map[string]string{"smtp": "220 ", "submission": "220 ", "imap": "* OK ", "pop3": "+OK "}

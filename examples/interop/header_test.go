@@ -1,0 +1,92 @@
+package interop
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What the other tests take for granted: the header that a proxy sends. The server
+// here does nothing but read.
+func TestProxiesSendTheHeadersThatTheyAreKnownFor(t *testing.T) {
+	const (
+		v2       = `^\r\n\r\n\x00\r\nQUIT\n`
+		plainTLS = `\x20\x00\x05\x00\x00\x00\x00\x00` // the SSL entry: no TLS
+	)
+	haproxy := func(file, sendProxy string) func(*testing.T, *mailfront) *proxy {
+		return func(t *testing.T, m *mailfront) *proxy {
+			return startHAProxy(t, m, file, map[string]string{"SEND_PROXY": sendProxy})
+		}
+	}
+	haproxyMapped := func(t *testing.T, m *mailfront) *proxy { return startHAProxyOnIPv6Sockets(t, m, "send-proxy") }
+	nginx := func(file string) func(*testing.T, *mailfront) *proxy {
+		return func(t *testing.T, m *mailfront) *proxy { return startNGINX(t, m, file, nil) }
+	}
+	for name, c := range map[string]struct {
+		start   func(*testing.T, *mailfront) *proxy
+		visitor visitor
+		want    string
+	}{
+		"haproxy, v1, IPv4":         {haproxy("passthrough.cfg", "send-proxy"), ipv4, `^PROXY TCP4 127\.0\.0\.77 127\.0\.0\.1 \d+ \d+\r\n$`},
+		"haproxy, v1, IPv6":         {haproxy("passthrough.cfg", "send-proxy"), ipv6, `^PROXY TCP6 ::1 ::1 \d+ \d+\r\n$`},
+		"haproxy, v1, IPv4 on IPv6": {haproxyMapped, ipv4OnIPv6, `^PROXY TCP6 ::ffff:127\.0\.0\.77 ::ffff:127\.0\.0\.1 \d+ \d+\r\n$`},
+		"haproxy, v1, unix socket":  {haproxy("unix-socket.cfg", "send-proxy"), unixSocket, `^PROXY UNKNOWN\r\n$`},
+		"haproxy, v2, IPv4":         {haproxy("passthrough.cfg", "send-proxy-v2"), ipv4, v2 + `\x21\x11\x00\x0c\x7f\x00\x00\x4d\x7f\x00\x00\x01.{4}$`},
+		"haproxy, v2, unix socket":  {haproxy("unix-socket.cfg", "send-proxy-v2"), unixSocket, v2 + `\x20\x00\x00\x00$`},
+		"haproxy, v2-ssl, IPv4":     {haproxy("passthrough.cfg", "send-proxy-v2-ssl"), ipv4, v2 + `\x21\x11\x00\x14\x7f\x00\x00\x4d\x7f\x00\x00\x01.{4}` + plainTLS + `$`},
+		"nginx, IPv4":               {nginx("passthrough.conf"), ipv4, `^PROXY TCP4 127\.0\.0\.77 127\.0\.0\.1 \d+ \d+\r\n$`},
+		"nginx, IPv6":               {nginx("passthrough.conf"), ipv6, `^PROXY TCP6 ::1 ::1 \d+ \d+\r\n$`},
+		"nginx, IPv4 on IPv6":       {startNGINXOnIPv6Sockets, ipv4OnIPv6, `^PROXY TCP6 ::ffff:127\.0\.0\.77 ::ffff:127\.0\.0\.1 \d+ \d+\r\n$`},
+		"nginx, unix socket":        {nginx("unix-socket.conf"), unixSocket, `^PROXY UNKNOWN\r\n$`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			needAddresses(t)
+			server, headers := startReader(t)
+			conn := c.visitor.dial(c.start(t, server), "smtp")(t)
+			_, err := conn.Write([]byte(afterHeader))
+			require.NoError(t, err)
+			require.NoError(t, conn.(interface{ CloseWrite() error }).CloseWrite())
+			// One rune a byte, so that the expression can name every byte.
+			latin1 := make([]rune, 0, 64)
+			for _, b := range []byte(<-headers) {
+				latin1 = append(latin1, rune(b))
+			}
+			require.Regexp(t, "(?s)"+c.want, string(latin1))
+		})
+	}
+}
+
+const afterHeader = "EHLO client.example.com\r\n"
+
+// startReader starts a server in the place of all mailfront's listeners. It sends
+// what came before the client's own words: a health check has no such.
+func startReader(t *testing.T) (*mailfront, <-chan string) {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	headers := make(chan string, 1)
+	go func() {
+		defer close(headers)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all, _ := io.ReadAll(c)
+			c.Close()
+			if header, found := strings.CutSuffix(string(all), afterHeader); found {
+				headers <- header
+				return
+			}
+		}
+	}()
+	m := &mailfront{address: make(map[string]string)}
+	for _, name := range listenerNames {
+		m.address[name] = l.Addr().String()
+	}
+	return m, headers
+}

@@ -1,0 +1,58 @@
+package interop
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// net/http's own client, with all its ways to agree on a version of HTTP. Passed on,
+// it agrees with mailfront on 2; a proxy that ends TLS offers 1.1 for it, because
+// behind that is HTTP without TLS.
+func TestABrowserAgreesOnHTTP2WithMailfrontAndOnHTTP1WithAProxyThatEndsTLS(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		start   func(*testing.T, *mailfront) *proxy
+		endedBy string
+		http    int
+		want    whoami
+	}{
+		{"haproxy passes on", func(t *testing.T, m *mailfront) *proxy {
+			return startHAProxy(t, m, "passthrough.cfg", nil)
+		}, endedByServer, 2, whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 2}},
+		{"nginx passes on", func(t *testing.T, m *mailfront) *proxy {
+			return startNGINX(t, m, "passthrough.conf", nil)
+		}, endedByServer, 2, whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 1}},
+		{"haproxy ends TLS", func(t *testing.T, m *mailfront) *proxy {
+			return startHAProxy(t, m, "tls-terminated.cfg", nil)
+		}, endedByProxy, 1, whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 2}},
+		{"nginx ends TLS", func(t *testing.T, m *mailfront) *proxy {
+			return startNGINX(t, m, "tls-terminated.conf", nil)
+		}, endedByProxy, 1, whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := startMailfront(t, terminatedListeners)
+			p := c.start(t, m)
+			transport := &http.Transport{
+				TLSClientConfig:   clientTLS(t),
+				ForceAttemptHTTP2: true,
+				DialContext: func(context.Context, string, string) (net.Conn, error) {
+					return p.client("https")(t), nil
+				},
+			}
+			t.Cleanup(transport.CloseIdleConnections)
+			client := &http.Client{Transport: transport, Timeout: timeout}
+			for range 3 {
+				response, err := client.Get("https://" + serverName + "/whoami")
+				require.NoError(t, err)
+				w := readResponse(t, response)
+				require.Equal(t, c.want, w)
+				require.Equal(t, c.http, response.ProtoMajor)
+				requireEndedBy(t, *response.TLS, c.endedBy)
+			}
+		})
+	}
+}

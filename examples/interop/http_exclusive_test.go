@@ -1,0 +1,105 @@
+package interop
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+// A listener with PROXY protocol believes no header, whoever the client is: neither
+// what the client says in it, nor what a proxy in mode HTTP adds.
+
+// sendProxy makes the configurations for HTTP send a PROXY header, too.
+var sendProxy = change{"\n    default-server check", "\n    default-server check send-proxy-v2"}
+
+// passOnForged makes HAProxy pass on what the client says.
+var passOnForged = []change{sendProxy, {haproxySetsXFF, "\n"}, {haproxySetsHTTPS, "\n"}, {haproxySetsHTTP, ""}}
+
+func TestAListenerWithPROXYProtocolBelievesNoHeaderEvenOfATrustedClient(t *testing.T) {
+	haproxyBinary(t)
+	m := startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "TLS_REENCRYPTED=https", believeProto)
+	for _, c := range []struct {
+		name, file, listener string
+		changes              []change
+	}{
+		{"http, forged headers pass", "http.cfg", "http", passOnForged},
+		{"http, the proxy appends", "http.cfg", "http", append([]change{sendProxy}, appendInPlaceOfReplace["haproxy"]...)},
+		{"https, forged headers pass", "http-reencrypted.cfg", "https", passOnForged},
+		{"https, the proxy appends", "http-reencrypted.cfg", "https", append([]change{sendProxy}, appendInPlaceOfReplace["haproxy"]...)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := startHAProxy(t, m, c.file, nil, c.changes...)
+			want := forwardedWhoami{ClientIP: clientIP, Known: true, Proxy: proxyIP, Version: 2}
+			from := m.stderr.now()
+			b := browse(t, p.client("http")(t))
+			var sessions []event
+			for _, f := range forgeries {
+				require.Equal(t, want, b.ask(t, f.header), f.name)
+				sessions = append(sessions, event{"session", clientIP, false})
+			}
+			m.requireEvents(t, from, c.listener, sessions...)
+		})
+	}
+}
+
+// The two packages without mailfront, which has no Resolver on such a listener at all.
+// What makes them know of each other is http.Server.ConnContext.
+func TestAResolverOnAPROXYListenerBelievesNoHeaderIfTheServerHasConnContext(t *testing.T) {
+	needAddresses(t)
+	haproxyBinary(t)
+	trusted := trustnet.MustParse(proxyIP, clientIP)
+	resolver, err := forwarded.New(forwarded.Config{Trusted: trusted, Proto: true, Strip: true})
+	require.NoError(t, err)
+	handler := resolver.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		res, _ := forwarded.FromContext(r.Context())
+		fmt.Fprintf(w, "%s %s complete=%t proto=%q %d headers", res.Client, res.Reason, res.Complete(), res.Proto,
+			len(r.Header.Values("X-Forwarded-For"))+len(r.Header.Values("X-Forwarded-Proto"))+len(r.Header.Values("Forwarded"))+len(r.Header.Values("X-Real-Ip")))
+	}))
+	for _, c := range []struct {
+		name   string
+		server *http.Server
+		want   string
+	}{
+		{"with it", &http.Server{Handler: handler, ConnContext: proxyproto.ConnContext},
+			clientIP + ` ProxyProtocol complete=true proto="" 0 headers`},
+		{"without it the client's word counts", &http.Server{Handler: handler},
+			forgedIP + ` UntrustedHop complete=true proto="https" 2 headers`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			socket, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))
+			require.NoError(t, err)
+			l, err := proxyproto.New(socket, proxyproto.Config{Trusted: trusted})
+			require.NoError(t, err)
+			served := make(chan error, 1)
+			go func() { served <- c.server.Serve(l) }()
+			t.Cleanup(func() {
+				require.NoError(t, c.server.Close())
+				require.ErrorIs(t, <-served, http.ErrServerClosed)
+			})
+			p := startHAProxy(t, nil, "http.cfg", map[string]string{"HTTP_SERVER": socket.Addr().String()}, passOnForged...)
+			require.Equal(t, c.want, string(browse(t, p.client("http")(t)).get(t, everythingForged)))
+		})
+	}
+}
+
+// The other way round: a PROXY header to a listener that gets its clients from
+// forwarding headers is no HTTP. It is refused, and nobody is taken for anybody.
+func TestAPROXYHeaderToAListenerWithForwardingHeadersIsRefused(t *testing.T) {
+	haproxyBinary(t)
+	m := startForwarded(t)
+	p := startHAProxy(t, m, "http.cfg", nil, sendProxy)
+	response, err := browse(t, p.client("http")(t)).client.Get("http://" + serverName + "/whoami")
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, http.StatusBadRequest, response.StatusCode)
+	m.fence(t, "http")
+	lines, _ := m.stderr.since(0)
+	require.Len(t, events(lines, "http"), 1, "the fence's")
+}

@@ -1,0 +1,130 @@
+package interop
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// startEcho is a server that answers with the header of the request.
+func startEcho(t *testing.T) (address string) {
+	t.Helper()
+	needAddresses(t)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		json.NewEncoder(w).Encode(r.Header)
+	}))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+// What the documentation of package forwarded and the comments in the configurations
+// say of the products: the lines that reach the server.
+func TestProxiesMakeOfAClientsForwardingHeadersWhatTheyAreKnownFor(t *testing.T) {
+	forged := http.Header{
+		"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`}, "X-Forwarded-Proto": {"https"},
+		"Forwarded": {"for=" + forgedIP}, "X-Real-Ip": {forgedIP}, "X_forwarded_for": {forgedIP},
+	}
+	haproxy, nginx := httpProxies[0], httpProxies[1]
+	type lines map[string][]string
+	for _, c := range []struct {
+		name    string
+		product httpProxy
+		file    string
+		changes []change
+		sent    http.Header
+		want    lines
+	}{
+		{"haproxy replaces", haproxy, "http", nil, forged,
+			lines{"X-Forwarded-For": {clientIP}, "X-Forwarded-Proto": {"http"}, "X_forwarded_for": {forgedIP}}},
+		{"haproxy appends a line", haproxy, "http", appendInPlaceOfReplace["haproxy"], forged,
+			lines{"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`, clientIP}, "X-Forwarded-Proto": {"http"}, "X_forwarded_for": {forgedIP}}},
+		{"haproxy with option forwardfor alone says nothing of TLS", haproxy, "http",
+			append([]change{{haproxySetsHTTPS, "\n"}, {haproxySetsHTTP, ""}}, appendInPlaceOfReplace["haproxy"]...), http.Header{},
+			lines{"X-Forwarded-For": {clientIP}}},
+		{"haproxy with forwardfor alone passes on the rest", haproxy, "http",
+			append([]change{{haproxySetsHTTPS, "\n"}, {haproxySetsHTTP, ""}, {"    http-request del-header Forwarded\n", ""}, {"    http-request del-header X-Real-IP\n", ""}},
+				appendInPlaceOfReplace["haproxy"]...), forged,
+			lines{"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`, clientIP}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=" + forgedIP},
+				"X-Real-Ip": {forgedIP}, "X_forwarded_for": {forgedIP}}},
+		{"nginx replaces", nginx, "http", nil, forged,
+			lines{"X-Forwarded-For": {clientIP}, "X-Forwarded-Proto": {"http"}}},
+		{"nginx appends to the client's lines, in one", nginx, "http", appendInPlaceOfReplace["nginx"], forged,
+			lines{"X-Forwarded-For": {`203.0.113.9, "203.0.113.10, ` + clientIP}, "X-Forwarded-Proto": {"http"}}},
+		{"nginx with proxy_pass alone passes on everything", nginx, "http",
+			[]change{{nginxPasses, nginxPasses + "            proxy_set_header Upgrade $http_upgrade;\n"}}, forged,
+			lines{"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=" + forgedIP}, "X-Real-Ip": {forgedIP}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := c.product.run(t, nil, c.file, map[string]string{"HTTP_SERVER": startEcho(t)}, c.changes...)
+			require.Equal(t, c.want, lines(forwardingLines(t, browse(t, p.client("http")(t)), c.sent)))
+		})
+	}
+}
+
+// forwardingLines asks an echo.
+func forwardingLines(t *testing.T, b browser, sent http.Header) map[string][]string {
+	t.Helper()
+	var header map[string][]string
+	require.NoError(t, json.Unmarshal(b.get(t, sent), &header))
+	have := make(map[string][]string)
+	for name, values := range header {
+		if strings.Contains(strings.ToLower(name), "forwarded") || name == "X-Real-Ip" {
+			have[name] = values
+		}
+	}
+	return have
+}
+
+// An IPv4 client of an IPv6 socket, which HAProxy's v4v6 and NGINX's ipv6only=off make:
+// it has the address ::ffff:127.0.0.77, and nobody else may see it like that.
+func TestAnIPv4ClientOfAnIPv6SocketIsSeenByItsIPv4AddressThroughAProxyThatSpeaksHTTP(t *testing.T) {
+	eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
+		t.Run("header", func(t *testing.T) {
+			p, front := onIPv6Socket(t, product, nil, map[string]string{"HTTP_SERVER": startEcho(t)})
+			have := forwardingLines(t, browse(t, dialFrom(t, clientIP, front)), http.Header{})
+			require.Equal(t, []string{"::ffff:" + clientIP}, have["X-Forwarded-For"], p.file)
+		})
+		t.Run("mailfront", func(t *testing.T) {
+			m := startForwarded(t, believeProto)
+			_, front := onIPv6Socket(t, product, m, make(map[string]string))
+			b := browse(t, dialFrom(t, clientIP, front))
+			for _, f := range forgeries {
+				require.Equal(t, proxied(clientIP, false, true), b.ask(t, f.header), f.name)
+			}
+		})
+	})
+}
+
+// onIPv6Socket starts a proxy whose door for HTTP is an IPv6 socket that IPv4 clients
+// reach at front. The proxy binds it itself, on a port that was free just now.
+func onIPv6Socket(t *testing.T, product httpProxy, m *mailfront, set map[string]string) (p *proxy, front string) {
+	t.Helper()
+	for try := 1; ; try++ {
+		var free proxy
+		fronts := make(map[string]string)
+		front = free.hold(t, proxyIP, "http", fronts)
+		free.release()
+		_, port, err := net.SplitHostPort(front)
+		require.NoError(t, err)
+		set["HTTP_FRONT"] = "[::ffff:" + proxyIP + "]:" + port
+		if product.product == "nginx" {
+			set["HTTP_FRONT"] += " ipv6only=off"
+		}
+		p = product.run(t, m, "http", set)
+		// The other door lets clients wait until all are bound, and resets them when
+		// HAProxy ends.
+		err = tls.Client(p.client("https")(t), clientTLS(t)).Handshake()
+		if err == nil {
+			return p, front
+		}
+		p.stop(t)
+		inUse := strings.Contains(p.stderr.String(), "Address already in use")
+		require.True(t, inUse && try < 3, "%s does not start: %v", product.product, err)
+	}
+}

@@ -1,0 +1,126 @@
+package interop
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// otherIP is a second client.
+const otherIP = "127.0.0.78"
+
+func needOtherIP(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(otherIP, "0"))
+	if err != nil {
+		unavailable(t, "this machine does not let a program use %s: %v", otherIP, err)
+	}
+	l.Close()
+}
+
+// A relay passes connections on, and counts them.
+type relay struct {
+	net.Listener
+	mu    sync.Mutex
+	count int
+}
+
+// startRelay stands in front of a server. Mailfront sees it at the proxy's address.
+func startRelay(t *testing.T, server string) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))
+	require.NoError(t, err)
+	r := &relay{Listener: l}
+	var all sync.WaitGroup
+	t.Cleanup(func() { l.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r.mu.Lock()
+			r.count++
+			r.mu.Unlock()
+			all.Go(func() { pass(c, server) })
+		}
+	})
+	return r
+}
+
+// pass ends when one of the two does.
+func pass(c net.Conn, server string) {
+	defer c.Close()
+	s, err := net.Dial("tcp", server)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	var back sync.WaitGroup
+	back.Go(func() {
+		io.Copy(c, s)
+		c.Close()
+	})
+	io.Copy(s, c)
+	s.Close()
+	back.Wait()
+}
+
+func (r *relay) connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// Several clients' requests come over one connection from the proxy. Each is its own
+// client's, whoever came before.
+func TestClientsWhoseRequestsShareAConnectionToTheServerAreKeptApart(t *testing.T) {
+	needOtherIP(t)
+	for _, c := range []struct {
+		name, file string
+		product    httpProxy
+		changes    []change
+	}{
+		{"haproxy", "http", httpProxies[0], nil},
+		{"haproxy re-encrypts, HTTP 2", "http-reencrypted", httpProxies[0], nil},
+		{"haproxy re-encrypts, HTTP 1.1", "http-reencrypted", httpProxies[0],
+			[]change{{`server web "${HTTPS_SERVER}" alpn h2,http/1.1`, `server web "${HTTPS_SERVER}" alpn http/1.1`}}},
+		{"nginx", "http", httpProxies[1], nil},
+		{"nginx re-encrypts", "http-reencrypted", httpProxies[1], nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			changes := slices.Clone(c.changes)
+			if c.product.product == "haproxy" {
+				changes = append(changes,
+					change{"\n    http-reuse safe\n", "\n    http-reuse always\n"},
+					change{"\n    default-server check", "\n    default-server no-check"}, // those are connections, too
+					change{"\nglobal\n", "\nglobal\n    nbthread 1\n"})                    // each prefers its own connection
+			}
+			m := startForwarded(t, believeProto)
+			listener, server := "http", "HTTP_SERVER"
+			if c.file == "http-reencrypted" {
+				listener, server = "https", "HTTPS_SERVER"
+			}
+			r := startRelay(t, m.address[listener])
+			p := c.product.run(t, m, c.file, map[string]string{server: r.Addr().String()}, changes...)
+			first := browse(t, p.client("http")(t))
+			second := browse(t, dialFrom(t, otherIP, p.front["http"]))
+			third := browse(t, p.client6("http")(t))
+			onTLS := browse(t, withTLS(p.client("https"), endedByProxy)(t))
+			for range 3 {
+				for _, header := range []http.Header{{}, everythingForged} {
+					require.Equal(t, proxied(clientIP, false, true), first.ask(t, header))
+					require.Equal(t, proxied(otherIP, false, true), second.ask(t, header))
+					require.Equal(t, proxied(client6IP, false, true), third.ask(t, header))
+					require.Equal(t, proxied(clientIP, true, true), onTLS.ask(t, header))
+				}
+			}
+			require.Equal(t, 1, r.connections(), "connections to the server")
+		})
+	}
+}

@@ -1,0 +1,47 @@
+package interop
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A client on a unix socket has no address to put into the header. What proxies write
+// then is no address either: it is not skipped, for left of it is the client's own
+// text. One that writes nothing lets the client be whoever it says it is.
+func TestAClientOfAUnixSocketOfAProxyThatSpeaksHTTPIsNobodyUnlessTheProxyWritesNothing(t *testing.T) {
+	m := startForwarded(t, believeProto)
+	haproxy, nginx := httpProxies[0], httpProxies[1]
+	for _, c := range []struct {
+		name    string
+		product httpProxy
+		append  bool
+		header  []string // what reaches the server of X-Forwarded-For: 203.0.113.9
+		want    forwardedWhoami
+	}{
+		{"haproxy replaces", haproxy, false, []string{""}, nobody("Malformed")},
+		{"haproxy appends, which is nothing", haproxy, true, []string{forgedIP}, proxied(forgedIP, false, true)},
+		{"nginx replaces", nginx, false, []string{"unix:"}, nobody("Malformed")},
+		{"nginx appends", nginx, true, []string{forgedIP + ", unix:"}, nobody("Malformed")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run := func(m *mailfront, set map[string]string) browser {
+				path := filepath.Join(shortTempDir(t), "http")
+				changes := []change{{"    listen [::1]:20080; ", "    listen unix:" + path + ";\n        listen [::1]:20080; "}}
+				if c.product.product == "haproxy" {
+					changes = []change{{"\n    bind \"${HTTP_FRONT}\" v4v6\n", "\n    bind \"${HTTP_FRONT}\" v4v6\n    bind " + path + "\n"}}
+				}
+				if c.append {
+					changes = append(changes, appendInPlaceOfReplace[c.product.product]...)
+				}
+				p := c.product.run(t, m, "http", set, changes...)
+				p.socket["http"] = path
+				return browse(t, p.local("http")(t))
+			}
+			sent := everythingForged
+			require.Equal(t, c.header, forwardingLines(t, run(nil, map[string]string{"HTTP_SERVER": startEcho(t)}), sent)["X-Forwarded-For"])
+			require.Equal(t, c.want, run(m, nil).ask(t, sent))
+		})
+	}
+}

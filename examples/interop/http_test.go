@@ -1,0 +1,267 @@
+package interop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Proxies that speak HTTP and tell of the client in headers, in front of
+// mailfront's listeners for that, which read X-Forwarded-For with package
+// forwarded. The client sends such headers, too.
+
+// An httpProxy is a proxy in mode HTTP. Its files are http.cfg or http.conf,
+// http-append and http-reencrypted.
+type httpProxy struct {
+	product, suffix string
+	start           func(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy
+}
+
+var httpProxies = []httpProxy{
+	{"haproxy", ".cfg", startHAProxy},
+	{"nginx", ".conf", startNGINXForHTTP},
+}
+
+func (p httpProxy) run(t *testing.T, m *mailfront, name string, set map[string]string, changes ...change) *proxy {
+	t.Helper()
+	return p.start(t, m, name+p.suffix, set, changes...)
+}
+
+// startNGINXForHTTP keeps NGINX's directories for temporary files where its
+// configuration is.
+func startNGINXForHTTP(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
+	t.Helper()
+	temporary := "\nhttp {\n"
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		temporary += "    " + kind + "_temp_path " + kind + ";\n"
+	}
+	return startNGINX(t, m, file, set, append([]change{{"\nhttp {\n", temporary}}, changes...)...)
+}
+
+// eachHTTPProxy runs a test behind both products.
+func eachHTTPProxy(t *testing.T, test func(t *testing.T, p httpProxy)) {
+	t.Helper()
+	for _, p := range httpProxies {
+		t.Run(p.product, func(t *testing.T) { test(t, p) })
+	}
+}
+
+const believeProto = "FORWARDED_PROTO=true"
+
+// startForwarded starts a mailfront that learns its clients from headers on both
+// listeners.
+func startForwarded(t *testing.T, settings ...string) *mailfront {
+	t.Helper()
+	return startMailfront(t, append([]string{"HTTP_CLIENT=forwarded", "HTTPS_CLIENT=forwarded"}, settings...)...)
+}
+
+// A forwardedWhoami is what mailfront says of the client of a request.
+type forwardedWhoami struct {
+	ClientIP string `json:"client_ip"`
+	Known    bool   `json:"client_known"`
+	TLS      bool   `json:"tls"`
+	TLSKnown bool   `json:"tls_known"`
+	Proxy    string `json:"proxy"`
+	Version  int    `json:"version"` // of the PROXY header, of which there is none
+	Reason   string `json:"reason"`
+}
+
+// proxied is a client of whom the proxy told.
+func proxied(ip string, tls, tlsKnown bool) forwardedWhoami {
+	return forwardedWhoami{ClientIP: ip, Known: true, TLS: tls, TLSKnown: tlsKnown, Proxy: proxyIP, Reason: "UntrustedHop"}
+}
+
+// nobody is what mailfront knows when the proxy told of no client.
+func nobody(reason string) forwardedWhoami {
+	return forwardedWhoami{ClientIP: proxyIP, Proxy: proxyIP, Reason: reason}
+}
+
+// forgeries are what clients send who want to be somebody else, or to make the
+// server overlook who they are.
+var forgeries = []struct {
+	name   string
+	header http.Header
+}{
+	{"nothing", http.Header{}},
+	{"one line", http.Header{"X-Forwarded-For": {forgedIP}}},
+	{"a way through the proxy", http.Header{"X-Forwarded-For": {forgedIP + ", " + proxyIP}}},
+	{"the proxy itself", http.Header{"X-Forwarded-For": {proxyIP}}},
+	{"several lines", http.Header{"X-Forwarded-For": {forgedIP, proxyIP, forgedIP + ", " + proxyIP}}},
+	{"an empty line", http.Header{"X-Forwarded-For": {""}}},
+	{"an open list", http.Header{"X-Forwarded-For": {forgedIP + ","}}},
+	{"garbage", http.Header{"X-Forwarded-For": {`;=\,,[::, %00 256.1.1.1 ` + "\x80\xff", "unknown", "_hidden"}}},
+	{"an open quote", http.Header{"X-Forwarded-For": {`"` + forgedIP}, "Forwarded": {`for=` + forgedIP + `;host="`}}},
+	{"open quotes on lines", http.Header{"X-Forwarded-For": {`"`, forgedIP, `"`, `\`}}},
+	{"4 KB of proxies", http.Header{"X-Forwarded-For": {strings.Repeat(proxyIP+",", 400) + proxyIP}}},
+	{"4 KB without a comma", http.Header{"X-Forwarded-For": {strings.Repeat("1", 4000)}}},
+	{"Forwarded", http.Header{"Forwarded": {"for=" + forgedIP + ";proto=https", `for="[2001:db8::1]:4711"`}}},
+	{"X-Real-IP", http.Header{"X-Real-Ip": {forgedIP}}},
+	{"proto https", http.Header{"X-Forwarded-Proto": {"https"}}},
+	{"proto http", http.Header{"X-Forwarded-Proto": {"http"}}},
+	{"proto twice", http.Header{"X-Forwarded-Proto": {"https", "http"}}},
+	{"proto as a list", http.Header{"X-Forwarded-Proto": {"https, http"}}},
+	{"underscores", http.Header{"X_forwarded_for": {forgedIP}, "X_forwarded_proto": {"https"}}},
+	{"a request to drop the header", http.Header{"Connection": {"X-Forwarded-For, X-Forwarded-Proto"}}},
+	{"everything", everythingForged},
+}
+
+// everythingForged says that the client is somebody else, and has TLS.
+var everythingForged = http.Header{
+	"X-Forwarded-For": {forgedIP}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"evil.example"}, "X-Forwarded-Port": {"443"},
+	"Forwarded": {"for=" + forgedIP + ";proto=https;host=evil.example"}, "X-Real-Ip": {forgedIP},
+	"X-Client-Ip": {forgedIP}, "True-Client-Ip": {forgedIP}, "Cf-Connecting-Ip": {forgedIP},
+}
+
+// A browser asks for whoami over one connection.
+type browser struct {
+	client *http.Client
+	base   string
+	http   int // version
+}
+
+// browse speaks HTTP/1.1.
+func browse(t *testing.T, c net.Conn) browser {
+	t.Helper()
+	return browser{httpClient(t, c), "http://" + serverName, 1}
+}
+
+// browseHTTP2 begins with TLS, and agrees on HTTP/2 with the proxy.
+func browseHTTP2(t *testing.T, c net.Conn) browser {
+	t.Helper()
+	transport := &http.Transport{
+		TLSClientConfig:   clientTLS(t),
+		ForceAttemptHTTP2: true,
+		MaxConnsPerHost:   1,
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return c, nil },
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return browser{&http.Client{Transport: transport, Timeout: timeout}, "https://" + serverName, 2}
+}
+
+func (b browser) ask(t *testing.T, header http.Header) (w forwardedWhoami) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(b.get(t, header), &w))
+	return w
+}
+
+// get returns the body.
+func (b browser) get(t *testing.T, header http.Header) []byte {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodGet, b.base+"/whoami", nil)
+	require.NoError(t, err)
+	request.Header = header.Clone()
+	response, err := b.client.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, response.StatusCode, "%s", body)
+	require.Equal(t, b.http, response.ProtoMajor)
+	return body
+}
+
+// A webVisitor is a kind of client, and the door that it comes to.
+type webVisitor struct {
+	name, ip string
+	tls      bool
+	browse   func(t *testing.T, p *proxy) browser
+}
+
+var webVisitors = []webVisitor{
+	{"http/IPv4", clientIP, false, func(t *testing.T, p *proxy) browser { return browse(t, p.client("http")(t)) }},
+	{"http/IPv6", client6IP, false, func(t *testing.T, p *proxy) browser { return browse(t, p.client6("http")(t)) }},
+	{"https/IPv4", clientIP, true, func(t *testing.T, p *proxy) browser {
+		return browse(t, withTLS(p.client("https"), endedByProxy)(t))
+	}},
+	{"https/IPv6", client6IP, true, func(t *testing.T, p *proxy) browser {
+		return browse(t, withTLS(p.client6("https"), endedByProxy)(t))
+	}},
+	{"https/HTTP 2", clientIP, true, func(t *testing.T, p *proxy) browser { return browseHTTP2(t, p.client("https")(t)) }},
+}
+
+// tryForgeries lets every visitor send every forgery. None may have an effect. The
+// log must not name another client either. protoBelieved is a mailfront's setting;
+// without it the TLS of a proxy's client is not known.
+func tryForgeries(t *testing.T, p *proxy, m *mailfront, what, listener string, protoBelieved bool) {
+	t.Helper()
+	for _, v := range webVisitors {
+		t.Run(v.name, func(t *testing.T) {
+			want := proxied(v.ip, v.tls && protoBelieved, protoBelieved)
+			report.add(t, row{product: p.product, file: p.file, header: what, way: v.name + " > " + listener, client: "forging",
+				talk: talk{want: whoami{ClientIP: want.ClientIP, TLS: want.TLS}}})
+			from := m.stderr.now()
+			b := v.browse(t, p)
+			var sessions []event
+			for _, f := range forgeries {
+				if b.http == 2 && f.header.Get("Connection") != "" {
+					continue // HTTP/2 has no such header
+				}
+				require.Equal(t, want, b.ask(t, f.header), f.name)
+				sessions = append(sessions, event{"session", v.ip, want.TLS})
+			}
+			m.requireEvents(t, from, listener, sessions...)
+		})
+	}
+}
+
+// appendInPlaceOfReplace makes a proxy that replaces X-Forwarded-For add to it.
+var appendInPlaceOfReplace = map[string][]change{
+	"haproxy": {{"\n    http-request set-header X-Forwarded-For %[src]\n", "\n    option forwardfor\n"}},
+	"nginx":   {{" X-Forwarded-For $remote_addr;", " X-Forwarded-For $proxy_add_x_forwarded_for;"}},
+}
+
+func TestForgedHeadersHaveNoEffectThroughAProxyThatSpeaksHTTP(t *testing.T) {
+	eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
+		for _, protoBelieved := range []bool{false, true} {
+			var settings []string
+			if protoBelieved {
+				settings = []string{believeProto}
+			}
+			m := startForwarded(t, settings...)
+			for _, c := range []struct {
+				what, file, listener string
+				changes              []change
+			}{
+				{"replaces", "http", "http", nil},
+				{"appends", "http", "http", appendInPlaceOfReplace[product.product]},
+				{"appends, behind another", "http-append", "http", nil},
+				{"replaces, re-encrypts", "http-reencrypted", "https", nil},
+				{"appends, re-encrypts", "http-reencrypted", "https", appendInPlaceOfReplace[product.product]},
+			} {
+				what := fmt.Sprintf("%s/proto %t", c.what, protoBelieved)
+				t.Run(what, func(t *testing.T) {
+					p := product.run(t, m, c.file, nil, c.changes...)
+					tryForgeries(t, p, m, what, c.listener, protoBelieved)
+				})
+			}
+		}
+	})
+}
+
+// Nobody told anything about such a client, so it is known all the better.
+func TestForgedHeadersOfADirectClientAreIgnored(t *testing.T) {
+	for _, settings := range [][]string{nil, {believeProto}, {"TLS_TERMINATED=http,https"}} {
+		m := startForwarded(t, settings...)
+		for _, listener := range []string{"http", "https"} {
+			t.Run(fmt.Sprintf("%s/%s", listener, strings.Join(settings, ",")), func(t *testing.T) {
+				onTLSItself := listener == "https"
+				dial := direct(m, listener)
+				if onTLSItself {
+					dial = withTLS(dial, endedByServer)
+				}
+				b := browse(t, dial(t))
+				want := forwardedWhoami{ClientIP: clientIP, Known: true, TLS: onTLSItself, TLSKnown: true, Reason: "UntrustedPeer"}
+				for _, f := range forgeries {
+					require.Equal(t, want, b.ask(t, f.header), f.name)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package interop
+
+import (
+	"errors"
+	"net"
+	"net/smtp"
+	"net/textproto"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A client on a unix socket has no address. HAProxy says LOCAL then, or with
+// version 1 UNKNOWN, as NGINX does. The traffic is real and has to be served. It
+// is seen as coming from the proxy's address, which must not open a door.
+
+var localWays = []way{plainPassed("smtp"), plainPassed("imap"), plainPassed("pop3"), tlsPassed("https")}
+
+func TestHAProxyPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.T) {
+	haproxyBinary(t)
+	for _, h := range []told{toldV1, toldV2, toldV2TLS} {
+		m := startMailfront(t, "LOG=debug")
+		set := map[string]string{"SEND_PROXY": h.sendProxy}
+		p := startHAProxy(t, m, "unix-socket.cfg", set)
+		tryWays(t, p, h.sendProxy, h.version, localWays, unixSocket)
+		t.Run(h.sendProxy+"/relaying", func(t *testing.T) {
+			requireNoRelayByAddress(t, p, startHAProxy(t, m, "passthrough.cfg", set))
+		})
+	}
+}
+
+func TestNGINXPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.T) {
+	nginxBinary(t)
+	m := startMailfront(t, "LOG=debug")
+	p := startNGINX(t, m, "unix-socket.conf", nil)
+	tryWays(t, p, toldByNGINX, 1, localWays, unixSocket)
+	t.Run("relaying", func(t *testing.T) {
+		requireNoRelayByAddress(t, p, startNGINX(t, m, "passthrough.conf", nil))
+	})
+}
+
+// requireNoRelayByAddress compares a client of a unix socket with one of TCP.
+// Mailfront sees both at the proxy's address, and for the second it is the
+// client's own: he may relay, being on mailfront's machine.
+func requireNoRelayByAddress(t *testing.T, local, tcp *proxy) {
+	t.Helper()
+	c := dialFrom(t, proxyIP, tcp.front["smtp"])
+	require.Equal(t, 250, mailElsewhere(t, c), "a client whose address it is")
+	require.Equal(t, 550, mailElsewhere(t, local.local("smtp")(t)), "a client of a unix socket")
+}
+
+// mailElsewhere returns the answer to a recipient at another domain.
+func mailElsewhere(t *testing.T, conn net.Conn) int {
+	t.Helper()
+	c, err := smtp.NewClient(conn, serverName)
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Hello("client.example.com"))
+	require.NoError(t, c.Mail("a@elsewhere.test"))
+	err = c.Rcpt("b@elsewhere.test")
+	if err == nil {
+		return 250
+	}
+	var refusal *textproto.Error
+	require.True(t, errors.As(err, &refusal), "%v", err)
+	return refusal.Code
+}

@@ -1,0 +1,137 @@
+package interop
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	clientIP  = "127.0.0.77"
+	client6IP = "::1"
+	proxyIP   = "127.0.0.1" // what the proxies connect from, and mailfront trusts
+	timeout   = 10 * time.Second
+)
+
+// shared is a directory for what all tests use.
+var shared string
+
+func TestMain(m *testing.M) {
+	var err error
+	if shared, err = os.MkdirTemp("", "interop"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if testing.Verbose() {
+		report.print(os.Stdout)
+	}
+	os.RemoveAll(shared)
+	os.Exit(code)
+}
+
+// unavailable ends a test that needs what this machine does not have. It is the
+// one place that decides whether that is a skip or a failure.
+func unavailable(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("PORTICO_INTEROP") == "required" {
+		t.Fatalf("PORTICO_INTEROP=required, but "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// binary finds a proxy. Debian's are in /usr/sbin, which is not in the PATH of
+// every user.
+func binary(t *testing.T, name, env, install string) string {
+	t.Helper()
+	candidates := []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name}
+	if path := os.Getenv(env); path != "" {
+		candidates = []string{path}
+	}
+	for _, c := range candidates {
+		if path, err := exec.LookPath(c); err == nil {
+			return path
+		}
+	}
+	unavailable(t, "%s is not installed: %s (or %s=/path/to/%s)", name, install, env, name)
+	return ""
+}
+
+// needAddresses checks for the loopback addresses that clients and proxies have
+// here. Linux has all of 127.0.0.0/8, others only 127.0.0.1.
+func needAddresses(t *testing.T) {
+	t.Helper()
+	for _, ip := range []string{clientIP, client6IP, proxyIP} {
+		l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+		if err != nil {
+			unavailable(t, "this machine does not let a program use %s: %v", ip, err)
+		}
+		l.Close()
+	}
+}
+
+// mailfrontBinary builds mailfront, once, with the race detector if these tests
+// have it.
+var mailfrontBinary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(shared, "mailfront")
+	args := []string{"build", "-o", path}
+	if raceDetector() {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "../mailfront")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build ../mailfront: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func raceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return false
+	}
+	for _, s := range info.Settings {
+		if s.Key == "-race" {
+			return s.Value == "true"
+		}
+	}
+	return false
+}
+
+func TestAMissingProxyIsASkipOrWhereInteropIsRequiredAFailure(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for _, c := range []struct {
+		env, test, says string
+	}{
+		{"PORTICO_HAPROXY", "TestHAProxyConfigurationsAreValidAsTheyStand", "apt-get install haproxy"},
+		{"PORTICO_NGINX", "TestNGINXPassesOnPlainAndTLS", "apt-get install nginx libnginx-mod-stream"},
+	} {
+		for _, required := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/required=%t", c.env, required), func(t *testing.T) {
+				cmd := exec.Command(self, "-test.v", "-test.run", "^"+c.test+"$")
+				cmd.Env = append(os.Environ(), c.env+"=/nonexistent", "PORTICO_INTEROP=")
+				if required {
+					cmd.Env = append(cmd.Env, "PORTICO_INTEROP=required")
+				}
+				out, err := cmd.CombinedOutput()
+				require.Contains(t, string(out), c.says)
+				if required {
+					require.Error(t, err, "%s", out)
+					require.Contains(t, string(out), "--- FAIL: "+c.test)
+				} else {
+					require.NoError(t, err, "%s", out)
+					require.Contains(t, string(out), "--- SKIP: "+c.test)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package interop
+
+import (
+	"maps"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A told is a way of HAProxy to tell about its clients, and the version of it.
+type told struct {
+	sendProxy string
+	version   int
+}
+
+var (
+	toldV1    = told{"send-proxy", 1}
+	toldV2    = told{"send-proxy-v2", 2}
+	toldV2TLS = told{"send-proxy-v2-ssl", 2}
+)
+
+const toldByNGINX = "proxy_protocol on"
+
+func TestHAProxyPassesOnPlainAndTLS(t *testing.T) {
+	haproxyBinary(t)
+	for _, h := range []told{toldV1, toldV2, toldV2TLS} {
+		m := startMailfront(t)
+		p := startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": h.sendProxy})
+		tryWays(t, p, h.sendProxy, h.version, passed, ipv4, ipv6)
+	}
+}
+
+func TestNGINXPassesOnPlainAndTLS(t *testing.T) {
+	nginxBinary(t)
+	m := startMailfront(t)
+	p := startNGINX(t, m, "passthrough.conf", nil)
+	tryWays(t, p, toldByNGINX, 1, passed, ipv4, ipv6)
+}
+
+// An IPv4 client of an IPv6 socket: the header is one for IPv6 and has the
+// address ::ffff:127.0.0.77. Nobody may see it like that.
+var ipv4OnIPv6Ways = []way{plainPassed("smtp"), tlsPassed("imaps"), tlsPassed("https")}
+
+func TestHAProxyPassesOnAnIPv4ClientOfAnIPv6SocketWhichIsSeenByItsIPv4Address(t *testing.T) {
+	haproxyBinary(t)
+	for _, h := range []told{toldV1, toldV2} {
+		m := startMailfront(t)
+		p := startHAProxyOnIPv6Sockets(t, m, h.sendProxy)
+		tryWays(t, p, h.sendProxy, h.version, ipv4OnIPv6Ways, ipv4OnIPv6)
+	}
+}
+
+func TestNGINXPassesOnAnIPv4ClientOfAnIPv6SocketWhichIsSeenByItsIPv4Address(t *testing.T) {
+	nginxBinary(t)
+	m := startMailfront(t)
+	p := startNGINXOnIPv6Sockets(t, m)
+	tryWays(t, p, toldByNGINX, 1, ipv4OnIPv6Ways, ipv4OnIPv6)
+}
+
+// startHAProxyOnIPv6Sockets lets HAProxy bind some doors itself, on ports that
+// were free just now. It takes other ports if they no longer are.
+func startHAProxyOnIPv6Sockets(t *testing.T, m *mailfront, sendProxy string) *proxy {
+	t.Helper()
+	for try := 1; ; try++ {
+		set, front := ipv6Sockets(t, "")
+		set["SEND_PROXY"] = sendProxy
+		p := startHAProxy(t, m, "passthrough.cfg", set)
+		maps.Copy(p.front, front)
+		// Such a bind has no backlog yet that would let clients wait, but another
+		// door has: when it is served, all are bound.
+		err := p.serves("imap")
+		if err == nil {
+			return p
+		}
+		p.stop(t)
+		inUse := strings.Contains(p.stderr.String(), "Address already in use")
+		require.True(t, inUse && try < 3, "haproxy does not start: %v", err)
+	}
+}
+
+func startNGINXOnIPv6Sockets(t *testing.T, m *mailfront) *proxy {
+	t.Helper()
+	set, front := ipv6Sockets(t, " ipv6only=off")
+	p := startNGINX(t, m, "passthrough.conf", set)
+	maps.Copy(p.front, front)
+	return p
+}
+
+// ipv6Sockets returns free addresses: as a configuration has to name them to make
+// IPv6 sockets of them, and as an IPv4 client reaches them.
+func ipv6Sockets(t *testing.T, suffix string) (set, front map[string]string) {
+	t.Helper()
+	set, front = make(map[string]string), make(map[string]string)
+	var p proxy
+	defer p.release()
+	for _, w := range ipv4OnIPv6Ways {
+		_, port, err := net.SplitHostPort(p.hold(t, proxyIP, w.door, front))
+		require.NoError(t, err)
+		set[strings.ToUpper(w.door)+"_FRONT"] = "[::ffff:" + proxyIP + "]:" + port + suffix
+	}
+	return set, front
+}

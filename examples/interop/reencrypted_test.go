@@ -1,0 +1,88 @@
+package interop
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// reencrypted are the TLS doors of reencrypted: the proxy ends the client's TLS
+// and has its own with the server.
+func reencrypted(seenTLS bool, o offer) []way {
+	return []way{
+		ended("smtps", "smtps", seenTLS, o),
+		ended("imaps", "imaps", seenTLS, o),
+		ended("pop3s", "pop3s", seenTLS, o),
+		ended("https", "https", seenTLS, o),
+	}
+}
+
+const reencryptedListeners = "TLS_REENCRYPTED=smtps,imaps,pop3s,https"
+
+func TestHAProxyReencryptsAndTellsWhichClientsHaveTLS(t *testing.T) {
+	haproxyBinary(t)
+	m := startMailfront(t, reencryptedListeners)
+	p := startHAProxy(t, m, "reencrypted.cfg", nil)
+	tryWays(t, p, toldV2TLS.sendProxy+", REENCRYPTED", 2, reencrypted(true, atOnce), ipv4, ipv6)
+	tryWays(t, p, toldV2TLS.sendProxy+", REENCRYPTED", 2, []way{{door: "http", listener: "https"}}, ipv4, ipv6)
+}
+
+// The header of such a check is LOCAL, says that there is TLS, and comes on TLS:
+// HAProxy's own, all of it.
+func TestHAProxyChecksAReencryptedListenerAndItsTLSIsNobodys(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	haproxyBinary(t)
+	m := startMailfront(t, reencryptedListeners, "LOG=debug")
+	p := startHAProxy(t, m, "reencrypted.cfg", nil)
+	for _, name := range []string{"smtps/mail", "imaps/mail", "pop3s/mail", "https/web"} {
+		p.stdout.awaitLine(t, 0, "Health check for server "+name+" succeeded", "Layer6 check passed")
+	}
+	for _, listener := range []string{"smtps", "imaps", "pop3s"} {
+		m.stderr.awaitLine(t, 0, "proto="+listener+" ", "event=accept", "client_ip="+proxyIP+" ", "tls=false ")
+	}
+	lines, _ := m.stderr.since(0)
+	require.Zero(t, countLines(lines, "client_ip="+proxyIP+" ", "tls=true "))
+}
+
+// Without REENCRYPTED the server takes the proxy's TLS for the client's.
+func TestHAProxyReencryptsAPlainClientWhoCountsAsEncryptedIfNobodySaysReencrypted(t *testing.T) {
+	haproxyBinary(t)
+	m := startMailfront(t)
+	p := startHAProxy(t, m, "reencrypted.cfg", nil)
+	tryWays(t, p, toldV2TLS.sendProxy, 2, []way{{door: "http", listener: "https", seenTLS: true}}, ipv4)
+}
+
+func TestHAProxyReencryptsWithoutAWordAndNoPasswordIsOffered(t *testing.T) {
+	haproxyBinary(t)
+	for _, h := range []told{toldV1, toldV2} {
+		m := startMailfront(t, reencryptedListeners)
+		p := startHAProxy(t, m, "reencrypted.cfg", map[string]string{"SEND_PROXY": h.sendProxy})
+		tryWays(t, p, h.sendProxy+", REENCRYPTED", h.version, reencrypted(false, never), ipv4)
+	}
+}
+
+func TestNGINXReencryptsWithoutAWordAndNoPasswordIsOffered(t *testing.T) {
+	nginxBinary(t)
+	m := startMailfront(t, reencryptedListeners)
+	p := startNGINX(t, m, "reencrypted.conf", nil)
+	tryWays(t, p, toldByNGINX+", REENCRYPTED", 1, reencrypted(false, never), ipv4, ipv6)
+}
+
+func TestAProxyThatReencryptsChecksTheNameInTheServersCertificate(t *testing.T) {
+	for product, start := range map[string]func(*testing.T, *mailfront, map[string]string) *proxy{
+		"haproxy": func(t *testing.T, m *mailfront, set map[string]string) *proxy {
+			return startHAProxy(t, m, "reencrypted.cfg", set)
+		},
+		"nginx": func(t *testing.T, m *mailfront, set map[string]string) *proxy {
+			return startNGINX(t, m, "reencrypted.conf", set)
+		},
+	} {
+		t.Run(product, func(t *testing.T) {
+			p := start(t, startMailfront(t), map[string]string{"SERVER_NAME": "other.example.com"})
+			c := withTLS(p.client("smtps"), endedByProxy)(t)
+			b := make([]byte, 1)
+			n, err := c.Read(b)
+			require.Error(t, err, "got %q", b[:n])
+		})
+	}
+}

@@ -1,0 +1,76 @@
+package interop
+
+import "testing"
+
+// ended is a way on which the proxy ends the client's TLS.
+func ended(door, listener string, seenTLS bool, o offer) way {
+	return way{door: door, listener: listener, tls: true, endedBy: endedByProxy, seenTLS: seenTLS, offer: o}
+}
+
+// terminated are the TLS doors of tls-terminated, in front of plain listeners.
+func terminated(seenTLS bool, o offer) []way {
+	return []way{
+		ended("smtps", "submission", seenTLS, o),
+		ended("imaps", "imap", seenTLS, o),
+		ended("pop3s", "pop3", seenTLS, o),
+		ended("https", "http", seenTLS, o),
+	}
+}
+
+// plainDoors are the others, of HAProxy alone.
+var plainDoors = []way{
+	plainPassed("smtp"), plainPassed("submission"), plainPassed("imap"), plainPassed("pop3"),
+	{door: "http", listener: "http"},
+}
+
+const terminatedListeners = "TLS_TERMINATED=smtp,submission,imap,pop3,http"
+
+func TestHAProxyEndsTLSAndTellsWhichClientsHaveIt(t *testing.T) {
+	haproxyBinary(t)
+	m := startMailfront(t)
+	p := startHAProxy(t, m, "tls-terminated.cfg", nil)
+	tryWays(t, p, toldV2TLS.sendProxy, 2, terminated(true, atOnce), ipv4, ipv6)
+	tryWays(t, p, toldV2TLS.sendProxy, 2, plainDoors, ipv4, ipv6)
+}
+
+func TestHAProxySayingThatAClientIsPlainOverrulesTheSettingThatAllHaveTLS(t *testing.T) {
+	haproxyBinary(t)
+	m := startMailfront(t, terminatedListeners)
+	p := startHAProxy(t, m, "tls-terminated.cfg", nil)
+	tryWays(t, p, toldV2TLS.sendProxy+", TERMINATED", 2, terminated(true, atOnce), ipv4)
+	tryWays(t, p, toldV2TLS.sendProxy+", TERMINATED", 2, plainDoors, ipv4)
+}
+
+// STARTTLS is still offered: inside the proxy's TLS it makes sense only to a
+// server that does not know of that.
+func TestHAProxyEndsTLSWithoutAWordAndItCountsForNothing(t *testing.T) {
+	haproxyBinary(t)
+	for _, h := range []told{toldV1, toldV2} {
+		m := startMailfront(t)
+		p := startHAProxy(t, m, "tls-terminated.cfg", map[string]string{"SEND_PROXY": h.sendProxy})
+		tryWays(t, p, h.sendProxy, h.version, terminated(false, afterStartTLS), ipv4)
+	}
+}
+
+func TestHAProxyEndsTLSWithoutAWordAndTheSettingSaysIt(t *testing.T) {
+	haproxyBinary(t)
+	for _, h := range []told{toldV1, toldV2} {
+		m := startMailfront(t, terminatedListeners)
+		p := startHAProxy(t, m, "tls-terminated.cfg", map[string]string{"SEND_PROXY": h.sendProxy})
+		tryWays(t, p, h.sendProxy+", TERMINATED", h.version, terminated(true, atOnce), ipv4)
+	}
+}
+
+func TestNGINXEndsTLSWithoutAWordAndItCountsForNothing(t *testing.T) {
+	nginxBinary(t)
+	m := startMailfront(t)
+	p := startNGINX(t, m, "tls-terminated.conf", nil)
+	tryWays(t, p, toldByNGINX, 1, terminated(false, afterStartTLS), ipv4, ipv6)
+}
+
+func TestNGINXEndsTLSWithoutAWordAndTheSettingSaysIt(t *testing.T) {
+	nginxBinary(t)
+	m := startMailfront(t, terminatedListeners)
+	p := startNGINX(t, m, "tls-terminated.conf", nil)
+	tryWays(t, p, toldByNGINX+", TERMINATED", 1, terminated(true, atOnce), ipv4, ipv6)
+}
