@@ -60,13 +60,16 @@ func (cl *client) setTLS(secure, known bool) {
 	cl.TLS, cl.TLSKnown = secure && known, known
 }
 
+var localhost4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
 // mayRelayByAddress reports whether the client's address is a reason to send mail
-// anywhere for it: only this machine's own, and only where it is the client's. A
+// anywhere for it: only this machine's own, 127.0.0.1 and ::1 and not all of
+// loopback, and only where it is the client's. A
 // LOCAL or UNKNOWN connection has the proxy's address, which often is 127.0.0.1;
 // and the 127.0.0.1 that a proxy elsewhere tells of is not ours.
 func (cl client) mayRelayByAddress() bool {
 	onThisMachine := cl.Version == 0 || cl.Proxy.IsLoopback()
-	return cl.Known && cl.IP.IsLoopback() && onThisMachine
+	return cl.Known && onThisMachine && (cl.IP == localhost4 || cl.IP == netip.IPv6Loopback())
 }
 
 // whoami is the client as one line of JSON, short enough for a line of SMTP: it

@@ -16,6 +16,7 @@ func TestRelayingByAddressIsForKnownClientsOnThisMachineOnly(t *testing.T) {
 	}{
 		{"direct, from here", client{IP: here, Known: true}, true},
 		{"direct, from here, IPv6", client{IP: netip.IPv6Loopback(), Known: true}, true},
+		{"direct, from 127.0.0.77", client{IP: netip.MustParseAddr("127.0.0.77"), Known: true}, false},
 		{"direct, from elsewhere", client{IP: there, Known: true}, false},
 		{"by a proxy here, from here", client{IP: here, Known: true, Proxy: here, Version: 2}, true},
 		{"by a proxy here, from elsewhere", client{IP: there, Known: true, Proxy: here, Version: 2}, false},

@@ -49,6 +49,8 @@ func TestAnOpenRelayBy127001BehindALOCALHeaderMustNotBePossible(t *testing.T) {
 func TestMailForOtherDomainsIsTakenFromKnownClientsOnThisMachineAndFromUsers(t *testing.T) {
 	r := runMailfront(t, nil)
 	onTLSAtProxy := header(&proxyproto.TLS{Client: true})
+	here := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	fromHere := proxyproto.Header{Source: here, Destination: here}
 	for _, test := range []struct {
 		name     string
 		listener string
@@ -56,8 +58,9 @@ func TestMailForOtherDomainsIsTakenFromKnownClientsOnThisMachineAndFromUsers(t *
 		login    bool
 		want     string
 	}{
-		{"direct from loopback", "smtp", func() net.Conn { return r.direct("smtp") }, false, "^250 "},
-		{"direct from loopback", "submission", func() net.Conn { return r.direct("submission") }, false, "^250 "},
+		{"from 127.0.0.1", "smtp", func() net.Conn { return r.proxied("smtp", fromHere) }, false, "^250 "},
+		{"from 127.0.0.1", "submission", func() net.Conn { return r.proxied("submission", fromHere) }, false, "^250 "},
+		{"from 127.0.0.77", "smtp", func() net.Conn { return r.direct("smtp") }, false, "^550 5.7.1 No relaying"},
 		{"from elsewhere", "smtp", func() net.Conn { return r.proxied("smtp", header(nil)) }, false, "^550 5.7.1 No relaying"},
 		{"from elsewhere", "submission", func() net.Conn { return r.proxied("submission", header(nil)) }, false, "^530 5.7.0 Authentication required"},
 		{"from elsewhere, logged in", "smtp", func() net.Conn { return r.proxied("smtp", onTLSAtProxy) }, true, "^250 "},
