@@ -23,7 +23,7 @@ import (
 // The settings: NAME is the environment variable MAILFRONT_NAME, and the flag
 // -name with hyphens. A flag wins over its variable. Blank is unset.
 var settings = append(listenSettings(), []namedSetting{
-	{"TRUSTED_PROXIES", "networks whose peers must send a PROXY header, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted)"},
+	{"TRUSTED_PROXIES", "networks whose peers speak for clients, by a PROXY header (which they then must send) or forwarding headers, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted)"},
 	{"TRUSTED_PROXIES_FILE", "the same in a file, one item a line, # comments"},
 	{"TLS_CERT", "certificate file, PEM, with its chain (default: a self-signed one, made at start)"},
 	{"TLS_KEY", "key file, PEM"},
