@@ -66,18 +66,20 @@ type Config struct {
 
 	// MaxHeaderSize is how many bytes of addresses and TLVs a version 2 header
 	// may announce, 12 to 65535. 0 means 4096, which leaves room for a client
-	// certificate. A longer header is refused as soon as it announces itself.
+	// certificate. Below 36 no IPv6 client fits. A longer header is refused as
+	// soon as it announces itself.
 	MaxHeaderSize int
 
 	// MaxPending bounds the connections that wait for their header plus those
 	// that wait for Accept. 0 means 4096. At the bound nothing more is accepted,
-	// and the kernel's backlog pushes back; a peer that has sent nothing for a
-	// second makes room for the next one, the oldest first.
+	// and the kernel's backlog pushes back, until there is room; a peer that has
+	// sent nothing for a second is cut off to make some, the oldest first.
 	MaxPending int
 
 	// OnReject is told of every connection that is refused. It may run
-	// concurrently and must not block. Health checks that connect and leave
-	// without a byte are not reported.
+	// concurrently, and after Shutdown returned; it must not block, panic or call
+	// Shutdown. Health checks that connect and leave without a byte are not
+	// reported, nor are connections that Close ended.
 	OnReject func(Rejection)
 }
 
@@ -85,7 +87,7 @@ type Config struct {
 type Rejection struct {
 	Peer   net.Addr // the socket's peer
 	Err    error    // wraps one of the errors of this package
-	Prefix []byte   // what the peer sent, its first 64 bytes at most
+	Prefix []byte   // what the peer sent, its first 64 bytes at most; may hold a password
 }
 
 // check refuses nonsense and fills in the defaults.

@@ -14,7 +14,7 @@ import (
 )
 
 // A Conn is a connection from a [Listener]. Its addresses are the client's and
-// the one that the client connected to.
+// the one that the client connected to; do not modify what they point to.
 //
 // On a connection with a PROXY header, Read begins after the header. On a
 // direct connection Read fails with [ErrUntrustedHeader], and the connection is
@@ -63,7 +63,6 @@ func newDirectConn(l *Listener, c net.Conn) *Conn {
 	d.conn = c
 	d.first.l = l
 	d.lead.Store(&d.first)
-	d.info.path = l.cfg.TLS
 	d.info.Client, d.info.Server = unmap(c.RemoteAddr()), l.own.unmap(c.LocalAddr())
 	return &d.Conn
 }
@@ -102,8 +101,8 @@ func (c *Conn) Info() *Info { return &c.info }
 // arrived along with the header, and the check of a direct connection.
 func (c *Conn) NetConn() net.Conn { return c.conn }
 
-// RemoteAddr returns Info.Client: the client's address, or when that is not
-// known (see [Info.ClientKnown]) the proxy's.
+// RemoteAddr returns Info.Client: the client's address, or after LOCAL and UNKNOWN
+// the proxy's (see [Info.ClientKnown]).
 func (c *Conn) RemoteAddr() net.Addr { return c.info.Client }
 
 // LocalAddr returns the address that the client connected to, Info.Server. If
@@ -142,6 +141,7 @@ func (l *lead) read(c *Conn, b []byte) (int, error) {
 		}
 		return n, err
 	}
+	before := l.match.pos
 	n, err := c.conn.Read(b)
 	switch l.match.feed(b[:n]) {
 	case noHeader:
@@ -149,7 +149,8 @@ func (l *lead) read(c *Conn, b []byte) (int, error) {
 	case isHeader:
 		l.refused = true
 		c.conn.Close()
-		l.l.reject(&l.l.stats.Untrusted, c.info.Client, l.refusal(c), b[:n])
+		seen := append([]byte(signatures[l.match.found][:before]), b[:n]...)
+		l.l.reject(&l.l.stats.Untrusted, c.info.Client, l.refusal(c), seen)
 		clear(b[:n])
 		return 0, l.refusal(c)
 	}
@@ -157,7 +158,7 @@ func (l *lead) read(c *Conn, b []byte) (int, error) {
 }
 
 func (l *lead) refusal(c *Conn) error {
-	return fmt.Errorf("%w: %v is not in Config.Trusted, its connection was closed", ErrUntrustedHeader, c.info.Client)
+	return fmt.Errorf("%w: %v is %s, its connection was closed", ErrUntrustedHeader, c.info.Client, l.l.notTrusted())
 }
 
 // Write writes to the connection.

@@ -33,7 +33,8 @@
 // else, through *tls.Conn and every wrapper that has a NetConn method. A wrapper
 // that has none hides it, so servers read the Info when the session starts and
 // keep it; put limiters such as netutil.LimitListener below a Listener, not on
-// top. FromConn returning false means that nothing is known. It does not mean
+// top (there a wrapper costs CloseWrite and splice(2), unless it passes them on).
+// FromConn returning false means that nothing is known. It does not mean
 // that the connection is direct.
 //
 // For HTTP set http.Server.ConnContext to [ConnContext]. It also tells package

@@ -17,8 +17,9 @@ var (
 	// ErrMalformed: the header breaks a rule of the specification, or ends early.
 	ErrMalformed = errors.New("proxyproto: malformed PROXY header")
 
-	// ErrUnsupported: a valid header that does not describe a TCP connection,
-	// which proxy-protocol.txt section 2.2 lets a receiver refuse.
+	// ErrUnsupported: a header that does not describe a TCP connection, which
+	// proxy-protocol.txt section 2.2 lets a receiver refuse. Versions, commands
+	// and families that nobody assigned are ErrMalformed as well.
 	ErrUnsupported = errors.New("proxyproto: unsupported PROXY header")
 
 	// ErrTimeout: the header was not complete within Config.HeaderTimeout, or a

@@ -1,14 +1,15 @@
 package proxyproto
 
 import (
-	"bytes"
 	"net"
+	"slices"
 )
 
 // An Info is what is known of a connection that a [Listener] accepted. It does
 // not change any more, and may be read by many goroutines; do not modify it.
 type Info struct {
-	// Client is the client's address if ClientKnown, else the socket's peer.
+	// Client is the client's address if ClientKnown. For LOCAL and UNKNOWN it is
+	// the socket's peer, and for a header whose source is 0.0.0.0 or :: just that.
 	// Server is the address that the client connected to, as the proxy says;
 	// for a direct, LOCAL or UNKNOWN connection the socket's own. Both are
 	// *net.TCPAddr, unmapped, on a TCP socket and after a PROXY header with
@@ -59,24 +60,33 @@ func (i *Info) ClientKnown() bool {
 	if i == nil || i.Client == nil || i.Local || i.unknown {
 		return false
 	}
-	if a, ok := i.Client.(*net.TCPAddr); ok && a.IP.IsUnspecified() {
-		return false
-	}
-	return true
+	a, ok := i.Client.(*net.TCPAddr)
+	return !ok || a != nil && !a.IP.IsUnspecified()
 }
 
 // Header returns a header that passes on what was received, or for a direct
 // connection what is seen: its addresses, TLS facts and TLVs. Version is 0, the
 // newest. Addresses that are not known or not TCP are left out, so that the
 // next server does not take a proxy for the client.
+//
+// The slices and TLS may be changed and appended to; the bytes in them are those
+// of i. What the header did not say is not in it: a relay that ends TLS itself, or
+// knows that a proxy before it did (TerminatedTLS), sets Header.TLS.
 func (i *Info) Header() Header {
+	if i == nil {
+		return Header{}
+	}
 	h := Header{
 		Local:      i.Local,
-		TLS:        i.TLS,
 		ServerName: i.ServerName,
 		ALPN:       i.ALPN,
-		UniqueID:   i.UniqueID,
-		TLVs:       i.TLVs,
+		UniqueID:   slices.Clip(i.UniqueID),
+		TLVs:       slices.Clone(i.TLVs),
+	}
+	if i.TLS != nil {
+		t := *i.TLS
+		t.TLVs = slices.Clone(t.TLVs)
+		h.TLS = &t
 	}
 	_, tcpClient := i.Client.(*net.TCPAddr)
 	_, tcpServer := i.Server.(*net.TCPAddr)
@@ -108,7 +118,7 @@ func (u *unmapper) unmap(a net.Addr) net.Addr {
 	if !ok || t == nil {
 		return a
 	}
-	if last, ok := u.from.(*net.TCPAddr); ok && last.Port == t.Port && last.Zone == t.Zone && bytes.Equal(last.IP, t.IP) {
+	if last, ok := u.from.(*net.TCPAddr); ok && last.Port == t.Port && last.Zone == t.Zone && last.IP.Equal(t.IP) {
 		return u.to
 	}
 	u.from, u.to = a, unmap(a)

@@ -16,7 +16,7 @@ import (
 // after its header arrived and was verified, any other at once.
 //
 // Layers go in this order: TCP, PROXY, TLS. Wrap a Listener in tls.NewListener,
-// not the other way round.
+// not the other way round: TLS below a Listener is not the client's for [Secure].
 type Listener struct {
 	inner net.Listener
 	cfg   Config
@@ -85,10 +85,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return c, nil
 		}
 		if l.phase == closed || l.stopped && l.pending.n == 0 {
-			if l.failure != nil {
+			if l.phase == open {
 				return nil, fmt.Errorf("proxyproto: the listener below is broken: %w", l.failure)
 			}
-			return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
+			err := &net.OpError{Op: "accept", Err: net.ErrClosed}
+			if a := l.inner.Addr(); a != nil {
+				err.Net, err.Addr = a.Network(), a
+			}
+			return nil, err
 		}
 		l.acceptable.Wait()
 	}
@@ -107,7 +111,7 @@ func (l *Listener) Close() error {
 	}
 	l.setPhase(closed)
 	for p := l.pending.first; p != nil; p = p.next {
-		p.cause = net.ErrClosed
+		p.cut = true
 		defer p.conn.Close() // after the lock is released
 	}
 	for c := l.ready.pop(); c != nil; c = l.ready.pop() {
@@ -142,6 +146,11 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	var err error
 	if first {
 		err = l.inner.Close()
+	}
+	select {
+	case <-l.drained: // even if ctx has ended as well
+		return err
+	default:
 	}
 	select {
 	case <-l.drained:
@@ -214,12 +223,18 @@ func (l *Listener) admit(c net.Conn) {
 		l.receive(c)
 	case l.cfg.Untrusted == Refuse:
 		c.Close()
-		l.reject(&l.stats.Refused, peer, fmt.Errorf("%w: %v is not in Config.Trusted", ErrRefused, peer), nil)
+		l.reject(&l.stats.Refused, peer, fmt.Errorf("%w: %v is %s", ErrRefused, peer, l.notTrusted()), nil)
 	default:
 		conn := newDirectConn(l, c)
 		l.mu.Lock()
-		l.deliver(conn, &l.stats.Direct)
+		late := l.phase == closed
+		if !late {
+			l.deliver(conn)
+		}
 		l.mu.Unlock()
+		if late {
+			c.Close()
+		}
 	}
 }
 
@@ -237,12 +252,26 @@ func (l *Listener) trusts(peer net.Addr) bool {
 	return set.ContainsAddr(peer)
 }
 
-// deliver makes c ready for Accept and counts it. l.mu is held.
-func (l *Listener) deliver(c *Conn, counter *uint64) {
-	*counter++
-	if l.phase == closed {
-		c.Close()
-		return
+// notTrusted says why a peer is not, for an error.
+func (l *Listener) notTrusted() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stats.TrustAll > 0 {
+		return "not trusted (Config.Trusted covered a whole address family, see Config.AllowTrustAll)"
+	}
+	return "not in Config.Trusted"
+}
+
+// deliver counts c and makes it ready for Accept. l.mu is held, and the phase is
+// not closed.
+func (l *Listener) deliver(c *Conn) {
+	switch {
+	case c.info.Version == 0:
+		l.stats.Direct++
+	case c.info.Local || c.info.unknown:
+		l.stats.Local++
+	default:
+		l.stats.Proxied++
 	}
 	l.ready.push(c)
 	l.acceptable.Signal()

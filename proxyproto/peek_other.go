@@ -4,6 +4,5 @@ package proxyproto
 
 import "net"
 
-// hasData cannot look without reading here: a connection is as silent as it
-// seems.
-func hasData(net.Conn) bool { return false }
+// hasData cannot look without reading here.
+func hasData(net.Conn) (has, known bool) { return false, false }

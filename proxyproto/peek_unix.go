@@ -8,21 +8,23 @@ import (
 )
 
 // hasData reports whether something can be read from c, without reading it: a
-// byte, its end or an error. It does not wait, nor for a Read in progress.
-func hasData(c net.Conn) bool {
+// byte, its end or an error. It does not wait. known is false when c does not let
+// it look.
+func hasData(c net.Conn) (has, known bool) {
 	s, ok := c.(syscall.Conn)
 	if !ok {
-		return false
+		return false, false
 	}
 	raw, err := s.SyscallConn()
 	if err != nil {
-		return true
+		return false, false
 	}
 	var b [1]byte
+	var n error
 	if raw.Control(func(fd uintptr) {
-		_, _, err = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		_, _, n = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	}) != nil {
-		return true
+		return true, true // closed, which Read will tell
 	}
-	return err != syscall.EAGAIN && err != syscall.EWOULDBLOCK
+	return n != syscall.EAGAIN && n != syscall.EWOULDBLOCK, true
 }

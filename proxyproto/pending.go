@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"os"
 	"sync"
 	"time"
 )
@@ -18,6 +18,9 @@ const (
 
 	// maxSilence is how long a peer may send nothing before it has to make room.
 	maxSilence = time.Second
+
+	// lastLook is how long a Read may take that only looks whether bytes are there.
+	lastLook = 10 * time.Millisecond
 )
 
 // errProbe is how a health check ends: without a byte.
@@ -26,18 +29,20 @@ var errProbe = errors.New("proxyproto: the peer left without a byte")
 // A pendingConn is a connection from a trusted peer whose header is not
 // complete. It is used again for other connections.
 type pendingConn struct {
-	l        *Listener
-	conn     net.Conn
-	accepted time.Time
-	buf      []byte // what was read, in first if that is enough
-	run      func() // p.readAndDeliver, made once: a go statement with it allocates nothing
-	first    [firstRead]byte
+	l          *Listener
+	conn       net.Conn
+	deadline   time.Time // for the whole header
+	noDeadline error     // why it could not be set
+	buf        []byte    // what was read, in first if that is enough
+	run        func()    // p.readAndDeliver, made once: a go statement with it allocates nothing
+	first      [firstRead]byte
 
 	// Guarded by l.mu:
 	prev, next *pendingConn // in l.pending
 	listed     bool
 	heard      time.Time // when the last byte came, or the connection
-	cause      error     // why we closed it while it waited
+	asked      bool      // to make room, by a deadline that is over
+	cut        bool      // closed by Listener.Close
 }
 
 var pendingConns sync.Pool
@@ -49,15 +54,17 @@ func (l *Listener) receive(c net.Conn) {
 		p = new(pendingConn)
 		p.run = p.readAndDeliver
 	}
-	p.l, p.conn, p.buf, p.accepted = l, c, p.first[:0], time.Now()
-	p.heard, p.cause = p.accepted, nil
+	now := time.Now()
+	p.l, p.conn, p.buf = l, c, p.first[:0]
+	p.deadline, p.heard, p.asked, p.cut = now.Add(l.cfg.HeaderTimeout), now, false, false
+	p.noDeadline = c.SetReadDeadline(p.deadline)
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.phase == closed {
-		p.cause = net.ErrClosed
+	p.cut = l.phase == closed
+	l.pending.add(p)
+	l.mu.Unlock()
+	if p.cut {
 		c.Close()
 	}
-	l.pending.add(p)
 	go p.run()
 }
 
@@ -65,44 +72,41 @@ func (l *Listener) receive(c net.Conn) {
 func (p *pendingConn) readAndDeliver() {
 	l := p.l
 	conn, err := p.accept()
-	if err != nil {
-		p.conn.Close()
-	}
 
 	l.mu.Lock()
-	if p.cause != nil { // it was closed from outside, whatever came of it
-		err = p.cause
-	}
 	l.pending.remove(p)
+	deliver := err == nil && !p.cut
 	switch {
-	case err == nil && conn.info.ClientKnown():
-		l.deliver(conn, &l.stats.Proxied)
-	case err == nil:
-		l.deliver(conn, &l.stats.Local)
+	case p.cut: // Close came first, whatever was read
+	case err != nil:
+		*l.counter(err)++
 	default:
-		if c := l.counter(err); c != nil {
-			*c++
-		}
-		l.space.Signal()
-		l.checkDrained()
+		// An error here is one of a connection that is gone, which its Read will
+		// tell. Under the lock, so that no evictor sets another deadline.
+		p.conn.SetReadDeadline(time.Time{})
+		l.deliver(conn)
 	}
+	l.space.Signal()
+	l.checkDrained()
 	l.mu.Unlock()
 
-	if err != nil && err != errProbe && !errors.Is(err, net.ErrClosed) {
+	if !deliver {
+		p.conn.Close()
+	}
+	if err != nil && err != errProbe && !p.cut {
 		l.report(p.conn.RemoteAddr(), err, p.buf)
 	}
 	p.l, p.conn, p.buf = nil, nil, nil
 	pendingConns.Put(p)
 }
 
-// counter returns where a refused connection counts: nowhere when the Listener
-// was closed over it, or it was counted as evicted.
+// counter returns where a refused connection counts.
 func (l *Listener) counter(err error) *uint64 {
 	switch {
-	case err == errEvicted || errors.Is(err, net.ErrClosed):
-		return nil
 	case err == errProbe:
 		return &l.stats.Probes
+	case err == errEvicted:
+		return &l.stats.Evicted
 	case errors.Is(err, ErrNoHeader):
 		return &l.stats.NoHeader
 	case errors.Is(err, ErrTimeout):
@@ -134,11 +138,10 @@ func (p *pendingConn) accept() (*Conn, error) {
 
 // readHeader reads until p.buf holds a whole header, and returns its size.
 func (p *pendingConn) readHeader() (int, error) {
-	timeout := p.l.cfg.HeaderTimeout
-	if err := p.conn.SetReadDeadline(p.accepted.Add(timeout)); err != nil {
-		return 0, p.readError(err)
+	if p.noDeadline != nil && !errors.Is(p.noDeadline, net.ErrClosed) && !errors.Is(p.noDeadline, io.ErrClosedPipe) {
+		return 0, fmt.Errorf("%w: a %T takes no read deadline: %w", ErrTimeout, p.conn, p.noDeadline)
 	}
-	size := 0
+	size, looked := 0, false
 	for {
 		room := firstRead
 		if size > 0 {
@@ -149,27 +152,50 @@ func (p *pendingConn) readHeader() (int, error) {
 		}
 		n, err := p.conn.Read(p.buf[len(p.buf):room])
 		if n == 0 && err != nil {
-			return 0, p.readError(err)
+			if !isTimeout(err) || !p.wasAsked() {
+				return 0, p.readError(err)
+			}
+			// It was asked to make room. A deadline that is over keeps Read from
+			// bytes that are there, and on a loaded machine this goroutine may
+			// not have had its turn since they came: look once more.
+			switch has, known := hasData(p.conn); {
+			case has:
+				p.goOn()
+			case known || looked:
+				return 0, errEvicted
+			default: // a wrapper, or not unix
+				looked = true
+				p.conn.SetReadDeadline(time.Now().Add(lastLook))
+			}
+			continue
 		}
+		looked = false
 		p.buf = p.buf[:len(p.buf)+n]
 		if size, err = scan(p.buf, p.l.cfg.MaxHeaderSize); err != nil {
 			return 0, err
 		}
 		if size > 0 && size <= len(p.buf) {
-			// An error here is one of a connection that is gone, which its Read
-			// will tell.
-			p.conn.SetReadDeadline(time.Time{})
 			return size, nil
 		}
-		p.l.mu.Lock()
-		p.heard = time.Now()
-		p.l.mu.Unlock()
+		p.goOn()
+	}
+}
+
+// goOn notes that the peer is not silent.
+func (p *pendingConn) goOn() {
+	p.l.mu.Lock()
+	defer p.l.mu.Unlock()
+	p.heard = time.Now()
+	if p.asked {
+		p.asked = false
+		p.conn.SetReadDeadline(p.deadline)
+		p.l.space.Signal() // for another that is silent
 	}
 }
 
 func (p *pendingConn) readError(err error) error {
 	switch n := len(p.buf); {
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case isTimeout(err):
 		return fmt.Errorf("%w: %d bytes in %v", ErrTimeout, n, p.l.cfg.HeaderTimeout)
 	case n == 0:
 		return errProbe
@@ -178,6 +204,17 @@ func (p *pendingConn) readError(err error) error {
 	default:
 		return fmt.Errorf("%w: the peer left after %d bytes of it: %w", ErrMalformed, n, err)
 	}
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+func (p *pendingConn) wasAsked() bool {
+	p.l.mu.Lock()
+	defer p.l.mu.Unlock()
+	return p.asked
 }
 
 // errEvicted wraps ErrTimeout: the time was up earlier than usual.
@@ -189,16 +226,8 @@ func (l *Listener) waitForSpace() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.phase == open && l.pending.n+l.ready.len() >= l.cfg.MaxPending {
-		p, wait := l.silent(time.Now())
-		if p != nil {
-			p.cause = errEvicted
-			l.pending.remove(p)
-			l.stats.Evicted++
-			p.conn.Close() // which ends p.readAndDeliver
-			continue
-		}
 		var timer *time.Timer
-		if wait > 0 {
+		if wait := l.askSilent(time.Now()); wait > 0 {
 			timer = time.AfterFunc(wait, func() {
 				l.mu.Lock()
 				defer l.mu.Unlock()
@@ -213,25 +242,29 @@ func (l *Listener) waitForSpace() bool {
 	return l.phase == open
 }
 
-// silent returns the oldest pending connection that proved silent, or how long
-// to wait until one may have. l.mu is held.
-func (l *Listener) silent(now time.Time) (*pendingConn, time.Duration) {
-	wait := time.Duration(0)
+// askSilent asks the oldest pending connection that seems silent to make room, by
+// ending its Read, one at a time. It returns how long to wait until there may be
+// one, or 0 when one was asked or nothing is pending. l.mu is held.
+func (l *Listener) askSilent(now time.Time) (wait time.Duration) {
+	var oldest *pendingConn
 	for p := l.pending.first; p != nil; p = p.next {
+		if p.asked {
+			return 0
+		}
 		left := maxSilence - now.Sub(p.heard)
-		if left <= 0 {
-			// On a loaded machine the header may be there and its goroutine not have
-			// had its turn: silence is when the socket is empty.
-			if !hasData(p.conn) {
-				return p, 0
-			}
-			left = maxSilence / 100
+		if left <= 0 && oldest == nil {
+			oldest = p
 		}
 		if wait == 0 || left < wait {
 			wait = left
 		}
 	}
-	return nil, wait
+	if oldest == nil {
+		return wait
+	}
+	oldest.asked = true
+	oldest.conn.SetReadDeadline(now)
+	return 0
 }
 
 // A pendingList holds the pending connections, the oldest first.

@@ -23,7 +23,9 @@ const (
 	TerminatedTLS
 
 	// ReencryptedTLS: the proxy ends the client's connection and opens a TLS
-	// connection of its own, which says nothing of the client's.
+	// connection of its own, which says nothing of the client's. Secure knows that
+	// only while it finds the Conn below: on top of a wrapper that hides it, a
+	// *tls.Conn looks like the client's. Keep the Info, and ask it.
 	ReencryptedTLS
 )
 

@@ -30,8 +30,9 @@ const (
 // A matcher compares the beginning of a stream with the signatures, in pieces
 // of any size. The zero value is at the start of the stream.
 type matcher struct {
-	pos  uint8 // bytes matched so far
-	dead uint8 // set of signatures that no longer fit
+	pos   uint8 // bytes matched so far
+	dead  uint8 // set of signatures that no longer fit
+	found uint8 // the signature that isHeader is about
 }
 
 // feed takes the next bytes of the stream. Once it returned noHeader or
@@ -45,6 +46,7 @@ func (m *matcher) feed(b []byte) verdict {
 			if s[m.pos] != c {
 				m.dead |= 1 << i
 			} else if int(m.pos) == len(s)-1 {
+				m.found = uint8(i)
 				return isHeader
 			}
 		}

@@ -6,7 +6,7 @@ package proxyproto
 // that is counted in Direct is counted in Untrusted as well if it then sends a
 // header.
 type Stats struct {
-	Proxied uint64 // a header named the client
+	Proxied uint64 // a header with the client's address
 	Local   uint64 // a header named no client: LOCAL, UNKNOWN
 	Direct  uint64 // from a peer that is not trusted
 
@@ -20,7 +20,7 @@ type Stats struct {
 	Refused   uint64 // ErrRefused
 	Evicted   uint64 // ErrTimeout, silent when room was needed
 
-	// TrustAll counts the connections that were treated as direct because the
+	// TrustAll counts the connections whose peers were not trusted because the
 	// trusted set covers a whole address family (see Config.AllowTrustAll).
 	TrustAll uint64
 

@@ -60,7 +60,7 @@ type TLS struct {
 
 	ClientCert  bool   // the client presented a certificate, on this connection or earlier in its TLS session
 	FromSession bool   // ClientCert, but not on this connection: a resumed session
-	Verified    bool   // ClientCert, and the proxy verified it successfully
+	Verified    bool   // ClientCert, and the proxy verified it successfully; means little without Client
 	VerifyError uint32 // the proxy's reason for ClientCert without Verified; else 0
 	CommonName  string // of the client certificate
 	Certificate []byte // the client certificate, ASN.1 DER, if the proxy sends it
@@ -149,6 +149,7 @@ func parseTLS(b []byte) (*TLS, error) {
 		t.Verified = verify == 0
 		t.VerifyError = verify
 	}
+	var seen [256]bool
 	for rest := b[5:]; len(rest) > 0; {
 		var sub TLV
 		var err error
@@ -156,9 +157,10 @@ func parseTLS(b []byte) (*TLS, error) {
 			return nil, fmt.Errorf("%w, inside the SSL TLV", err)
 		}
 		s := t.field(sub.Type)
-		if s != nil && *s != "" || sub.Type == subtypeClientCert && t.Certificate != nil {
+		if (s != nil || sub.Type == subtypeClientCert) && seen[sub.Type] {
 			return nil, fmt.Errorf("%w: type %#02x stands twice inside the SSL TLV", ErrMalformed, sub.Type)
 		}
+		seen[sub.Type] = true
 		if s != nil {
 			*s = string(sub.Value)
 		} else if sub.Type == subtypeClientCert {

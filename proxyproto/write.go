@@ -75,8 +75,9 @@ func (h *Header) format() ([]byte, error) {
 	}
 	// One family for both; an IPv4 address beside an IPv6 one goes out mapped.
 	out.Command, out.TransportProtocol = wire.PROXY, wire.TCPv6
+	addrSize := v2TCP6Size
 	if src.Addr().Is4() && dst.Addr().Is4() {
-		out.TransportProtocol = wire.TCPv4
+		out.TransportProtocol, addrSize = wire.TCPv4, v2TCP4Size
 	}
 	out.SourceAddr, out.DestinationAddr = net.TCPAddrFromAddrPort(src), net.TCPAddrFromAddrPort(dst)
 	if out.Version == 1 {
@@ -86,7 +87,7 @@ func (h *Header) format() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := tlvs.size(); n > 65535-v2TCP6Size {
+	if n := tlvs.size(); n > 65535-addrSize {
 		return nil, fmt.Errorf("%w: TLVs of %d bytes do not fit into 65535 with the addresses", ErrTooLarge, n)
 	}
 	if err := out.SetTLVs(tlvs); err != nil {
