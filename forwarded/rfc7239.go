@@ -272,10 +272,11 @@ func (e *pairs) escapedNode() (netip.Addr, string, fault) {
 	return a, protoOf(unescape(proto[:0], e.proto)), f
 }
 
-// unescape appends what s stands for between its quotes to b.
+// unescape appends what s stands for between its quotes to b. A backslash is
+// never the last byte of s: it would have escaped the quote.
 func unescape(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) {
+		if s[i] == '\\' {
 			i++
 		}
 		b = append(b, s[i])
@@ -294,7 +295,7 @@ var isTokenChar = func() (t [256]bool) {
 		case '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'z':
 			t[c] = true
 		default:
-			t[c] = c < 0x80 && strings.IndexByte("!#$%&'*+-.^_`|~", byte(c)) >= 0
+			t[c] = strings.IndexByte("!#$%&'*+-.^_`|~", byte(c)) >= 0
 		}
 	}
 	return t

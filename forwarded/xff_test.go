@@ -91,6 +91,8 @@ func TestXForwardedFor(t *testing.T) {
 		{"a port with a sign is malformed", []string{"192.0.2.1:+80"}, want{"10.0.0.1", 0, forwarded.Malformed}},
 		{"a service name is malformed", []string{"192.0.2.1:http"}, want{"10.0.0.1", 0, forwarded.Malformed}},
 		{"an obfuscated port is of Forwarded only", []string{"192.0.2.1:_x"}, want{"10.0.0.1", 0, forwarded.Malformed}},
+		{"an obfuscated port on v6", []string{"[2001:db8::1]:_x"}, want{"10.0.0.1", 0, forwarded.Malformed}},
+		{"a port alone is malformed", []string{":80"}, want{"10.0.0.1", 0, forwarded.Malformed}},
 		{"two ports are malformed", []string{"192.0.2.1:80:80"}, want{"10.0.0.1", 0, forwarded.Malformed}},
 		{"leading zeros are malformed", []string{"192.0.2.01"}, want{"10.0.0.1", 0, forwarded.Malformed}},
 		{"octets over 255 are malformed", []string{"192.0.2.256"}, want{"10.0.0.1", 0, forwarded.Malformed}},
@@ -109,5 +111,43 @@ func TestXForwardedFor(t *testing.T) {
 				forwarded.Result{Client: addr(tt.want.client), Peer: peerA, Hops: tt.want.hops, Reason: tt.want.reason},
 				r.Resolve(header(forwarded.XForwardedFor, tt.lines...), peer))
 		})
+	}
+}
+
+// TestAddressesAreThoseOfNetip writes addresses with one byte changed, dropped or
+// inserted, in all ways, and compares with the oracle, which asks net/netip.
+func TestAddressesAreThoseOfNetip(t *testing.T) {
+	const bytes = "0123456789abfgABFG:.%[]_-/\"+ ,\x00\xe9"
+	words := []string{
+		"", "1.2.3.4", "255.255.255.255", "192.0.2.1:65535", "[2001:db8::1]:9", "::", "::1", "1::", "2001:db8:1:2:3:4:5:6",
+		"1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1:2:3::5:6:7:8", "::ffff:1.2.3.4", "1:2:3:4:5:6:1.2.3.4", "1::1.2.3.4", "fe80::1%eth0",
+		"ABCD:ef01::", "unknown", "_aZ09._-", "unknown:1", "_a:_b", "0.0.0.0", "12345::1",
+	}
+	r := newResolver(t, forwarded.Config{})
+	fr := newResolver(t, forwarded.Config{Header: forwarded.Forwarded})
+	check := func(s string) {
+		lines := []string{s}
+		if got, want := r.Resolve(header(forwarded.XForwardedFor, s), peer), oracle(forwarded.XForwardedFor, lines, peerA, fuzzSet, 32); got != want {
+			require.Equal(t, want, got, "%q", s)
+		}
+		lines[0] = `for="` + s + `"`
+		if got, want := fr.Resolve(header(forwarded.Forwarded, lines...), peer), oracle(forwarded.Forwarded, lines, peerA, fuzzSet, 32); got != want {
+			require.Equal(t, want, got, "%q", lines)
+		}
+	}
+	for _, w := range words {
+		check(w)
+		for i := range len(w) + 1 {
+			for _, b := range []byte(bytes) {
+				check(w[:i] + string(rune(b)) + w[i:])
+				if i < len(w) {
+					check(w[:i] + string(rune(b)) + w[i+1:])
+				}
+			}
+			if i < len(w) {
+				check(w[:i] + w[i+1:])
+				check(w[:i] + w[i:i+1] + w[i:])
+			}
+		}
 	}
 }

@@ -57,13 +57,12 @@ func compareContains(b *testing.B, ours *trustnet.Set, theirs *netipx.IPSet, que
 		return float64(time.Since(start)) / float64(len(q))
 	}
 
-	turns := (b.N + block - 1) / block
+	turns := max((b.N+block-1)/block, len(queries)/block) // with -benchtime 1x, too, each query once
 	oursTimes, theirsTimes, ratios := make([]float64, turns), make([]float64, turns), make([]float64, turns)
-	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range turns {
 		at := i * block % len(queries)
-		q := queries[at : at+min(block, b.N-i*block)]
+		q := queries[at : at+block]
 		if i%2 == 0 {
 			oursTimes[i] = timeOurs(q)
 			theirsTimes[i] = timeTheirs(q)
