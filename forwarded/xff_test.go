@@ -121,7 +121,7 @@ func TestAddressesAreThoseOfNetip(t *testing.T) {
 	words := []string{
 		"", "1.2.3.4", "255.255.255.255", "192.0.2.1:65535", "[2001:db8::1]:9", "::", "::1", "1::", "2001:db8:1:2:3:4:5:6",
 		"1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1:2:3::5:6:7:8", "::ffff:1.2.3.4", "1:2:3:4:5:6:1.2.3.4", "1::1.2.3.4", "fe80::1%eth0",
-		"ABCD:ef01::", "unknown", "_aZ09._-", "unknown:1", "_a:_b", "0.0.0.0", "12345::1",
+		"ABCD:ef01::", "::1:2:3:4:5:6:7:8", "fe80::1%~", "unknown", "_aZ09._-", "unknown:1", "_a:_b", "0.0.0.0", "12345::1",
 	}
 	r := newResolver(t, forwarded.Config{})
 	fr := newResolver(t, forwarded.Config{Header: forwarded.Forwarded})

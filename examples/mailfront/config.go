@@ -143,6 +143,9 @@ func (cfg *config) readTrusted(get func(string) setting) error {
 	if err != nil {
 		return from.wrong("%w", err)
 	}
+	if from.value != "" && set.IsEmpty() {
+		return from.wrong("it lists nobody: unset it if nobody is to be trusted")
+	}
 	// proxyproto would trust nobody then, and count it. Better to say so at once.
 	if set.TrustsAll() {
 		return from.wrong("it covers all of IPv4 or all of IPv6, so that whoever connects could name any client: list the proxies only")

@@ -72,6 +72,8 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 		{"https client", []string{"-https-client", "Proxy"}, nil,
 			[]string{"-https-client", `"Proxy"`, "forwarded or proxy"}},
 
+		{"trusted file that lists nobody", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES_FILE": os.DevNull},
+			[]string{"MAILFRONT_TRUSTED_PROXIES_FILE", os.DevNull, "lists nobody"}},
 		{"forwarded proto", nil, map[string]string{"MAILFRONT_FORWARDED_PROTO": "yes"},
 			[]string{"MAILFRONT_FORWARDED_PROTO", `"yes"`, "true or false"}},
 

@@ -33,7 +33,9 @@ type mailbox struct {
 	imap         *imapmemserver.User
 	maxSize      int // maxInboxSize, less in tests
 
-	mu     sync.Mutex
+	delivery sync.Mutex // of deliverIMAP
+
+	mu     sync.Mutex // of what follows
 	pop3   []message
 	size   int // of pop3, bytes
 	lastID uint64
@@ -81,8 +83,27 @@ func (m *mailbox) login(name, password string) bool {
 // deliver puts a message into both views.
 func (m *mailbox) deliver(data []byte) error {
 	data = toCRLF(data)
+	if err := m.deliverIMAP(data); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.lastID++
+	m.pop3 = append(m.pop3, message{id: m.lastID, data: data})
+	m.size += len(data)
+	for len(m.pop3) > maxInboxCount || m.size > m.maxSize {
+		m.size -= len(m.pop3[0].data)
+		m.pop3 = slices.Delete(m.pop3, 0, 1)
+	}
+	return nil
+}
+
+// deliverIMAP holds a lock of its own: imapmemserver holds the INBOX while a
+// client fetches from it, and one that does not read must not keep POP3 waiting.
+// Deliveries wait; a real store would not.
+func (m *mailbox) deliverIMAP(data []byte) error {
+	m.delivery.Lock()
+	defer m.delivery.Unlock()
 	inbox, err := m.imap.Status("INBOX", &imap.StatusOptions{NumMessages: true, Size: true})
 	if err != nil {
 		return fmt.Errorf("mailfront: cannot look into the INBOX: %w", err)
@@ -92,13 +113,6 @@ func (m *mailbox) deliver(data []byte) error {
 	}
 	if _, err := m.imap.Append("INBOX", bytes.NewReader(data), &imap.AppendOptions{}); err != nil {
 		return fmt.Errorf("mailfront: cannot put a message into the INBOX: %w", err)
-	}
-	m.lastID++
-	m.pop3 = append(m.pop3, message{id: m.lastID, data: data})
-	m.size += len(data)
-	for len(m.pop3) > maxInboxCount || m.size > m.maxSize {
-		m.size -= len(m.pop3[0].data)
-		m.pop3 = slices.Delete(m.pop3, 0, 1)
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func (cl client) proxyName() string {
 func logRejection(l *slog.Logger, listener string) func(proxyproto.Rejection) {
 	return func(r proxyproto.Rejection) {
 		l.Warn("connection refused", "proto", listener, "event", "reject",
-			"peer", ipOf(r.Peer).String(), "reason", r.Err.Error(), "header", headerLine(r.Prefix))
+			"peer", ipOf(r.Peer).String(), "reason", noReport(r.Err.Error()), "header", headerLine(r.Prefix))
 	}
 }
 
@@ -115,7 +115,7 @@ func logRejection(l *slog.Logger, listener string) func(proxyproto.Rejection) {
 func headerLine(b []byte) string {
 	line, _, _ := strings.Cut(string(b), "\r\n")
 	if strings.HasPrefix(line, "PROXY TCP") || strings.HasPrefix(line, "PROXY UNKNOWN") {
-		return line
+		return noReport(line)
 	}
 	return "" // PROXY can be the tag of an IMAP LOGIN
 }
@@ -139,6 +139,14 @@ func libraryLog(l *slog.Logger, listener string) *log.Logger {
 	return log.New(libraryWriter{l, listener}, "", 0)
 }
 
+// What net/http and go-imap say of a panic. A client can put the word into other
+// texts, in an ALPN name for one.
+var panicPrefixes = []string{"http: panic serving", "panic handling command"}
+
+// noReport keeps a client's words, quoted in another line, from looking like the
+// fields of a report to whoever searches the log.
+func noReport(s string) string { return strings.ReplaceAll(s, "=", "%3D") }
+
 type libraryWriter struct {
 	log      *slog.Logger
 	listener string
@@ -146,9 +154,11 @@ type libraryWriter struct {
 
 func (w libraryWriter) Write(b []byte) (int, error) {
 	level := slog.LevelDebug
-	if strings.Contains(string(b), "panic") {
-		level = slog.LevelError
+	for _, prefix := range panicPrefixes {
+		if strings.HasPrefix(string(b), prefix) {
+			level = slog.LevelError
+		}
 	}
-	w.log.Log(context.Background(), level, "library", "proto", w.listener, "text", strings.TrimSpace(string(b)))
+	w.log.Log(context.Background(), level, "library", "proto", w.listener, "text", noReport(strings.TrimSpace(string(b))))
 	return len(b), nil
 }

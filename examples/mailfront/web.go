@@ -116,6 +116,7 @@ func (f *frontend) forwardedClient(listener string, r *http.Request) client {
 	case !cl.Known: // nobody's client, such as a health check
 	case res.Proto != "":
 		cl.setTLS(res.Proto == "https", true)
+	case f.cfg.forwardedProto: // it did not say, or said two things
 	case f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS:
 		cl.setTLS(true, true)
 	}

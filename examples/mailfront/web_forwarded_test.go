@@ -14,6 +14,7 @@ func TestTheForwardedClient(t *testing.T) {
 	plain := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"})
 	proto := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded", "MAILFRONT_FORWARDED_PROTO": "true"})
 	ended := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded", "MAILFRONT_TLS_TERMINATED": "http,https"})
+	both := runMailfront(t, map[string]string{"MAILFRONT_FORWARDED_PROTO": "true", "MAILFRONT_TLS_TERMINATED": "http"})
 	nobody := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded", "MAILFRONT_TRUSTED_PROXIES": ""})
 
 	direct := func(r *running, listener string) net.Conn { return r.direct(listener) }
@@ -42,7 +43,9 @@ func TestTheForwardedClient(t *testing.T) {
 		"a proxy without the header":          {plain, proxied, "http", http.Header{}, proxyIP, forwarded.NoHeader, unknown},
 		"a proxy's own request, TLS ended":    {ended, proxied, "http", http.Header{}, proxyIP, forwarded.NoHeader, unknown},
 		"a proxy's own request, https said":   {proto, proxied, "http", said("https"), proxyIP, forwarded.NoHeader, unknown},
-		"a proxy that withholds it":           {plain, proxied, "http", http.Header{"X-Forwarded-For": {"unknown"}}, proxyIP, forwarded.Obfuscated, unknown},
+		"proto twice, TLS ended by proxy": {both, proxied, "http", http.Header{"X-Forwarded-For": {clientIP}, "X-Forwarded-Proto": {"http", "https"}},
+			clientIP, forwarded.UntrustedHop, unknown},
+		"a proxy that withholds it": {plain, proxied, "http", http.Header{"X-Forwarded-For": {"unknown"}}, proxyIP, forwarded.Obfuscated, unknown},
 		"a client of a proxy": {plain, proxied, "http", http.Header{"X-Forwarded-For": {"198.51.100.9, " + clientIP}},
 			clientIP, forwarded.UntrustedHop, unknown},
 		"a client of a proxy that re-encrypts": {plain, proxied, "https", http.Header{"X-Forwarded-For": {clientIP}},
