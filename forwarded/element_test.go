@@ -27,6 +27,7 @@ func TestParse(t *testing.T) {
 		{"no for", `proto=https`, []E{{Proto: "https"}}},
 		{"empty pairs and blanks around semicolons", ";for=_a ;\t;proto=http;", []E{{For: "_a", Proto: "http"}}},
 		{"blanks around commas", " for=_a \t,\tfor=_b ", []E{{For: "_a"}, {For: "_b"}}},
+		{"every character of a scheme", `proto=azAZ+-.09, proto=Z9`, []E{{Proto: "azAZ+-.09"}, {Proto: "Z9"}}},
 		{"an empty quoted string", `host=""`, []E{{Host: ""}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -65,6 +66,12 @@ func TestParseErrors(t *testing.T) {
 		{"a control character", "host=\"a\x00b\"", "a control character"},
 		{"an escaped control character", "host=\"a\\\x7fb\"", "a control character"},
 		{"a scheme that is none", `proto="1http"`, `"1http" is no scheme`},
+		{"a scheme that begins with +", `proto=+http`, `"+http" is no scheme`},
+		{"a scheme with an underscore", `proto=ht_tp`, `"ht_tp" is no scheme`},
+		{"a scheme with a colon", `proto="http:"`, `"http:" is no scheme`},
+		{"a scheme with a slash", `proto="ht/tp"`, `"ht/tp" is no scheme`},
+		{"a scheme beside Z", `proto="h["`, `"h[" is no scheme`},
+		{"a scheme beside a", "proto=\"h`\"", "\"h`\" is no scheme"},
 		{"an empty scheme", `proto=""`, `"" is no scheme`},
 		{"a long value is cut", `for=` + strings.Repeat("x", 9000), strings.Repeat("x", 60) + `": "`},
 	} {

@@ -37,7 +37,8 @@ type Result struct {
 
 // Complete reports whether Client is the client: the address of a peer that is
 // not trusted, the first address in the header that is not, or the client of a
-// PROXY protocol connection that is direct or has a header with an address.
+// PROXY protocol connection that is direct or has a header with an address. The
+// last is not compared with Config.Trusted: a proxy that names itself is Complete.
 //
 // Only a Complete result may decide anything about the client. All others say
 // that a proxy could not or did not tell.

@@ -70,8 +70,8 @@ func ExampleNew() {
 }
 
 // A server with a Serve(net.Listener) method, such as those of emersion/go-smtp
-// and emersion/go-imap, needs no change. Its session asks for the client once,
-// when it starts.
+// and emersion/go-imap, needs no change to see the client. Its session asks for the
+// client once, when it starts, and again for Secure after STARTTLS.
 func ExampleFromConn() {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
