@@ -28,9 +28,9 @@ type Element struct {
 }
 
 // Parse parses a whole Forwarded header by the grammar of RFC 7239 section 4, for
-// tools that show or check one. The lines of a header are joined with commas
-// first. The elements are in the order of the header, the nearest proxy's last;
-// quotes and escapes are removed.
+// tools that show or check one; join the lines of a header with commas first. The
+// elements are in the order of the header, the nearest proxy's last, without
+// quotes and escapes.
 //
 // Parse is strict: an empty element, a parameter that stands twice in an element, a
 // node or a scheme that is none, and an unclosed quote are errors, which quote

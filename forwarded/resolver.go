@@ -20,11 +20,13 @@ type Header int
 const (
 	// XForwardedFor is X-Forwarded-For, a list of addresses. It has no standard;
 	// an entry is an IP address, or v4:port, [v6] or [v6]:port. An IPv6 address
-	// without brackets has no port: ::1:80 is the address ::1:80.
+	// without brackets has no port: ::1:80 is the address ::1:80. An entry of
+	// more than 128 bytes, blanks included, is malformed.
 	XForwardedFor Header = iota
 
 	// Forwarded is the header of RFC 7239, a list of elements such as
-	// for=192.0.2.1;proto=https or for="[2001:db8::1]:4711".
+	// for=192.0.2.1;proto=https or for="[2001:db8::1]:4711". An element of more
+	// than 512 bytes or 16 parameters is malformed.
 	Forwarded
 )
 
@@ -113,11 +115,11 @@ func New(c Config) (*Resolver, error) {
 	return &Resolver{cfg: c, key: c.Header.String()}, nil
 }
 
-// ResolveRequest finds the client of req. It knows more than [Resolver.Resolve]:
-// peers on a unix socket, from [http.LocalAddrContextKey], and connections that
-// came through a proxyproto.Listener, if http.Server.ConnContext is
-// proxyproto.ConnContext. Their forwarding headers are never read. It does not
-// allocate.
+// ResolveRequest finds the client of req. It knows two things more than
+// [Resolver.Resolve]: peers on a unix socket, from [http.LocalAddrContextKey], and
+// connections that came through a proxyproto.Listener, whose forwarding headers
+// are never read, if http.Server.ConnContext is proxyproto.ConnContext. It does
+// not allocate.
 func (r *Resolver) ResolveRequest(req *http.Request) (res Result) {
 	r.resolveRequest(&res, req, nil)
 	return res
