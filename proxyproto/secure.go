@@ -12,8 +12,8 @@ type TLSPath uint8
 
 const (
 	// PassthroughTLS: the proxy passes bytes on. TLS on top of a connection is
-	// the client's; without it the client's traffic is as plain as it looks,
-	// unless the proxy says otherwise in the header (HAProxy: send-proxy-v2-ssl).
+	// the client's; without it nothing is known, unless the proxy says it in the
+	// header (HAProxy: send-proxy-v2-ssl).
 	PassthroughTLS TLSPath = iota
 
 	// TerminatedTLS: the proxy ends TLS for every client of this listener, and
@@ -65,11 +65,12 @@ func Secure(c net.Conn) (secure, known bool) {
 //	info, ok := proxyproto.FromContext(r.Context())
 //	secure, known := info.Secure(r.TLS != nil)
 //
-// A nil Info is a connection of no Listener.
+// A nil Info is a connection of which nothing is known, TLS or not: the TLS may be
+// a proxy's own. A handler that gets one lacks http.Server.ConnContext.
 func (i *Info) Secure(onTLS bool) (secure, known bool) {
 	switch {
 	case i == nil:
-		return onTLS, onTLS
+		return false, false
 
 	case i.Version == 0: // direct: what is on top is the client's, or nothing is
 		return onTLS, true

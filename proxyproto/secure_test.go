@@ -111,10 +111,11 @@ func TestSecureOfAConnectionOfNoListener(t *testing.T) {
 			require.Nil(t, info)
 		})
 	}
-	secure, known := (*proxyproto.Info)(nil).Secure(true)
-	require.True(t, secure && known)
-	secure, known = (*proxyproto.Info)(nil).Secure(false)
-	require.False(t, secure || known)
+	for _, onTLS := range []bool{false, true} { // ConnContext was forgotten
+		secure, known := (*proxyproto.Info)(nil).Secure(onTLS)
+		require.False(t, secure)
+		require.False(t, known)
+	}
 }
 
 // Wrappers as applications have them.
