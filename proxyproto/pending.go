@@ -39,10 +39,9 @@ type pendingConn struct {
 
 	// Guarded by l.mu:
 	prev, next *pendingConn // in l.pending
-	listed     bool
-	heard      time.Time // when the last byte came, or the connection
-	asked      bool      // to make room, by a deadline that is over
-	cut        bool      // closed by Listener.Close
+	heard      time.Time    // when the last byte came, or the connection
+	asked      bool         // to make room, by a deadline that is over
+	cut        bool         // closed by Listener.Close
 }
 
 var pendingConns sync.Pool
@@ -274,7 +273,6 @@ type pendingList struct {
 }
 
 func (q *pendingList) add(p *pendingConn) {
-	p.listed = true
 	p.prev = q.last
 	if q.last == nil {
 		q.first = p
@@ -285,12 +283,7 @@ func (q *pendingList) add(p *pendingConn) {
 	q.n++
 }
 
-// remove may be called again for a connection that was removed.
 func (q *pendingList) remove(p *pendingConn) {
-	if !p.listed {
-		return
-	}
-	p.listed = false
 	if p.prev == nil {
 		q.first = p.next
 	} else {

@@ -4,18 +4,17 @@ package proxyproto
 // protocol word and what must follow it: "PROXY NOOP" is a legal IMAP command
 // whose tag is PROXY.
 var signatures = [...]string{
-	"\r\n\r\n\x00\r\nQUIT\n", // version 2, proxy-protocol.txt section 2.2
-	"PROXY TCP4 ",            // version 1, section 2.1
+	v2Signature,
+	"PROXY TCP4 ",
 	"PROXY TCP6 ",
 	"PROXY UNKNOWN ",
 	"PROXY UNKNOWN\r",
 }
 
 const (
-	v2Signature    = "\r\n\r\n\x00\r\nQUIT\n"
-	v1Signature    = "PROXY"
-	allSignatures  = 1<<len(signatures) - 1
-	longestMatched = len("PROXY UNKNOWN ")
+	v2Signature   = "\r\n\r\n\x00\r\nQUIT\n" // proxy-protocol.txt section 2.2
+	v1Signature   = "PROXY"                  // section 2.1
+	allSignatures = 1<<len(signatures) - 1
 )
 
 // A verdict is what the bytes of a stream so far say of its beginning.

@@ -165,8 +165,9 @@ func (f *frontend) shutdown(grace time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// end is the order of DESIGN section 4: first the listener, so that every
-// connection that was accepted reaches its server, then the server.
+// end is the order that proxyproto.Listener.Shutdown asks for: first the
+// listener, so that every connection that was accepted reaches its server,
+// then the server.
 func (f *frontend) end(ctx context.Context, l *listener) error {
 	var err error
 	if l.proxy != nil {
