@@ -71,7 +71,8 @@ func (i *Info) ClientKnown() bool {
 //
 // The slices and TLS may be changed and appended to; the bytes in them are those
 // of i. What the header did not say is not in it: a relay that ends TLS itself, or
-// knows that a proxy before it did (TerminatedTLS), sets Header.TLS.
+// knows that a proxy before it did (TerminatedTLS), sets Header.TLS; see
+// [TLSFromState].
 func (i *Info) Header() Header {
 	if i == nil {
 		return Header{}

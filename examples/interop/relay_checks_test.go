@@ -1,0 +1,73 @@
+package interop
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// HAProxy's checks say LOCAL, or nothing at all. LOCAL goes through to mailfront,
+// whose greeting answers it; the one without a byte ends at the relay. Neither is
+// in the log of either, and both serve clients meanwhile.
+func TestRelayPassesHAProxysHealthChecksOn(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	haproxyBinary(t)
+	m := startMailfront(t, "LOG=debug")
+	behind, r := behindRelay(t, m, nil)
+	p := startHAProxy(t, behind, "health-checks.cfg", nil)
+	awaitChecks(t, p)
+	m.stderr.awaitLine(t, 0, "proto=smtp ", "event=session", "client_ip="+proxyIP+" ", "client_known=false", "version=2")
+	m.stderr.awaitLine(t, 0, "proto=imap ", "event=session", "client_ip="+proxyIP+" ", "client_known=false", "version=2")
+	behind.fence(t, "pop3")
+	lines, _ := m.stderr.since(0)
+	for _, e := range events(lines, "pop3") {
+		require.Equal(t, clientIP, e.ClientIP, "a check without a byte reached mailfront")
+	}
+	lines, _ = r.stderr.since(0)
+	require.Zero(t, countLines(lines, "client_ip="+proxyIP+" "), "the relay must not log checks:\n%s", r.stderr)
+	require.Zero(t, countLines(lines, "level=WARN")+countLines(lines, "level=ERROR"), "%s", r.stderr)
+	tryWays(t, p, toldV2.sendProxy+" check-send-proxy, relay v2", 2, checkedWays, ipv4)
+	requireNoneDown(t, p)
+}
+
+// A check that waits for a greeting fails when the server behind the relay is gone.
+func TestRelayLetsHealthChecksFailWhenTheBackendIsDown(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	haproxyBinary(t)
+	m := startMailfront(t)
+	behind, r := behindRelay(t, m, nil, "LOG=debug")
+	p := startHAProxy(t, behind, "health-checks.cfg", nil)
+	awaitChecks(t, p)
+	m.stop(t)
+	from := r.stderr.now()
+	p.stdout.awaitLine(t, 0, "Health check for server smtp/mail failed")
+	p.stdout.awaitLine(t, 0, "Health check for server imap/mail failed")
+	r.stderr.awaitLine(t, from, "level=WARN", "backend does not answer", "client_ip="+proxyIP+" ", "client_known=false", "connection refused")
+}
+
+// A client that the backend is down for is not left waiting.
+func TestRelayTurnsClientsAwayAtOnceWhenTheBackendIsDown(t *testing.T) {
+	m := startMailfront(t)
+	behind, r := behindRelay(t, m, nil)
+	m.stop(t)
+	requireNoAnswer(t, behind.dial(t, clientIP, "smtp"))
+	r.stderr.awaitLine(t, 0, "level=WARN", "backend does not answer", "client_ip="+clientIP+" ", "backend="+m.address["smtp"]+" ")
+}
+
+// Real traffic of clients without an address: LOCAL or UNKNOWN, and it must not
+// become the relay's own address on the way.
+func TestRelayPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.T) {
+	haproxyBinary(t)
+	m := startMailfront(t, "LOG=debug")
+	for _, out := range relaySends {
+		behind, _ := behindRelay(t, m, nil, "SEND="+out.send)
+		for _, in := range []told{toldV1, toldV2, toldV2TLS} {
+			set := map[string]string{"SEND_PROXY": in.sendProxy}
+			p := startHAProxy(t, behind, "unix-socket.cfg", set)
+			tryWays(t, p, in.sendProxy+", relay "+out.send, out.version, localWays, unixSocket)
+			t.Run(in.sendProxy+"/"+out.send+"/relaying", func(t *testing.T) {
+				requireNoRelayByAddress(t, p, startHAProxy(t, behind, "passthrough.cfg", set))
+			})
+		}
+	}
+}

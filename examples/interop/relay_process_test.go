@@ -1,0 +1,96 @@
+package interop
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// relayBinary builds the relay, once, with the race detector if these tests have
+// it.
+var relayBinary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(shared, "relay")
+	args := []string{"build", "-o", path}
+	if raceDetector() {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "../relay")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build ../relay: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// A relayProcess is a relay that runs.
+type relayProcess struct {
+	*process
+	address []string // of its listeners, in the order of their backends
+}
+
+// startRelayProcess starts one that trusts the proxy's address, on ports that the kernel
+// chooses, in front of these backends.
+func startRelayProcess(t *testing.T, backends []string, settings ...string) *relayProcess {
+	t.Helper()
+	needAddresses(t)
+	path, err := relayBinary()
+	require.NoError(t, err)
+	cmd := exec.Command(path)
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "RELAY_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=50",
+		"RELAY_TRUSTED_PROXIES="+proxyIP, "RELAY_GRACE=2s", "RELAY_BACKEND="+strings.Join(backends, ","))
+	for _, s := range settings {
+		cmd.Env = append(cmd.Env, "RELAY_"+s)
+	}
+	r := &relayProcess{process: startProcess(t, "relay", cmd)}
+	t.Cleanup(func() {
+		r.stop(t)
+		if r.err != nil {
+			t.Errorf("the relay ended with %v", r.err)
+		}
+		if text := r.stderr.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
+			t.Errorf("the relay did something that nobody should do:\n%s", text)
+		}
+	})
+	err = r.stdout.await(0, func(lines []string) bool {
+		r.address = nil
+		for _, line := range lines {
+			if fields := strings.Fields(line); len(fields) > 1 && strings.Contains(fields[0], ":") {
+				r.address = append(r.address, fields[0])
+			}
+		}
+		return len(r.address) == len(backends)
+	})
+	require.NoError(t, err, "the relay prints no table of listeners")
+	return r
+}
+
+// behindRelay is m as it is reached through a relay: a proxy that is started in front
+// of it is in front of the relay. leadsTo replaces some of the listeners that
+// clients of the relay come to.
+func behindRelay(t *testing.T, m *mailfront, leadsTo map[string]string, settings ...string) (*mailfront, *relayProcess) {
+	t.Helper()
+	var backends []string
+	for _, name := range listenerNames {
+		if to := leadsTo[name]; to != "" {
+			name = to
+		}
+		backends = append(backends, m.address[name])
+	}
+	r := startRelayProcess(t, backends, settings...)
+	behind := *m
+	behind.address = make(map[string]string)
+	for i, name := range listenerNames {
+		behind.address[name] = r.address[i]
+	}
+	return &behind, r
+}

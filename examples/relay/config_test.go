@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+func TestSettingsHaveDefaultsAndFlagsWinOverVariables(t *testing.T) {
+	cfg, err := parseConfig(nil, lookup(map[string]string{"RELAY_BACKEND": "127.0.0.1:25, [::1]:143"}), io.Discard)
+	require.NoError(t, err)
+	require.Len(t, cfg.routes, 2)
+	require.Equal(t, "127.0.0.1:0", cfg.routes[1].listen.value)
+	require.Equal(t, "[::1]:143", cfg.routes[1].backend.value)
+	require.Nil(t, cfg.trusted)
+	require.Nil(t, cfg.tls)
+	require.Equal(t, 2, cfg.version)
+	require.Equal(t, proxyproto.ServeDirect, cfg.untrusted)
+	require.Equal(t, proxyproto.PassthroughTLS, cfg.tlsPath)
+	require.Equal(t, 5*time.Second, cfg.dialTimeout)
+	require.Equal(t, 35*time.Minute, cfg.idleTimeout)
+	require.Equal(t, 10*time.Second, cfg.grace)
+	require.Equal(t, 1000, cfg.maxSessions)
+	require.Equal(t, slog.LevelInfo, cfg.logLevel)
+
+	certFile, keyFile, _ := certificate(t)
+	cfg, err = parseConfig([]string{"-send", "v1", "-max-sessions", "7"}, lookup(map[string]string{
+		"RELAY_LISTEN": "127.0.0.1:2525", "RELAY_BACKEND": "127.0.0.1:25", "RELAY_TRUSTED_PROXIES": "192.0.2.0/24",
+		"RELAY_SEND": "v2", "RELAY_MAX_SESSIONS": "", "RELAY_UNTRUSTED": "refuse", "RELAY_IDLE_TIMEOUT": "90s",
+		"RELAY_TLS_CERT": certFile, "RELAY_TLS_KEY": keyFile, "RELAY_TLS_REENCRYPTED": "true", "RELAY_LOG": "debug",
+	}), io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, 1, cfg.version)
+	require.Equal(t, 7, cfg.maxSessions)
+	require.Equal(t, "192.0.2.0/24", cfg.trusted.Trusted().String())
+	require.Equal(t, proxyproto.Refuse, cfg.untrusted)
+	require.Equal(t, proxyproto.ReencryptedTLS, cfg.tlsPath)
+	require.NotNil(t, cfg.tls)
+	require.Equal(t, 90*time.Second, cfg.idleTimeout)
+	require.Equal(t, slog.LevelDebug, cfg.logLevel)
+}
+
+func TestSettingsThatMakeNoSenseAreNamed(t *testing.T) {
+	certFile, keyFile, _ := certificate(t)
+	for name, c := range map[string]struct {
+		env  map[string]string
+		args []string
+		want string
+	}{
+		"no backend":                {map[string]string{"BACKEND": " "}, nil, `relay: RELAY_BACKEND is not set`},
+		"a listener too many":       {map[string]string{"LISTEN": "127.0.0.1:1,127.0.0.1:2"}, nil, `RELAY_LISTEN is "127.0.0.1:1,127.0.0.1:2"`},
+		"a listener without a port": {map[string]string{"LISTEN": "127.0.0.1"}, nil, `RELAY_LISTEN is "127.0.0.1": use host:port`},
+		"a backend without a host":  {map[string]string{"BACKEND": ":25"}, nil, `RELAY_BACKEND is ":25": use host:port`},
+		"a backend at port 0":       {nil, []string{"-backend", "127.0.0.1:0"}, `-backend is "127.0.0.1:0": use host:port`},
+		"host bits":                 {map[string]string{"TRUSTED_PROXIES": "10.1.2.3/8"}, nil, `RELAY_TRUSTED_PROXIES is "10.1.2.3/8": `},
+		"everybody":                 {map[string]string{"TRUSTED_PROXIES": "0.0.0.0/0"}, nil, `it covers all of IPv4`},
+		"other words":               {map[string]string{"SEND": "v3"}, nil, `RELAY_SEND is "v3": use v2 or v1`},
+		"other policy":              {map[string]string{"UNTRUSTED": "no"}, nil, `RELAY_UNTRUSTED is "no": use serve or refuse`},
+		"other log":                 {map[string]string{"LOG": "x"}, nil, `RELAY_LOG is "x": use info or debug`},
+		"other truth":               {map[string]string{"TLS_TERMINATED": "yes"}, nil, `RELAY_TLS_TERMINATED is "yes": use true or false`},
+		"a key without certificate": {map[string]string{"TLS_KEY": keyFile}, nil, `RELAY_TLS_CERT is not set`},
+		"a certificate without key": {map[string]string{"TLS_CERT": certFile}, nil, `RELAY_TLS_KEY is not set`},
+		"a key that is none":        {map[string]string{"TLS_CERT": certFile, "TLS_KEY": certFile}, nil, `cannot be used with RELAY_TLS_KEY`},
+		"TLS ended twice":           {map[string]string{"TLS_CERT": certFile, "TLS_KEY": keyFile, "TLS_TERMINATED": "true"}, nil, `that is RELAY_TLS_REENCRYPTED=true`},
+		"TLS ended and reencrypted": {map[string]string{"TLS_TERMINATED": "true", "TLS_REENCRYPTED": "true"}, nil, `RELAY_TLS_REENCRYPTED is true, too`},
+		"TLS ended by nobody":       {map[string]string{"TLS_REENCRYPTED": "true"}, nil, `RELAY_TLS_CERT is not set: who ends`},
+		"no duration":               {map[string]string{"IDLE_TIMEOUT": "35"}, nil, `RELAY_IDLE_TIMEOUT is "35": use a duration of 1s or more`},
+		"a short duration":          {map[string]string{"IDLE_TIMEOUT": "10ms"}, nil, `use a duration of 1s or more`},
+		"a negative duration":       {map[string]string{"GRACE": "-1s"}, nil, `RELAY_GRACE is "-1s": use a duration of 0s or more`},
+		"no sessions":               {map[string]string{"MAX_SESSIONS": "0"}, nil, `RELAY_MAX_SESSIONS is "0": use a number from 1 on`},
+		"an argument":               {nil, []string{"x"}, `relay: unexpected argument "x": see -help`},
+		"an unknown flag":           {nil, []string{"-nothing"}, `-nothing`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := map[string]string{"RELAY_BACKEND": "127.0.0.1:25"}
+			for k, v := range c.env {
+				env["RELAY_"+k] = v
+			}
+			_, err := parseConfig(c.args, lookup(env), io.Discard)
+			require.ErrorContains(t, err, c.want)
+			require.ErrorContains(t, err, "relay: ")
+		})
+	}
+}
+
+func TestHelpListsEverySetting(t *testing.T) {
+	var help bytes.Buffer
+	_, err := parseConfig([]string{"-help"}, lookup(nil), &help)
+	require.ErrorIs(t, err, flag.ErrHelp)
+	for _, s := range settings {
+		require.Contains(t, help.String(), "-"+flagName(s.name)+" ")
+		require.Contains(t, help.String(), "[RELAY_"+s.name+"]")
+	}
+}

@@ -1,0 +1,42 @@
+// What to copy: all of it. What to change: nothing, unless the backend is to be told
+// less.
+
+package main
+
+import (
+	"crypto/tls"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// newHeader is what the backend is told of a client. state is that of the TLS
+// that the relay ended, nil if it ended none.
+//
+// Who the client is, is passed on as it was learned: LOCAL stays LOCAL, so that
+// no backend takes a proxy for a client. What has to be decided is whose words on
+// TLS count. info.Secure knows whether TLS that ended here was the client's own.
+func newHeader(info *proxyproto.Info, state *tls.ConnectionState) proxyproto.Header {
+	h := info.Header()
+	secure, known := info.Secure(state != nil)
+	switch {
+	case h.TLS != nil && h.TLS.Client: // a proxy ended it, and saw more of it than we did
+	case !known: // nobody knows, so nothing is said
+	case !secure: // the backend shall not take silence for TLS
+		if h.TLS == nil {
+			h.TLS = &proxyproto.TLS{Client: false}
+		}
+	case state != nil: // we ended it
+		h.TLS = proxyproto.TLSFromState(*state)
+		h.ServerName, h.ALPN = "", state.NegotiatedProtocol
+		if len(state.ServerName) <= maxServerName {
+			h.ServerName = state.ServerName
+		}
+	default: // RELAY_TLS_TERMINATED: a proxy ended it, without a word
+		h.TLS = &proxyproto.TLS{Client: true}
+	}
+	return h
+}
+
+// maxServerName is the length of the longest host name. A client may send 64 KiB
+// for one, and backends refuse a header that is too long.
+const maxServerName = 253

@@ -1,0 +1,73 @@
+// Relay is a TCP proxy that keeps what a proxy loses: it learns who the client is
+// from the proxy in front of it, or sees it, and tells the backend in a PROXY
+// header, with what is known of the client's TLS. It can end TLS itself.
+//
+//	RELAY_LISTEN=127.0.0.1:20025 RELAY_BACKEND=127.0.0.1:10025 \
+//	RELAY_TRUSTED_PROXIES=127.0.0.1 go run ./examples/relay
+//	go run ./examples/relay -help    lists the settings, all of them environment variables, too
+//
+// The backend must trust the address that the relay connects from, and no other:
+//
+//	mailfront  MAILFRONT_TRUSTED_PROXIES=127.0.0.1
+//	Postfix    smtpd_upstream_proxy_protocol = haproxy, for smtpd of a port of its
+//	           own in master.cf, which nobody but the relay can reach
+//	Dovecot    haproxy_trusted_networks = 127.0.0.1, and inet_listener { haproxy = yes }
+//
+// Health checks of a proxy in front say LOCAL. They are passed on as LOCAL, so that
+// it is the backend's greeting that answers them, and a backend that is down fails
+// them. One that connects and leaves without a byte checks the relay alone: let
+// the proxy wait for a greeting (../proxies/haproxy/health-checks.cfg).
+//
+// What to copy: run, for the order of a graceful end. The rest has a file each:
+//
+//	listener.go  from a socket to sessions, how many at a time, and their end
+//	session.go   one client: TLS, the backend, what the log says of both
+//	header.go    what the backend is told
+//	pass.go      bytes both ways: splice(2), half-close, idle timeouts
+//
+// What to change: who gets which backend. Here it is one a listener.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole program. It returns when ctx ends or a listener breaks.
+func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) error {
+	cfg, err := parseConfig(args, env, stderr)
+	if err != nil {
+		return err
+	}
+	r, err := start(cfg, newLogger(stderr, cfg.logLevel))
+	if err != nil {
+		return err
+	}
+	if err := r.describe(stdout); err != nil {
+		return errors.Join(err, r.shutdown(cfg.grace))
+	}
+	select {
+	case <-ctx.Done():
+		return r.shutdown(cfg.grace)
+	case err := <-r.broken:
+		return errors.Join(err, r.shutdown(cfg.grace))
+	}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A pipe is a connection in memory, whose time is that of the test. To end one
+// of its directions it tells the test.
+type pipe struct {
+	net.Conn
+	ended chan struct{}
+}
+
+func (p *pipe) CloseWrite() error { close(p.ended); return nil }
+
+// passing starts a session in memory, and returns its two ends and its outcome.
+func passing(idle time.Duration) (client, backend net.Conn, clientEnd, backendEnd *pipe, tr *traffic, outcome chan error) {
+	client, a := net.Pipe()
+	backend, b := net.Pipe()
+	clientEnd, backendEnd = &pipe{a, make(chan struct{})}, &pipe{b, make(chan struct{})}
+	tr = &traffic{idle: idle}
+	outcome = make(chan error, 1)
+	go func() { outcome <- tr.pass(clientEnd, backendEnd) }()
+	return client, backend, clientEnd, backendEnd, tr, outcome
+}
+
+func TestASessionInWhichNothingMovesIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		client, backend, _, _, _, outcome := passing(time.Minute)
+		require.ErrorIs(t, <-outcome, errIdle)
+		require.Equal(t, 67500*time.Millisecond, time.Since(began), "a minute, and an eighth")
+		for _, c := range []net.Conn{client, backend} {
+			_, err := c.Read(make([]byte, 1))
+			require.Error(t, err, "a session that was cut leaves no connection")
+		}
+	})
+}
+
+func TestASessionGoesOnWhileOneDirectionMoves(t *testing.T) {
+	for _, up := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			client, backend, _, _, tr, outcome := passing(time.Minute)
+			from, to := client, backend
+			if !up {
+				from, to = backend, client
+			}
+			go io.Copy(io.Discard, to)
+			began := time.Now()
+			for range 10 {
+				<-time.After(59 * time.Second)
+				_, err := from.Write([]byte("NOOP\r\n"))
+				require.NoError(t, err)
+			}
+			require.ErrorIs(t, <-outcome, errIdle)
+			silent := time.Since(began) - 590*time.Second
+			require.GreaterOrEqual(t, silent, time.Minute)
+			require.LessOrEqual(t, silent, 90*time.Second, "half more at most")
+			require.Equal(t, int64(60), tr.up+tr.down)
+		})
+	}
+}
+
+// The other direction moves all the time.
+func TestAPeerThatTakesNothingIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, backend, _, _, _, outcome := passing(time.Minute)
+		go io.Copy(io.Discard, backend)
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			for {
+				if _, err := client.Write([]byte("NOOP\r\n")); err != nil {
+					return
+				}
+				<-time.After(time.Second)
+			}
+		}()
+		began := time.Now()
+		go backend.Write([]byte("OK\r\n")) // and client never reads
+		require.ErrorIs(t, <-outcome, errStuck)
+		require.Equal(t, 67500*time.Millisecond, time.Since(began))
+		<-gone
+	})
+}
+
+func TestTheEndOfOneDirectionLeavesTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, backend, clientEnd, backendEnd, tr, outcome := passing(time.Hour)
+		backend.Close() // as net.Pipe has it: the backend ends its direction, and reads no more
+		<-clientEnd.ended
+		synctest.Wait()
+		require.Empty(t, outcome, "the client may go on")
+		client.Close()
+		<-backendEnd.ended
+		require.NoError(t, <-outcome)
+		require.Zero(t, tr.up+tr.down)
+	})
+}
+
+func TestAnErrorEndsBothDirectionsAndIsTheReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, backend, clientEnd, _, _, outcome := passing(time.Hour)
+		clientEnd.Close()
+		err := <-outcome
+		require.True(t, errors.Is(err, io.ErrClosedPipe), "%v", err)
+		_, err = backend.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+		require.NoError(t, client.Close())
+	})
+}
