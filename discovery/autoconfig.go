@@ -1,0 +1,226 @@
+package discovery
+
+import (
+	"encoding/xml"
+	"net/http"
+	"strings"
+)
+
+// AutoconfigDocument names the document of a mail domain in the format of
+// Thunderbird's autoconfig (draft-ietf-mailmaint-autoconfig-06). It is served at
+//
+//	https://autoconfig.<domain>/mail/config-v1.1.xml
+//	https://<domain>/.well-known/autoconfig/mail/config-v1.1.xml
+//
+// and at /.well-known/mail-v1.xml, which earlier drafts had. The parameter
+// emailaddress selects a mail domain; without it the host does, and the host of the
+// base stands for the first. Nothing of either gets into the document, which leaves
+// the user name to the client (%EMAILADDRESS%). All addresses of a domain have one
+// document, whether the account exists or not.
+func AutoconfigDocument(domain string) Document { return "autoconfig:" + Document(domain) }
+
+const (
+	contentTypeXML = "text/xml; charset=utf-8"
+	emailParameter = "emailaddress"
+)
+
+var autoconfigPaths = []string{
+	"/mail/config-v1.1.xml",
+	"/.well-known/autoconfig/mail/config-v1.1.xml",
+	"/.well-known/mail-v1.xml",
+}
+
+// A clientConfig is the root. Its address books and what follows stand beside the
+// emailProvider, for reasons of history.
+type clientConfig struct {
+	XMLName      xml.Name       `xml:"clientConfig"`
+	Version      string         `xml:"version,attr"`
+	Provider     emailProvider  `xml:"emailProvider"`
+	AddressBooks []clientServer `xml:"addressbook"`
+	Calendars    []clientServer `xml:"calendar"`
+	FileShares   []clientServer `xml:"fileShare"`
+	SetupServers []clientServer `xml:"setupServer"`
+	OAuth2       *clientOAuth   `xml:"oAuth2"`
+}
+
+type emailProvider struct {
+	ID               string         `xml:"id,attr"`
+	Domain           string         `xml:"domain"`
+	DisplayName      string         `xml:"displayName"`
+	DisplayShortName string         `xml:"displayShortName,omitempty"`
+	Incoming         []clientServer `xml:"incomingServer"`
+	Outgoing         []clientServer `xml:"outgoingServer"`
+	Documentation    *documentation `xml:"documentation"`
+}
+
+// A clientServer has either a URL or host name, port and socket type.
+type clientServer struct {
+	Type           string                 `xml:"type,attr"`
+	URL            string                 `xml:"url,omitempty"`
+	Hostname       string                 `xml:"hostname,omitempty"`
+	Port           uint16                 `xml:"port,omitempty"`
+	SocketType     string                 `xml:"socketType,omitempty"`
+	Authentication []clientAuthentication `xml:"authentication"`
+	Username       string                 `xml:"username"`
+}
+
+type clientAuthentication struct {
+	System string `xml:"system,attr,omitempty"`
+	Method string `xml:",chardata"`
+}
+
+type documentation struct {
+	URL string `xml:"url,attr"`
+}
+
+// A clientOAuth is what a client needs to know of the authorization server.
+type clientOAuth struct {
+	AuthURL  string `xml:"authURL,omitempty"`
+	TokenURL string `xml:"tokenURL,omitempty"`
+	Issuer   string `xml:"issuer"`
+	Scope    string `xml:"scope,omitempty"`
+	ClientID string `xml:"clientID,omitempty"`
+}
+
+// clientOAuth takes over what the authorization server's own document says.
+func (b *builder) clientOAuth(m *mailSettings) *clientOAuth {
+	if m.ClientID == "" && b.metadata.RegistrationEndpoint == "" {
+		b.failMail("ClientID", "", "give a client identifier that any client may use, or let clients register", autoconfigDraft+" section 6.4")
+	}
+	return &clientOAuth{
+		AuthURL:  b.metadata.AuthorizationEndpoint,
+		TokenURL: b.metadata.TokenEndpoint,
+		Issuer:   b.metadata.Issuer,
+		Scope:    strings.Join(b.metadata.Scopes, " "),
+		ClientID: m.ClientID,
+	}
+}
+
+func (b *builder) autoconfig(m *mailSettings) {
+	var paths []string
+	for _, p := range autoconfigPaths {
+		paths = append(paths, b.atOrigin(p)...)
+	}
+	const all = Document("autoconfig")
+	if b.base.IsRelative() {
+		b.absent(all, paths...)
+		return
+	}
+	m.autoconfig = make(map[string]*document, len(m.Domains))
+	m.autoconfigByHost = make(map[string]*document)
+	for _, d := range m.Domains {
+		body, err := encodeXML(m.clientConfig(d))
+		if err != nil { // strings and numbers
+			b.fail(&Error{Document: AutoconfigDocument(d), Field: "clientConfig", Rule: err.Error()})
+			return
+		}
+		doc := newDocument(body, contentTypeXML)
+		b.set.documents[AutoconfigDocument(d)] = doc
+		m.autoconfig[d] = doc
+		m.autoconfigByHost["autoconfig."+d] = doc
+	}
+	// A domain may itself be named autoconfig.example.com: the first meaning holds.
+	for _, d := range m.Domains {
+		if m.autoconfigByHost[d] == nil {
+			m.autoconfigByHost[d] = m.autoconfig[d]
+		}
+	}
+	if host := hostname(b.base.Host()); m.autoconfigByHost[host] == nil {
+		m.autoconfigByHost[host] = m.autoconfig[m.Domains[0]]
+	}
+	b.route(route{document: all, dynamic: (*Server).serveAutoconfig}, paths...)
+}
+
+func (s *Server) serveAutoconfig(set *Set, w http.ResponseWriter, r *http.Request) {
+	doc := set.mail.autoconfigByHost[hostname(r.Host)]
+	if r.URL.RawQuery != "" {
+		if address := r.URL.Query().Get(emailParameter); address != "" {
+			doc = set.mail.autoconfig[domainOf(address)]
+		}
+	}
+	serveDocument(w, r, set, doc)
+}
+
+func (m *mailSettings) clientConfig(domain string) clientConfig {
+	c := clientConfig{
+		Version: "1.2",
+		Provider: emailProvider{
+			ID:               domain,
+			Domain:           domain,
+			DisplayName:      orDefault(m.Name, domain),
+			DisplayShortName: m.ShortName,
+		},
+		AddressBooks: m.webServer("carddav", m.contacts),
+		Calendars:    m.webServer("caldav", m.calendar),
+		FileShares:   m.webServer("webdav", m.files),
+		OAuth2:       m.oauth,
+	}
+	if m.Documentation != "" {
+		c.Provider.Documentation = &documentation{m.Documentation}
+	}
+	for _, s := range m.Services {
+		server := m.textServer(s)
+		switch s.Protocol {
+		case Submission:
+			c.Provider.Outgoing = append(c.Provider.Outgoing, server)
+		case ManageSieve:
+			c.SetupServers = append(c.SetupServers, server)
+		default:
+			c.Provider.Incoming = append(c.Provider.Incoming, server)
+		}
+	}
+	// Last, since some clients look at the first incoming server alone, and know
+	// IMAP and POP3 only.
+	c.Provider.Incoming = append(c.Provider.Incoming, m.webServer("jmap", m.session)...)
+	return c
+}
+
+func (m *mailSettings) textServer(s Service) clientServer {
+	server := clientServer{
+		Type:       string(s.Protocol),
+		Hostname:   s.Host,
+		Port:       s.Port,
+		SocketType: [...]string{ImplicitTLS: "SSL", StartTLS: "STARTTLS"}[s.Security],
+		Username:   m.username(),
+	}
+	for _, a := range s.Authentication {
+		method := clientAuthentication{Method: "password-cleartext"}
+		if a == AuthOAuth2 {
+			method.Method = "OAuth2"
+		}
+		server.Authentication = append(server.Authentication, method)
+	}
+	return server
+}
+
+func (m *mailSettings) webServer(protocol, url string) []clientServer {
+	if url == "" {
+		return nil
+	}
+	server := clientServer{Type: protocol, URL: url, Username: m.username()}
+	for _, a := range m.Authentication {
+		method := clientAuthentication{System: "http", Method: "Basic"}
+		if a == AuthOAuth2 {
+			method = clientAuthentication{Method: "OAuth2"} // without system: section 3.6.2
+		}
+		server.Authentication = append(server.Authentication, method)
+	}
+	return []clientServer{server}
+}
+
+// username is a placeholder that the client fills in.
+func (m *mailSettings) username() string {
+	if m.LocalPartLogin {
+		return "%EMAILLOCALPART%"
+	}
+	return "%EMAILADDRESS%"
+}
+
+// encodeXML encodes a struct as a document.
+func encodeXML(v any) ([]byte, error) {
+	body, err := xml.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return append(append([]byte(xml.Header), body...), '\n'), nil
+}

@@ -1,0 +1,353 @@
+package discovery
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// outlookAsks is the request of Outlook for an address, which goes in as it is.
+func outlookAsks(address string) string {
+	return `<?xml version="1.0" encoding="utf-8"?><Autodiscover xmlns="` + outlookRequest + `"><Request><EMailAddress>` + address +
+		`</EMailAddress><AcceptableResponseSchema>` + outlookSchema + `</AcceptableResponseSchema></Request></Autodiscover>`
+}
+
+func post(t testing.TB, h http.Handler, target, body string) (*http.Response, string) {
+	t.Helper()
+	r := httptest.NewRequest("POST", target, strings.NewReader(body))
+	r.Host = "anything.example"
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result(), w.Body.String()
+}
+
+// outlookReader reads the answer by name space and name.
+type outlookReader struct {
+	XMLName  xml.Name `xml:"http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006 Autodiscover"`
+	Response struct {
+		XMLName xml.Name
+		User    struct {
+			DisplayName             string `xml:"DisplayName"`
+			AutoDiscoverSMTPAddress string `xml:"AutoDiscoverSMTPAddress"`
+		} `xml:"http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a User"`
+		Account struct {
+			AccountType, Action string
+			Protocol            []outlookProtocol
+		} `xml:"http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a Account"`
+		Error struct {
+			Time      string `xml:"Time,attr"`
+			ID        string `xml:"Id,attr"`
+			ErrorCode int
+			Message   string
+		} `xml:"http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006 Error"`
+	}
+}
+
+func readOutlook(t testing.TB, text string) outlookReader {
+	t.Helper()
+	require.True(t, strings.HasPrefix(text, xml.Header))
+	var answer outlookReader
+	require.NoError(t, xml.Unmarshal([]byte(text), &answer))
+	return answer
+}
+
+func TestAutodiscoverAnswersOutlook(t *testing.T) {
+	for _, base := range []string{"https://mail.example.com", "https://mail.example.com:8443/m"} {
+		set := mailSet(t, base, Config{Mail: mailExample()})
+		h := NewServer(set, ServerConfig{}).Handler()
+		for _, target := range []string{"/autodiscover/autodiscover.xml", "/Autodiscover/Autodiscover.xml", "/AUTODISCOVER/AUTODISCOVER.XML", set.base.Prefix() + "/AutoDiscover/AutoDiscover.xml"} {
+			res, body := post(t, h, target, outlookAsks(" fred@Example.NET\n"))
+			require.Equal(t, 200, res.StatusCode, target)
+			require.Equal(t, "text/xml; charset=utf-8", res.Header.Get("Content-Type"))
+			require.Equal(t, "no-store", res.Header.Get("Cache-Control"))
+			a := readOutlook(t, body)
+			require.Equal(t, outlookSchema, a.Response.XMLName.Space)
+			require.Equal(t, "fred@example.net", a.Response.User.AutoDiscoverSMTPAddress)
+			require.Equal(t, "email", a.Response.Account.AccountType)
+			require.Equal(t, "settings", a.Response.Account.Action)
+			protocol := func(kind, host string, port uint16, encryption string) outlookProtocol {
+				return outlookProtocol{Type: kind, Server: host, Port: port, DomainRequired: "off", LoginName: "fred@example.net", SPA: "off", SSL: "on", Encryption: encryption, AuthRequired: "on"}
+			}
+			require.Equal(t, []outlookProtocol{
+				protocol("IMAP", "mail.example.com", 993, "SSL"),
+				protocol("IMAP", "imap.example.com", 143, "TLS"),
+				protocol("POP3", "mail.example.com", 1995, "SSL"),
+				protocol("SMTP", "mail.example.com", 465, "SSL"),
+				protocol("SMTP", "mail.example.com", 587, "TLS"),
+			}, a.Response.Account.Protocol)
+		}
+	}
+}
+
+func TestAutodiscoverKnowsTheFormOfTheLogin(t *testing.T) {
+	m := mailExample()
+	m.LocalPartLogin = true
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: m}), ServerConfig{}).Handler()
+	_, body := post(t, h, autodiscoverPath, outlookAsks("fred@example.com"))
+	require.Equal(t, "fred", readOutlook(t, body).Response.Account.Protocol[0].LoginName)
+}
+
+func TestAutodiscoverEscapesTheAddress(t *testing.T) {
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	for _, local := range []string{"o'brien&sons", "a{b}|c~", "jürgen", strings.Repeat("a", 64)} {
+		var escaped strings.Builder
+		require.NoError(t, xml.EscapeText(&escaped, []byte(local)))
+		_, body := post(t, h, autodiscoverPath, outlookAsks(escaped.String()+"@example.com"))
+		a := readOutlook(t, body)
+		require.Equal(t, local+"@example.com", a.Response.User.AutoDiscoverSMTPAddress)
+		require.Equal(t, local+"@example.com", a.Response.Account.Protocol[0].LoginName)
+	}
+}
+
+func TestAutodiscoverAnswersMistakesWithAnErrorDocument(t *testing.T) {
+	good := outlookAsks("fred@example.com")
+	replace := func(old, by string) string {
+		require.Contains(t, good, old)
+		return strings.Replace(good, old, by, 1)
+	}
+	tests := []struct {
+		name, body string
+		code       int
+	}{
+		{"empty", "", 600},
+		{"no XML", "Email=fred@example.com", 600},
+		{"cut off", good[:len(good)-5], 600},
+		{"tags that do not match", replace("</Request>", "</Requests>"), 600},
+		{"text behind the end", good + "x", 600},
+		{"second root", good + good[strings.Index(good, "<Auto"):], 600},
+		{"another root", replace(outlookRequest, "urn:x"), 600},
+		{"no name space", replace(` xmlns="`+outlookRequest+`"`, ""), 600},
+		{"no address", replace("EMailAddress>fred@example.com</EMailAddress", "LegacyDN>x</LegacyDN"), 600},
+		{"two addresses", replace("<EMailAddress>", "<EMailAddress>fred@example.net</EMailAddress><EMailAddress>"), 600},
+		{"element in the address", replace("fred@", "<b/>fred@"), 600},
+		{"document type", `<!DOCTYPE Autodiscover [<!ENTITY x "fred">]>` + good, 600},
+		{"entity", replace("fred@", "&x;@"), 600},
+		{"entities that grow", `<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>` + replace("fred@", "&b;@"), 600},
+		{"deep nesting", strings.Repeat("<a>", 1000), 600},
+		{"many elements", replace("<Request>", "<Request>"+strings.Repeat("<a/>", 64)), 600},
+		{"another encoding", replace("utf-8", "utf-16"), 600},
+		{"not UTF-8", replace("fred@", "\xff\xfe@"), 600},
+		{"control character", replace("fred@", "\x01@"), 600},
+		{"null", replace("fred@", "&#0;@"), 600},
+		{"no schema", replace("<AcceptableResponseSchema>"+outlookSchema+"</AcceptableResponseSchema>", ""), 601},
+		{"unknown schema", replace(outlookSchema, "urn:x"), 601},
+		{"ActiveSync", strings.ReplaceAll(replace(outlookRequest, mobileRequest), outlookSchema, "http://schemas.microsoft.com/exchange/autodiscover/mobilesync/responseschema/2006"), 601},
+		{"unknown domain", replace("fred@example.com", "fred@evil.example"), 500},
+		{"no domain", replace("fred@example.com", "fred"), 500},
+		{"no local part", replace("fred@", "@"), 500},
+		{"long local part", replace("fred@", strings.Repeat("a", 65)+"@"), 500},
+		{"empty address", replace("fred@example.com", ""), 500},
+		{"quotes", replace("fred@", `"fred"@`), 500},
+		{"angle brackets", replace("fred@", `&lt;b&gt;@`), 500},
+		{"end of CDATA", replace("fred@", `]]&gt;@`), 500},
+		{"forged element", replace("fred@", `&lt;/LoginName&gt;&lt;Server&gt;evil.example&lt;/Server&gt;&lt;LoginName&gt;@`), 500},
+		{"forged element in CDATA", replace("fred@", `<![CDATA[</LoginName><Server>evil.example</Server>]]>@`), 500},
+		{"line break", replace("fred@", "fr&#10;ed@"), 500},
+		{"blank", replace("fred@", "fr ed@"), 500},
+		{"two dots", replace("fred@", "fr..ed@"), 500},
+		{"mark that turns the direction", replace("fred@", "fr\u202eed@"), 500},
+		{"two at signs", replace("fred@", "fred@example.net@"), 500},
+	}
+	set := mailSet(t, "https://mail.example.com", Config{Mail: mailExample()})
+	h := NewServer(set, ServerConfig{}).Handler()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			res, body := post(t, h, autodiscoverPath, tt.body)
+			require.Equal(t, 200, res.StatusCode)
+			require.Equal(t, "text/xml; charset=utf-8", res.Header.Get("Content-Type"))
+			a := readOutlook(t, body)
+			require.Equal(t, tt.code, a.Response.Error.ErrorCode)
+			require.NotEmpty(t, a.Response.Error.Message)
+			require.Regexp(t, `^\d\d:\d\d:\d\d\.\d{7}$`, a.Response.Error.Time)
+			require.Regexp(t, `^\d+$`, a.Response.Error.ID)
+			require.Equal(t, autodiscoverSchema, a.Response.XMLName.Space)
+			require.Empty(t, a.Response.Account.Protocol)
+			for _, theirs := range []string{"fred", "evil", "urn:x", "mobilesync", "Server"} {
+				require.NotContains(t, body, theirs)
+			}
+		})
+	}
+}
+
+func TestAutodiscoverReadsNoMoreThanItsLimit(t *testing.T) {
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	good := outlookAsks("fred@example.com")
+	fill := strings.Repeat(" ", maxAutodiscoverBody-len(good))
+	res, body := post(t, h, autodiscoverPath, good+fill)
+	require.Equal(t, 200, res.StatusCode)
+	require.NotEmpty(t, readOutlook(t, body).Response.Account.Protocol)
+
+	res, body = post(t, h, autodiscoverPath, good+fill+" ")
+	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
+	require.Equal(t, 600, readOutlook(t, body).Response.Error.ErrorCode)
+
+	read := 0
+	endless := readerFunc(func(p []byte) (int, error) { read += len(p); return len(p), nil })
+	r := httptest.NewRequest("POST", autodiscoverPath, endless)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
+	require.LessOrEqual(t, read, 2*maxAutodiscoverBody)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestAutodiscoverBearsABodyThatBreaksOff(t *testing.T) {
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	for _, body := range []io.Reader{nil, iotest.ErrReader(io.ErrUnexpectedEOF)} {
+		r := httptest.NewRequest("POST", autodiscoverPath, body)
+		if body == nil {
+			r.Body = nil
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, 600, readOutlook(t, w.Body.String()).Response.Error.ErrorCode)
+	}
+}
+
+func TestAutodiscoverTakesPostAlone(t *testing.T) {
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
+		res, body := ask(t, h, method, "/Autodiscover/Autodiscover.xml")
+		require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
+		require.Equal(t, "POST, OPTIONS", res.Header.Get("Allow"))
+		require.Empty(t, body)
+	}
+	res, _ := ask(t, h, "OPTIONS", autodiscoverPath)
+	require.Equal(t, http.StatusNoContent, res.StatusCode)
+	require.Equal(t, "POST, OPTIONS", res.Header.Get("Access-Control-Allow-Methods"))
+}
+
+func TestAutodiscoverJSONPointsToTheXML(t *testing.T) {
+	for base, want := range map[string]string{
+		"https://mail.example.com":        "https://mail.example.com/autodiscover/autodiscover.xml",
+		"https://mail.example.com:8443/m": "https://mail.example.com:8443/m/autodiscover/autodiscover.xml",
+	} {
+		set := mailSet(t, base, Config{Mail: mailExample()})
+		h := NewServer(set, ServerConfig{}).Handler()
+		for _, target := range []string{
+			"/autodiscover/autodiscover.json?Email=fred%40example.com&Protocol=AutodiscoverV1&RedirectCount=1",
+			"/Autodiscover/Autodiscover.json?Protocol=Autodiscoverv1&email=fred@EXAMPLE.net",
+			"/autodiscover/autodiscover.json/v1.0/fred@example.com?Protocol=AutodiscoverV1",
+			"/Autodiscover/autodiscover.json/v1.0/fred%40example.com?Protocol=AutodiscoverV1",
+			set.base.Prefix() + "/autodiscover/autodiscover.json?Email=fred@example.com&Protocol=AutodiscoverV1",
+		} {
+			res, body := ask(t, h, "GET", target, "Host: evil.example", "X-Forwarded-Host: evil.example")
+			require.Equal(t, 200, res.StatusCode, target)
+			require.Equal(t, "application/json", res.Header.Get("Content-Type"))
+			require.Equal(t, `{"Protocol":"AutodiscoverV1","Url":"`+want+`"}`, body)
+		}
+		u, err := url.Parse(want)
+		require.NoError(t, err)
+		res, _ := post(t, h, u.Path, outlookAsks("fred@example.com"))
+		require.Equal(t, 200, res.StatusCode, "where it points to")
+	}
+}
+
+func TestAutodiscoverJSONNamesTheMistake(t *testing.T) {
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	tests := []struct {
+		target string
+		status int
+		code   string
+	}{
+		{"?Email=fred@example.com", 400, "MandatoryParameterMissing"},
+		{"?Protocol=AutodiscoverV1", 400, "MandatoryParameterMissing"},
+		{"?Email=fred@example.com&Protocol=ActiveSync", 400, "InvalidProtocol"},
+		{"?Email=fred@example.com&Protocol=%3Cevil%3E", 400, "InvalidProtocol"},
+		{"?Email=fred@evil.example&Protocol=AutodiscoverV1", 404, "InvalidDomain"},
+		{"?Email=evil&Protocol=AutodiscoverV1", 404, "InvalidDomain"},
+		{"/v1.0/fred@evil.example?Protocol=AutodiscoverV1", 404, "InvalidDomain"},
+		{"/v1.0/?Protocol=AutodiscoverV1", 400, "MandatoryParameterMissing"},
+	}
+	for _, tt := range tests {
+		res, body := ask(t, h, "GET", "/autodiscover/autodiscover.json"+tt.target)
+		require.Equal(t, tt.status, res.StatusCode, tt.target)
+		require.Equal(t, "application/json", res.Header.Get("Content-Type"))
+		var e struct{ ErrorCode, ErrorMessage string }
+		require.NoError(t, json.Unmarshal([]byte(body), &e))
+		require.Equal(t, tt.code, e.ErrorCode, tt.target)
+		require.NotEmpty(t, e.ErrorMessage)
+		require.NotContains(t, body, "evil")
+	}
+	for _, path := range []string{"/autodiscover/autodiscover.jso", "/autodiscover/autodiscover.json/", "/autodiscover/autodiscover.json/v1.0/a/b", "/autodiscover/autodiscover.json/v1.0/a%2Fb", "/autodi\u017fcover/autodiscover.json", "/xautodiscover/autodiscover.json"} {
+		res, _ := ask(t, h, "GET", path+"?Email=fred@example.com&Protocol=AutodiscoverV1")
+		require.Equal(t, 404, res.StatusCode, path)
+	}
+	res, _ := post(t, h, "/autodiscover/autodiscover.json", "")
+	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
+}
+
+func TestAutodiscoverPathsCostOtherRequestsNothing(t *testing.T) {
+	set := mailSet(t, "https://mail.example.com", Config{Mail: mailExample()})
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if _, ok := set.findFolded("/Some/Other/Path/Of/The/Server.html"); ok {
+			t.Fatal("found")
+		}
+	}))
+}
+
+func BenchmarkMailDocuments(b *testing.B) {
+	h := NewServer(mailSet(b, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	for _, bb := range []struct{ name, method, target, body string }{
+		{"autoconfig", "GET", "/mail/config-v1.1.xml", ""},
+		{"autoconfig with an address", "GET", "/mail/config-v1.1.xml?emailaddress=fred@example.com", ""},
+		{"autodiscover", "POST", autodiscoverPath, outlookAsks("fred@example.com")},
+		{"autodiscover of a body at its limit", "POST", autodiscoverPath, "<a>" + strings.Repeat("<a/>", maxAutodiscoverBody/4-1)},
+		{"autodiscover of attributes up to the limit", "POST", autodiscoverPath, "<a " + strings.Repeat("a='' ", maxAutodiscoverBody/5-1)},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			r := httptest.NewRequest(bb.method, bb.target, nil)
+			r.Host = "autoconfig.example.com"
+			for b.Loop() {
+				w := httptest.NewRecorder()
+				r.Body = io.NopCloser(strings.NewReader(bb.body))
+				h.ServeHTTP(w, r)
+				if w.Code != http.StatusOK {
+					b.Fatal(w.Code)
+				}
+			}
+		})
+	}
+}
+
+// Whatever is sent, the answer is a document that reads back: an error, or settings
+// for an address of one of the domains with nothing but the servers configured.
+func FuzzAutodiscoverAnswersWithItsOwnServersOrAnError(f *testing.F) {
+	f.Add([]byte(outlookAsks("fred@example.com")))
+	f.Add([]byte(outlookAsks("o&apos;brien&amp;co@example.net")))
+	f.Add([]byte(outlookAsks("<![CDATA[x]]>@example.net")))
+	f.Add([]byte(`<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>`))
+	f.Add([]byte(strings.Repeat("<a>", 20)))
+	set := mailSet(f, "https://mail.example.com", Config{Mail: mailExample()})
+	h := NewServer(set, ServerConfig{}).Handler()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		res, text := post(t, h, autodiscoverPath, string(body))
+		require.Contains(t, []int{200, 413}, res.StatusCode)
+		a := readOutlook(t, text)
+		if a.Response.Error.ErrorCode != 0 {
+			require.Contains(t, []int{500, 600, 601}, a.Response.Error.ErrorCode)
+			require.Empty(t, a.Response.Account.Protocol)
+			return
+		}
+		require.Len(t, a.Response.Account.Protocol, 5)
+		for _, p := range a.Response.Account.Protocol {
+			require.Contains(t, []string{"mail.example.com", "imap.example.com"}, p.Server)
+			local, domain, ok := set.mail.account(p.LoginName)
+			require.True(t, ok, "%q", p.LoginName)
+			require.Equal(t, p.LoginName, local+"@"+domain)
+			require.Contains(t, []string{"example.com", "example.net"}, domain)
+		}
+	})
+}

@@ -1,0 +1,202 @@
+package discovery
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// Build validates the configuration and encodes every document. On an error,
+// which is one or more [*Error] joined, there is no Set.
+func Build(c Config) (*Set, error) {
+	if c.Base == (publicurl.Base{}) {
+		return nil, &Error{Document: configDocument, Field: "Base", Rule: "it is required: use publicurl.Parse, FromHostname, FromEnv or Relative"}
+	}
+	return newBuilder(c).build()
+}
+
+func (b *builder) build() (*Set, error) {
+	b.oauth()
+	b.openID()
+	b.resources()
+	b.jmap()
+	b.dav()
+	b.webUI()
+	b.mail()
+	b.mtaSTS()
+	if len(b.errs) > 0 {
+		return nil, errors.Join(b.errs...)
+	}
+	return b.set, nil
+}
+
+// A builder collects a Set and what is wrong with its configuration.
+type builder struct {
+	config Config
+	base   publicurl.Base
+	set    *Set
+	errs   []error
+
+	metadata  oauthMetadata // of oauth, for openID and resources
+	endpoints []string      // decoded paths of all endpoints so far
+}
+
+func newBuilder(c Config) *builder {
+	set := &Set{base: c.Base, routes: make(map[string]route), documents: make(map[Document]*document)}
+	set.prefix, _ = url.PathUnescape(c.Base.Prefix()) // Parse has checked it
+	return &builder{config: c, base: c.Base, set: set}
+}
+
+func (b *builder) fail(e *Error) { b.errs = append(b.errs, e) }
+
+// endpoint returns the URL of an endpoint, or "" if the server has none or the
+// path is wrong, which is reported.
+func (b *builder) endpoint(d Document, field, path, byDefault string) string {
+	path = orDefault(path, byDefault)
+	if path == None {
+		return ""
+	}
+	u, err := b.base.Join(path)
+	if err != nil {
+		b.fail(&Error{Document: d, Field: field, Input: path, Rule: "use a path below the base, or None", Err: err})
+	}
+	b.keep(path)
+	return u
+}
+
+// template is endpoint for a URI template, which has no default.
+func (b *builder) template(d Document, field, path string) string {
+	u, err := b.base.Template(path)
+	if err != nil {
+		b.fail(&Error{Document: d, Field: field, Input: path, Rule: "use a URI template of RFC 6570 level 1 below the base", Err: err})
+	}
+	b.keep(path)
+	return u
+}
+
+// keep notes an endpoint whose own path begins with the prefix of the base, such as
+// /auth/token on https://example.com/auth: Server.next must not take it for one
+// that still has the prefix. An endpoint that is the prefix alone, such as /jmap/
+// on https://example.com/jmap, cannot be told from the start page there.
+func (b *builder) keep(path string) {
+	path, _, _ = strings.Cut(path, "?")
+	path, _, _ = strings.Cut(path, "{")
+	decoded, err := url.PathUnescape(path)
+	b.endpoints = append(b.endpoints, decoded)
+	if rest, ok := strings.CutPrefix(decoded, b.set.prefix); err == nil && ok && b.set.prefix != "" && len(rest) > 1 && rest[0] == '/' {
+		b.set.keep = append(b.set.keep, decoded)
+	}
+}
+
+// redirect sends a well-known location on to a path below the base, unless that is
+// None.
+func (b *builder) redirect(d Document, field, path string, name publicurl.Name) {
+	location := b.endpoint(d, field, path, "")
+	if location == "" {
+		return
+	}
+	b.route(route{document: d, location: []string{location}}, b.wellKnown(name)...)
+	for _, p := range b.below(path) {
+		p, err := url.PathUnescape(p)
+		if err == nil && b.set.routes[p].location != nil {
+			b.fail(&Error{Document: d, Field: field, Input: path, Rule: "it would redirect to itself: choose another path"})
+			return
+		}
+	}
+}
+
+func orDefault(path, byDefault string) string {
+	if path == "" {
+		return byDefault
+	}
+	return path
+}
+
+// add encodes a JSON document and serves it at the paths.
+func (b *builder) add(d Document, v any, extra map[string]any, paths ...string) {
+	body, err := encodeJSON(v, extra)
+	if err != nil {
+		b.fail(&Error{Document: d, Field: "Extra", Rule: err.Error()})
+		return
+	}
+	b.addBytes(d, body, contentTypeJSON, paths...)
+}
+
+// addBytes serves a document at the paths.
+func (b *builder) addBytes(d Document, body []byte, contentType string, paths ...string) {
+	if b.set.documents[d] != nil {
+		b.fail(&Error{Document: d, Field: "path", Rule: "the configuration has this document twice: remove one"})
+		return
+	}
+	doc := newDocument(body, contentType)
+	b.set.documents[d] = doc
+	b.route(route{document: d, static: doc}, paths...)
+}
+
+// route registers what answers at the paths, which are escaped, as a URL has them.
+// Two documents at one path are an error in the configuration.
+func (b *builder) route(r route, paths ...string) {
+	for _, p := range paths {
+		decoded, err := url.PathUnescape(p)
+		if err != nil {
+			b.fail(&Error{Document: r.document, Field: "path", Input: p, Rule: "use valid percent escapes", Err: err})
+			continue
+		}
+		if hasEncodedSlash(p) {
+			// find takes no request for it: %2F is not "/".
+			b.fail(&Error{Document: r.document, Field: "path", Input: p, Rule: "a document has no escaped slash or backslash in its path: choose another one"})
+			continue
+		}
+		if other, taken := b.set.routes[decoded]; taken {
+			if other.document != r.document {
+				b.fail(&Error{Document: r.document, Field: "path", Input: p, Rule: "the document " + string(other.document) + " has this path already: choose another one"})
+			}
+			continue
+		}
+		b.set.routes[decoded] = r
+	}
+}
+
+// absent answers 404 at the paths: with a relative base, for documents that make
+// no sense without a host.
+func (b *builder) absent(d Document, paths ...string) {
+	b.route(route{document: d}, paths...)
+}
+
+// below returns the paths of something below the base: with the prefix, as a
+// proxy passes it on, and without, as a proxy leaves it that strips it.
+func (b *builder) below(path string) []string {
+	if prefix := b.base.Prefix(); prefix != "" {
+		return []string{prefix + path, path}
+	}
+	return []string{path}
+}
+
+// wellKnown returns the paths of a well-known document, with every place where
+// clients look for it, through a proxy that strips the prefix or does not.
+func (b *builder) wellKnown(name publicurl.Name) []string {
+	urls, err := b.base.WellKnownAliases(name)
+	if err != nil { // the names are constants
+		b.fail(&Error{Document: Document(name), Field: "path", Rule: "no such well-known name", Err: err})
+	}
+	var paths []string
+	for _, u := range urls {
+		p := strings.TrimPrefix(u, b.base.Origin())
+		paths = append(paths, p)
+		if stripped, ok := b.strip(p); ok {
+			paths = append(paths, stripped)
+		}
+	}
+	return paths
+}
+
+// strip removes the prefix of the base from a path below it.
+func (b *builder) strip(path string) (string, bool) {
+	prefix := b.base.Prefix()
+	if prefix == "" || !strings.HasPrefix(path, prefix+"/") {
+		return path, false
+	}
+	return path[len(prefix):], true
+}

@@ -1,0 +1,112 @@
+package discovery
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var teapot = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
+
+func TestChallenge(t *testing.T) {
+	const at = `resource_metadata="https://example.com/.well-known/oauth-protected-resource`
+	for _, tt := range []struct {
+		name, base, realm, authorization, resource, want string
+	}{
+		{"base", "https://example.com", "", "", "", `Bearer realm="https://example.com", ` + at + `"`},
+		{"base with prefix", "https://example.com/mail", "", "", "", `Bearer realm="https://example.com/mail", ` + at + `/mail"`},
+		{"session", "https://example.com/mail", "", "", "/jmap/session", `Bearer realm="https://example.com/mail", ` + at + `/mail/jmap/session"`},
+		{"resource", "https://example.com", "", "", "/dav/cal/", `Bearer realm="https://example.com", ` + at + `/dav/cal/"`},
+		{"unknown resource", "https://example.com", "", "", "/other", `Bearer realm="https://example.com"`},
+		{"refused token", "https://example.com", "", "Bearer x", "", `Bearer realm="https://example.com", error="invalid_token", ` + at + `"`},
+		{"refused token in lower case", "https://example.com", "", "bearer x", "/other", `Bearer realm="https://example.com", error="invalid_token"`},
+		{"refused token that is missing", "https://example.com", "", "Bearer", "/other", `Bearer realm="https://example.com", error="invalid_token"`},
+		{"refused password", "https://example.com", "", "Basic x", "/other", `Bearer realm="https://example.com"`},
+		{"another scheme", "https://example.com", "", "BearerX x", "/other", `Bearer realm="https://example.com"`},
+		{"relative", "", "", "", "", `Bearer realm="/"`},
+		{"relative with prefix", "/mail", "", "Bearer x", "/jmap/session", `Bearer realm="/mail/", error="invalid_token"`},
+		{"realm", "https://example.com", `The "best" mail \o/`, "", "/other", `Bearer realm="The \"best\" mail \\o/"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set, err := Build(Config{Base: mustBase(t, tt.base), OAuth: &OAuth{Realm: tt.realm}, JMAP: &JMAP{}, Resources: []Resource{{Path: "/dav/cal/"}}})
+			require.NoError(t, err)
+			r := httptest.NewRequest("GET", "/", nil)
+			if tt.authorization != "" {
+				r.Header.Set("Authorization", tt.authorization)
+			}
+			require.Equal(t, tt.want, set.Challenge(r, tt.resource))
+		})
+	}
+	require.Equal(t, `Bearer realm="/"`, (*Set)(nil).Challenge(nil, ""))
+}
+
+func TestRealmIsPrintableASCII(t *testing.T) {
+	for _, realm := range []string{"a\r\nSet-Cookie: b", "a\x00", "\t", "mäil", "a\x7f"} {
+		errs := buildErrors(t, Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{Realm: realm}})
+		require.Len(t, errs, 1)
+		require.Equal(t, BaseResource, errs[0].Document)
+		require.Equal(t, "realm", errs[0].Field)
+		require.Equal(t, "RFC 9110 section 11.5", errs[0].Clause)
+	}
+}
+
+func TestUnauthorized(t *testing.T) {
+	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}})
+	require.NoError(t, err)
+	for _, basic := range []bool{false, true} {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if basic {
+				w.Header().Set("WWW-Authenticate", `Basic realm="mail"`)
+			}
+			set.Unauthorized(w, r, "")
+		})
+		want := []string{set.Challenge(nil, "")}
+		if basic {
+			want = append([]string{`Basic realm="mail"`}, want...)
+		}
+		for _, method := range []string{"GET", "HEAD", "PROPFIND"} {
+			res, body := ask(t, h, method, "/dav/cal/")
+			require.Equal(t, 401, res.StatusCode)
+			require.Equal(t, want, res.Header["Www-Authenticate"])
+			require.Equal(t, "*", res.Header.Get("Access-Control-Allow-Origin"))
+			require.Contains(t, res.Header.Get("Access-Control-Expose-Headers"), "WWW-Authenticate")
+			require.Equal(t, "no-store", res.Header.Get("Cache-Control"))
+			require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
+			require.Equal(t, "17", res.Header.Get("Content-Length"))
+			require.Equal(t, method != "HEAD", body == "401 unauthorized\n")
+		}
+	}
+}
+
+// An application that adds to the field must not change the answers of others.
+func TestChallengesAreNotChangedByTheirUsers(t *testing.T) {
+	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}})
+	require.NoError(t, err)
+	for range 2 {
+		w := httptest.NewRecorder()
+		set.Unauthorized(w, httptest.NewRequest("GET", "/", nil), "")
+		w.Header().Add("WWW-Authenticate", "Basic")
+		require.Equal(t, []string{set.Challenge(nil, ""), "Basic"}, w.Header()["Www-Authenticate"])
+	}
+}
+
+func TestSessionAnswersWithItsOwnChallenge(t *testing.T) {
+	set, err := Build(Config{Base: mustBase(t, "https://example.com/mail"), OAuth: &OAuth{}, JMAP: &JMAP{}})
+	require.NoError(t, err)
+	h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return Account{}, ErrUnauthenticated }}).Handler()
+	res, _ := ask(t, h, "GET", "/mail/jmap/session")
+	require.Equal(t, set.Challenge(nil, "/jmap/session"), res.Header.Get("WWW-Authenticate"))
+	res, _ = ask(t, h, "GET", "/jmap/session", "Authorization: Bearer x")
+	require.Contains(t, res.Header.Get("WWW-Authenticate"), `error="invalid_token"`)
+	require.Contains(t, res.Header.Get("WWW-Authenticate"), `"https://example.com/.well-known/oauth-protected-resource/mail/jmap/session"`)
+}
+
+func TestChallengeAllocatesNothing(t *testing.T) {
+	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}})
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer x")
+	require.Zero(t, testing.AllocsPerRun(100, func() { _ = set.Challenge(r, "") }))
+}

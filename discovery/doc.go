@@ -1,0 +1,33 @@
+// Package discovery builds the documents by which clients find a server, from
+// one public base URL, and serves them.
+//
+// A client that knows only https://mail.example.com asks for well-known
+// locations and follows the URLs that it finds there: OAuth authorization-server
+// metadata (RFC 8414), OpenID configuration, protected-resource metadata
+// (RFC 9728), the JMAP session (RFC 8620), the CalDAV and CardDAV redirects
+// (RFC 6764), mail autoconfiguration, MTA-STS (RFC 8461) and DNS records. When
+// one of them names a URL that the browser cannot reach, or an issuer that
+// differs by a slash, sign-in fails. Behind a reverse proxy that is the usual
+// case: a server that composes URLs from the Host header and its own socket
+// publishes the proxy's side of the world.
+//
+// # Build, serve, switch
+//
+// [Build] validates a [Config] against what the standards demand, encodes every
+// document once and returns an immutable [Set]. A [Server] serves the current
+// Set, and [Server.Swap] replaces it while requests run. Whatever one request
+// sees comes from one Set: body and ETag, challenge and issuer. The documents
+// never depend on how a request arrived; Host, Forwarded, X-Forwarded-* and the
+// TLS state of the connection contribute not a byte.
+//
+// With a relative base ([publicurl.Relative]), before the server has a host
+// name, URLs are path-absolute ("/login"), answers are no-store, and documents
+// that make no sense without a host are not found.
+//
+// # Paths and proxies
+//
+// On a base with a path, https://example.com/mail, every document is found
+// whether the proxy strips /mail or not. The well-known locations at the origin,
+// such as /.well-known/oauth-authorization-server/mail, are outside of /mail,
+// and the proxy must route them to the server too: [publicurl.Base.WellKnown].
+package discovery

@@ -1,0 +1,45 @@
+package discovery
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strconv"
+)
+
+// A Document names one of the documents of a [Set], for [Set.Bytes]. Those of
+// which there may be several are made by a function, such as [ResourceDocument].
+type Document string
+
+// The documents of which there is one.
+const (
+	OAuthDocument   Document = "oauth-authorization-server" // RFC 8414
+	OpenIDDocument  Document = "openid-configuration"       // OpenID Connect Discovery 1.0
+	WebUIDocument   Document = "api-discover"
+	JMAPDocument    Document = "jmap-session" // one an account: Set.Session, never Set.Bytes
+	BaseResource    Document = "oauth-protected-resource"
+	DAVDocument     Document = "dav" // redirects only
+	configDocument  Document = "config"
+	contentTypeJSON          = "application/json"
+)
+
+// A document is what the server sends: encoded once, with its header fields, which
+// are shared by all answers.
+type document struct {
+	body        []byte
+	etag        string
+	contentType []string
+	length      []string
+	etagHeader  []string
+}
+
+func newDocument(body []byte, contentType string) *document {
+	sum := sha256.Sum256(body)
+	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:18]) + `"`
+	return &document{
+		body:        body,
+		etag:        etag,
+		contentType: []string{contentType},
+		length:      []string{strconv.Itoa(len(body))},
+		etagHeader:  []string{etag},
+	}
+}

@@ -1,0 +1,103 @@
+package discovery
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+type encoded struct {
+	Issuer string   `json:"issuer"`
+	Keys   []string `json:"keys,omitempty"`
+	Kelvin string   `json:"kelvin_scale,omitempty"`
+	Hidden string   `json:"-"`
+	Plain  string   `json:",omitempty"`
+	inner  string
+}
+
+func TestEncodeJSON(t *testing.T) {
+	v := encoded{Issuer: "https://example.com/?a=b&c=<d>", inner: "never"}
+	for _, tt := range []struct {
+		name  string
+		extra map[string]any
+		want  string // or, with "!", part of the error
+	}{
+		{"no extra", nil, `{"issuer":"https://example.com/?a=b&c=<d>"}`},
+		{"extra is sorted", map[string]any{"b": 1, "a": nil}, `{"issuer":"https://example.com/?a=b&c=<d>","a":null,"b":1}`},
+		{"a name of a hidden field", map[string]any{"Hidden": 1, "-": 2, "inner": 3}, `{"issuer":"https://example.com/?a=b&c=<d>","-":2,"Hidden":1,"inner":3}`},
+		{"the name itself", map[string]any{"issuer": "x"}, `!"issuer" of Extra would shadow "issuer"`},
+		{"a field that is left out", map[string]any{"keys": "x"}, `!would shadow "keys"`},
+		{"another case", map[string]any{"ISSUER": "x"}, `!would shadow "issuer"`},
+		{"long s", map[string]any{"i\u017f\u017fuer": "x"}, `!would shadow "issuer"`},
+		{"kelvin sign", map[string]any{"\u212aelvin_scale": "x"}, `!would shadow "kelvin_scale"`},
+		{"a field without a tag", map[string]any{"plain": "x"}, `!would shadow "Plain"`},
+		{"not UTF-8", map[string]any{"a\xff": 1, "a\xfe": 2}, `!not valid UTF-8`},
+		{"no number", map[string]any{"a": math.Inf(1)}, `!cannot encode Extra`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := encodeJSON(v, tt.extra)
+			if message, isError := strings.CutPrefix(tt.want, "!"); isError {
+				require.ErrorContains(t, err, message)
+				require.Nil(t, got)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.want, string(got))
+		})
+	}
+	got, err := encodeJSON(struct{}{}, map[string]any{"a": 1})
+	require.NoError(t, err)
+	require.Equal(t, `{"a":1}`, string(got))
+}
+
+func TestEqualDocumentsHaveEqualETags(t *testing.T) {
+	a, b := newDocument([]byte("a"), "x"), newDocument([]byte("b"), "x")
+	require.Equal(t, a.etag, newDocument([]byte("a"), "y").etag)
+	require.NotEqual(t, a.etag, b.etag)
+}
+
+// Whatever name encodeJSON lets through, encoding/json, which folds case, reads the
+// struct's own members back as they were.
+func FuzzExtraNeverShadows(f *testing.F) {
+	for _, name := range []string{"issuer", "ISSUER", "i\u017fsuer", "\u212aeys", "keys", "kelvin_scale", "Plain", "pla\u0131n", "\u0130ssuer", "-", "", "x", "a\xff"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		v := encoded{Issuer: "own", Keys: []string{"own"}, Kelvin: "own", Plain: "own"}
+		body, err := encodeJSON(v, map[string]any{name: "extra"})
+		if err != nil {
+			own := !utf8.ValidString(name)
+			for _, member := range []string{"issuer", "keys", "kelvin_scale", "Plain"} {
+				own = own || foldsTo(name, member)
+			}
+			require.True(t, own, "refused %q: %v", name, err)
+			return
+		}
+		var back encoded
+		require.NoError(t, json.Unmarshal(body, &back), "%q", name)
+		require.Equal(t, v, back, "%q", name)
+		var members map[string]any
+		require.NoError(t, json.Unmarshal(body, &members))
+		require.Len(t, members, 5, "%q", name)
+		require.Equal(t, "extra", members[name])
+	})
+}
+
+// foldsTo compares rune by rune, each by the least of those that it folds to.
+func foldsTo(a, b string) bool {
+	least := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			low := r
+			for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+				low = min(low, next)
+			}
+			return low
+		}, s)
+	}
+	return least(a) == least(b)
+}

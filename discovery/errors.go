@@ -1,0 +1,43 @@
+package discovery
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrUnauthenticated is returned by [ServerConfig.Session] for a request that
+// names no account, or one with a wrong password or token. The answer is 401 with
+// the challenge of [Set.Challenge].
+var ErrUnauthenticated = errors.New("discovery: the request is not authenticated")
+
+// An Error says what is wrong with a [Config]. [Build] reports every one that it
+// finds, joined; errors.As gives the first.
+type Error struct {
+	Document Document // the document that would be wrong
+	Field    string   // its member, as it is spelt there
+	Input    string   // what was given; "" if nothing was
+	Rule     string   // what must hold, and what to do about it
+	Clause   string   // where that is written: "RFC 8414 section 2"
+	Err      error    // an error of package publicurl, or nil
+}
+
+// Error quotes the input and ends with the clause.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "discovery: %s: %s: ", e.Document, e.Field)
+	if e.Input != "" {
+		fmt.Fprintf(&b, "%q: ", e.Input)
+	}
+	b.WriteString(e.Rule)
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	if e.Clause != "" {
+		fmt.Fprintf(&b, " (%s)", e.Clause)
+	}
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }

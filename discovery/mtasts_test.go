@@ -1,0 +1,92 @@
+package discovery
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMTASTSPolicyIsServedToItsHostsAlone(t *testing.T) {
+	set := mailSet(t, "https://mail.example.org/m", Config{Mail: mailExample(), MTASTS: &MTASTS{Mode: MTASTSEnforce, MX: []string{"mx.example.com", "*.example.net"}}})
+	h := NewServer(set, ServerConfig{}).Handler()
+	for _, host := range []string{"mta-sts.example.com", "mta-sts.example.net", "MTA-STS.example.com:443"} {
+		res, body := ask(t, h, "GET", "/.well-known/mta-sts.txt", "Host: "+host)
+		require.Equal(t, 200, res.StatusCode, host)
+		require.Equal(t, "text/plain", res.Header.Get("Content-Type"))
+		require.Equal(t, "version: STSv1\r\nmode: enforce\r\nmx: mx.example.com\r\nmx: *.example.net\r\nmax_age: 604800\r\n", body)
+		require.Equal(t, string(set.Bytes(MTASTSDocument)), body)
+	}
+	for _, host := range []string{"mta-sts.example.org", "example.com", "mail.example.org", "mta-sts.mail.example.org", "autoconfig.example.com", "mta-sts.example.com.evil.example", "xmta-sts.example.com", ""} {
+		res, body := ask(t, h, "GET", "/.well-known/mta-sts.txt", "Host: "+host, "X-Forwarded-Host: mta-sts.example.com", "Forwarded: host=mta-sts.example.com")
+		require.Equal(t, 404, res.StatusCode, host)
+		require.NotContains(t, body, "example")
+	}
+}
+
+var mtaSTSText = regexp.MustCompile(`^v=STSv1; id=[A-Za-z0-9]{1,32};$`)
+
+func TestMTASTSIDIsDerivedFromThePolicy(t *testing.T) {
+	id := func(p MTASTS) string {
+		set := mailSet(t, "https://mail.example.com", Config{Mail: mailExample(), MTASTS: &p})
+		var texts []string
+		for _, r := range set.DNS() {
+			if r.Name == "_mta-sts.example.com." || r.Name == "_mta-sts.example.net." {
+				require.Equal(t, TXT, r.Type)
+				texts = append(texts, r.Text)
+			}
+		}
+		require.Len(t, texts, 2)
+		require.Equal(t, texts[0], texts[1])
+		require.Regexp(t, mtaSTSText, texts[0])
+		return texts[0]
+	}
+	policies := []MTASTS{
+		{MX: []string{"mx.example.com"}},
+		{MX: []string{"mx.example.com"}, Mode: MTASTSEnforce},
+		{MX: []string{"mx2.example.com"}},
+		{MX: []string{"mx.example.com"}, MaxAge: time.Hour},
+		{Mode: MTASTSNone},
+	}
+	seen := map[string]bool{}
+	for _, p := range policies {
+		require.Equal(t, id(p), id(p), "the same after a restart")
+		seen[id(p)] = true
+	}
+	require.Len(t, seen, len(policies), "and another for another policy")
+	require.Equal(t, id(MTASTS{MX: []string{"a.example"}}), id(MTASTS{MX: []string{"a.example"}, Mode: MTASTSTesting, MaxAge: 604800 * time.Second}))
+}
+
+func TestMTASTSNamesEachMistake(t *testing.T) {
+	good := []string{"mx.example.com"}
+	tests := []struct {
+		name string
+		p    MTASTS
+		want string
+	}{
+		{"unknown mode", MTASTS{Mode: "enforced", MX: good}, `mta-sts: mode: "enforced"`},
+		{"no host", MTASTS{}, `mta-sts: mx: give at least one host`},
+		{"host in capitals", MTASTS{MX: []string{"MX.example.com"}}, `mta-sts: mx: "MX.example.com"`},
+		{"wildcard inside", MTASTS{MX: []string{"mx.*.example.com"}}, `mta-sts: mx: "mx.*.example.com"`},
+		{"two wildcards", MTASTS{MX: []string{"*.*.example.com"}}, `mta-sts: mx: `},
+		{"wildcard alone", MTASTS{MX: []string{"*."}}, `mta-sts: mx: `},
+		{"partial wildcard", MTASTS{MX: []string{"mx*.example.com"}}, `mta-sts: mx: `},
+		{"address", MTASTS{MX: []string{"192.0.2.1"}}, `mta-sts: mx: `},
+		{"second line", MTASTS{MX: []string{"mx.example.com\r\nmode: none"}}, `mta-sts: mx: "mx.example.com\r\nmode: none"`},
+		{"negative age", MTASTS{MX: good, MaxAge: -time.Second}, `mta-sts: max_age: "-1s"`},
+		{"more than a year", MTASTS{MX: good, MaxAge: 31_557_601 * time.Second}, `mta-sts: max_age: `},
+		{"parts of a second", MTASTS{MX: good, MaxAge: 1500 * time.Millisecond}, `mta-sts: max_age: "1.5s"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Build(Config{Base: mustBase(t, "https://mail.example.com"), Mail: mailExample(), MTASTS: &tt.p})
+			require.ErrorContains(t, err, "discovery: "+tt.want)
+			require.ErrorContains(t, err, "RFC 8461 section 3.2")
+		})
+	}
+	_, err := Build(Config{Base: mustBase(t, "https://mail.example.com"), MTASTS: &MTASTS{MX: good}})
+	require.ErrorContains(t, err, "mta-sts: Mail: a policy is for mail domains")
+	_, err = Build(Config{Base: mustBase(t, "https://mail.example.com"), Mail: mailExample(), MTASTS: &MTASTS{MX: good, MaxAge: 31_557_600 * time.Second}})
+	require.NoError(t, err)
+}

@@ -1,0 +1,176 @@
+package discovery
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// A Resource is a protected resource, and says which authorization servers issue
+// tokens for it (RFC 9728 section 2). Clients find its document from its URL or from
+// a 401 answer: see [Set.Challenge].
+//
+// With Config.OAuth the base is one already, and with Config.JMAP too the session.
+// An entry with the Path of one of them takes its place.
+type Resource struct {
+	// Path is that of the resource below the base, such as "/dav/cal/"; "" is the
+	// base itself. The resource is exactly this URL: a client must not use the
+	// document for another one (RFC 9728 section 3.3), also not below it.
+	Path string
+
+	Name string // resource_name, for people to read
+
+	// AuthorizationServers are the issuers of authorization servers, as they
+	// spell themselves (authorization_servers). The default is the server's own,
+	// if there is Config.OAuth.
+	AuthorizationServers []string
+
+	// Scopes are scopes_supported. The default is that of OAuth.Scopes.
+	Scopes []string
+
+	// BearerMethods are bearer_methods_supported: "header", "body" and "query"
+	// (RFC 6750 section 2); default "header".
+	BearerMethods []string
+
+	// Extra are further members of the document.
+	Extra map[string]any
+}
+
+// ResourceDocument names the document of the protected resource with this
+// [Resource.Path]: BaseResource for "".
+func ResourceDocument(path string) Document { return BaseResource + Document(path) }
+
+// A resourceMetadata is the document (RFC 9728 section 2).
+type resourceMetadata struct {
+	Resource             string   `json:"resource"`
+	AuthorizationServers []string `json:"authorization_servers,omitempty"`
+	Scopes               []string `json:"scopes_supported,omitempty"`
+	BearerMethods        []string `json:"bearer_methods_supported,omitempty"`
+	Name                 string   `json:"resource_name,omitempty"`
+}
+
+const resourceClause = "RFC 9728 section 2"
+
+func (b *builder) resources() {
+	b.realm()
+	all := b.config.Resources
+	implied := func(path string) {
+		if !slices.ContainsFunc(all, func(r Resource) bool { return r.Path == path }) {
+			all = append(slices.Clip(all), Resource{Path: path})
+		}
+	}
+	if b.config.OAuth != nil {
+		implied("")
+	}
+	if j := b.config.JMAP; j != nil && j.SessionPath != None {
+		b.set.sessionResource = orDefault(j.SessionPath, defaultSessionPath)
+		if b.config.OAuth != nil {
+			implied(b.set.sessionResource)
+		}
+	}
+	for _, r := range all {
+		b.resource(r)
+	}
+}
+
+func (b *builder) resource(r Resource) {
+	d := ResourceDocument(r.Path)
+	m := resourceMetadata{
+		Resource:             b.base.String(),
+		AuthorizationServers: r.AuthorizationServers,
+		Scopes:               r.Scopes,
+		BearerMethods:        listOr(r.BearerMethods, "header"),
+		Name:                 r.Name,
+	}
+	if r.Path != "" {
+		u, err := b.base.Join(r.Path)
+		if err != nil {
+			b.fail(&Error{Document: d, Field: "resource", Input: r.Path, Rule: `use a path below the base, or "" for the base itself`, Clause: resourceClause, Err: err})
+			return
+		}
+		m.Resource = u
+	}
+	if b.config.OAuth != nil {
+		m.AuthorizationServers = listOr(m.AuthorizationServers, b.set.Issuer())
+		if m.Scopes == nil {
+			m.Scopes = b.metadata.Scopes
+		}
+	}
+	if !utf8.ValidString(r.Name) {
+		b.fail(&Error{Document: d, Field: "resource_name", Input: r.Name, Rule: "use valid UTF-8", Clause: "RFC 8259 section 8.1"})
+	}
+	for _, issuer := range r.AuthorizationServers {
+		b.checkIssuer(d, issuer)
+	}
+	if r.Scopes != nil { // else they have been checked
+		b.checkList(d, "scopes_supported", r.Scopes, isScope, scopeRule, scopeClause)
+	}
+	b.checkList(d, "bearer_methods_supported", m.BearerMethods, func(s string) bool { return s == "header" || s == "body" || s == "query" }, `use "header", "body" and "query"`, resourceClause)
+	b.checkExtra(d, r.Extra, "RFC 9728 section 3.2")
+	if keys, ok := r.Extra["jwks_uri"]; ok {
+		if u, _ := keys.(string); !strings.HasPrefix(u, "https://") && !b.base.Contains(u) {
+			b.fail(&Error{Document: d, Field: "jwks_uri", Input: u, Rule: "use an https URL", Clause: resourceClause})
+		}
+	}
+
+	paths, metadataURL := b.resourcePaths(r.Path)
+	if b.base.IsRelative() {
+		// A resource identifier is an absolute URL (RFC 9728 section 1.2).
+		b.absent(d, paths...)
+	} else {
+		b.add(d, m, r.Extra, paths...)
+	}
+	b.challenge(r.Path, metadataURL)
+}
+
+// resourcePaths returns the paths of the document of a resource, and its URL, or ""
+// with a relative base.
+//
+// A document counts only if its resource is what the client made the URL from (RFC
+// 9728 section 3.3). For a resource below the base that leaves one location, which
+// a proxy does not strip, as it lies at the origin. For the base there are the
+// others of WellKnownAliases too. /mail/.well-known/oauth-protected-resource is made
+// from https://example.com/mail, if in the way of OpenID, and the resource is the
+// same. Where the proxy strips /mail it arrives as
+// /.well-known/oauth-protected-resource, which also is where clients of the Model
+// Context Protocol look last: they accept a resource above their own URL. A client
+// that began at https://example.com refuses the document, and is no worse off than
+// by a 404: here is no such resource.
+func (b *builder) resourcePaths(path string) (paths []string, metadataURL string) {
+	paths = b.wellKnown(publicurl.OAuthProtectedResource)
+	if path != "" {
+		paths = []string{paths[0] + path}
+	}
+	if b.base.IsRelative() {
+		return paths, ""
+	}
+	resource := path
+	if path == "" {
+		resource = b.base.String()
+	}
+	metadataURL, err := b.base.MetadataURL(resource)
+	if err != nil { // Join has accepted the path
+		b.fail(&Error{Document: ResourceDocument(path), Field: "resource", Input: path, Rule: "it has no metadata URL", Clause: "RFC 9728 section 3.1", Err: err})
+	}
+	if path != "" {
+		paths = []string{strings.TrimPrefix(metadataURL, b.base.Origin())}
+	}
+	return paths, metadataURL
+}
+
+// checkIssuer checks the issuer of another server, which is not ours to spell. http
+// is for loopback hosts, as it is for a base.
+func (b *builder) checkIssuer(d Document, issuer string) {
+	u, err := url.Parse(issuer)
+	ok := err == nil && u.Hostname() != "" && u.User == nil && !strings.ContainsAny(issuer, "?#") && isASCII(issuer)
+	if ok && u.Scheme != "https" {
+		_, err = publicurl.Parse(issuer)
+		ok = err == nil || issuer == b.set.Issuer()
+	}
+	if !ok {
+		b.fail(&Error{Document: d, Field: "authorization_servers", Input: issuer, Rule: "an issuer is an https URL without query and fragment", Clause: metadataClause})
+	}
+}

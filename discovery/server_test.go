@@ -1,0 +1,154 @@
+package discovery
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSwapOfNilKeepsTheSet(t *testing.T) {
+	a, b := jmapSet(t, "https://a.example", nil), jmapSet(t, "https://b.example", nil)
+	s := NewServer(a, ServerConfig{})
+	require.Same(t, a, s.Swap(nil))
+	require.Same(t, a, s.Current())
+	require.Same(t, a, s.Swap(b))
+	require.Same(t, b, s.Current())
+}
+
+func TestFailedBuildChangesNothing(t *testing.T) {
+	a := jmapSet(t, "https://a.example", nil)
+	s := NewServer(a, ServerConfig{})
+	set, err := Build(Config{Base: mustBase(t, "https://b.example"), JMAP: &JMAP{APIPath: "?"}})
+	require.Error(t, err)
+	s.Swap(set) // the error forgotten
+	require.Same(t, a, s.Current())
+	res, _ := ask(t, s.Handler(), "GET", "/.well-known/jmap")
+	require.Equal(t, "https://a.example/jmap/session", res.Header.Get("Location"))
+}
+
+func TestServerWithoutSetHasNoDocuments(t *testing.T) {
+	s := NewServer(nil, ServerConfig{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "next") })})
+	require.Nil(t, s.Current())
+	_, body := ask(t, s.Handler(), "GET", "/jmap/session")
+	require.Equal(t, "next", body)
+	require.Nil(t, s.Swap(jmapSet(t, "https://a.example", nil)))
+	res, _ := ask(t, s.Handler(), "GET", "/.well-known/jmap")
+	require.Equal(t, 307, res.StatusCode)
+}
+
+func TestNextSeesPathsWithoutThePrefix(t *testing.T) {
+	for _, tt := range []struct{ base, target, want string }{
+		{"https://example.com/mail", "/mail/login?a=b", "/login?a=b"},
+		{"https://example.com/mail", "/login", "/login"},
+		{"https://example.com/mail", "/mail", "/"},
+		{"https://example.com/mail", "/mail/jmap/download/a/b/x%2Fy", "/jmap/download/a/b/x%2Fy"},
+		{"https://example.com/mail", "/mailbox", "/mailbox"},
+		{"https://example.com", "/mail/login", "/mail/login"},
+		{"https://example.com/jmap", "/jmap/jmap/", "/jmap/"},
+		{"https://example.com/jmap", "/jmap/jmap/ws", "/jmap/ws"},
+		{"https://example.com/jmap", "/jmap/ws", "/jmap/ws"}, // stripped by the proxy
+		{"https://example.com/jmap", "/jmap/download/a/b/c", "/jmap/download/a/b/c"},
+		{"https://example.com/jmap", "/jmap/login", "/login"},
+		{"https://example.com/jmap", "/jmap/", "/"},
+	} {
+		var outer *http.Request
+		h := NewServer(jmapSet(t, tt.base, nil), ServerConfig{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			require.Equal(t, tt.want, r.URL.RequestURI())
+			require.Equal(t, tt.target, r.RequestURI)
+			require.Equal(t, outer.Context(), r.Context())
+			io.WriteString(w, "next")
+		})}).Handler()
+		outer = httptest.NewRequest("POST", tt.target, nil)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, outer)
+		require.Equal(t, "next", w.Body.String())
+		require.Equal(t, tt.target, outer.URL.RequestURI(), "the caller's request stays")
+	}
+}
+
+func TestNotFoundIsNotKept(t *testing.T) {
+	res, body := ask(t, NewServer(jmapSet(t, "https://example.com", nil), ServerConfig{}).Handler(), "GET", "/other")
+	require.Equal(t, 404, res.StatusCode)
+	require.Equal(t, "no-store", res.Header.Get("Cache-Control"))
+	require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
+	require.Equal(t, "404 page not found\n", body)
+}
+
+func TestSharedHeaderFieldsSurviveWhatAHandlerAroundAdds(t *testing.T) {
+	h, _ := plain(t, "https://example.com")
+	want, _ := ask(t, h, "GET", "/doc")
+	around := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		for name := range w.Header() {
+			w.Header().Add(name, "more")
+		}
+	})
+	ask(t, around, "GET", "/doc")
+	got, _ := ask(t, h, "GET", "/doc")
+	require.Equal(t, want.Header, got.Header)
+}
+
+func TestAnswersDoNotDependOnHowARequestArrived(t *testing.T) {
+	requests := []struct {
+		fields []string
+		tls    bool
+	}{
+		{},
+		{tls: true},
+		{fields: []string{"Host: evil.example"}},
+		{fields: []string{"Host: evil.example:8443"}, tls: true},
+		{fields: []string{"Host: "}},
+		{fields: []string{"X-Forwarded-Host: evil.example", "X-Forwarded-Proto: http", "X-Forwarded-Port: 81", "X-Forwarded-Prefix: /evil"}},
+		{fields: []string{"X-Forwarded-Proto: https", "X-Forwarded-Ssl: on", "X-Forwarded-For: 192.0.2.1", "X-Real-Ip: 192.0.2.1"}},
+		{fields: []string{"Forwarded: for=192.0.2.1;host=evil.example;proto=http"}},
+		{fields: []string{"Origin: https://evil.example", "Referer: https://evil.example/", "X-Original-Url: /evil", "X-Script-Name: /evil"}},
+	}
+	for _, base := range []string{"https://example.com", "https://example.com:8443", "https://example.com/mail", "", "/mail"} {
+		config := fullConfig(t, base)
+		config.Mail, config.MTASTS = nil, nil // Host selects among their domains
+		set := setOf(t, config)
+		h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return demoAccount(), nil }}).Handler()
+		for path, route := range set.routes {
+			if route.byHost != nil {
+				continue // as here: TestHostSelectsAmongConfiguredDomainsOnly
+			}
+			type answer struct {
+				status int
+				header http.Header
+				body   string
+			}
+			var first answer
+			for i, from := range requests {
+				r := request(t, "GET", "/", from.fields...)
+				r.URL.Path = path
+				if from.tls {
+					r.TLS = &tls.ConnectionState{}
+				}
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				got := answer{w.Code, w.Header(), w.Body.String()}
+				if i == 0 {
+					first = got
+				}
+				require.Equal(t, first, got, "%s on %s, %+v", path, base, from)
+			}
+			require.NotContains(t, first.body, "evil")
+			if doc := set.documents[route.document]; doc != nil && route.static != nil {
+				require.Equal(t, string(doc.body), first.body)
+				require.Equal(t, 200, first.status)
+			}
+		}
+		for path := range set.routes { // through a proxy that strips the prefix
+			if stripped, ok := strings.CutPrefix(path, set.Base().Prefix()); ok {
+				a, b := request(t, "GET", "/"), request(t, "GET", "/")
+				a.URL.Path, b.URL.Path = path, stripped
+				require.Equal(t, answerTo(h, a, func() {}), answerTo(h, b, func() {}), "%s", path)
+			}
+		}
+	}
+}

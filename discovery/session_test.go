@@ -1,0 +1,283 @@
+package discovery
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const mailCapability = "urn:ietf:params:jmap:mail"
+
+func jmapSet(t testing.TB, base string, change func(*JMAP)) *Set {
+	t.Helper()
+	j := JMAP{Capabilities: map[string]any{mailCapability: nil}}
+	if change != nil {
+		change(&j)
+	}
+	set, err := Build(Config{Base: mustBase(t, base), JMAP: &j})
+	require.NoError(t, err)
+	return set
+}
+
+func demoAccount() Account {
+	return Account{
+		Username:        "demo@example.com",
+		Accounts:        map[string]JMAPAccount{"A1": {Name: "demo@example.com", IsPersonal: true, Capabilities: map[string]any{mailCapability: nil}}},
+		PrimaryAccounts: map[string]string{mailCapability: "A1"},
+	}
+}
+
+func TestSessionHasWhatRFC8620Demands(t *testing.T) {
+	set := jmapSet(t, "https://example.com/mail", func(j *JMAP) { j.Extra = map[string]any{"vendor": "<&>"} })
+	body, state, err := set.Session(demoAccount())
+	require.NoError(t, err)
+	var got map[string]any
+	require.NoError(t, json.Unmarshal(body, &got))
+	require.Equal(t, state, got["state"])
+	require.NotEmpty(t, state)
+	require.Contains(t, string(body), `"vendor":"<&>"`)
+	require.Contains(t, string(body), `?accept={type}"`)
+	require.Contains(t, string(body), `&closeafter={closeafter}&ping={ping}"`) // braces and & intact
+	var names []string
+	for name := range got {
+		names = append(names, name)
+	}
+	require.ElementsMatch(t, []string{"capabilities", "accounts", "primaryAccounts", "username", "apiUrl", "downloadUrl", "uploadUrl", "eventSourceUrl", "state", "vendor"}, names)
+	require.Equal(t, "demo@example.com", got["username"])
+	require.Equal(t, map[string]any{mailCapability: "A1"}, got["primaryAccounts"])
+	require.Equal(t, map[string]any{"A1": map[string]any{
+		"name": "demo@example.com", "isPersonal": true, "isReadOnly": false,
+		"accountCapabilities": map[string]any{mailCapability: map[string]any{}},
+	}}, got["accounts"])
+}
+
+func TestSessionOfNobodyHasObjectsNotNull(t *testing.T) {
+	body, _, err := jmapSet(t, "https://example.com", nil).Session(Account{})
+	require.NoError(t, err)
+	require.Contains(t, string(body), `"accounts":{},"primaryAccounts":{},"username":""`)
+	body, _, err = jmapSet(t, "https://example.com", nil).Session(Account{Accounts: map[string]JMAPAccount{"a": {}}})
+	require.NoError(t, err)
+	require.Contains(t, string(body), `"accountCapabilities":{}`)
+}
+
+func TestSessionStateChangesWithTheContentOnly(t *testing.T) {
+	state := func(base string, change func(*JMAP), edit func(*Account)) string {
+		a := demoAccount()
+		if edit != nil {
+			edit(&a)
+		}
+		_, state, err := jmapSet(t, base, change).Session(a)
+		require.NoError(t, err)
+		return state
+	}
+	const base = "https://example.com"
+	first := state(base, nil, nil)
+	seen := map[string]string{first: "first"}
+	for name, other := range map[string]string{
+		"base":             state("https://example.com/mail", nil, nil),
+		"relative":         state("", nil, nil),
+		"api path":         state(base, func(j *JMAP) { j.APIPath = "/api" }, nil),
+		"web socket":       state(base, func(j *JMAP) { j.WebSocketPath = None }, nil),
+		"limit":            state(base, func(j *JMAP) { j.Core.MaxObjectsInGet = 1 }, nil),
+		"capability":       state(base, func(j *JMAP) { j.Capabilities["urn:x:y"] = nil }, nil),
+		"capability value": state(base, func(j *JMAP) { j.Capabilities[mailCapability] = map[string]int{"a": 1} }, nil),
+		"extra":            state(base, func(j *JMAP) { j.Extra = map[string]any{"a": 1} }, nil),
+		"extra value":      state(base, func(j *JMAP) { j.Extra = map[string]any{"a": 2} }, nil),
+		"username":         state(base, nil, func(a *Account) { a.Username = "x" }),
+		"account":          state(base, nil, func(a *Account) { a.Accounts["B"] = JMAPAccount{} }),
+		"account name":     state(base, nil, func(a *Account) { v := a.Accounts["A1"]; v.Name = "x"; a.Accounts["A1"] = v }),
+		"read-only":        state(base, nil, func(a *Account) { v := a.Accounts["A1"]; v.IsReadOnly = true; a.Accounts["A1"] = v }),
+		"primary":          state(base, nil, func(a *Account) { a.PrimaryAccounts = nil }),
+	} {
+		require.NotContains(t, seen, other, name)
+		seen[other] = name
+	}
+	for range 20 { // maps have no order
+		require.Equal(t, first, state(base, nil, nil))
+	}
+	require.Equal(t, first, state(base, func(j *JMAP) { j.SessionPath = "/s" }, nil), "the session has no URL of itself")
+}
+
+func TestInvalidAccountGivesNoSession(t *testing.T) {
+	withAccount := func(id string, account JMAPAccount) Account {
+		return Account{Accounts: map[string]JMAPAccount{id: account}}
+	}
+	mail := JMAPAccount{Capabilities: map[string]any{mailCapability: nil}}
+	tests := []struct {
+		name    string
+		account Account
+		field   string // "" for a valid one
+	}{
+		{"id of 255", withAccount(strings.Repeat("a", 255), mail), ""},
+		{"every character", withAccount("azAZ09-_", mail), ""},
+		{"id of 256", withAccount(strings.Repeat("a", 256), mail), "accounts"},
+		{"id empty", withAccount("", mail), "accounts"},
+		{"id an address", withAccount("demo@example.com", mail), "accounts"},
+		{"id with a slash", withAccount("a/b", mail), "accounts"},
+		{"id not ASCII", withAccount("ä", mail), "accounts"},
+		{"id with =", withAccount("aa==", mail), "accounts"},
+		{"name not UTF-8", withAccount("a", JMAPAccount{Name: "\xff"}), "name"},
+		{"username not UTF-8", Account{Username: "\xff"}, "username"},
+		{"capability of no server", withAccount("a", JMAPAccount{Capabilities: map[string]any{"urn:x:y": nil}}), "accountCapabilities"},
+		{"capability in another case", withAccount("a", JMAPAccount{Capabilities: map[string]any{strings.ToUpper(mailCapability): nil}}), "accountCapabilities"},
+		{"capability that is no object", withAccount("a", JMAPAccount{Capabilities: map[string]any{mailCapability: 1}}), "accountCapabilities"},
+		{"capability that does not encode", withAccount("a", JMAPAccount{Capabilities: map[string]any{mailCapability: func() {}}}), "accountCapabilities"},
+		{"primary of no account", Account{PrimaryAccounts: map[string]string{mailCapability: "a"}}, "primaryAccounts"},
+		{"primary without the capability", Account{Accounts: map[string]JMAPAccount{"a": {}}, PrimaryAccounts: map[string]string{mailCapability: "a"}}, "primaryAccounts"},
+		{"primary", Account{Accounts: map[string]JMAPAccount{"a": mail}, PrimaryAccounts: map[string]string{mailCapability: "a"}}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			set := jmapSet(t, "https://example.com", nil)
+			body, state, err := set.Session(tt.account)
+			var told error
+			h := NewServer(set, ServerConfig{
+				Session: func(*http.Request) (Account, error) { return tt.account, nil },
+				OnError: func(_ *http.Request, err error) { told = err },
+			}).Handler()
+			res, answer := ask(t, h, "GET", "/jmap/session")
+			if tt.field == "" {
+				require.NoError(t, err)
+				require.Equal(t, 200, res.StatusCode)
+				require.Equal(t, string(body), answer)
+				require.NoError(t, told)
+				return
+			}
+			var e *Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, tt.field, e.Field)
+			require.NotEmpty(t, e.Clause)
+			require.Nil(t, body)
+			require.Empty(t, state)
+			require.Equal(t, 500, res.StatusCode)
+			require.Equal(t, "500 internal server error\n", answer)
+			require.Equal(t, err, told)
+		})
+	}
+}
+
+func TestSessionAnswers(t *testing.T) {
+	const cache = "no-cache, no-store, must-revalidate"
+	tests := []struct {
+		name   string
+		method string
+		err    error
+		status int
+	}{
+		{"signed in", "GET", nil, 200},
+		{"head", "HEAD", nil, 200},
+		{"not signed in", "GET", ErrUnauthenticated, 401},
+		{"not signed in, head", "HEAD", ErrUnauthenticated, 401},
+		{"not signed in, wrapped", "GET", fmt.Errorf("token of secret@example.com expired: %w", ErrUnauthenticated), 401},
+		{"broken", "GET", errors.New("cannot reach secret@example.com"), 500},
+		{"broken, head", "HEAD", errors.New("cannot reach secret@example.com"), 500},
+	}
+	for _, base := range []string{"https://example.com", "https://example.com/mail", "/mail"} {
+		for _, tt := range tests {
+			t.Run(base+" "+tt.name, func(t *testing.T) {
+				set := jmapSet(t, base, nil)
+				var told error
+				h := NewServer(set, ServerConfig{
+					Session: func(*http.Request) (Account, error) { return demoAccount(), tt.err },
+					OnError: func(_ *http.Request, err error) { told = err },
+				}).Handler()
+				for _, path := range []string{"/jmap/session", set.Base().Prefix() + "/jmap/session"} {
+					res, body := ask(t, h, tt.method, path, "If-None-Match: *")
+					require.Equal(t, tt.status, res.StatusCode)
+					require.Equal(t, cache, res.Header.Get("Cache-Control"))
+					require.Equal(t, "*", res.Header.Get("Access-Control-Allow-Origin"))
+					require.Contains(t, res.Header.Get("Access-Control-Expose-Headers"), "WWW-Authenticate")
+					require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
+					require.NotContains(t, body, "secret")
+					require.Equal(t, tt.method == "GET", body != "")
+					require.Equal(t, tt.status == 401, res.Header.Get("WWW-Authenticate") != "")
+					if tt.status == 500 {
+						require.Equal(t, tt.err, told)
+					} else {
+						require.NoError(t, told)
+					}
+					if tt.status == 200 {
+						want, _, err := set.Session(demoAccount())
+						require.NoError(t, err)
+						require.Equal(t, "application/json", res.Header.Get("Content-Type"))
+						require.Equal(t, fmt.Sprint(len(want)), res.Header.Get("Content-Length"))
+						if tt.method == "GET" {
+							require.Equal(t, string(want), body)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestSessionPreflightNeedsNoAuthentication(t *testing.T) {
+	h := NewServer(jmapSet(t, "https://example.com", nil), ServerConfig{
+		Session: func(*http.Request) (Account, error) { panic("asked for an account") },
+	}).Handler()
+	res, _ := ask(t, h, "OPTIONS", "/jmap/session", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization")
+	require.Equal(t, 204, res.StatusCode)
+	require.Contains(t, res.Header.Get("Access-Control-Allow-Headers"), "Authorization")
+	res, _ = ask(t, h, "POST", "/jmap/session")
+	require.Equal(t, 405, res.StatusCode)
+}
+
+func TestSessionWithoutCallbackIsNexts(t *testing.T) {
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "next ", r.Method, " ", r.URL.Path) })
+	h := NewServer(jmapSet(t, "https://example.com/mail", nil), ServerConfig{Next: next}).Handler()
+	for _, target := range []string{"/mail/jmap/session", "/jmap/session"} {
+		_, body := ask(t, h, "POST", target)
+		require.Equal(t, "next POST /jmap/session", body)
+	}
+	res, _ := ask(t, h, "GET", "/.well-known/jmap")
+	require.Equal(t, 307, res.StatusCode)
+	res, _ = ask(t, NewServer(jmapSet(t, "https://example.com", nil), ServerConfig{}).Handler(), "GET", "/jmap/session")
+	require.Equal(t, 404, res.StatusCode)
+}
+
+// A swap while Session runs, by which the answer could have the URLs of one Set and
+// the challenge of another.
+func TestSessionComesFromTheSetOfItsRequest(t *testing.T) {
+	a, b := jmapSet(t, "https://a.example", nil), jmapSet(t, "https://b.example", nil)
+	for _, signedIn := range []bool{true, false} {
+		var server *Server
+		server = NewServer(a, ServerConfig{Session: func(*http.Request) (Account, error) {
+			server.Swap(b)
+			if !signedIn {
+				return Account{}, ErrUnauthenticated
+			}
+			return demoAccount(), nil
+		}})
+		res, body := ask(t, server.Handler(), "GET", "/jmap/session")
+		if signedIn {
+			want, _, err := a.Session(demoAccount())
+			require.NoError(t, err)
+			require.Equal(t, string(want), body)
+		} else {
+			require.Equal(t, a.Challenge(nil, "/jmap/session"), res.Header.Get("WWW-Authenticate"))
+		}
+		require.Same(t, b, server.Current())
+	}
+}
+
+// RFC 9728 section 3.3: the resource in the document is what the client asked for.
+func TestChallengeOfTheSessionNamesItsMetadata(t *testing.T) {
+	for _, base := range []string{"https://example.com", "https://example.com:8443", "https://example.com/mail"} {
+		set := fullSet(t, base)
+		h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return Account{}, ErrUnauthenticated }}).Handler()
+		res, _ := ask(t, h, "GET", "/jmap/session")
+		_, metadata, ok := strings.Cut(res.Header.Get("WWW-Authenticate"), `resource_metadata="`)
+		require.True(t, ok)
+		path, ok := strings.CutPrefix(strings.TrimSuffix(metadata, `"`), set.Base().Origin())
+		require.True(t, ok, "%q", metadata)
+		_, body := ask(t, h, "GET", path)
+		var document struct{ Resource string }
+		require.NoError(t, json.Unmarshal([]byte(body), &document))
+		require.Equal(t, base+"/jmap/session", document.Resource)
+	}
+}

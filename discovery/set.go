@@ -1,0 +1,160 @@
+package discovery
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// A Set is every document of one configuration, encoded. It is immutable and may
+// be used by several goroutines. A nil Set has no documents.
+type Set struct {
+	base      publicurl.Base
+	prefix    string // of the base, decoded
+	documents map[Document]*document
+	routes    map[string]route // by decoded path
+	keep      []string         // see builder.keep
+	sections
+}
+
+// sections is what documents made for each request need.
+type sections struct {
+	accounts []string // decoded paths that end in "/" and are followed by an account
+	webUI    route
+	session  *sessionTemplate // nil: no JMAP
+
+	realm           string
+	challenges      map[string]challenge // by Resource.Path
+	unknown         challenge            // of what is no protected resource
+	sessionResource string               // its Resource.Path
+	mail            *mailSettings        // nil: no Mail
+}
+
+// A route is what answers at a path: one of static, byHost and dynamic.
+type route struct {
+	document Document
+	static   *document
+	byHost   map[string]*document // lower case, without port
+	dynamic  func(*Server, *Set, http.ResponseWriter, *http.Request)
+	location []string // 307 to this URL
+}
+
+// Base returns the base that the documents are built on.
+func (s *Set) Base() publicurl.Base {
+	if s == nil {
+		return publicurl.Base{}
+	}
+	return s.base
+}
+
+// Issuer returns the issuer of the OAuth and OpenID documents, which is also the
+// iss parameter of authorization responses (RFC 9207 section 2) and the iss claim
+// of ID tokens. It is the base: "" or the prefix for a relative one.
+func (s *Set) Issuer() string { return s.Base().String() }
+
+// Bytes returns a copy of a document as it is served, or nil if the Set has none
+// of that name. A JMAP session has an account: see [Set.Session].
+func (s *Set) Bytes(d Document) []byte {
+	if doc := s.document(d); doc != nil {
+		return bytes.Clone(doc.body)
+	}
+	return nil
+}
+
+// ETag returns the entity tag that a document is served with, in its quotes, or
+// "" if the Set has none of that name.
+func (s *Set) ETag(d Document) string {
+	if doc := s.document(d); doc != nil {
+		return doc.etag
+	}
+	return ""
+}
+
+func (s *Set) document(d Document) *document {
+	if s == nil {
+		return nil
+	}
+	return s.documents[d]
+}
+
+// find returns what answers at the path of a request. The path is decoded; raw is
+// http.Request.URL.RawPath, set where the escapes say more than the path.
+func (s *Set) find(path, raw string) (route, bool) {
+	if s == nil {
+		return route{}, false
+	}
+	// "%2F" is not "/": such a path is none of ours, but for an account in it.
+	ambiguous := raw != "" && hasEncodedSlash(raw)
+	if !ambiguous {
+		if r, ok := s.routes[path]; ok {
+			return r, true
+		}
+		if r, ok := s.findFolded(path); ok {
+			return r, true
+		}
+	}
+	if ambiguous {
+		path = raw
+	}
+	for _, prefix := range s.accounts {
+		if rest, ok := strings.CutPrefix(path, prefix); ok && rest != "" && !strings.Contains(rest, "/") {
+			return s.webUI, true
+		}
+	}
+	return route{}, false
+}
+
+func hasEncodedSlash(raw string) bool {
+	for i := 0; i+2 < len(raw); i++ {
+		if raw[i] == '%' && (raw[i+1] == '2' && raw[i+2]|0x20 == 'f' || raw[i+1] == '5' && raw[i+2]|0x20 == 'c') {
+			return true
+		}
+	}
+	return false
+}
+
+// stripURL returns a copy of u without the prefix, if it has it. A path with an
+// escaped slash in the prefix, or directly behind it, does not have it.
+func (s *Set) stripURL(u *url.URL) (*url.URL, bool) {
+	path, ok := strings.CutPrefix(u.Path, s.prefix)
+	if !ok || path != "" && path[0] != '/' {
+		return u, false
+	}
+	for _, e := range s.keep {
+		if u.Path == e || e[len(e)-1] == '/' && strings.HasPrefix(u.Path, e) {
+			return u, false
+		}
+	}
+	raw := u.RawPath
+	if raw != "" && raw == u.EscapedPath() { // else net/url ignores it too
+		n := escapedLen(raw, len(s.prefix))
+		if hasEncodedSlash(raw[:n]) || n < len(raw) && raw[n] != '/' {
+			return u, false
+		}
+		raw = raw[n:]
+	} else {
+		raw = ""
+	}
+	if path == "" {
+		path = "/"
+	}
+	stripped := *u
+	stripped.Path, stripped.RawPath = path, raw
+	return &stripped, true
+}
+
+// escapedLen returns how much of a valid escaped path the first n bytes of the
+// decoded path take.
+func escapedLen(raw string, n int) int {
+	i := 0
+	for ; n > 0; n-- {
+		if raw[i] == '%' {
+			i += 2
+		}
+		i++
+	}
+	return i
+}

@@ -1,0 +1,67 @@
+package discovery
+
+import (
+	"net/url"
+	"strings"
+)
+
+// A WebUI is how the server's own web application finds the sign-in. At Path, and
+// one segment below it for every account, such as /api/discover/jane@example.com, it
+// gets the OpenID document, or that of OAuth if there is no OpenID (RFC 8414 section
+// 2, OpenID Connect Discovery 1.0 section 3).
+//
+// All accounts have the same authorization server, so that the answer does not tell
+// whether an account exists. Nothing of the request is in it. It has the base's URLs
+// for a web application that was reached by plain HTTP too.
+type WebUI struct {
+	Path string // default "/api/discover"
+}
+
+const webUIPath = "/api/discover"
+
+func (b *builder) webUI() {
+	w := b.config.WebUI
+	if w == nil || w.Path == None {
+		return
+	}
+	path := orDefault(w.Path, webUIPath)
+	fail := func(rule string) {
+		b.fail(&Error{Document: WebUIDocument, Field: "path", Input: path, Rule: rule})
+	}
+	if b.config.OAuth == nil {
+		fail("it tells where the authorization server is: set Config.OAuth too")
+		return
+	}
+	before := len(b.endpoints)
+	if b.endpoint(WebUIDocument, "path", path, "") == "" {
+		return // reported
+	}
+	if path == "/" {
+		fail("every path of one segment would be an account: choose a longer one")
+		return
+	}
+	d := b.set.documents[OAuthDocument]
+	if b.config.OpenID != nil {
+		d = b.set.documents[OpenIDDocument]
+	}
+	if d == nil {
+		return // its errors are reported
+	}
+	b.addBytes(WebUIDocument, d.body, contentTypeJSON, b.below(path)...)
+	b.set.webUI = route{document: WebUIDocument, static: b.set.documents[WebUIDocument]}
+	for _, p := range b.below(strings.TrimSuffix(path, "/") + "/") {
+		decoded, err := url.PathUnescape(p)
+		if err != nil {
+			continue // Join has accepted it
+		}
+		b.set.accounts = append(b.set.accounts, decoded)
+		if decoded != p {
+			b.set.accounts = append(b.set.accounts, p) // find compares the raw path of an account with "%2F"
+		}
+		for _, e := range b.endpoints[:before] {
+			if account, ok := strings.CutPrefix(e+"/", decoded); ok && strings.Count(account, "/") <= 1 {
+				fail("the endpoint " + e + " would be answered by this document: choose another path")
+			}
+		}
+	}
+}
