@@ -21,12 +21,12 @@ import (
 // http-append and http-reencrypted.
 type httpProxy struct {
 	product, suffix string
-	start           func(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy
+	start, startTCP func(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy
 }
 
 var httpProxies = []httpProxy{
-	{"haproxy", ".cfg", startHAProxy},
-	{"nginx", ".conf", startNGINXForHTTP},
+	{"haproxy", ".cfg", startHAProxy, startHAProxy},
+	{"nginx", ".conf", startNGINXForHTTP, startNGINX},
 }
 
 func (p httpProxy) run(t *testing.T, m *mailfront, name string, set map[string]string, changes ...change) *proxy {

@@ -13,19 +13,36 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
 	"time"
 )
 
 // loadCertificate reads the files of the settings, or makes a certificate.
 func loadCertificate(cfg *config) (*tls.Certificate, error) {
 	if cfg.certFile.value == "" {
-		return selfSigned(cfg.domains)
+		return selfSigned(cfg.certificateNames())
 	}
 	cert, err := tls.LoadX509KeyPair(cfg.certFile.value, cfg.keyFile.value)
 	if err != nil {
 		return nil, cfg.certFile.wrong("cannot be used with %s %q: %w", cfg.keyFile.from, cfg.keyFile.value, err)
 	}
 	return &cert, nil
+}
+
+// certificateNames are those that clients may ask for.
+func (cfg *config) certificateNames() []string {
+	names := slices.Clone(cfg.domains)
+	for _, domain := range cfg.domains {
+		for _, prefix := range []string{"mta-sts.", "autoconfig.", "ua-auto-config.", "autodiscover."} {
+			names = append(names, prefix+domain)
+		}
+	}
+	for _, host := range []string{cfg.base.Hostname(), cfg.hostname} {
+		if host != "" && !slices.Contains(names, host) {
+			names = append(names, host)
+		}
+	}
+	return names
 }
 
 // newTLSConfig is for every listener: STARTTLS, implicit TLS and HTTPS.
@@ -36,9 +53,9 @@ func newTLSConfig(cert *tls.Certificate) *tls.Config {
 	}
 }
 
-// selfSigned makes a certificate for the domains and this machine. Clients have
-// to be told to accept it.
-func selfSigned(domains []string) (*tls.Certificate, error) {
+// selfSigned makes a certificate for names, which may be IP addresses, and this
+// machine. Clients have to be told to accept it.
+func selfSigned(names []string) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("mailfront: cannot make a key: %w", err)
@@ -49,18 +66,25 @@ func selfSigned(domains []string) (*tls.Certificate, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: domains[0]},
+		Subject:               pkix.Name{CommonName: names[0]},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().AddDate(1, 0, 0),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
-		DNSNames:              append([]string{"localhost"}, domains...),
+		DNSNames:              []string{"localhost"},
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("mailfront: cannot make a certificate for %q: %w", domains[0], err)
+		return nil, fmt.Errorf("mailfront: cannot make a certificate for %q: %w", names[0], err)
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {

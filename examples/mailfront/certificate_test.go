@@ -62,3 +62,12 @@ func TestTheSelfSignedCertificateIsForTheDomainsAndThisMachine(t *testing.T) {
 	}
 	require.Error(t, cert.Leaf.VerifyHostname("three.test"))
 }
+
+func TestTheSelfSignedCertificateIsForEveryHostThatDocumentsName(t *testing.T) {
+	r := runMailfront(t, map[string]string{"MAILFRONT_PUBLIC_URL": "https://web.test:8443/mail", "MAILFRONT_HOSTNAME": "mx.test", "MAILFRONT_DOMAINS": "one.test"})
+	tc := tls.Client(r.direct("https"), &tls.Config{InsecureSkipVerify: true})
+	require.NoError(t, tc.Handshake())
+	for _, name := range []string{"web.test", "mx.test", "one.test", "mta-sts.one.test", "autoconfig.one.test", "ua-auto-config.one.test", "autodiscover.one.test"} {
+		require.NoError(t, tc.ConnectionState().PeerCertificates[0].VerifyHostname(name))
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/publicurl"
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
@@ -32,8 +33,13 @@ var settings = append(listenSettings(), []namedSetting{
 	{"HTTP_CLIENT", "how the http listener learns the client: forwarded or proxy (default forwarded)"},
 	{"HTTPS_CLIENT", "how the https listener learns the client: forwarded or proxy (default proxy)"},
 	{"FORWARDED_PROTO", "true: the client's TLS is what X-Forwarded-Proto of a trusted proxy says; only where every such proxy sets or deletes it (default false)"},
+	{"PUBLIC_URL", "the URL that clients know the web part of the server by, such as https://mail.example.com or, mounted on a path, https://example.com/mail (default: https:// and HOSTNAME)"},
+	{"HOSTNAME", "the host name of the server, which is also that of its mail services (default: that of PUBLIC_URL)"},
+	{"MODE", "normal, bootstrap or recovery; in the latter two documents are relative (default: normal if PUBLIC_URL or HOSTNAME is set, else bootstrap)"},
+	{"PUBLIC_PORTS", "ports that clients reach the mail services by, where they differ from the standard ones, separated by commas: imaps=1993,submissions=1465; - for one that clients are not told of: pop3=-"},
+	{"CLIENTS", "applications that may sign the user in, beside mailfront-demo and those that register themselves, separated by blanks: id=redirect_uri; several for one id are possible"},
 	{"DOMAINS", "mail domains, separated by commas (default example.test)"},
-	{"DEMO_PASSWORD", "password of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
+	{"DEMO_PASSWORD", "password and bearer token of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
 	{"LOG", "debug or info (default info)"},
 }...)
 
@@ -56,6 +62,11 @@ type config struct {
 	tlsPath          map[string]proxyproto.TLSPath
 	certFile         setting
 	keyFile          setting
+	base             publicurl.Base
+	mode             mode
+	hostname         string              // of the mail services; "" in bootstrap
+	ports            map[string]uint16   // that clients know; 0 is kept from them
+	clients          map[string][]string // redirect URIs by client id
 	domains          []string
 	password         string
 	passwordIsRandom bool
@@ -109,7 +120,8 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		return s
 	}
 	for _, read := range []func(func(string) setting) error{
-		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readTLS, cfg.readAccount, cfg.readLog,
+		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readTLS, cfg.readPublic, cfg.readPorts,
+		cfg.readApplications, cfg.readAccount, cfg.readLog,
 	} {
 		if err := read(get); err != nil {
 			return nil, err

@@ -85,6 +85,33 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 		{"no domain between commas", nil, map[string]string{"MAILFRONT_DOMAINS": "a.test,,b.test"},
 			[]string{"MAILFRONT_DOMAINS", `""`}},
 
+		{"public URL: scheme", nil, map[string]string{"MAILFRONT_PUBLIC_URL": "mail.example.com"},
+			[]string{"MAILFRONT_PUBLIC_URL", `"mail.example.com"`, "https://mail.example.com"}},
+		{"public URL: http", nil, map[string]string{"MAILFRONT_PUBLIC_URL": "http://mail.example.com"},
+			[]string{"MAILFRONT_PUBLIC_URL", `"http://mail.example.com"`, "https"}},
+		{"public URL: flag", []string{"-public-url", "https://mail.example.com/?x"}, nil,
+			[]string{"-public-url", "query"}},
+		{"hostname", nil, map[string]string{"MAILFRONT_HOSTNAME": "mail.example.com/mail"},
+			[]string{"MAILFRONT_HOSTNAME", `"mail.example.com/mail"`}},
+		{"hostname, beside a good public URL", nil, map[string]string{"MAILFRONT_PUBLIC_URL": "https://mail.example.com", "MAILFRONT_HOSTNAME": "a b"},
+			[]string{"MAILFRONT_HOSTNAME", `"a b"`}},
+		{"mode", nil, map[string]string{"MAILFRONT_MODE": "Normal"},
+			[]string{"MAILFRONT_MODE", `"Normal"`, "normal, bootstrap or recovery"}},
+		{"normal mode without a base", nil, map[string]string{"MAILFRONT_MODE": "normal", "MAILFRONT_PUBLIC_URL": " "},
+			[]string{"MAILFRONT_MODE", `"normal"`, "no public base URL", "MAILFRONT_PUBLIC_URL", "MAILFRONT_HOSTNAME"}},
+		{"public ports: name", nil, map[string]string{"MAILFRONT_PUBLIC_PORTS": "http=80"},
+			[]string{"MAILFRONT_PUBLIC_PORTS", `"http"`, "imaps"}},
+		{"public ports: number", nil, map[string]string{"MAILFRONT_PUBLIC_PORTS": "imaps=70000"},
+			[]string{"MAILFRONT_PUBLIC_PORTS", `"imaps=70000"`, "65535"}},
+		{"public ports: 0", nil, map[string]string{"MAILFRONT_PUBLIC_PORTS": "imaps=0"},
+			[]string{"MAILFRONT_PUBLIC_PORTS", `"imaps=0"`, "or -"}},
+		{"clients: id", nil, map[string]string{"MAILFRONT_CLIENTS": "https://app.example/cb"},
+			[]string{"MAILFRONT_CLIENTS", "id=redirect_uri"}},
+		{"clients: built in", nil, map[string]string{"MAILFRONT_CLIENTS": "mailfront-demo=https://app.example/cb"},
+			[]string{"MAILFRONT_CLIENTS", `"mailfront-demo"`, "built in"}},
+		{"clients: http", nil, map[string]string{"MAILFRONT_CLIENTS": "app=http://app.example/cb"},
+			[]string{"MAILFRONT_CLIENTS", `"app=http://app.example/cb"`, "use https"}},
+
 		{"log", nil, map[string]string{"MAILFRONT_LOG": "verbose"}, []string{"MAILFRONT_LOG", `"verbose"`, "debug or info"}},
 
 		{"unknown flag", []string{"-listen-ftp", "x"}, nil, []string{"listen-ftp"}},
@@ -159,7 +186,7 @@ func TestHelpListsEverySetting(t *testing.T) {
 	for _, name := range []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES_FILE", "TLS_CERT", "TLS_KEY", "TLS_TERMINATED",
 		"TLS_REENCRYPTED", "LISTEN_HTTP", "LISTEN_HTTPS", "LISTEN_SMTP", "LISTEN_SMTPS", "LISTEN_SUBMISSION",
 		"LISTEN_SUBMISSIONS", "LISTEN_IMAP", "LISTEN_IMAPS", "LISTEN_POP3", "LISTEN_POP3S", "HTTP_CLIENT",
-		"HTTPS_CLIENT", "DOMAINS", "DEMO_PASSWORD", "LOG"} {
+		"HTTPS_CLIENT", "DOMAINS", "DEMO_PASSWORD", "LOG", "PUBLIC_URL", "HOSTNAME", "MODE", "PUBLIC_PORTS", "CLIENTS"} {
 		require.Contains(t, help.String(), "[MAILFRONT_"+name+"]")
 		require.Contains(t, help.String(), "  -"+flagName(name)+" ")
 	}

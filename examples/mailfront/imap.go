@@ -19,7 +19,7 @@ func newIMAPServer(f *frontend, listener string, o offer) server {
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			cl := newClient(listener, c.NetConn())
 			cl.log(f.log, "session")
-			return &imapSession{f: f, conn: c, client: cl}, nil, nil
+			return &imapSession{f: f, conn: c, below: sessionOf(c.NetConn()), client: cl}, nil, nil
 		},
 		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}},
 		Logger: libraryLog(f.log, listener),
@@ -44,6 +44,7 @@ type imapSession struct {
 
 	f        *frontend
 	conn     *imapserver.Conn
+	below    *sessionConn
 	client   client
 	startTLS bool // seen
 }
@@ -61,11 +62,19 @@ func (s *imapSession) Login(username, password string) error {
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodePrivacyRequired, Text: "TLS is required"}
 	case username == "whoami":
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Text: s.client.whoami()}
-	case !s.f.mail.login(username, password):
-		return imapserver.ErrAuthFailed
 	}
-	s.UserSession = imapmemserver.NewUserSession(s.f.mail.imap)
-	return nil
+	switch err := s.f.guard.logIn(s.client, func() bool { return s.f.mail.login(username, password) }); err {
+	case nil:
+		s.below.loggedIn()
+		s.UserSession = imapmemserver.NewUserSession(s.f.mail.imap)
+		return nil
+	case errWrongPassword:
+		s.below.wrongLogin(err)
+		return imapserver.ErrAuthFailed
+	default:
+		s.below.wrongLogin(err)
+		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeUnavailable, Text: "Too many logins: try later"}
+	}
 }
 
 var errInboxStays = &imap.Error{Type: imap.StatusResponseTypeNo, Text: "INBOX stays: mail is delivered to it"}

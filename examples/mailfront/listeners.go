@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -38,10 +39,17 @@ type frontend struct {
 	tls       *tls.Config
 	resolver  *forwarded.Resolver // nil if nobody is trusted
 	mail      *mailbox
+	guard     *guard
+	auth      *mailAuth
+	documents *discovery.Server
+	signIn    *signIn
 	listeners []*listener
 	broken    chan error      // a listener that ended by itself
 	ctx       context.Context // until the grace of shutdown is over
 	cancel    context.CancelFunc
+
+	webEnding context.Context // until the web listeners begin to end
+	endWeb    context.CancelFunc
 }
 
 // A listener is one that clients connect to, with the servers behind it.
@@ -70,7 +78,12 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 		tls:      newTLSConfig(cert),
 		resolver: resolver,
 		mail:     newMailbox(cfg.account(), cfg.password),
+		guard:    newGuard(defaultLimits, cfg.trusted, log),
+		auth:     newMailAuth("", false),
 		broken:   make(chan error, 1),
+	}
+	if err := f.openWeb(); err != nil {
+		return nil, err
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	for _, name := range listenerNames {
@@ -120,7 +133,7 @@ func (f *frontend) serve(l *listener) {
 	var newServer func(*frontend, string, offer) server
 	switch strings.TrimSuffix(l.name, "s") {
 	case "http":
-		f.run(l, f.newWebServer(l.name), l.inner)
+		f.run(l, f.newWebServer(l.name), f.guard.listen(l.name, l.inner))
 		return
 	case "smtp", "submission":
 		newServer = newSMTPServer
@@ -129,7 +142,7 @@ func (f *frontend) serve(l *listener) {
 	case "pop3":
 		newServer = newPOP3Server
 	}
-	r := &receiver{ctx: f.ctx, listener: l.name, sessions: l.sessions, log: f.log}
+	r := &receiver{ctx: f.ctx, listener: l.name, sessions: l.sessions, guard: f.guard, log: f.log}
 	if strings.HasSuffix(l.name, "s") {
 		r.tls = f.tls
 	}
@@ -212,6 +225,7 @@ func (f *frontend) describe(w io.Writer) error {
 	if f.cfg.passwordIsRandom {
 		fmt.Fprintf(&out, "account %s password %s\n", f.cfg.account(), f.cfg.password)
 	}
+	fmt.Fprintf(&out, "mode %s base %s\n", f.cfg.mode, f.documents.Current().Base())
 	_, err := io.WriteString(w, out.String())
 	return err
 }

@@ -154,8 +154,11 @@ func (m *mailbox) remove(ids map[uint64]bool) {
 	})
 }
 
-// toCRLF ends every line in CRLF, the last one included.
+// toCRLF ends every line in CRLF, the last one included. It returns b if they do.
 func toCRLF(b []byte) []byte {
+	if bytes.Count(b, []byte("\n")) == bytes.Count(b, []byte("\r\n")) && (len(b) == 0 || bytes.HasSuffix(b, []byte("\n"))) {
+		return b
+	}
 	b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
 	b = bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
 	if len(b) > 0 && !bytes.HasSuffix(b, []byte("\r\n")) {

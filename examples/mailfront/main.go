@@ -14,6 +14,9 @@
 //	split.go      several servers behind one listener
 //	report.go     client address and TLS, read once and kept
 //	smtp.go imap.go pop3.go web.go    the servers
+//	documents.go  what clients find the server by, from one public base URL
+//	signin.go     the OpenID provider; signin_*.go are its parts
+//	jmap.go dav.go    what is behind the sign-in
 //
 // What to change: everything that says demo, and mailbox.go.
 package main

@@ -27,13 +27,14 @@ const (
 	pop3IdleTimeout  = 10 * time.Minute // RFC 1939 section 3 wants at least that
 	pop3LoginTimeout = time.Minute      // before login nobody needs to think for so long
 	pop3WriteTimeout = time.Minute
-	pop3Tries        = 3 // wrong passwords or commands that do not exist
+	pop3Tries        = loginTries // wrong passwords or commands that do not exist
 )
 
 // A pop3Server has the two switches of go-smtp and go-imap, and their meaning.
 type pop3Server struct {
 	listener  string
 	mail      *mailbox
+	guard     *guard
 	tls       *tls.Config // for STLS; nil: it is not offered
 	plainAuth bool        // offers passwords on a connection that is no *tls.Conn
 	log       *slog.Logger
@@ -44,7 +45,7 @@ type pop3Server struct {
 // newPOP3Server returns the server for the connections of a listener that get
 // one offer.
 func newPOP3Server(f *frontend, listener string, o offer) server {
-	s := &pop3Server{listener: listener, mail: f.mail, log: f.log, errorLog: libraryLog(f.log, listener)}
+	s := &pop3Server{listener: listener, mail: f.mail, guard: f.guard, log: f.log, errorLog: libraryLog(f.log, listener)}
 	switch o {
 	case offerStartTLS:
 		s.tls = f.tls
@@ -81,6 +82,7 @@ func (s *pop3Server) Shutdown(ctx context.Context) error {
 type pop3Session struct {
 	server *pop3Server
 	client client
+	below  *sessionConn
 	conn   net.Conn
 	r      *bufio.Reader
 	w      *bufio.Writer
@@ -94,7 +96,7 @@ type pop3Session struct {
 }
 
 func (s *pop3Server) serve(c net.Conn) {
-	p := &pop3Session{server: s, client: newClient(s.listener, c), deleted: make(map[uint64]bool)}
+	p := &pop3Session{server: s, client: newClient(s.listener, c), below: sessionOf(c), deleted: make(map[uint64]bool)}
 	defer func() {
 		if v := recover(); v != nil {
 			s.errorLog.Printf("panic serving POP3: %v\n%s", v, debug.Stack())
@@ -256,12 +258,24 @@ func (p *pop3Session) login(command, arg string) {
 		p.ok("and the password?")
 	case p.user == "":
 		p.fail("USER comes first")
-	case !p.server.mail.login(p.user, arg):
-		p.user = ""
-		p.fail("[AUTH] wrong name or password") // RFC 3206
 	default:
+		p.checkPassword(arg)
+	}
+}
+
+func (p *pop3Session) checkPassword(password string) {
+	name := p.user
+	p.user = ""
+	switch err := p.server.guard.logIn(p.client, func() bool { return p.server.mail.login(name, password) }); err {
+	case nil:
+		p.below.loggedIn()
 		p.loggedIn, p.messages = true, p.server.mail.messages()
 		p.ok("%d messages", len(p.messages))
+	case errWrongPassword:
+		p.fail("[AUTH] wrong name or password") // RFC 3206
+	default:
+		p.err("[SYS/TEMP] too many logins: try later")
+		p.quit = true
 	}
 }
 

@@ -22,6 +22,7 @@ func pop3Over(t *testing.T, mail *mailbox, offersLogin bool) *script {
 	s := &pop3Server{
 		listener:  "pop3",
 		mail:      mail,
+		guard:     newGuard(defaultLimits, nil, slog.New(slog.DiscardHandler)),
 		plainAuth: offersLogin,
 		log:       slog.New(slog.DiscardHandler),
 		errorLog:  log.New(failingWriter{t}, "", 0),

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -49,6 +50,7 @@ type receiver struct {
 	listener string
 	tls      *tls.Config // nil unless the client begins with TLS
 	sessions *sessions
+	guard    *guard
 	log      *slog.Logger
 }
 
@@ -56,7 +58,17 @@ type receiver struct {
 // the server that gets it. It is the choice of a split, so that a slow handshake
 // delays nobody else.
 func (r *receiver) receive(c net.Conn) (net.Conn, int) {
-	c = r.sessions.add(c)
+	cl := newClient(r.listener, c)
+	release, err := r.guard.admit(cl)
+	if err != nil {
+		c.Close()
+		return nil, 0
+	}
+	patience := loginPatience
+	if strings.HasPrefix(r.listener, "smtp") {
+		patience = mailPatience
+	}
+	c = r.sessions.add(c, patience, func() { cl.log(r.log, "out_of_patience") }, release)
 	if r.tls != nil {
 		tc := tls.Server(c, r.tls)
 		ctx, cancel := context.WithTimeout(r.ctx, handshakeTimeout)

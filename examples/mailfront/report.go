@@ -82,17 +82,26 @@ func (cl client) whoami() string {
 	return string(b)
 }
 
-// log writes the line of an event: accept or session.
-func (cl client) log(l *slog.Logger, event string) {
+// log writes the line of an event, such as accept or session.
+func (cl client) log(l *slog.Logger, event string, more ...slog.Attr) {
 	level := slog.LevelInfo
 	if cl.info != nil && cl.info.Local {
 		level = slog.LevelDebug // the proxy's own connections, such as health checks
 	}
-	l.LogAttrs(context.Background(), level, "client",
+	cl.logAt(l, level, event, more)
+}
+
+// warn writes the line of an event that somebody should look at.
+func (cl client) warn(l *slog.Logger, event string, more ...slog.Attr) {
+	cl.logAt(l, slog.LevelWarn, event, more)
+}
+
+func (cl client) logAt(l *slog.Logger, level slog.Level, event string, more []slog.Attr) {
+	l.LogAttrs(context.Background(), level, "client", append([]slog.Attr{
 		slog.String("proto", cl.Listener), slog.String("event", event),
 		slog.String("client_ip", cl.IP.String()), slog.Bool("tls", cl.TLS),
 		slog.Bool("tls_known", cl.TLSKnown), slog.Bool("client_known", cl.Known),
-		slog.String("proxy", cl.proxyName()), slog.Int("version", cl.Version))
+		slog.String("proxy", cl.proxyName()), slog.Int("version", cl.Version)}, more...)...)
 }
 
 func (cl client) proxyName() string {

@@ -1,13 +1,15 @@
 // What to copy: NewSession, which go-smtp calls at the first EHLO and again after
-// STARTTLS, reads the client there; Rcpt asks it before it relays. What to change:
-// where the mail goes.
+// STARTTLS, reads the client there; Rcpt asks it before it relays, and Data for
+// whom the client's address speaks. What to change: where the mail goes.
 
 package main
 
 import (
-	"bytes"
+	"crypto/rand"
 	"errors"
 	"io"
+	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +24,10 @@ func newSMTPServer(f *frontend, listener string, o offer) server {
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		cl := newClient(listener, c.Conn())
 		cl.log(f.log, "session")
-		return &smtpSession{f: f, client: cl, needsAuth: strings.HasPrefix(listener, "submission")}, nil
+		return &smtpSession{
+			f: f, client: cl, conn: c, below: sessionOf(c.Conn()), tls: tlsWords(cl, c.Conn()),
+			needsAuth: strings.HasPrefix(listener, "submission"),
+		}, nil
 	}))
 	switch o {
 	case offerStartTLS:
@@ -42,11 +47,14 @@ func newSMTPServer(f *frontend, listener string, o offer) server {
 type smtpSession struct {
 	f         *frontend
 	client    client
-	needsAuth bool // submission, RFC 6409 section 4.3
+	conn      *smtp.Conn
+	below     *sessionConn
+	tls       string // of tlsWords
+	needsAuth bool   // submission, RFC 6409 section 4.3
 	loggedIn  bool
 
 	from   string
-	local  bool     // some recipient is ours
+	local  []string // recipients that are ours
 	remote []string // the others
 }
 
@@ -61,15 +69,29 @@ func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
 		return nil, &smtp.SMTPError{Code: 523, EnhancedCode: smtp.EnhancedCode{5, 7, 10}, Message: "TLS is required"}
 	}
 	return sasl.NewPlainServer(func(identity, username, password string) error {
-		if identity != "" && identity != username || !s.f.mail.login(username, password) {
+		err := s.f.guard.logIn(s.client, func() bool {
+			return (identity == "" || identity == username) && s.f.mail.login(username, password)
+		})
+		switch err {
+		case nil:
+			s.loggedIn = true
+			s.below.loggedIn()
+			return nil
+		case errWrongPassword:
+			s.below.wrongLogin(err)
 			return smtp.ErrAuthFailed
+		default:
+			s.below.wrongLogin(err)
+			return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many logins: try later"}
 		}
-		s.loggedIn = true
-		return nil
 	}), nil
 }
 
 func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
+	if err := s.f.guard.allow(s.client, sending); err != nil {
+		s.client.log(s.f.log, "mail_refused", slog.String("reason", err.Error()))
+		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too much mail from you: try later"}
+	}
 	s.from = from
 	return nil
 }
@@ -86,7 +108,7 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	case s.needsAuth && !mayRelay:
 		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
 	case slices.Contains(s.f.cfg.domains, domain):
-		s.local = true
+		s.local = append(s.local, to)
 	case mayRelay:
 		s.remote = append(s.remote, to)
 	default:
@@ -95,28 +117,76 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
+// Data is called in another goroutine for BDAT: nothing of the transaction may be
+// looked at before the message is there.
 func (s *smtpSession) Data(r io.Reader) error {
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(r); err != nil {
+	data, release, err := s.f.guard.memory.readAll(r)
+	defer release()
+	if errors.Is(err, errNoMemory) {
+		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Too much mail is coming in: try later"}
+	}
+	if err != nil {
 		return err
 	}
-	if s.local {
-		err := s.f.mail.deliver(b.Bytes())
-		if errors.Is(err, errMailboxFull) {
-			return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "The mailbox is full"}
-		}
-		if err != nil {
+	if len(s.local) > 0 {
+		if err := s.deliver(data); err != nil {
 			return err
 		}
 	}
 	if len(s.remote) > 0 {
-		s.f.mail.relay(envelope{Time: time.Now(), From: s.from, To: s.remote, Size: b.Len()})
+		s.f.mail.relay(envelope{Time: time.Now(), From: s.from, To: s.remote, Size: len(data)})
 	}
+	s.below.useful()
 	return nil
 }
 
+// deliver puts a message with its trace fields into the mailbox.
+func (s *smtpSession) deliver(data []byte) error {
+	server := s.f.cfg.domains[0]
+	t := trace{
+		client: s.client, helo: s.conn.Hostname(), tls: s.tls, user: s.loggedIn,
+		by: server, id: rand.Text(), to: slices.Concat(s.local, s.remote), at: time.Now(),
+	}
+	fields := t.receivedField()
+	attrs := []slog.Attr{slog.String("id", t.id)}
+	if s.fromOutside() {
+		v := s.f.auth.check(s.f.ctx, s.judged(), t.helo, s.from, data)
+		attrs = append(attrs, slog.String("spf", string(v.spf)), slog.String("dmarc", string(v.dmarc)), slog.String("from", v.from))
+		if v.refuse {
+			s.client.log(s.f.log, "message_refused", attrs...)
+			return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Refused, as " + v.from + " wants it: DMARC fails"}
+		}
+		fields = v.field(server) + fields
+	}
+	header, rest := splitMessage(data)
+	header = withoutForged(header, server)
+	err := s.f.mail.deliver(slices.Concat([]byte(fields), header, rest))
+	if errors.Is(err, errMailboxFull) {
+		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "The mailbox is full"}
+	}
+	if err == nil {
+		s.client.log(s.f.log, "message", attrs...)
+	}
+	return err
+}
+
+// fromOutside reports whether a message is another server's, and not of a user or
+// of this machine: the DNS says nothing of where those are.
+func (s *smtpSession) fromOutside() bool {
+	return !s.needsAuth && !s.loggedIn && !s.client.mayRelayByAddress()
+}
+
+// judged is the address that SPF is asked for: none, where the client's stands for
+// nobody.
+func (s *smtpSession) judged() netip.Addr {
+	if _, why := s.f.guard.key(s.client); why != "" {
+		return netip.Addr{}
+	}
+	return s.client.IP
+}
+
 func (s *smtpSession) Reset() {
-	s.from, s.local, s.remote = "", false, nil
+	s.from, s.local, s.remote = "", nil, nil
 }
 
 func (s *smtpSession) Logout() error { return nil }

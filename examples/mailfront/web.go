@@ -52,19 +52,42 @@ func (f *frontend) newWebServer(listener string) server {
 	if strings.HasSuffix(listener, "s") {
 		s.TLSConfig = f.tls.Clone()
 	}
+	s.RegisterOnShutdown(f.endWeb) // for requests that would go on until then
 	return webServer{s}
 }
 
-func (f *frontend) webHandler(listener string) http.Handler {
+// openWeb makes what stands behind both web listeners: the documents, and all that
+// they speak of.
+func (f *frontend) openWeb() error {
+	f.webEnding, f.endWeb = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
+	var err error
+	if f.documents, err = f.newDocuments(mux); err != nil {
+		return err
+	}
+	if f.signIn, err = newSignIn(f); err != nil {
+		return err
+	}
+	f.signIn.routes(mux)
+	newJMAPServer(f).routes(mux)
+	f.davRoutes(mux)
 	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		fmt.Fprintln(w, f.clientOfRequest(listener, r).whoami())
+		noStore(w)
+		fmt.Fprintln(w, clientOf(r).whoami())
 	})
+	return nil
+}
+
+func (f *frontend) webHandler(listener string) http.Handler {
+	documents := f.documents.Handler()
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.clientOfRequest(listener, r).log(f.log, "session")
-		mux.ServeHTTP(w, r)
+		cl := f.clientOfRequest(listener, r)
+		cl.log(f.log, "session")
+		if f.guard.refuseBanned(w, cl) {
+			return
+		}
+		documents.ServeHTTP(w, withClient(r, cl))
 	}))
 	if !f.cfg.proxy[listener] && f.resolver != nil {
 		h = f.resolver.Handler(h)

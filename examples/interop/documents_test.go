@@ -1,0 +1,157 @@
+package interop
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/seed-94e48765/portico/publicurl"
+	"github.com/stretchr/testify/require"
+)
+
+// The documents by which clients find the server are the same, byte for byte, on
+// every way to it: plain and TLS, by an HTTP proxy and by a TCP proxy, with the
+// path stripped and kept, and whatever a client says of the way itself.
+
+// An answer is all of a response that a client could depend on.
+type answer struct {
+	Status                                    int
+	Location, Type, Cache, ETag, CORS, Length string
+	Challenge                                 string
+	Body                                      string
+}
+
+// documentURLs are those that clients ask for, of a base.
+func documentURLs(t *testing.T, base string) []string {
+	t.Helper()
+	b, err := publicurl.Parse(base)
+	require.NoError(t, err)
+	var urls []string
+	for _, name := range []publicurl.Name{
+		publicurl.OAuthAuthorizationServer, publicurl.OAuthProtectedResource, publicurl.OpenIDConfiguration,
+		publicurl.JMAP, publicurl.CalDAV, publicurl.CardDAV,
+	} {
+		u, err := b.WellKnown(name)
+		require.NoError(t, err)
+		urls = append(urls, u)
+	}
+	session, err := b.MetadataURL("/jmap/session")
+	require.NoError(t, err)
+	return append(urls, session, b.MustJoin("/jmap/session"), b.MustJoin("/api/discover"), b.MustJoin("/api/discover/somebody%40example.org"))
+}
+
+// asked is what requests say of the way that they came. The last of them claims
+// everything that a server might believe.
+var asked = []http.Header{
+	{},
+	{"Host": {"evil.example:8080"}},
+	{"X-Forwarded-Host": {"evil.example"}, "X-Forwarded-Port": {"8080"}, "X-Forwarded-Prefix": {"/evil"}, "X-Forwarded-Proto": {"http"}},
+	{"Forwarded": {"for=203.0.113.9;proto=http;host=evil.example"}, "X-Forwarded-Ssl": {"off"}, "X-Original-Url": {"/evil"}, "Front-End-Https": {"off"}},
+}
+
+// fetchDocuments asks for each of them, over connections that dial makes. The
+// keys are the URLs.
+func fetchDocuments(t *testing.T, base string, dial func(*testing.T) net.Conn, headers http.Header) map[string]answer {
+	t.Helper()
+	client := httpClient(t, dial(t))
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	answers := make(map[string]answer)
+	for _, document := range documentURLs(t, base) {
+		u, err := url.Parse(document)
+		require.NoError(t, err)
+		u.Scheme = "http" // dial has done the TLS
+		request, err := http.NewRequest(http.MethodGet, u.String(), nil)
+		require.NoError(t, err)
+		request.Header = headers.Clone()
+		if host := request.Header.Get("Host"); host != "" {
+			request.Host = host
+		}
+		response, err := client.Do(request)
+		require.NoError(t, err, document)
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		require.NoError(t, err)
+		h := response.Header
+		answers[document] = answer{
+			response.StatusCode, h.Get("Location"), h.Get("Content-Type"), h.Get("Cache-Control"), h.Get("Etag"),
+			h.Get("Access-Control-Allow-Origin"), h.Get("Content-Length"), h.Get("Www-Authenticate"), string(body),
+		}
+	}
+	return answers
+}
+
+// requireDocuments checks that there is something to compare.
+func requireDocuments(t *testing.T, base string, have map[string]answer) {
+	t.Helper()
+	for document, a := range have {
+		switch {
+		case strings.HasSuffix(document, "/.well-known/jmap"), strings.HasSuffix(document, "dav"):
+			require.Equal(t, http.StatusTemporaryRedirect, a.Status, document)
+			require.True(t, strings.HasPrefix(a.Location, base+"/"), "%s leads to %s", document, a.Location)
+		case strings.HasSuffix(document, "/jmap/session") && !strings.Contains(document, "/.well-known/"):
+			require.Equal(t, http.StatusUnauthorized, a.Status, document)
+			require.Contains(t, a.Challenge, `resource_metadata="https://`)
+		default:
+			require.Equal(t, http.StatusOK, a.Status, "%s: %s", document, a.Body)
+			require.Contains(t, a.Body, base)
+			require.NotEmpty(t, a.ETag, document)
+		}
+		require.NotContains(t, a.Body+a.Location+a.Challenge, "evil")
+	}
+}
+
+func TestDocumentsAreTheSameOnEveryWay(t *testing.T) {
+	t.Run("root", func(t *testing.T) {
+		base := "https://" + serverName
+		byHeader := startForwarded(t, "PUBLIC_URL="+base, believeProto)
+		want := fetchDocuments(t, base, direct(byHeader, "http"), nil)
+		requireDocuments(t, base, want)
+		byPROXY := startMailfront(t, "PUBLIC_URL="+base, "TLS_REENCRYPTED=https")
+		sameDocuments(t, base, want, "direct, http", direct(byPROXY, "http"))
+		sameDocuments(t, base, want, "direct, https", withTLS(direct(byHeader, "https"), endedByServer))
+		for _, product := range httpProxies {
+			for _, file := range []string{"http", "http-append", "http-reencrypted"} {
+				p := product.run(t, byHeader, file, nil)
+				sameDocuments(t, base, want, product.product+"/"+file, withTLS(p.client("https"), endedByProxy))
+			}
+			for file, endedBy := range map[string]string{
+				"passthrough": endedByServer, "tls-terminated": endedByProxy, "reencrypted": endedByProxy,
+			} {
+				p := product.startTCP(t, byPROXY, file+product.suffix, nil)
+				sameDocuments(t, base, want, product.product+"/"+file, withTLS(p.client("https"), endedBy))
+			}
+		}
+	})
+	for _, base := range []string{"https://" + serverName + "/mail", "https://" + serverName + ":8443/mail"} {
+		t.Run(base, func(t *testing.T) {
+			m := startForwarded(t, "PUBLIC_URL="+base, believeProto)
+			want := fetchDocuments(t, base, direct(m, "http"), nil)
+			requireDocuments(t, base, want)
+			for _, product := range httpProxies {
+				for name, changes := range map[string][]change{"path stripped": nil, "path kept": keepPath[product.product]} {
+					p := product.run(t, m, "http-path", nil, changes...)
+					sameDocuments(t, base, want, product.product+"/"+name, withTLS(p.client("https"), endedByProxy))
+				}
+			}
+		})
+	}
+}
+
+// keepPath is what makes http-path leave the path as it is.
+var keepPath = map[string][]change{
+	"haproxy": {{"    http-request replace-path ^/mail/?(.*)$ /\\1\n", ""}},
+	"nginx":   {{"            proxy_pass http://web/;\n", "            proxy_pass http://web;\n"}},
+}
+
+// sameDocuments asks in every way, through a proxy or directly.
+func sameDocuments(t *testing.T, base string, want map[string]answer, name string, dial func(*testing.T) net.Conn) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		for _, headers := range asked {
+			require.Equal(t, want, fetchDocuments(t, base, dial, headers), "asked with %v", headers)
+		}
+	})
+}

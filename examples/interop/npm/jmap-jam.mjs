@@ -1,0 +1,16 @@
+// jmap-jam, unmodified: the session from the well-known location, and a call at the
+// URL that it names.
+import assert from 'node:assert/strict'
+import JamClient from 'jmap-jam'
+
+const { BASE, ACCOUNT, PASSWORD } = process.env
+const jam = new JamClient({
+  sessionUrl: new URL('/.well-known/jmap', BASE).href,
+  bearerToken: PASSWORD,
+})
+const session = await jam.session
+assert.equal(session.username, ACCOUNT)
+assert.ok(session.apiUrl.startsWith(`${BASE}/`), session.apiUrl)
+const [echo] = await jam.request(['Core/echo', { hello: true, high: 5 }])
+assert.deepEqual(echo, { hello: true, high: 5 })
+console.log('jmap-jam: Core/echo answered')

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+func TestConnectionsAreLimitedForEachClientAndInTotal(t *testing.T) {
+	limits := defaultLimits
+	limits.perClient, limits.total = 2, 5
+	g, log := testGuard(limits)
+	one, two, local := knownClient("198.51.100.7"), knownClient("2001:db8::1"), client{}
+	open := func(cl client) func() { release, err := g.admit(cl); require.NoError(t, err); return release }
+	refused := func(want error, cl client) { _, err := g.admit(cl); require.Equal(t, want, err) }
+
+	leave := open(one)
+	open(one)
+	refused(errTooManyOpen, one)
+	open(two)
+	open(knownClient("2001:db8::2"))
+	refused(errTooManyOpen, knownClient("2001:db8::3")) // of the same /64
+	open(local)                                         // in the total only
+	refused(errAllOpen, local)
+	refused(errAllOpen, knownClient("198.51.100.8"))
+	leave()
+	leave() // as net/http and others do it
+	require.Equal(t, 4, g.counted().Connections)
+	open(one)
+	refused(errAllOpen, two)
+	require.Equal(t, 5, strings.Count(log.String(), "event=refuse"))
+	got := g.counted()
+	require.Equal(t, []uint64{5, 2, 3}, []uint64{got.Refused, got.TooManyOpen, got.Full})
+}
+
+// The table says whom ten wrong passwords lock out, and on which listeners.
+func TestWrongPasswordsOverAllProtocolsCloseEveryListenerToThatClientAndToNobodyElse(t *testing.T) {
+	r := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy"})
+	v6 := func(host string) proxyproto.Header {
+		return proxyproto.Header{Source: &net.TCPAddr{IP: net.ParseIP(host), Port: 4567}, Destination: &net.TCPAddr{IP: net.ParseIP("2001:db8:1::1"), Port: 25}}
+	}
+	connect := func(h *proxyproto.Header) func(string) net.Conn {
+		if h == nil {
+			return r.direct
+		}
+		return func(listener string) net.Conn { return r.proxied(listener, *h) }
+	}
+	proxied, other, local, unknown := header(nil), header(nil), proxyproto.Header{Local: true}, proxyproto.Header{Version: 1}
+	other.Source = &net.TCPAddr{IP: net.ParseIP("192.0.2.8"), Port: 1}
+	self := header(nil)
+	self.Source = &net.TCPAddr{IP: net.ParseIP(proxyIP), Port: 1}
+	here, neighbour, there := v6("2001:db8::7"), v6("2001:db8::8"), v6("2001:db8:0:1::7")
+	for _, test := range []struct {
+		name           string
+		attacker       *proxyproto.Header
+		ip             string
+		banned         bool
+		shared, served *proxyproto.Header // others who are locked out, or not
+	}{
+		{"a proxied client", &proxied, clientIP, true, &proxied, &other},
+		{"IPv6", &here, "2001:db8::7", true, &neighbour, &there},
+		{"LOCAL", &local, proxyIP, false, nil, &local},
+		{"UNKNOWN", &unknown, proxyIP, false, nil, &unknown},
+		{"a trusted proxy's own address", &self, proxyIP, false, nil, &self},
+		{"a direct client", nil, directIP, true, nil, &other},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tries := 0
+			guess := func(listener string, command, want string) { // three times
+				s := newScript(t, onTLS(t, connect(test.attacker)(listener)))
+				s.line()
+				if strings.HasPrefix(listener, "s") {
+					s.smtp("EHLO client.example")
+				}
+				for range 3 {
+					s.send("%s", command)
+					if want == "+OK" {
+						s.line()
+					}
+					s.line()
+					tries++
+					r.awaitLog("proto=" + listener + " event=login_failed client_ip=" + test.ip)
+				}
+				require.Empty(t, s.end(), "a connection has three tries on %s", listener)
+			}
+			guess("submissions", "AUTH PLAIN "+saslPlain(testAccount, "wrong")+"\r\n", "535")
+			guess("imaps", "a LOGIN "+testAccount+" wrong\r\n", "a NO")
+			guess("pop3s", "USER "+testAccount+"\r\nPASS wrong\r\n", "+OK")
+
+			s := newScript(t, onTLS(t, connect(test.attacker)("smtps")))
+			s.line()
+			s.smtp("EHLO client.example")
+			answer := s.smtp("AUTH PLAIN %s", saslPlain(testAccount, "wrong"))
+			if !test.banned {
+				require.Regexp(t, "^535 ", answer)
+				r.awaitLog("level=WARN", "event=no_ban client_ip="+test.ip)
+				require.Zero(t, r.logged("event=ban", "client_ip="+test.ip))
+			} else {
+				require.Regexp(t, "^421 ", answer)
+				require.Empty(t, s.end())
+				r.awaitLog("level=WARN", "event=ban client_ip="+test.ip)
+			}
+			for i, name := range listenerNames {
+				if test.banned {
+					for _, h := range []*proxyproto.Header{test.attacker, test.shared} {
+						if (h == nil) == (test.attacker == nil) {
+							require.Empty(t, newScript(t, connect(h)(name)).end(), name) // no banner, and no alert
+						}
+					}
+					r.awaitLog("level=WARN", "proto="+name+" event=refuse client_ip="+test.ip, "banned")
+				}
+				c := connect(test.served)(name)
+				if strings.HasSuffix(name, "s") {
+					c = onTLS(t, c)
+				}
+				if i < 2 {
+					get(t, c, "/whoami", http.Header{})
+				} else {
+					newScript(t, c).line()
+				}
+			}
+		})
+	}
+}
+
+func TestABanEndsSessionsThatWereOpenAtTheirNextPasswordAndNoOthers(t *testing.T) {
+	f := startWith(t, nil, nil)
+	told := header(&proxyproto.TLS{Client: true})
+	open := map[string]*script{}
+	for _, listener := range []string{"smtp", "imap", "pop3"} {
+		open[listener] = newScript(t, f.proxiedBy(proxyIP, listener, told))
+		open[listener].line()
+	}
+	open["smtp"].smtp("EHLO client.example")
+	user := newScript(t, f.proxiedBy(proxyIP, "imap", told))
+	user.line()
+	require.Regexp(t, loggedIn["imap"], logins["imap"](user))
+
+	require.Equal(t, errBanned, wrongPasswords(f.guard, behind(proxyIP, clientIP), 10))
+	for listener, want := range map[string]string{
+		"smtp": "^421 4.7.0 Too many logins", "imap": `^i NO \[UNAVAILABLE\] Too many logins`, "pop3": `^-ERR \[SYS/TEMP\] too many logins`,
+	} {
+		require.Regexp(t, want, logins[listener](open[listener]), "the password is right")
+		require.Empty(t, open[listener].end())
+	}
+	require.NoError(t, ask["imap"](user), "who is logged in stays")
+}
+
+func TestRequestsOfABannedClientAreAnsweredByNothingElse(t *testing.T) {
+	g, log := testGuard(defaultLimits)
+	banned, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")
+	require.Equal(t, errBanned, wrongPasswords(g, banned, 10))
+	w := httptest.NewRecorder()
+	require.False(t, g.refuseBanned(w, other), "on the same connection from the proxy")
+	require.True(t, g.refuseBanned(w, banned))
+	require.Equal(t, http.StatusTooManyRequests, w.Code)
+	require.Equal(t, "60", w.Header().Get("Retry-After"))
+	require.Contains(t, log.String(), "event=request_refused client_ip=198.51.100.7")
+}
+
+func TestRequestsOfAClientThatIsTooFastAreRefused(t *testing.T) {
+	limits := defaultLimits
+	limits.rates[requesting] = rateLimit{2, time.Hour}
+	g, _ := testGuard(limits)
+	h := g.limitRequests(http.NotFoundHandler())
+	ask := func(cl client) int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, withClient(httptest.NewRequest("GET", "/whoami", nil), cl))
+		return w.Code
+	}
+	fast, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")
+	require.Equal(t, []int{404, 404, 429, 404}, []int{ask(fast), ask(fast), ask(fast), ask(other)})
+}

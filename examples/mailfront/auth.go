@@ -1,0 +1,119 @@
+// What to copy: challenge, which takes everything that it says from the Set that is
+// current. What to change: the passwords.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/seed-94e48765/portico/discovery"
+)
+
+// A caller is who a request of an API is signed in as.
+type caller struct {
+	account string
+	token   *accessToken // of the sign-in; nil after the password itself
+}
+
+// scopes are those of the token; the password is good for all.
+func (c caller) scopes() []string {
+	if c.token == nil {
+		return signInScopes
+	}
+	return c.token.scopes
+}
+
+var (
+	errNobody = fmt.Errorf("%w: it has no Authorization", discovery.ErrUnauthenticated)
+	errWrong  = fmt.Errorf("%w: password or token are wrong", discovery.ErrUnauthenticated)
+	errScope  = errors.New("mailfront: the token is not for this")
+)
+
+// authenticate takes the account's password by Basic (RFC 7617), or the same
+// password or an access token as a Bearer token (RFC 6750).
+func (f *frontend) authenticate(r *http.Request) (caller, error) {
+	account := f.cfg.account()
+	if name, password, ok := r.BasicAuth(); ok {
+		if f.mail.login(name, password) {
+			return caller{account: account}, nil
+		}
+		return caller{}, f.wrongPassword(r)
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return caller{}, errNobody
+	}
+	if f.mail.login(account, token) {
+		return caller{account: account}, nil
+	}
+	t, err := f.signIn.tokenOf(token)
+	switch {
+	case err == nil:
+		return caller{account: t.grant.subject, token: t}, nil
+	case errors.Is(err, errNotOurs) && strings.Count(token, ".") != 4:
+		return caller{}, f.wrongPassword(r)
+	}
+	return caller{}, errWrong // a token of ours has five parts: it has expired, or is from before a restart
+}
+
+// wrongPassword counts a wrong one. Whoever is banned for it is told by the next
+// request.
+func (f *frontend) wrongPassword(r *http.Request) error {
+	f.guard.failed(clientOf(r))
+	return errWrong
+}
+
+type clientKey struct{}
+
+// withClient lets handlers ask clientOf.
+func withClient(r *http.Request, cl client) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), clientKey{}, cl))
+}
+
+func clientOf(r *http.Request) client {
+	cl, _ := r.Context().Value(clientKey{}).(client)
+	return cl
+}
+
+func noStore(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store") }
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, "internal server error", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	w.Write(b)
+}
+
+// crossOrigin registers a handler that web applications of every origin may use:
+// it goes by tokens, never by cookies.
+func crossOrigin(mux *http.ServeMux, path string, handler http.HandlerFunc, methods ...string) {
+	allow := strings.Join(append(methods, http.MethodOptions), ", ")
+	for _, method := range methods {
+		mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header()
+			h.Set("Access-Control-Allow-Origin", "*")
+			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate")
+			handler(w, r)
+		})
+	}
+	mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Allow", allow)
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Allow-Methods", allow)
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type") // "*" does not cover Authorization
+		h.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}

@@ -1,0 +1,119 @@
+// What to copy: readPublic, the way from two settings to one public base URL,
+// whose errors are publicurl's own and name the variable. What to change: the
+// ports and applications.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// A mode says what the documents are built on. Every listener runs in every mode.
+type mode string
+
+const (
+	modeNormal    mode = "normal"    // the public base URL
+	modeBootstrap mode = "bootstrap" // nothing yet: documents are relative
+	modeRecovery  mode = "recovery"  // the same, because what there was is wrong
+)
+
+func (cfg *config) readPublic(get func(string) setting) error {
+	url, hostname, m := get("PUBLIC_URL"), get("HOSTNAME"), get("MODE")
+	lookup := func(string) (string, bool) { return url.value, true }
+	base, source, err := publicurl.FromEnv(lookup, url.from, hostname.value)
+	if err != nil && source == publicurl.FromVariable {
+		return fmt.Errorf("mailfront: %w", err) // it names the variable
+	}
+	if hostname.value != "" { // wrong is wrong, also where it is not needed
+		host, err := publicurl.FromHostname(hostname.value)
+		if err != nil {
+			return fmt.Errorf("mailfront: %s: %w", hostname.from, err)
+		}
+		cfg.hostname = host.Hostname()
+	} else {
+		cfg.hostname = base.Hostname()
+	}
+	cfg.base, cfg.mode = base, mode(m.value)
+	switch cfg.mode {
+	case "":
+		cfg.mode = modeNormal
+		if source == publicurl.FromNothing {
+			cfg.mode = modeBootstrap
+		}
+	case modeNormal:
+		if source == publicurl.FromNothing {
+			return m.wrong("there is no public base URL: set MAILFRONT_PUBLIC_URL or MAILFRONT_HOSTNAME")
+		}
+	case modeBootstrap, modeRecovery:
+		// The path that a proxy mounts us on is no less true for it.
+		if cfg.base, err = publicurl.Relative(base.Prefix()); err != nil {
+			return m.wrong("%w", err)
+		}
+	default:
+		return m.wrong("use normal, bootstrap or recovery")
+	}
+	return nil
+}
+
+// standardPorts are those of RFC 8314 section 3 and RFC 5321 section 4.5.4.2.
+var standardPorts = map[string]uint16{
+	"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995,
+}
+
+// readPorts reads what a proxy in front makes of our ports.
+func (cfg *config) readPorts(get func(string) setting) error {
+	cfg.ports = maps.Clone(standardPorts)
+	s := get("PUBLIC_PORTS")
+	if s.value == "" {
+		return nil
+	}
+	for item := range strings.SplitSeq(s.value, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(item), "=")
+		if _, ok := standardPorts[name]; !ok {
+			return s.wrong("%q is no mail service: use names from %s", name, strings.Join(slices.Sorted(maps.Keys(standardPorts)), ","))
+		}
+		if value == "-" {
+			value = "0"
+		} else if value == "0" {
+			value = "" // "-" is clearer
+		}
+		port, err := strconv.ParseUint(value, 10, 16)
+		if err != nil {
+			return s.wrong("%q: use a port from 1 to 65535, or -", item)
+		}
+		cfg.ports[name] = uint16(port)
+	}
+	return nil
+}
+
+var clientIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// readApplications reads the clients of the sign-in.
+func (cfg *config) readApplications(get func(string) setting) error {
+	cfg.clients = make(map[string][]string)
+	s := get("CLIENTS")
+	for item := range strings.FieldsSeq(s.value) {
+		id, uri, _ := strings.Cut(item, "=")
+		if !clientIDPattern.MatchString(id) {
+			return s.wrong("%q is no client id: use id=redirect_uri, with letters, digits and . _ - in the id", id)
+		}
+		if id == builtInClient {
+			return s.wrong("%q is built in, for redirect URIs on loopback: use another id", id)
+		}
+		if err := checkRedirectURI(uri); err != nil {
+			return s.wrong("%q: %w", item, err)
+		}
+		cfg.clients[id] = append(cfg.clients[id], uri)
+	}
+	return nil
+}
+
+var errRedirectURI = errors.New("use https, http on loopback or the scheme of an application, such as com.example.app:/sign-in; without user name, fragment and blanks")

@@ -1,0 +1,167 @@
+// What to copy: serveDAV: the answers of DAV hold paths, so that the prefix of the
+// public base, which was stripped from the request, is put back. What to change: the
+// collections, which are one calendar and one address book in memory.
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-webdav"
+)
+
+const (
+	calendarPath    = "/dav/cal"
+	addressBookPath = "/dav/card"
+
+	maxDAVRequest = 256 << 10 // bytes
+	maxDAVObjects = 100       // in a collection
+)
+
+func (f *frontend) davRoutes(mux *http.ServeMux) {
+	calendars, addressBooks := newCalendars(), newAddressBooks()
+	for path, handler := range map[string]func(davTree) http.Handler{
+		calendarPath:    calendars.handler,
+		addressBookPath: addressBooks.handler,
+	} {
+		h := f.serveDAV(path, handler)
+		mux.Handle(path, h) // else ServeMux would redirect, without the prefix
+		mux.Handle(path+"/", h)
+	}
+}
+
+// serveDAV takes every method of DAV.
+func (f *frontend) serveDAV(path string, handler func(davTree) http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := f.authenticate(r)
+		if err != nil {
+			f.challengeBasic(w, r, err)
+			return
+		}
+		prefix := f.documents.Current().Base().Prefix()
+		decoded, err := url.PathUnescape(prefix)
+		if err != nil {
+			f.signIn.serverError(w, r, err)
+			return
+		}
+		u := *r.URL
+		u.Path = decoded + u.Path
+		if u.RawPath != "" {
+			u.RawPath = prefix + u.RawPath
+		}
+		inner := *r
+		inner.URL = &u
+		inner.Body = http.MaxBytesReader(w, r.Body, maxDAVRequest)
+		handler(davTree{root: decoded + path, account: c.account}).ServeHTTP(w, &inner)
+	})
+}
+
+// A davTree is where things are: root/account/home/collection/object.
+type davTree struct{ root, account, homeName string }
+
+func (t davTree) principal() string  { return t.root + "/" + t.account + "/" }
+func (t davTree) home() string       { return t.principal() + t.homeName + "/" }
+func (t davTree) collection() string { return t.home() + "default/" }
+
+// isCollection takes the slash at the end for granted.
+func (t davTree) isCollection(path string) bool {
+	return strings.TrimSuffix(path, "/")+"/" == t.collection()
+}
+
+// object returns the name of an object in the collection.
+func (t davTree) object(path string) (string, error) {
+	name, ok := strings.CutPrefix(path, t.collection())
+	if !ok || name == "" || strings.Contains(name, "/") {
+		return "", errNotFound
+	}
+	return name, nil
+}
+
+var (
+	errNotFound     = webdav.NewHTTPError(http.StatusNotFound, errors.New("not found"))
+	errForbidden    = webdav.NewHTTPError(http.StatusForbidden, errors.New("there is one collection, which stays"))
+	errPrecondition = webdav.NewHTTPError(http.StatusPreconditionFailed, errors.New("the object is not as you think"))
+	errFull         = webdav.NewHTTPError(http.StatusInsufficientStorage, errors.New("the collection is full"))
+)
+
+// A davCollection holds calendar objects or address cards, by name.
+type davCollection[T any] struct {
+	mu      sync.Mutex
+	objects map[string]davObject[T]
+}
+
+type davObject[T any] struct {
+	name, etag string
+	modified   time.Time
+	data       T // is not changed
+}
+
+func (c *davCollection[T]) get(name string) (davObject[T], error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, ok := c.objects[name]
+	if !ok {
+		return o, errNotFound
+	}
+	return o, nil
+}
+
+func (c *davCollection[T]) all() []davObject[T] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []davObject[T]
+	for _, name := range slices.Sorted(maps.Keys(c.objects)) {
+		all = append(all, c.objects[name])
+	}
+	return all
+}
+
+// put is PUT with its conditions (RFC 9110 section 13.1).
+func (c *davCollection[T]) put(name string, data T, ifNone, ifMatch webdav.ConditionalMatch) (davObject[T], error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old, exists := c.objects[name]
+	if ifNone.IsSet() && exists && matchesETag(ifNone, old.etag) || ifMatch.IsSet() && !(exists && matchesETag(ifMatch, old.etag)) {
+		return old, errPrecondition
+	}
+	if !exists && len(c.objects) >= maxDAVObjects {
+		return old, errFull
+	}
+	o := davObject[T]{name, rand.Text(), time.Now(), data}
+	c.objects[name] = o
+	return o, nil
+}
+
+func matchesETag(m webdav.ConditionalMatch, etag string) bool {
+	if m.IsWildcard() {
+		return true
+	}
+	want, err := m.ETag()
+	return err == nil && want == etag
+}
+
+func (c *davCollection[T]) remove(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.objects[name]; !ok {
+		return errNotFound
+	}
+	delete(c.objects, name)
+	return nil
+}
+
+// principals is webdav.UserPrincipalBackend.
+type principals struct{ tree davTree }
+
+func (p principals) CurrentUserPrincipal(context.Context) (string, error) {
+	return p.tree.principal(), nil
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// No test asks the DNS of the system.
+func init() {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("no DNS in tests")
+	}}
+}
+
+// A fakeDNS has TXT records, and those of hosts below "MX name" and "A name". A
+// name with the value "slow" is one whose servers do not answer.
+type fakeDNS map[string][]string
+
+func (d fakeDNS) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	if !strings.HasSuffix(name, ".") {
+		return nil, errors.New("asked for a name that is not rooted: " + name)
+	}
+	texts, ok := d[strings.TrimSuffix(name, ".")]
+	switch {
+	case !ok:
+		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	case texts[0] == "slow":
+		<-ctx.Done()
+		return nil, &net.DNSError{Err: ctx.Err().Error(), Name: name, IsTimeout: true}
+	}
+	return texts, nil
+}
+
+func (d fakeDNS) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
+	hosts, err := d.LookupTXT(ctx, "MX "+name)
+	var found []*net.MX
+	for _, host := range hosts {
+		found = append(found, &net.MX{Host: host})
+	}
+	return found, err
+}
+
+func (d fakeDNS) LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, error) {
+	addresses, err := d.LookupTXT(ctx, "A "+host)
+	var found []net.IPAddr
+	for _, a := range addresses {
+		found = append(found, net.IPAddr{IP: net.ParseIP(a)})
+	}
+	return found, err
+}
+
+func (d fakeDNS) LookupAddr(context.Context, string) ([]string, error) {
+	return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+}
+
+// A started is a frontend whose parts a test can look at and replace.
+type started struct {
+	*frontend
+	t *testing.T
+}
+
+// startWith starts one that trusts proxyIP, unless env says other. change is
+// called before anybody has connected.
+func startWith(t *testing.T, env map[string]string, change func(*frontend)) started {
+	t.Helper()
+	all := map[string]string{"MAILFRONT_TRUSTED_PROXIES": proxyIP, "MAILFRONT_DEMO_PASSWORD": testPassword}
+	for key, value := range env {
+		all[key] = value
+	}
+	cfg, err := parseConfig(nil, lookup(all), io.Discard)
+	require.NoError(t, err)
+	f, err := start(cfg, newLogger(newLogBuffer(), cfg.logLevel))
+	require.NoError(t, err)
+	t.Cleanup(func() { f.shutdown(time.Second) })
+	if change != nil {
+		change(f)
+	}
+	return started{f, t}
+}
+
+func (f started) connect(from, listener string) net.Conn {
+	f.t.Helper()
+	r := &running{t: f.t, address: map[string]string{listener: f.address(listener)}}
+	return r.dial(from, listener)
+}
+
+// send delivers a message and returns it as it is in the mailbox, and the answer
+// to DATA.
+func (f started) send(c net.Conn, helo, from, message string) (header, answer string) {
+	f.t.Helper()
+	s := newScript(f.t, c)
+	s.until("220 ")
+	s.smtp("EHLO %s", helo)
+	return f.sendOn(s, from, message)
+}
+
+func (f started) sendOn(s *script, from, message string) (header, answer string) {
+	f.t.Helper()
+	before := len(f.mail.messages())
+	require.Regexp(f.t, "^250 ", s.smtp("MAIL FROM:<%s>", from))
+	require.Regexp(f.t, "^250 ", s.smtp("RCPT TO:<demo@example.test>"))
+	require.Regexp(f.t, "^354 ", s.smtp("DATA"))
+	answer = s.smtp("%s\r\n.", strings.TrimSuffix(message, "\r\n"))
+	messages := f.mail.messages()
+	if len(messages) == before {
+		return "", answer
+	}
+	header, _, _ = strings.Cut(string(messages[before].data), "\r\n\r\n")
+	return strings.ReplaceAll(header, "\r\n\t", " "), answer
+}
+
+// proxiedBy writes h to a connection from proxy.
+func (f started) proxiedBy(proxy, listener string, h proxyproto.Header) net.Conn {
+	f.t.Helper()
+	c := f.connect(proxy, listener)
+	require.NoError(f.t, proxyproto.WriteHeader(c, h))
+	return c
+}
+
+// fields returns the lines that begin with name.
+func fieldsNamed(header, name string) []string {
+	var found []string
+	for line := range strings.SplitSeq(header, "\r\n") {
+		if strings.HasPrefix(strings.ToLower(line), strings.ToLower(name)+":") {
+			found = append(found, line)
+		}
+	}
+	return found
+}

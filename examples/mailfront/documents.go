@@ -1,0 +1,125 @@
+// What to copy: newDocuments: one Config for every document, and publish, which
+// replaces them all at once or none. What to change: the sections, to what your
+// server has.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"path"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+const jmapSessionPath = "/jmap/session"
+
+// discoveryConfig is what mailfront has, on a base.
+func (cfg *config) discoveryConfig(base publicurl.Base) discovery.Config {
+	c := discovery.Config{
+		Base: base,
+		OAuth: &discovery.OAuth{
+			DevicePath:                       discovery.None,
+			Scopes:                           signInScopes,
+			ResponseModes:                    []string{"query", "fragment"},
+			IntrospectionEndpointAuthMethods: []string{"Bearer"},
+		},
+		OpenID: &discovery.OpenID{Claims: signInClaims},
+		WebUI:  &discovery.WebUI{},
+		JMAP: &discovery.JMAP{
+			SessionPath:   jmapSessionPath,
+			WebSocketPath: discovery.None,
+			Core:          jmapLimits,
+		},
+		DAV: &discovery.DAV{FilePath: discovery.None},
+		// Beside the base and the JMAP session: what answers 401.
+		Resources: []discovery.Resource{
+			{Path: "/jmap/"}, {Path: calendarPath + "/"}, {Path: addressBookPath + "/"}, {Path: "/auth/userinfo"},
+		},
+		Mail: &discovery.Mail{
+			Domains:  cfg.domains,
+			ClientID: builtInClient,
+		},
+	}
+	if _, err := netip.ParseAddr(cfg.hostname); err == nil || cfg.hostname == "" {
+		return c // a mail client wants a name
+	}
+	c.Mail.Services = cfg.mailServices()
+	if cfg.ports["smtp"] == standardPorts["smtp"] { // other servers know no other
+		c.MTASTS = &discovery.MTASTS{MX: []string{cfg.hostname}}
+	}
+	return c
+}
+
+// mailServices are the listeners, as clients reach them.
+func (cfg *config) mailServices() []discovery.Service {
+	var services []discovery.Service
+	for _, s := range []struct {
+		listener string
+		protocol discovery.Protocol
+		security discovery.Security
+	}{
+		{"imaps", discovery.IMAP, discovery.ImplicitTLS},
+		{"imap", discovery.IMAP, discovery.StartTLS},
+		{"pop3s", discovery.POP3, discovery.ImplicitTLS},
+		{"pop3", discovery.POP3, discovery.StartTLS},
+		{"submissions", discovery.Submission, discovery.ImplicitTLS},
+		{"submission", discovery.Submission, discovery.StartTLS},
+	} {
+		if port := cfg.ports[s.listener]; port != 0 {
+			services = append(services, discovery.Service{
+				Protocol: s.protocol, Host: cfg.hostname, Port: port, Security: s.security,
+				Authentication: []discovery.AuthMethod{discovery.AuthPassword}, // OAuth is for the web parts
+			})
+		}
+	}
+	return services
+}
+
+// newDocuments returns the server of the documents, in front of next.
+func (f *frontend) newDocuments(next http.Handler) (*discovery.Server, error) {
+	set, err := discovery.Build(f.cfg.discoveryConfig(f.cfg.base))
+	if err != nil {
+		return nil, fmt.Errorf("mailfront: %w", err)
+	}
+	return discovery.NewServer(set, discovery.ServerConfig{
+		Session: f.session,
+		OnError: func(r *http.Request, err error) { f.signIn.logError(r, err) },
+		Next:    f.guard.limitRequests(cleanPaths(next)), // documents cost less than counting
+	}), nil
+}
+
+// cleanPaths refuses a path that ServeMux would redirect to its clean form: it knows
+// nothing of the prefix that the path has lost.
+func cleanPaths(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.Path; p != "/" && p != path.Clean(p) && p != path.Clean(p)+"/" {
+			http.NotFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// challenge answers a request that authenticate refused. The challenge names the
+// metadata of exactly the resource that was asked for, if it is one of the Config
+// (RFC 9728 section 3.3).
+func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) {
+	h := w.Header()
+	if errors.Is(err, errScope) { // RFC 6750 section 3.1
+		h.Add("WWW-Authenticate", `Bearer error="insufficient_scope", scope="openid"`)
+		http.Error(w, "403 forbidden", http.StatusForbidden)
+		return
+	}
+	h.Add("WWW-Authenticate", f.documents.Current().Challenge(r, r.URL.Path))
+	http.Error(w, "401 unauthorized", http.StatusUnauthorized)
+}
+
+// challengeBasic is for DAV, whose clients ask for a password when they see it.
+func (f *frontend) challengeBasic(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Add("WWW-Authenticate", `Basic realm="mailfront", charset="UTF-8"`) // RFC 7617 section 2.1
+	f.challenge(w, r, err)
+}

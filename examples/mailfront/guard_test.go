@@ -1,0 +1,241 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+// testGuard trusts 192.0.2.1 and 2001:db8:ffff::1.
+func testGuard(limits guardLimits) (*guard, *logBuffer) {
+	b := newLogBuffer()
+	return newGuard(limits, trustnet.MustParse("192.0.2.1", "2001:db8:ffff::1"), newLogger(b, slog.LevelDebug)), b
+}
+
+func knownClient(ip string) client {
+	return client{IP: netip.MustParseAddr(ip), Known: true, Listener: "imap"}
+}
+
+// behind is a client that a proxy tells of.
+func behind(proxy, ip string) client {
+	cl := knownClient(ip)
+	cl.Proxy, cl.Version = netip.MustParseAddr(proxy), 2
+	return cl
+}
+
+// wrongPasswords fails n times and returns the last error.
+func wrongPasswords(g *guard, cl client, n int) (err error) {
+	for range n {
+		err = g.logIn(cl, func() bool { return false })
+	}
+	return err
+}
+
+func TestTheTenthWrongPasswordIsABanThatEndsByItself(t *testing.T) {
+	for name, cl := range map[string]client{
+		"direct":        knownClient("198.51.100.7"),
+		"behind proxy":  behind("192.0.2.1", "198.51.100.7"),
+		"IPv6, direct":  knownClient("2001:db8::7"),
+		"IPv6, proxied": behind("192.0.2.1", "2001:db8::7"),
+		"4-in-6":        knownClient("::ffff:198.51.100.7"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, log := testGuard(defaultLimits)
+				require.Equal(t, errWrongPassword, wrongPasswords(g, cl, 9))
+				release, err := g.admit(cl)
+				require.NoError(t, err)
+				release()
+				require.Equal(t, errBanned, wrongPasswords(g, cl, 1))
+				require.Equal(t, 1, strings.Count(log.String(), "event=ban "))
+
+				right := func() error {
+					return g.logIn(cl, func() bool { t.Error("it was asked for the password"); return true })
+				}
+				require.Equal(t, errBanned, right(), "the right password does not help")
+				for _, a := range []action{connecting, loggingIn, sending, requesting} {
+					require.Equal(t, errBanned, g.allow(cl, a))
+				}
+				_, err = g.admit(cl)
+				require.Equal(t, errBanned, err)
+				require.Contains(t, log.String(), "event=refuse client_ip="+cl.IP.String())
+				require.Equal(t, guardCount{Refused: 1, WhileBanned: 1, WrongLogins: 10, Bans: 1, BannedNow: 1, ClientsKnown: 1}, g.counted())
+
+				time.Sleep(defaultLimits.ban - time.Nanosecond)
+				require.Equal(t, errBanned, g.allow(cl, connecting))
+				time.Sleep(time.Nanosecond)
+				require.NoError(t, g.allow(cl, connecting))
+				require.Zero(t, g.counted().BannedNow)
+				require.NoError(t, g.logIn(cl, func() bool { return true }))
+				require.Equal(t, errBanned, wrongPasswords(g, cl, 10), "and again")
+			})
+		})
+	}
+}
+
+func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := testGuard(defaultLimits)
+		for range 1000 {
+			require.Equal(t, errWrongPassword, g.failed(knownClient("198.51.100.7")))
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t *testing.T) {
+	unknown := func(ip string) client { return client{IP: netip.MustParseAddr(ip), Listener: "imap", Version: 2} }
+	incomplete := func(r forwarded.Result) client {
+		require.False(t, r.Complete())
+		return client{IP: r.Client, Known: r.Complete(), Listener: "http", Reason: r.Reason.String()}
+	}
+	proxy, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.7")
+	tests := map[string]struct {
+		client client
+		why    string
+	}{
+		"LOCAL or UNKNOWN from a proxy":         {unknown("192.0.2.1"), "the client is not known"},
+		"LOCAL with an address that is not its": {unknown("198.51.100.7"), "the client is not known"},
+		"forwarded: all hops are trusted":       {incomplete(forwarded.Result{Client: proxy, Peer: proxy, Reason: forwarded.AllTrusted}), "the client is not known"},
+		"forwarded: a hop is malformed":         {incomplete(forwarded.Result{Client: other, Peer: proxy, Reason: forwarded.Malformed}), "the client is not known"},
+		"forwarded: no header":                  {incomplete(forwarded.Result{Client: proxy, Peer: proxy, Reason: forwarded.NoHeader}), "the client is not known"},
+		"a trusted proxy, as a client":          {knownClient("192.0.2.1"), "the address is a trusted proxy's"},
+		"a trusted proxy, told of by another":   {behind("2001:db8:ffff::1", "192.0.2.1"), "the address is a trusted proxy's"},
+		"a trusted proxy, 4-in-6":               {knownClient("::ffff:192.0.2.1"), "the address is a trusted proxy's"},
+		"a trusted proxy, IPv6 with a zone":     {client{IP: netip.MustParseAddr("2001:db8:ffff::1").WithZone("eth0"), Known: true}, "the address is a trusted proxy's"},
+		"on a unix socket":                      {client{Known: true}, "the client has no IP address"},
+		"nothing":                               {client{}, "the client is not known"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // no time passes
+				g, log := testGuard(defaultLimits)
+				const many = 1000
+				require.Equal(t, errWrongPassword, wrongPasswords(g, test.client, many))
+				require.NoError(t, g.logIn(test.client, func() bool { return true }))
+				for range many {
+					for a := range actions {
+						require.NoError(t, g.allow(test.client, a))
+					}
+					_, err := g.admit(test.client)
+					require.NoError(t, err)
+				}
+				require.Equal(t, many, strings.Count(log.String(), "event=no_ban "))
+				require.Contains(t, log.String(), "level=WARN")
+				require.Contains(t, log.String(), "reason=\""+test.why)
+				require.NotContains(t, log.String(), "event=ban ")
+				require.Equal(t, guardCount{Connections: many, WrongLogins: many, NotBannable: many}, g.counted())
+			})
+		})
+	}
+}
+
+func TestABanIsForAnIPv4AddressOrAnIPv6Network64(t *testing.T) {
+	for _, test := range []struct {
+		banned, other string
+		both          bool
+	}{
+		{"198.51.100.7", "198.51.100.7", true},
+		{"198.51.100.7", "::ffff:198.51.100.7", true},
+		{"198.51.100.7", "198.51.100.6", false},
+		{"198.51.100.7", "198.51.101.7", false},
+		{"2001:db8:0:1::7", "2001:db8:0:1::8", true},
+		{"2001:db8:0:1::7", "2001:db8:0:1:ffff:ffff:ffff:ffff", true},
+		{"2001:db8:0:1::7", "2001:db8:0:2::7", false},
+		{"2001:db8:ffff::2", "2001:db8:ffff::1", false}, // a trusted proxy beside the client
+	} {
+		t.Run(test.banned+" "+test.other, func(t *testing.T) {
+			g, _ := testGuard(defaultLimits)
+			require.Equal(t, errBanned, wrongPasswords(g, knownClient(test.banned), 10))
+			want := error(nil)
+			if test.both {
+				want = errBanned
+			}
+			require.Equal(t, want, g.allow(knownClient(test.other), connecting))
+		})
+	}
+}
+
+func TestAProxyThatComesOnTheListIsFreeAtOnce(t *testing.T) {
+	var trusted trustnet.Live
+	g := newGuard(defaultLimits, &trusted, slog.New(slog.DiscardHandler))
+	cl := knownClient("198.51.100.7")
+	require.Equal(t, errBanned, wrongPasswords(g, cl, 10))
+	trusted.Store(trustnet.MustParse("198.51.100.0/24"))
+	require.NoError(t, g.allow(cl, connecting))
+}
+
+func TestEveryActionHasALimitOfItsOwnThatRefills(t *testing.T) {
+	for a, limit := range defaultLimits.rates {
+		synctest.Test(t, func(t *testing.T) {
+			g, _ := testGuard(defaultLimits)
+			cl, neighbour := knownClient("198.51.100.7"), knownClient("198.51.100.8")
+			for range limit.burst {
+				require.NoError(t, g.allow(cl, action(a)))
+			}
+			require.Equal(t, errTooFast, g.allow(cl, action(a)))
+			require.NoError(t, g.allow(cl, (action(a)+1)%actions), "another action")
+			require.NoError(t, g.allow(neighbour, action(a)), "another client")
+			time.Sleep(limit.every)
+			require.NoError(t, g.allow(cl, action(a)))
+			require.Equal(t, errTooFast, g.allow(cl, action(a)))
+			time.Sleep(24 * time.Hour)
+			for range limit.burst {
+				require.NoError(t, g.allow(cl, action(a)))
+			}
+			require.Equal(t, errTooFast, g.allow(cl, action(a)), "a day saves up no more than a burst")
+		})
+	}
+}
+
+func TestManyAddressesDoNotMakeTheGuardGrow(t *testing.T) {
+	limits := defaultLimits
+	limits.clients = 100
+	g, _ := testGuard(limits)
+	faithful := knownClient("198.51.100.7")
+	require.Equal(t, errBanned, wrongPasswords(g, faithful, 10))
+	address := netip.MustParseAddr("2001:db8::").As16()
+	for i := range 1000 {
+		address[6], address[7] = byte(i>>8), byte(i)
+		cl := client{IP: netip.AddrFrom16(address), Known: true}
+		release, err := g.admit(cl)
+		require.NoError(t, err)
+		release()
+		require.Equal(t, errBanned, g.allow(faithful, connecting), "who does not stop stays banned")
+	}
+	require.Equal(t, 100, g.counted().ClientsKnown)
+	require.Empty(t, g.open)
+	for i := range 200 {
+		address[6], address[7] = byte(i>>8), byte(i)
+		require.Equal(t, errBanned, wrongPasswords(g, client{IP: netip.AddrFrom16(address), Known: true}, 10))
+	}
+	require.Equal(t, 100, g.counted().BannedNow)
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	g := newGuard(defaultLimits, trustnet.MustParse("192.0.2.1"), slog.New(slog.DiscardHandler))
+	limits := &g.limits
+	limits.rates[connecting].burst = 1 << 30
+	for _, clients := range []int{1, 1 << 16} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				n := uint32(i % clients)
+				release, err := g.admit(client{IP: netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), Known: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				release()
+			}
+		})
+	}
+}

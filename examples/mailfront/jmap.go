@@ -1,0 +1,205 @@
+// What to copy: the errors of a JMAP API (RFC 8620 section 3.6), and sessionState,
+// which comes from the session that package discovery makes of the current Set.
+// What to change: methods: Core/echo is the only one.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/seed-94e48765/portico/discovery"
+)
+
+const (
+	jmapCore      = "urn:ietf:params:jmap:core"
+	jmapAccountID = "demo"
+)
+
+// jmapLimits are what the session tells, and what holds.
+var jmapLimits = discovery.Core{
+	MaxSizeUpload:         1 << 20,
+	MaxConcurrentUpload:   4,
+	MaxSizeRequest:        1 << 20,
+	MaxConcurrentRequests: 4,
+	MaxCallsInRequest:     16,
+	MaxObjectsInGet:       500,
+	MaxObjectsInSet:       500,
+}
+
+// A jmapServer is the JMAP server of the one account.
+type jmapServer struct {
+	f        *frontend
+	requests chan struct{} // those that run
+	uploads  chan struct{}
+	blobs    blobs
+}
+
+func newJMAPServer(f *frontend) *jmapServer {
+	return &jmapServer{
+		f:        f,
+		requests: make(chan struct{}, jmapLimits.MaxConcurrentRequests),
+		uploads:  make(chan struct{}, jmapLimits.MaxConcurrentUpload),
+	}
+}
+
+func (j *jmapServer) routes(mux *http.ServeMux) {
+	crossOrigin(mux, "/jmap", j.api, http.MethodPost) // else ServeMux would redirect, without the prefix
+	crossOrigin(mux, "/jmap/{$}", j.api, http.MethodPost)
+	crossOrigin(mux, "/jmap/upload/{account}/{$}", j.upload, http.MethodPost)
+	crossOrigin(mux, "/jmap/download/{account}/{blob}/{name}", j.download, http.MethodGet)
+	crossOrigin(mux, "/jmap/eventsource/{$}", j.events, http.MethodGet)
+}
+
+// session is discovery.ServerConfig.Session.
+func (f *frontend) session(r *http.Request) (discovery.Account, error) {
+	c, err := f.authenticate(r)
+	if err != nil {
+		return discovery.Account{}, err
+	}
+	return c.jmapAccount(), nil
+}
+
+func (c caller) jmapAccount() discovery.Account {
+	return discovery.Account{
+		Username: c.account,
+		Accounts: map[string]discovery.JMAPAccount{
+			jmapAccountID: {Name: c.account, IsPersonal: true},
+		},
+	}
+}
+
+// A jmapRequest is RFC 8620 section 3.3.
+type jmapRequest struct {
+	Using       []string          `json:"using"`
+	MethodCalls []jmapInvocation  `json:"methodCalls"`
+	CreatedIDs  map[string]string `json:"createdIds"`
+}
+
+// A jmapInvocation is section 3.2: a name, an object of arguments, and an id.
+type jmapInvocation struct {
+	Name      string
+	Arguments json.RawMessage
+	ID        string
+}
+
+var errInvocation = errors.New("an Invocation is an array of a name, an object and an id")
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (i *jmapInvocation) UnmarshalJSON(b []byte) error {
+	var parts []json.RawMessage
+	if err := json.Unmarshal(b, &parts); err != nil || len(parts) != 3 {
+		return errInvocation
+	}
+	isString := func(b []byte) bool { return bytes.HasPrefix(b, []byte(`"`)) }
+	if !isString(parts[0]) || !bytes.HasPrefix(parts[1], []byte("{")) || !isString(parts[2]) {
+		return errInvocation
+	}
+	i.Arguments = parts[1]
+	return errors.Join(json.Unmarshal(parts[0], &i.Name), json.Unmarshal(parts[2], &i.ID))
+}
+
+// MarshalJSON implements json.Marshaler.
+func (i jmapInvocation) MarshalJSON() ([]byte, error) {
+	return json.Marshal([]any{i.Name, i.Arguments, i.ID})
+}
+
+// api is the API endpoint, section 3.1.
+func (j *jmapServer) api(w http.ResponseWriter, r *http.Request) {
+	c, done, ok := j.admit(w, r, j.requests, "maxConcurrentRequests")
+	if !ok {
+		return
+	}
+	defer done()
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		jmapProblem(w, http.StatusBadRequest, "notJSON", "", "the Content-Type must be application/json")
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, jmapLimits.MaxSizeRequest))
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLong):
+		jmapProblem(w, http.StatusBadRequest, "limit", "maxSizeRequest", "the request is too long")
+		return
+	case err != nil:
+		return // the client has gone
+	case !json.Valid(body) || !utf8.Valid(body): // section 1.5: I-JSON
+		jmapProblem(w, http.StatusBadRequest, "notJSON", "", "the body is no JSON in UTF-8")
+		return
+	}
+	var request jmapRequest
+	if err := json.Unmarshal(body, &request); err != nil || request.Using == nil || request.MethodCalls == nil {
+		jmapProblem(w, http.StatusBadRequest, "notRequest", "", "the body is no Request object: it needs using and methodCalls")
+		return
+	}
+	if i := slices.IndexFunc(request.Using, func(name string) bool { return name != jmapCore }); i >= 0 {
+		jmapProblem(w, http.StatusBadRequest, "unknownCapability", "", fmt.Sprintf("%q is no capability of this server", request.Using[i]))
+		return
+	}
+	if int64(len(request.MethodCalls)) > jmapLimits.MaxCallsInRequest {
+		jmapProblem(w, http.StatusBadRequest, "limit", "maxCallsInRequest", "the request has too many method calls")
+		return
+	}
+	_, state, err := j.f.documents.Current().Session(c.jmapAccount())
+	if err != nil {
+		j.f.signIn.serverError(w, r, err)
+		return
+	}
+	response := struct { // section 3.4
+		MethodResponses []jmapInvocation  `json:"methodResponses"`
+		CreatedIDs      map[string]string `json:"createdIds,omitempty"`
+		SessionState    string            `json:"sessionState"`
+	}{[]jmapInvocation{}, request.CreatedIDs, state}
+	for _, call := range request.MethodCalls {
+		if call.Name != "Core/echo" || !slices.Contains(request.Using, jmapCore) {
+			call.Name, call.Arguments = "error", json.RawMessage(`{"type":"unknownMethod"}`) // section 3.6.2
+		}
+		response.MethodResponses = append(response.MethodResponses, call) // section 4: as it came
+	}
+	noStore(w)
+	writeJSON(w, http.StatusOK, response)
+}
+
+// admit authenticates a request, and counts it while it runs. It has answered when
+// it returns false.
+func (j *jmapServer) admit(w http.ResponseWriter, r *http.Request, running chan struct{}, limit string) (caller, func(), bool) {
+	c, err := j.f.authenticate(r)
+	if err != nil {
+		j.f.challenge(w, r, err)
+		return c, nil, false
+	}
+	select {
+	case running <- struct{}{}:
+		return c, func() { <-running }, true
+	default:
+		jmapProblem(w, http.StatusBadRequest, "limit", limit, "wait for other requests to end")
+		return c, nil, false
+	}
+}
+
+// jmapProblem is section 3.6.1, RFC 7807.
+func jmapProblem(w http.ResponseWriter, status int, name, limit, detail string) {
+	problem := map[string]any{"type": "urn:ietf:params:jmap:error:" + name, "status": status, "detail": detail}
+	if name == "" {
+		problem["type"] = "about:blank"
+	}
+	if limit != "" {
+		problem["limit"] = limit
+	}
+	noStore(w)
+	b, err := json.Marshal(problem)
+	if err != nil {
+		http.Error(w, "internal server error", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	w.Write(b)
+}

@@ -1,0 +1,158 @@
+// What to copy: what a download may never be: a page of ours (nosniff, attachment).
+// What to change: the store, which is a few files in memory.
+
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const maxBlobs = 16 // of jmapLimits.MaxSizeUpload each
+
+// blobs keeps the last uploads.
+type blobs struct {
+	mu   sync.Mutex
+	list []blob
+}
+
+type blob struct {
+	id   string
+	data []byte
+}
+
+// add returns the id of data: the same for the same (RFC 8620 section 6).
+func (b *blobs) add(data []byte) string {
+	sum := sha256.Sum256(data)
+	id := "b" + base64.RawURLEncoding.EncodeToString(sum[:])
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.list = slices.DeleteFunc(b.list, func(old blob) bool { return old.id == id })
+	if len(b.list) == maxBlobs {
+		b.list = slices.Delete(b.list, 0, 1)
+	}
+	b.list = append(b.list, blob{id, data})
+	return id
+}
+
+func (b *blobs) get(id string) ([]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.list, func(found blob) bool { return found.id == id })
+	if i < 0 {
+		return nil, false
+	}
+	return b.list[i].data, true
+}
+
+// upload is section 6.1.
+func (j *jmapServer) upload(w http.ResponseWriter, r *http.Request) {
+	_, done, ok := j.admit(w, r, j.uploads, "maxConcurrentUpload")
+	if !ok {
+		return
+	}
+	defer done()
+	if r.PathValue("account") != jmapAccountID {
+		jmapProblem(w, http.StatusNotFound, "", "", "no such account")
+		return
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, jmapLimits.MaxSizeUpload))
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLong):
+		jmapProblem(w, http.StatusRequestEntityTooLarge, "limit", "maxSizeUpload", "the file is too long")
+		return
+	case err != nil:
+		return // the client has gone
+	}
+	kind := r.Header.Get("Content-Type")
+	if kind == "" {
+		kind = "application/octet-stream"
+	}
+	noStore(w)
+	writeJSON(w, http.StatusCreated, map[string]any{"accountId": jmapAccountID, "blobId": j.blobs.add(data), "type": kind, "size": len(data)})
+}
+
+// download is section 6.2. The client chooses type and name.
+func (j *jmapServer) download(w http.ResponseWriter, r *http.Request) {
+	if _, err := j.f.authenticate(r); err != nil {
+		j.f.challenge(w, r, err)
+		return
+	}
+	data, ok := j.blobs.get(r.PathValue("blob"))
+	if !ok || r.PathValue("account") != jmapAccountID {
+		jmapProblem(w, http.StatusNotFound, "", "", "no such blob")
+		return
+	}
+	kind, params, err := mime.ParseMediaType(r.URL.Query().Get("accept"))
+	if err != nil {
+		kind, params = "application/octet-stream", nil
+	}
+	h := w.Header()
+	h.Set("Content-Type", mime.FormatMediaType(kind, params))
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": r.PathValue("name")}))
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "private, immutable, max-age=31536000")
+	h.Set("Content-Length", strconv.Itoa(len(data)))
+	w.Write(data)
+}
+
+const (
+	minPing = 30 * time.Second
+	maxPing = 10 * time.Minute
+)
+
+// events is the event source, section 7.3. Nothing ever changes in the account, so
+// that there are pings only. It ends when the server does.
+func (j *jmapServer) events(w http.ResponseWriter, r *http.Request) {
+	if _, err := j.f.authenticate(r); err != nil {
+		j.f.challenge(w, r, err)
+		return
+	}
+	seconds, err := strconv.ParseUint(r.URL.Query().Get("ping"), 10, 31)
+	if err != nil {
+		jmapProblem(w, http.StatusBadRequest, "", "", "ping must be a number of seconds, 0 for none")
+		return
+	}
+	interval := time.Duration(seconds) * time.Second
+	var ping <-chan time.Time
+	if interval > 0 {
+		interval = min(max(interval, minPing), maxPing)
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		ping = ticker.C
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // NGINX would hold the events back
+	out := http.NewResponseController(w)
+	if out.SetReadDeadline(time.Time{}) != nil {
+		return
+	}
+	ending := j.f.webEnding
+	for {
+		// The server's timeouts are for requests that end.
+		if errors.Join(out.SetWriteDeadline(time.Now().Add(30*time.Second)), out.Flush()) != nil {
+			return
+		}
+		select {
+		case <-ping:
+			fmt.Fprintf(w, "event: ping\ndata: {\"interval\":%d}\n\n", int(interval.Seconds()))
+		case <-r.Context().Done():
+			return
+		case <-ending.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+)
+
+const echoRequest = `{"using":["urn:ietf:params:jmap:core"],"methodCalls":[["Core/echo",{"hello":true,"n":9007199254740993},"c1"]]}`
+
+func basicAuth(password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(testAccount+":"+password))
+}
+
+func TestCoreEchoAnswersEveryWayOfSigningIn(t *testing.T) {
+	for _, test := range []struct{ base, how string }{
+		{testBase, direct}, {testBase + ":8443", direct}, {testBase + "/mail", direct}, {testBase + "/mail", stripped}, {testBase + "/mail", kept},
+	} {
+		t.Run(test.base+" "+test.how, func(t *testing.T) {
+			s := newSite(t, test.base, test.how, nil)
+			verifier := oauth2.GenerateVerifier()
+			_, tokens := s.token(codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+			for name, authorization := range map[string]string{
+				"the password as a token": "Bearer " + testPassword,
+				"the password":            basicAuth(testPassword),
+				"an access token":         "Bearer " + tokens["access_token"].(string),
+			} {
+				response, body := s.do(http.MethodGet, "/jmap/session", "", "Authorization", authorization)
+				require.Equal(t, http.StatusOK, response.StatusCode, name)
+				var session struct{ APIURL, Username, State string }
+				require.NoError(t, json.Unmarshal([]byte(body), &session))
+				require.Equal(t, test.base+"/jmap/", session.APIURL)
+				require.Equal(t, testAccount, session.Username)
+				response, body = s.do(http.MethodPost, session.APIURL, echoRequest, "Authorization", authorization, "Content-Type", "application/json; charset=utf-8")
+				require.Equal(t, http.StatusOK, response.StatusCode, name)
+				require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
+				require.JSONEq(t, `{"methodResponses":[["Core/echo",{"hello":true,"n":9007199254740993},"c1"]],"sessionState":"`+session.State+`"}`, body)
+				require.Contains(t, body, "9007199254740993", "as it came")
+			}
+		})
+	}
+}
+
+func TestWithoutSigningInEveryAPIChallenges(t *testing.T) {
+	s := newSite(t, testBase+"/mail", stripped, nil)
+	for _, test := range []struct{ method, path string }{
+		{"POST", "/jmap/"}, {"POST", "/jmap"}, {"GET", "/jmap/session"}, {"GET", "/jmap/eventsource/?ping=0"}, {"POST", "/jmap/upload/demo/"},
+		{"GET", "/jmap/download/demo/b/n"}, {"PROPFIND", "/dav/cal/"}, {"PROPFIND", "/dav/card"}, {"GET", "/auth/userinfo"}, {"POST", "/auth/introspect"},
+	} {
+		for name, authorization := range map[string]string{
+			"nothing": "", "wrong password": basicAuth("wrong-secret"), "wrong token": "Bearer wrong-secret", "no scheme": testPassword, "empty": "Bearer ",
+		} {
+			response, body := s.do(test.method, test.path, "", "Authorization", authorization)
+			require.Equal(t, http.StatusUnauthorized, response.StatusCode, "%s %s", name, test.path)
+			require.Contains(t, strings.Join(response.Header.Values("WWW-Authenticate"), ", "), "Bearer", "%s %s", name, test.path)
+			require.NotContains(t, body, "secret")
+		}
+	}
+	require.NotZero(t, s.logged("proto=http event=login_failed client_ip="))
+	require.NotContains(t, s.log.String(), "wrong-secret")
+}
+
+func TestJMAPErrors(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	calls := func(n int) string {
+		return `{"using":["urn:ietf:params:jmap:core"],"methodCalls":[` + strings.TrimSuffix(strings.Repeat(`["Core/echo",{},"c"],`, n), ",") + `]}`
+	}
+	for name, test := range map[string]struct {
+		body, contentType, want, limit string
+	}{
+		"another type":        {echoRequest, "text/plain", "notJSON", ""},
+		"no type":             {echoRequest, "", "notJSON", ""},
+		"no JSON":             {"{", "application/json", "notJSON", ""},
+		"two values":          {echoRequest + echoRequest, "application/json", "notJSON", ""},
+		"no UTF-8":            {`{"using":["` + "\xff" + `"],"methodCalls":[]}`, "application/json", "notJSON", ""},
+		"an array":            {"[]", "application/json", "notRequest", ""},
+		"null":                {"null", "application/json", "notRequest", ""},
+		"no using":            {`{"methodCalls":[]}`, "application/json", "notRequest", ""},
+		"no calls":            {`{"using":[]}`, "application/json", "notRequest", ""},
+		"a call of two":       {`{"using":[],"methodCalls":[["Core/echo",{}]]}`, "application/json", "notRequest", ""},
+		"arguments: array":    {`{"using":[],"methodCalls":[["Core/echo",[],"c"]]}`, "application/json", "notRequest", ""},
+		"an id: number":       {`{"using":[],"methodCalls":[["Core/echo",{},1]]}`, "application/json", "notRequest", ""},
+		"unknown capability":  {`{"using":["urn:ietf:params:jmap:mail"],"methodCalls":[]}`, "application/json", "unknownCapability", ""},
+		"too many calls":      {calls(17), "application/json", "limit", "maxCallsInRequest"},
+		"more than the limit": {`{"using":["` + strings.Repeat("x", 1<<20) + `"]}`, "application/json", "limit", "maxSizeRequest"},
+	} {
+		response, body := s.do(http.MethodPost, "/jmap/", test.body, "Authorization", "Bearer "+testPassword, "Content-Type", test.contentType)
+		require.Equal(t, http.StatusBadRequest, response.StatusCode, name)
+		require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"), name)
+		var got struct {
+			Type, Limit, Detail string
+			Status              int
+		}
+		require.NoError(t, json.Unmarshal([]byte(body), &got), name)
+		require.Equal(t, "urn:ietf:params:jmap:error:"+test.want, got.Type, name)
+		require.Equal(t, test.limit, got.Limit, name)
+		require.Equal(t, http.StatusBadRequest, got.Status, name)
+	}
+	post := func(body string) string {
+		response, answer := s.do(http.MethodPost, "/jmap/", body, "Authorization", "Bearer "+testPassword, "Content-Type", "application/json")
+		require.Equal(t, http.StatusOK, response.StatusCode, answer)
+		return answer
+	}
+	require.Contains(t, post(`{"using":["urn:ietf:params:jmap:core"],"methodCalls":[["Email/get",{"a":1},"x"],["Core/echo",{},"y"]]}`),
+		`"methodResponses":[["error",{"type":"unknownMethod"},"x"],["Core/echo",{},"y"]]`)
+	require.Contains(t, post(`{"using":[],"methodCalls":[["Core/echo",{},"y"]]}`), `["error",{"type":"unknownMethod"},"y"]`, "without its capability")
+	require.Equal(t, 16, strings.Count(post(calls(16)), "Core/echo"))
+	response, _ := s.do(http.MethodGet, "/jmap/", "", "Authorization", "Bearer "+testPassword)
+	require.Equal(t, http.StatusMethodNotAllowed, response.StatusCode)
+	response, _ = s.do(http.MethodOptions, "/jmap/", "")
+	require.Equal(t, http.StatusNoContent, response.StatusCode)
+	require.Equal(t, "*", response.Header.Get("Access-Control-Allow-Origin"))
+	require.Contains(t, response.Header.Get("Access-Control-Allow-Headers"), "Authorization")
+}
+
+func TestBlobsComeBackAndAreNoPages(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	bearer := []string{"Authorization", "Bearer " + testPassword}
+	response, body := s.do(http.MethodPost, "/jmap/upload/demo/", "<script>alert(1)</script>", append(bearer, "Content-Type", "text/html")...)
+	require.Equal(t, http.StatusCreated, response.StatusCode, body)
+	var got struct {
+		AccountID, BlobID, Type string
+		Size                    int
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &got))
+	require.Equal(t, "demo", got.AccountID)
+	require.Equal(t, "text/html", got.Type)
+	require.Equal(t, 25, got.Size)
+	path := "/jmap/download/demo/" + got.BlobID + "/a%22b.html?accept=text/html"
+	response, body = s.do(http.MethodGet, path, "", bearer...)
+	require.Equal(t, "<script>alert(1)</script>", body)
+	require.Equal(t, "text/html", response.Header.Get("Content-Type"))
+	require.Regexp(t, "^attachment;", response.Header.Get("Content-Disposition"))
+	require.Contains(t, response.Header.Get("Content-Security-Policy"), "sandbox")
+	require.Equal(t, "nosniff", response.Header.Get("X-Content-Type-Options"))
+	for i := range maxBlobs {
+		s.do(http.MethodPost, "/jmap/upload/demo/", strings.Repeat("x", i), bearer...)
+	}
+	for _, path := range []string{path, "/jmap/download/other/" + got.BlobID + "/n"} {
+		response, _ = s.do(http.MethodGet, path, "", bearer...)
+		require.Equal(t, http.StatusNotFound, response.StatusCode, path)
+	}
+	response, body = s.do(http.MethodPost, "/jmap/upload/other/", "x", bearer...)
+	require.Equal(t, http.StatusNotFound, response.StatusCode)
+	require.Contains(t, body, "about:blank")
+	response, body = s.do(http.MethodPost, "/jmap/upload/demo/", strings.Repeat("x", 1<<20+1), bearer...)
+	require.Equal(t, http.StatusRequestEntityTooLarge, response.StatusCode)
+	require.Contains(t, body, "maxSizeUpload")
+}
+
+func TestTheEventSourceEndsWithTheServer(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	response, _ := s.do(http.MethodGet, "/jmap/eventsource/?ping=soon", "", "Authorization", "Bearer "+testPassword)
+	require.Equal(t, http.StatusBadRequest, response.StatusCode)
+	r, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.base+"/jmap/eventsource/?types=*&closeafter=no&ping=30", nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+testPassword)
+	response, err = s.client.Do(r)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
+	require.NoError(t, s.stop(), "it does not hold up the end")
+	_, err = bufio.NewReader(response.Body).ReadString('\n')
+	require.Error(t, err)
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// overPipe serves a listener's protocol on one end of a pipe, as receive and serve
+// would, with passwords offered. Use it inside a synctest bubble.
+func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {
+	t.Helper()
+	cfg, err := parseConfig(nil, lookup(map[string]string{"MAILFRONT_DEMO_PASSWORD": testPassword}), io.Discard)
+	require.NoError(t, err)
+	b := newLogBuffer()
+	log := newLogger(b, slog.LevelDebug)
+	f := &frontend{
+		cfg: cfg, log: log, ctx: context.Background(), mail: newMailbox(testAccount, testPassword),
+		guard: newGuard(defaultLimits, nil, log), auth: &mailAuth{dns: fakeDNS{}},
+	}
+	r := &receiver{ctx: f.ctx, listener: listener, sessions: newSessions(), guard: f.guard, log: log}
+	here, there := net.Pipe()
+	c, _ := r.receive(there)
+	l := newFakeListener()
+	var newServer = map[string]func(*frontend, string, offer) server{
+		"smtp": newSMTPServer, "submission": newSMTPServer, "imap": newIMAPServer, "pop3": newPOP3Server,
+	}[listener]
+	s := newServer(f, listener, offerLogin)
+	served := make(chan struct{})
+	go func() { s.Serve(l); close(served) }()
+	l.conns <- readsPlainConn{tls.Server(c, &tls.Config{}), c}
+	t.Cleanup(func() {
+		here.Close()
+		synctest.Wait()
+		l.Close()
+		<-served
+		require.NoError(t, s.Shutdown(context.Background()))
+		require.Zero(t, f.guard.counted().Connections, "it was released")
+	})
+	return newScript(t, here), f, b
+}
+
+// ask sends a command that does nothing, and reads its answer.
+var ask = map[string]func(*script) error{
+	"smtp":       func(s *script) error { return s.ask("NOOP\r\n", "250 ") },
+	"submission": func(s *script) error { return s.ask("NOOP\r\n", "250 ") },
+	"imap":       func(s *script) error { return s.ask("x NOOP\r\n", "x ") },
+	"pop3":       func(s *script) error { return s.ask("CAPA\r\n", ".") },
+}
+
+func (s *script) ask(command, last string) error {
+	if _, err := io.WriteString(s.Conn, command); err != nil {
+		return err
+	}
+	for {
+		line, err := s.r.ReadString('\n')
+		if err != nil || strings.HasPrefix(line, last) {
+			return err
+		}
+	}
+}
+
+func TestACommandNowAndThenDoesNotKeepASessionForEverWithoutALogin(t *testing.T) {
+	for _, test := range []struct {
+		listener string
+		login    bool
+		want     time.Duration // 0: it stays
+	}{
+		{"smtp", false, mailPatience},
+		{"submission", false, loginPatience},
+		{"imap", false, loginPatience},
+		{"pop3", false, loginPatience},
+		{"smtp", true, 0},
+		{"submission", true, 0},
+		{"imap", true, 0},
+		{"pop3", true, 0},
+	} {
+		t.Run(test.listener, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, _, log := overPipe(t, test.listener)
+				began := time.Now()
+				s.line()
+				protocol := test.listener
+				if protocol == "smtp" || protocol == "submission" {
+					s.smtp("EHLO client.example")
+					protocol = "smtp"
+				}
+				if test.login {
+					require.Regexp(t, loggedIn[protocol], logins[protocol](s))
+				}
+				var err error
+				for err == nil && time.Since(began) < 24*time.Hour {
+					time.Sleep(29 * time.Second)
+					err = ask[test.listener](s)
+				}
+				if test.want == 0 {
+					require.NoError(t, err)
+					require.NotContains(t, log.String(), "event=out_of_patience")
+					return
+				}
+				require.Error(t, err)
+				require.WithinDuration(t, began.Add(test.want), time.Now(), 29*time.Second)
+				require.Contains(t, log.String(), "event=out_of_patience")
+			})
+		})
+	}
+}
+
+func TestAServerThatBringsMailMayStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, f, _ := overPipe(t, "smtp")
+		s.line()
+		s.smtp("EHLO client.example")
+		for range 20 {
+			time.Sleep(4 * time.Minute)
+			for range 6 {
+				require.NoError(t, ask["smtp"](s))
+				time.Sleep(4 * time.Minute)
+			}
+			s.smtp("MAIL FROM:<a@elsewhere.test>")
+			s.smtp("RCPT TO:<demo@example.test>")
+			s.smtp("DATA")
+			require.Regexp(t, "^250 ", s.smtp("hello\r\n."))
+		}
+		require.Len(t, f.mail.messages(), 20)
+	})
+}
+
+func TestMailOfOneClientIsPutOffWhenItIsTooMuch(t *testing.T) {
+	f := startWith(t, nil, func(f *frontend) { f.guard.limits.rates[sending] = rateLimit{3, time.Hour} })
+	s := ehlo(t, f.proxiedBy(proxyIP, "smtp", header(nil)))
+	for range 3 {
+		require.Regexp(t, "^250 ", s.smtp("MAIL FROM:<a@elsewhere.test>"))
+		s.smtp("RSET")
+	}
+	require.Regexp(t, "^450 4.7.1 ", s.smtp("MAIL FROM:<a@elsewhere.test>"))
+	s = ehlo(t, f.proxiedBy(proxyIP, "submission", header(nil)))
+	require.Regexp(t, "^450 4.7.1 ", s.smtp("MAIL FROM:<a@elsewhere.test>"), "on another listener, too")
+	other := header(nil)
+	other.Source = &net.TCPAddr{IP: net.ParseIP("192.0.2.8"), Port: 1}
+	require.Regexp(t, "^250 ", ehlo(t, f.proxiedBy(proxyIP, "smtp", other)).smtp("MAIL FROM:<a@elsewhere.test>"))
+}
+
+func TestASessionThatIsClosedTwiceOrTooLateIsReleasedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer here.Close()
+		released, expired := 0, 0
+		c := newSessions().add(there, time.Minute, func() { expired++ }, func() { released++ })
+		c.Close()
+		c.Close()
+		c.useful()
+		c.loggedIn()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, []int{1, 0}, []int{released, expired})
+	})
+}

@@ -1,0 +1,152 @@
+// What to copy: every URL, and the issuer, comes from the Set that is current, never
+// from the request; and authorize, which keeps nothing before a password was right:
+// the request waits in the form, sealed. What to change: the account.
+
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/seed-94e48765/portico/discovery"
+)
+
+// The paths of the sign-in below the base. Those that the documents have are
+// package discovery's defaults.
+const (
+	loginPath    = "/login"          // the authorization endpoint, and the form
+	passwordPath = "/login/password" // where the form goes
+)
+
+const maxForm = 64 << 10 // bytes
+
+// A signIn is the OpenID provider for the one account: authorization code with
+// PKCE (RFC 6749, RFC 7636, OpenID Connect Core 1.0).
+type signIn struct {
+	frontend    *frontend
+	cfg         *config
+	current     func() *discovery.Set
+	provider    *op.Provider // what issues tokens; its router is not used
+	storage     *signInStorage
+	requestSeal op.Crypto // for authorization requests in the form
+	clientSeal  op.Crypto // for registered clients
+}
+
+func newSignIn(f *frontend) (*signIn, error) {
+	s := &signIn{frontend: f, cfg: f.cfg, current: f.documents.Current, requestSeal: newSeal(), clientSeal: newSeal()}
+	tokenSeal := newSeal()
+	s.storage = &signInStorage{
+		key:    sync.OnceValues(newSignInKey), // it takes a moment, which a start need not wait for
+		open:   tokenSeal.Decrypt,
+		client: s.client,
+		grants: make(map[string]*grant),
+		access: make(map[string]*accessToken),
+	}
+	issuer := func(bool) (op.IssuerFromRequest, error) {
+		return func(*http.Request) string { return s.current().Issuer() }, nil
+	}
+	var err error
+	s.provider, err = op.NewProvider(&op.Config{CodeMethodS256: true, GrantTypeRefreshToken: true}, s.storage, issuer, op.WithCrypto(tokenSeal))
+	if err != nil {
+		return nil, fmt.Errorf("mailfront: %w", err)
+	}
+	return s, nil
+}
+
+// newSeal encrypts with a key of its own, so that what is sealed for one purpose
+// cannot be opened for another. It forgets at the end of the process.
+func newSeal() op.Crypto {
+	var key [32]byte
+	rand.Read(key[:])
+	return op.NewAES256GCMCrypto(key, "")
+}
+
+func (s *signIn) routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+loginPath, s.authorize)
+	mux.HandleFunc("POST "+loginPath, s.authorize) // OpenID Connect Core 1.0 section 3.1.2.1
+	mux.HandleFunc("POST "+passwordPath, s.password)
+	crossOrigin(mux, "/auth/token", s.token, http.MethodPost)
+	crossOrigin(mux, "/auth/register", s.register, http.MethodPost)
+	crossOrigin(mux, "/auth/introspect", s.introspect, http.MethodPost)
+	crossOrigin(mux, "/auth/userinfo", s.userinfo, http.MethodGet, http.MethodPost)
+	crossOrigin(mux, "/auth/jwks.json", s.keys, http.MethodGet)
+}
+
+// authorize is the authorization endpoint. A request that is wrong in its client or
+// redirect URI is answered here, every other one at the redirect URI (RFC 6749
+// section 4.1.2.1).
+func (s *signIn) authorize(w http.ResponseWriter, r *http.Request) {
+	set := s.current()
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	request, err := op.ParseAuthorizeRequest(r, s.provider.Decoder())
+	if err == nil && repeated(r.Form) {
+		err = oidc.ErrInvalidRequest().WithDescription("a parameter is there twice")
+	}
+	if err != nil {
+		s.errorPage(w, r, http.StatusBadRequest, oidc.DefaultToServerError(err, "the request cannot be read").Description)
+		return
+	}
+	client, err := s.client(request.ClientID)
+	if err != nil {
+		s.errorPage(w, r, http.StatusBadRequest, "The application is not known here: its client_id is wrong, or from before a restart.")
+		return
+	}
+	if !client.redirectsTo(request.RedirectURI) {
+		s.errorPage(w, r, http.StatusBadRequest, "The application asks to be answered at an address (redirect_uri) that is not its own.")
+		return
+	}
+	client.Redirect = []string{request.RedirectURI} // with its port
+	ctx := op.ContextWithIssuer(r.Context(), set.Issuer())
+	if len(request.Scopes) == 0 {
+		request.Scopes = []string{oidc.ScopeOpenID} // RFC 6749 section 3.3 wants a default
+	}
+	_, err = op.ValidateAuthRequestClient(ctx, request, client, s.provider.IDTokenHintVerifier(ctx))
+	if err == nil {
+		err = checkRequest(request, r.Form)
+	}
+	if err != nil {
+		s.redirectError(w, r, set, request, oidc.DefaultToServerError(err, "the request cannot be checked"))
+		return
+	}
+	s.showForm(w, r, set, loginForm{Request: request, Expires: time.Now().Add(loginLifetime), client: client})
+}
+
+// checkRequest is what package op leaves to us.
+func checkRequest(request *oidc.AuthRequest, form url.Values) error {
+	failed := oidc.ErrInvalidRequest()
+	switch {
+	case request.RequestParam != "":
+		return oidc.ErrRequestNotSupported()
+	case form.Has("request_uri"):
+		failed.ErrorType = "request_uri_not_supported" // OpenID Connect Core 1.0 section 3.1.2.6
+		return failed
+	case request.CodeChallenge == "" || request.CodeChallengeMethod != oidc.CodeChallengeMethodS256:
+		return failed.WithDescription("PKCE is required: code_challenge with code_challenge_method S256") // RFC 7636 section 4.4.1
+	case len(request.CodeChallenge) != 43: // of a SHA-256
+		return failed.WithDescription("code_challenge is no S256 challenge")
+	case request.ResponseMode != "" && request.ResponseMode != oidc.ResponseModeQuery && request.ResponseMode != oidc.ResponseModeFragment:
+		return failed.WithDescription("response_mode is not supported: use query or fragment")
+	case slices.Contains(request.Prompt, oidc.PromptNone):
+		return oidc.ErrLoginRequired().WithDescription("nobody is signed in here: every sign-in asks for the password")
+	}
+	return nil
+}
+
+// repeated reports whether a parameter is there twice, which RFC 6749 section 3.1
+// forbids; RFC 8707 section 2 lets resource be.
+func repeated(form url.Values) bool {
+	for name, values := range form {
+		if len(values) > 1 && name != "resource" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,190 @@
+// What to copy: checkRedirectURI, and register, which keeps nothing: what an
+// application registers is sealed into the client id that it gets, so that nobody
+// can fill our memory. What to change: builtInClient, which is for the demo.
+
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// builtInClient is the client id of a native application on the user's machine:
+// every redirect URI on loopback is its own (RFC 8252 section 7.3).
+const builtInClient = "mailfront-demo"
+
+const (
+	maxRegistration = 16 << 10 // bytes of a registration
+	maxRedirectURIs = 5
+	maxRedirectSize = 512 // bytes of a redirect URI
+	maxClientName   = 64  // characters
+)
+
+// A signInClient is an application. It is public: there are no client secrets, so
+// PKCE is what binds a code to who asked for it (RFC 9700 section 2.1.1).
+type signInClient struct {
+	ID          string   `json:"-"`
+	Name        string   `json:"client_name,omitempty"`
+	Redirect    []string `json:"redirect_uris"`
+	anyLoopback bool
+}
+
+// client returns the application with an id.
+func (s *signIn) client(id string) (*signInClient, error) {
+	if id == builtInClient {
+		return &signInClient{ID: id, Name: "an application on this machine", anyLoopback: true}, nil
+	}
+	if uris, ok := s.cfg.clients[id]; ok {
+		return &signInClient{ID: id, Name: id, Redirect: uris}, nil
+	}
+	c := &signInClient{ID: id}
+	text, err := s.clientSeal.Decrypt(id)
+	if err != nil || json.Unmarshal([]byte(text), c) != nil {
+		return nil, oidc.ErrInvalidClient().WithDescription("the client_id is unknown: register the client again")
+	}
+	return c, nil
+}
+
+// redirectsTo reports whether uri is one of the client's. A loopback URI may have
+// any port (RFC 8252 section 7.3); all else is compared as strings (RFC 9700
+// section 2.1).
+func (c *signInClient) redirectsTo(uri string) bool {
+	if checkRedirectURI(uri) != nil {
+		return false
+	}
+	if slices.Contains(c.Redirect, uri) {
+		return true
+	}
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	if c.anyLoopback {
+		return true // the only http that checkRedirectURI takes
+	}
+	u.Host = u.Hostname()
+	return slices.ContainsFunc(c.Redirect, func(registered string) bool {
+		r, err := url.Parse(registered)
+		if err != nil {
+			return false
+		}
+		r.Host = r.Hostname()
+		return *r == *u
+	})
+}
+
+// checkRedirectURI refuses what would hand a code to others (RFC 8252 section 7,
+// RFC 6749 section 3.1.2).
+func checkRedirectURI(uri string) error {
+	u, err := url.Parse(uri)
+	if err != nil || len(uri) > maxRedirectSize || u.User != nil || strings.ContainsAny(uri, "# \\\"<>") {
+		return errRedirectURI
+	}
+	for i := range len(uri) {
+		if uri[i] <= ' ' || uri[i] >= 0x7f {
+			return errRedirectURI
+		}
+	}
+	switch {
+	case u.Scheme == "https" && u.Hostname() != "":
+		return nil
+	case u.Scheme == "http" && isLoopback(u.Hostname()):
+		return nil
+	case strings.Contains(u.Scheme, ".") && u.Host == "": // RFC 8252 section 7.1
+		return nil
+	}
+	return errRedirectURI
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// register is dynamic client registration (RFC 7591 section 3), open to everyone,
+// as for a mail server it has to be: its users choose their applications. The
+// sign-in page says where the user will be sent.
+func (s *signIn) register(w http.ResponseWriter, r *http.Request) {
+	noStore(w)
+	var in struct {
+		signInClient
+		GrantTypes    []oidc.GrantType    `json:"grant_types"`
+		ResponseTypes []oidc.ResponseType `json:"response_types"`
+	}
+	fail := func(code, text string) {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": code, "error_description": text})
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRegistration)).Decode(&in); err != nil {
+		fail("invalid_client_metadata", "the body is no JSON object of client metadata, or too long")
+		return
+	}
+	name := []rune(strings.TrimSpace(in.Name))
+	switch {
+	case len(in.Redirect) == 0 || len(in.Redirect) > maxRedirectURIs:
+		fail("invalid_redirect_uri", "redirect_uris needs one to five URIs")
+		return
+	case slices.ContainsFunc(in.Redirect, func(uri string) bool { return checkRedirectURI(uri) != nil }):
+		fail("invalid_redirect_uri", errRedirectURI.Error())
+		return
+	case len(in.GrantTypes) > 0 && !slices.Contains(in.GrantTypes, oidc.GrantTypeCode),
+		len(in.ResponseTypes) > 0 && !slices.Contains(in.ResponseTypes, oidc.ResponseTypeCode):
+		fail("invalid_client_metadata", "the server has the grant type authorization_code and the response type code only")
+		return
+	case len(name) > maxClientName:
+		fail("invalid_client_metadata", "client_name is too long")
+		return
+	}
+	c := signInClient{Name: string(name), Redirect: in.Redirect}
+	text, err := json.Marshal(c)
+	if err == nil {
+		c.ID, err = s.clientSeal.Encrypt(string(text))
+	}
+	if err != nil {
+		s.serverError(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, struct { // section 3.2.1: what we made of it
+		ID         string              `json:"client_id"`
+		IssuedAt   int64               `json:"client_id_issued_at"`
+		Name       string              `json:"client_name,omitempty"`
+		Redirect   []string            `json:"redirect_uris"`
+		AuthMethod oidc.AuthMethod     `json:"token_endpoint_auth_method"`
+		Grants     []oidc.GrantType    `json:"grant_types"`
+		Responses  []oidc.ResponseType `json:"response_types"`
+	}{c.ID, time.Now().Unix(), c.Name, c.Redirect, c.AuthMethod(), c.GrantTypes(), c.ResponseTypes()})
+}
+
+// The rest is op.Client.
+
+func (c *signInClient) GetID() string                       { return c.ID }
+func (c *signInClient) RedirectURIs() []string              { return c.Redirect }
+func (c *signInClient) PostLogoutRedirectURIs() []string    { return nil }
+func (c *signInClient) ApplicationType() op.ApplicationType { return op.ApplicationTypeNative }
+func (c *signInClient) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodNone }
+func (c *signInClient) ResponseTypes() []oidc.ResponseType {
+	return []oidc.ResponseType{oidc.ResponseTypeCode}
+}
+func (c *signInClient) LoginURL(string) string                                   { return "" } // authorize shows the form itself
+func (c *signInClient) AccessTokenType() op.AccessTokenType                      { return op.AccessTokenTypeBearer }
+func (c *signInClient) IDTokenLifetime() time.Duration                           { return accessLifetime }
+func (c *signInClient) DevMode() bool                                            { return false }
+func (c *signInClient) IsScopeAllowed(scope string) bool                         { return slices.Contains(signInScopes, scope) }
+func (c *signInClient) IDTokenUserinfoClaimsAssertion() bool                     { return false }
+func (c *signInClient) ClockSkew() time.Duration                                 { return 0 }
+func (c *signInClient) RestrictAdditionalIdTokenScopes() func([]string) []string { return sameScopes }
+func (c *signInClient) RestrictAdditionalAccessTokenScopes() func([]string) []string {
+	return sameScopes
+}
+
+func (c *signInClient) GrantTypes() []oidc.GrantType {
+	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken}
+}
+
+func sameScopes(scopes []string) []string { return scopes }

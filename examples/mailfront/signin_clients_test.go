@@ -1,0 +1,72 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+)
+
+func (s *site) register(body string) (int, map[string]any) {
+	s.t.Helper()
+	response, answer := s.do(http.MethodPost, "/auth/register", body, "Content-Type", "application/json")
+	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
+	var got map[string]any
+	require.NoError(s.t, json.Unmarshal([]byte(answer), &got), answer)
+	return response.StatusCode, got
+}
+
+func TestAClientRegistersItselfAndSignsTheUserIn(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	status, got := s.register(`{"client_name":"<b>Mail</b>","redirect_uris":["http://127.0.0.1/callback"],"grant_types":["authorization_code"],"unknown":1}`)
+	require.Equal(t, http.StatusCreated, status, got)
+	require.Equal(t, "none", got["token_endpoint_auth_method"], "whatever was asked for")
+	require.Equal(t, []any{"http://127.0.0.1/callback"}, got["redirect_uris"])
+	require.NotContains(t, got, "client_secret")
+	id := got["client_id"].(string)
+	require.Regexp(t, `^[A-Za-z0-9._-]+$`, id)
+
+	_, page := s.do(http.MethodGet, s.authURL("v", "client_id", id), "")
+	require.Contains(t, page, "&lt;b&gt;Mail&lt;/b&gt;")
+	verifier := oauth2.GenerateVerifier()
+	form := codeForm(s.signIn(s.authURL(verifier, "client_id", id)).Get("code"), verifier) // at another port
+	form.Set("client_id", id)
+	status, got = s.token(form)
+	require.Equal(t, http.StatusOK, status, got)
+
+	for _, uri := range []string{"http://127.0.0.1:5555/other", "http://localhost:5555/callback", "http://127.0.0.1:5555/callback?x"} {
+		response, _ := s.do(http.MethodGet, s.authURL("v", "client_id", id, "redirect_uri", uri), "")
+		require.Equal(t, http.StatusBadRequest, response.StatusCode, uri)
+	}
+}
+
+func TestARegistrationThatWouldBeUnsafeIsRefused(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	for name, test := range map[string]struct{ body, want string }{
+		"no JSON":            {"redirect_uris=x", "invalid_client_metadata"},
+		"an array":           {"[]", "invalid_client_metadata"},
+		"too long":           {`{"client_name":"` + strings.Repeat("x", maxRegistration) + `"}`, "invalid_client_metadata"},
+		"long name":          {`{"client_name":"` + strings.Repeat("x", maxClientName+1) + `","redirect_uris":["https://a.example/"]}`, "invalid_client_metadata"},
+		"no redirect URI":    {`{}`, "invalid_redirect_uri"},
+		"six redirect URIs":  {`{"redirect_uris":["https://a/","https://a/","https://a/","https://a/","https://a/","https://a/"]}`, "invalid_redirect_uri"},
+		"http elsewhere":     {`{"redirect_uris":["https://a.example/","http://a.example/"]}`, "invalid_redirect_uri"},
+		"script":             {`{"redirect_uris":["javascript:alert(1)"]}`, "invalid_redirect_uri"},
+		"data":               {`{"redirect_uris":["data:text/html,x"]}`, "invalid_redirect_uri"},
+		"fragment":           {`{"redirect_uris":["https://a.example/#x"]}`, "invalid_redirect_uri"},
+		"user":               {`{"redirect_uris":["https://a@b.example/"]}`, "invalid_redirect_uri"},
+		"no host":            {`{"redirect_uris":["https:///x"]}`, "invalid_redirect_uri"},
+		"relative":           {`{"redirect_uris":["/x"]}`, "invalid_redirect_uri"},
+		"line break":         {`{"redirect_uris":["https://a.example/\r\nSet-Cookie: a=b"]}`, "invalid_redirect_uri"},
+		"implicit":           {`{"redirect_uris":["https://a.example/"],"response_types":["token"]}`, "invalid_client_metadata"},
+		"client credentials": {`{"redirect_uris":["https://a.example/"],"grant_types":["client_credentials"]}`, "invalid_client_metadata"},
+	} {
+		status, got := s.register(test.body)
+		require.Equal(t, http.StatusBadRequest, status, name)
+		require.Equal(t, test.want, got["error"], name)
+	}
+	status, got := s.register(`{"redirect_uris":["https://a.example/cb","com.example.app:/cb"]}`)
+	require.Equal(t, http.StatusCreated, status, got)
+}

@@ -1,0 +1,210 @@
+// What to copy: nothing by itself: this is signInStorage in the words of
+// zitadel/oidc, which makes the tokens. What to change: the claims.
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// signInScopes are those that a client gets if it asks for them.
+var signInScopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess}
+
+// signInClaims are those of the ID token, and of userinfo.
+var signInClaims = []string{
+	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "amr", "azp",
+	"preferred_username", "email", "email_verified",
+}
+
+// A signedIn is what codes and refresh tokens have in common.
+type signedIn struct{ grant *grant }
+
+func (s signedIn) GetAMR() []string       { return []string{"pwd"} } // RFC 8176 section 2
+func (s signedIn) GetAudience() []string  { return []string{s.grant.request.ClientID} }
+func (s signedIn) GetAuthTime() time.Time { return s.grant.authTime }
+func (s signedIn) GetClientID() string    { return s.grant.request.ClientID }
+func (s signedIn) GetSubject() string     { return s.grant.subject }
+
+// A codeRequest is a grant whose code is exchanged: op.AuthRequest.
+type codeRequest struct{ signedIn }
+
+func (c codeRequest) GetID() string                      { return c.grant.id }
+func (c codeRequest) GetACR() string                     { return "" }
+func (c codeRequest) GetNonce() string                   { return c.grant.request.Nonce }
+func (c codeRequest) GetRedirectURI() string             { return c.grant.request.RedirectURI }
+func (c codeRequest) GetResponseType() oidc.ResponseType { return c.grant.request.ResponseType }
+func (c codeRequest) GetResponseMode() oidc.ResponseMode { return c.grant.request.ResponseMode }
+func (c codeRequest) GetScopes() []string                { return c.grant.request.Scopes }
+func (c codeRequest) GetState() string                   { return c.grant.request.State }
+func (c codeRequest) Done() bool                         { return true }
+func (c codeRequest) GetCodeChallenge() *oidc.CodeChallenge {
+	return &oidc.CodeChallenge{Challenge: c.grant.request.CodeChallenge, Method: c.grant.request.CodeChallengeMethod}
+}
+
+// A refreshRequest is a grant that goes on: op.RefreshTokenRequest. Its scopes may
+// become fewer.
+type refreshRequest struct {
+	signedIn
+	scopes []string
+}
+
+func (r *refreshRequest) GetScopes() []string              { return r.scopes }
+func (r *refreshRequest) SetCurrentScopes(scopes []string) { r.scopes = scopes }
+
+// AuthRequestByCode is asked once for every exchange of a code.
+func (s *signInStorage) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
+	g, err := s.consume(code)
+	if err != nil {
+		return nil, err
+	}
+	return codeRequest{signedIn{g}}, nil
+}
+
+func (s *signInStorage) TokenRequestByRefreshToken(_ context.Context, token string) (op.RefreshTokenRequest, error) {
+	g, err := s.refreshed(token)
+	if err != nil {
+		return nil, err
+	}
+	return &refreshRequest{signedIn{g}, g.request.Scopes}, nil
+}
+
+func (s *signInStorage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
+	c, err := s.client(id)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *signInStorage) CreateAccessToken(_ context.Context, r op.TokenRequest) (string, time.Time, error) {
+	g, err := grantOf(r)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return s.issue(g, r.GetScopes())
+}
+
+func (s *signInStorage) CreateAccessAndRefreshTokens(_ context.Context, r op.TokenRequest, old string) (id, refresh string, expires time.Time, err error) {
+	g, err := grantOf(r)
+	if err == nil {
+		refresh, err = s.rotate(g, old)
+	}
+	if err == nil {
+		id, expires, err = s.issue(g, r.GetScopes())
+	}
+	return id, refresh, expires, err
+}
+
+func grantOf(r op.TokenRequest) (*grant, error) {
+	switch r := r.(type) {
+	case codeRequest:
+		return r.grant, nil
+	case *refreshRequest:
+		return r.grant, nil
+	}
+	return nil, fmt.Errorf("mailfront: a token request of the type %T", r)
+}
+
+// DeleteAuthRequest is called after the exchange. The grant stays, so that a second
+// use of the code is noticed.
+func (s *signInStorage) DeleteAuthRequest(context.Context, string) error { return nil }
+
+// A signInKey signs ID tokens, and is published without its private half.
+type signInKey struct {
+	id  string
+	key any
+}
+
+func newSignInKey() (*signInKey, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, fmt.Errorf("mailfront: cannot make a key for ID tokens: %w", err)
+	}
+	return &signInKey{rand.Text(), key}, nil
+}
+
+func (k *signInKey) ID() string                                  { return k.id }
+func (k *signInKey) Key() any                                    { return k.key }
+func (k *signInKey) Use() string                                 { return "sig" }
+func (k *signInKey) Algorithm() jose.SignatureAlgorithm          { return jose.RS256 }
+func (k *signInKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
+
+func (s *signInStorage) SigningKey(context.Context) (op.SigningKey, error) { return s.key() }
+
+func (s *signInStorage) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
+	return []jose.SignatureAlgorithm{jose.RS256}, nil
+}
+
+func (s *signInStorage) KeySet(context.Context) ([]op.Key, error) {
+	k, err := s.key()
+	if err != nil {
+		return nil, err
+	}
+	return []op.Key{&signInKey{k.id, &k.key.(*rsa.PrivateKey).PublicKey}}, nil
+}
+
+// userInfo is what the scopes of a token say of the account (OpenID Connect Core
+// 1.0 section 5.4).
+func userInfo(account string, scopes []string) *oidc.UserInfo {
+	info := &oidc.UserInfo{Subject: account}
+	if slices.Contains(scopes, oidc.ScopeProfile) {
+		info.PreferredUsername = account
+	}
+	if slices.Contains(scopes, oidc.ScopeEmail) {
+		info.Email, info.EmailVerified = account, true
+	}
+	return info
+}
+
+func (s *signInStorage) SetUserinfoFromScopes(_ context.Context, info *oidc.UserInfo, account, _ string, scopes []string) error {
+	*info = *userInfo(account, scopes)
+	return nil
+}
+
+func (s *signInStorage) Health(context.Context) error { return nil }
+
+// The rest of op.Storage is for what the sign-in does not have.
+
+var errNotHere = errors.New("mailfront: the sign-in has no such thing")
+
+func (s *signInStorage) CreateAuthRequest(context.Context, *oidc.AuthRequest, string) (op.AuthRequest, error) {
+	return nil, errNotHere
+}
+func (s *signInStorage) AuthRequestByID(context.Context, string) (op.AuthRequest, error) {
+	return nil, errNotHere
+}
+func (s *signInStorage) TerminateSession(context.Context, string, string) error { return errNotHere }
+func (s *signInStorage) RevokeToken(context.Context, string, string, string) *oidc.Error {
+	return oidc.ErrInvalidRequest()
+}
+func (s *signInStorage) GetRefreshTokenInfo(context.Context, string, string) (string, string, error) {
+	return "", "", op.ErrInvalidRefreshToken
+}
+func (s *signInStorage) AuthorizeClientIDSecret(context.Context, string, string) error {
+	return errNotHere
+}
+func (s *signInStorage) SetUserinfoFromToken(context.Context, *oidc.UserInfo, string, string, string) error {
+	return errNotHere
+}
+func (s *signInStorage) SetIntrospectionFromToken(context.Context, *oidc.IntrospectionResponse, string, string, string) error {
+	return errNotHere
+}
+func (s *signInStorage) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
+	return nil, nil
+}
+func (s *signInStorage) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {
+	return nil, errNotHere
+}
+func (s *signInStorage) ValidateJWTProfileScopes(context.Context, string, []string) ([]string, error) {
+	return nil, errNotHere
+}

@@ -1,0 +1,142 @@
+// What to copy: password, for what protects the form, and redirect, for what goes to
+// the application. What to change: nothing.
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/seed-94e48765/portico/discovery"
+)
+
+const loginLifetime = 15 * time.Minute // from the form to the password
+
+// A loginForm is the page, and what of it is sealed.
+type loginForm struct {
+	Request *oidc.AuthRequest
+	Expires time.Time
+
+	client *signInClient
+	failed bool
+}
+
+// password takes the form. There is no session cookie to ride on: who posts the
+// form needs the password, and what comes of it goes to the redirect URI that was
+// sealed, where state and PKCE bind it to the browser that began. A form from
+// another site is refused all the same.
+func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
+	set := s.current()
+	check := http.NewCrossOriginProtection()
+	if origin := set.Base().Origin(); origin != "" {
+		if err := check.AddTrustedOrigin(origin); err != nil { // a proxy may change Host
+			s.serverError(w, r, err)
+			return
+		}
+	}
+	if err := check.Check(r); err != nil {
+		s.errorPage(w, r, http.StatusForbidden, "The form came from another site.")
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		s.errorPage(w, r, http.StatusBadRequest, "The form cannot be read.")
+		return
+	}
+	form, err := s.openForm(r.PostForm.Get("request"))
+	if err != nil {
+		s.errorPage(w, r, http.StatusBadRequest, "This page has waited for too long. Go back to the application, and sign in again.")
+		return
+	}
+	if r.PostForm.Has("cancel") {
+		s.redirectError(w, r, set, form.Request, oidc.ErrAccessDenied())
+		return
+	}
+	err = s.frontend.guard.logIn(clientOf(r), func() bool {
+		return s.frontend.mail.login(r.PostForm.Get("username"), r.PostForm.Get("password"))
+	})
+	if errors.Is(err, errWrongPassword) {
+		form.failed = true
+		s.showForm(w, r, set, *form)
+		return
+	}
+	if err != nil {
+		s.errorPage(w, r, http.StatusTooManyRequests, "There were too many sign-ins from your address. Try later.")
+		return
+	}
+	g := &grant{subject: s.cfg.account(), request: form.Request}
+	s.storage.add(g)
+	code, err := op.CreateAuthRequestCode(r.Context(), codeRequest{signedIn{g}}, s.storage, s.provider.Crypto())
+	if err != nil {
+		s.serverError(w, r, err)
+		return
+	}
+	s.redirect(w, r, form.Request, &authorizationResponse{Code: code, State: form.Request.State, Issuer: responseIssuer(set)})
+}
+
+func (s *signIn) openForm(sealed string) (*loginForm, error) {
+	text, err := s.requestSeal.Decrypt(sealed)
+	if err != nil {
+		return nil, err
+	}
+	form := new(loginForm)
+	if err := json.Unmarshal([]byte(text), form); err != nil {
+		return nil, err
+	}
+	if time.Now().After(form.Expires) {
+		return nil, errNoGrant
+	}
+	form.client, err = s.client(form.Request.ClientID)
+	return form, err
+}
+
+// An authorizationResponse is what the client gets (RFC 6749 sections 4.1.2 and
+// 4.1.2.1), with iss (RFC 9207 section 2).
+type authorizationResponse struct {
+	Code        string `schema:"code,omitempty"`
+	Error       string `schema:"error,omitempty"`
+	Description string `schema:"error_description,omitempty"`
+	State       string `schema:"state,omitempty"`
+	Issuer      string `schema:"iss,omitempty"`
+}
+
+// responseIssuer is iss, which is a URL (RFC 9207 section 2) or absent.
+func responseIssuer(set *discovery.Set) string {
+	if set.Base().IsRelative() {
+		return ""
+	}
+	return set.Issuer()
+}
+
+func (s *signIn) redirectError(w http.ResponseWriter, r *http.Request, set *discovery.Set, request *oidc.AuthRequest, e *oidc.Error) {
+	if e.IsRedirectDisabled() {
+		s.errorPage(w, r, http.StatusBadRequest, e.Description)
+		return
+	}
+	s.redirect(w, r, request, &authorizationResponse{
+		Error: string(e.ErrorType), Description: e.Description, State: request.State, Issuer: responseIssuer(set),
+	})
+}
+
+// redirect answers by 303, with which the browser forgets the password (RFC 9700
+// section 4.12).
+func (s *signIn) redirect(w http.ResponseWriter, r *http.Request, request *oidc.AuthRequest, answer *authorizationResponse) {
+	mode := oidc.ResponseModeQuery
+	if request.ResponseMode == oidc.ResponseModeFragment {
+		mode = oidc.ResponseModeFragment
+	}
+	to, err := op.AuthResponseURL(request.RedirectURI, request.ResponseType, mode, answer, s.provider.Encoder())
+	if err != nil {
+		s.serverError(w, r, err)
+		return
+	}
+	noStore(w)
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusSeeOther)
+}

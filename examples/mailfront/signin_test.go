@@ -1,0 +1,166 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+)
+
+const testBase = "https://mail.example.test"
+
+func TestAWrongClientOrRedirectURIIsToldToTheUserOnly(t *testing.T) {
+	s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_CLIENTS": "app=https://app.example/cb app=com.example.app:/cb"})
+	for name, changes := range map[string][]string{
+		"no client":               {"client_id", ""},
+		"unknown client":          {"client_id", "nobody"},
+		"no redirect URI":         {"redirect_uri", ""},
+		"elsewhere":               {"redirect_uri", "https://evil.example/callback"},
+		"http elsewhere":          {"redirect_uri", "http://evil.example/callback"},
+		"loopback as a name":      {"redirect_uri", "http://127.0.0.1.evil.example/callback"},
+		"loopback as a user":      {"redirect_uri", "http://127.0.0.1@evil.example/callback"},
+		"backslash":               {"redirect_uri", `http://127.0.0.1\@evil.example/callback`},
+		"fragment":                {"redirect_uri", testRedirect + "#x"},
+		"script":                  {"redirect_uri", "javascript:alert(1)"},
+		"https on loopback":       {"redirect_uri", "https://127.0.0.1/callback"},
+		"another path":            {"client_id", "app", "redirect_uri", "https://app.example/cb/"},
+		"another port":            {"client_id", "app", "redirect_uri", "https://app.example:8443/cb"},
+		"a query":                 {"client_id", "app", "redirect_uri", "https://app.example/cb?x=1"},
+		"loopback, of another":    {"client_id", "app", "redirect_uri", testRedirect},
+		"another of its schemes":  {"client_id", "app", "redirect_uri", "com.example.app:/other"},
+		"the client of a restart": {"client_id", "eyJhbGciOiJBMjU2R0NNS1ciLCJlbmMiOiJBMjU2R0NNIn0.a.b.c.d"},
+	} {
+		response, page := s.do(http.MethodGet, s.authURL("v", changes...), "")
+		require.Equal(t, http.StatusBadRequest, response.StatusCode, name)
+		require.Empty(t, response.Header.Get("Location"), name)
+		require.NotContains(t, page, "<form", name)
+		require.NotContains(t, page, "evil", name)
+	}
+	for _, uri := range []string{"https://app.example/cb", "com.example.app:/cb"} {
+		s.open(s.authURL("v", "client_id", "app", "redirect_uri", uri))
+	}
+	for _, uri := range []string{"http://localhost/x", "http://[::1]:1/", "http://127.0.0.1:65535/a?b=c"} {
+		s.open(s.authURL("v", "redirect_uri", uri))
+	}
+}
+
+func TestAWrongRequestIsToldToTheApplication(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	challenge := oauth2.S256ChallengeFromVerifier("v")
+	for name, test := range map[string]struct {
+		changes []string
+		want    string
+	}{
+		"no PKCE":                {[]string{"code_challenge", "", "code_challenge_method", ""}, "invalid_request"},
+		"PKCE, plain":            {[]string{"code_challenge_method", "plain"}, "invalid_request"},
+		"PKCE, plain by default": {[]string{"code_challenge_method", ""}, "invalid_request"},
+		"PKCE, no challenge":     {[]string{"code_challenge", challenge[1:]}, "invalid_request"},
+		"implicit":               {[]string{"response_type", "id_token token"}, "unauthorized_client"},
+		"token":                  {[]string{"response_type", "token"}, "unauthorized_client"},
+		"no response type":       {[]string{"response_type", ""}, "invalid_request"},
+		"request object":         {[]string{"request", "e30.e30."}, "request_not_supported"},
+		"request URI":            {[]string{"request_uri", "https://evil.example/"}, "request_uri_not_supported"},
+		"form post":              {[]string{"response_mode", "form_post"}, "invalid_request"},
+		"no page":                {[]string{"prompt", "none"}, "login_required"},
+	} {
+		response, page := s.do(http.MethodGet, s.authURL("v", test.changes...), "")
+		require.Equal(t, http.StatusSeeOther, response.StatusCode, "%s: %s", name, page)
+		got := s.sentBack(response)
+		require.Equal(t, test.want, got.Get("error"), name)
+		require.Equal(t, "the state", got.Get("state"), name)
+		require.Equal(t, testBase, got.Get("iss"), name)
+		require.Empty(t, got.Get("code"), name)
+	}
+	response, _ := s.do(http.MethodGet, s.authURL("v")+"&state=another", "")
+	require.Equal(t, http.StatusBadRequest, response.StatusCode, "a parameter twice")
+}
+
+func TestTheSignInPageProtectsThePassword(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	response, page := s.do(http.MethodGet, s.authURL("v", "login_hint", `"><script>alert(1)</script>`), "")
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Equal(t, "text/html; charset=utf-8", response.Header.Get("Content-Type"))
+	require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
+	require.Equal(t, "nosniff", response.Header.Get("X-Content-Type-Options"))
+	require.Contains(t, response.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'")
+	require.Contains(t, response.Header.Get("Content-Security-Policy"), "default-src 'none'")
+	require.NotContains(t, page, "<script>")
+	require.Contains(t, page, "127.0.0.1:5555", "where the user will be sent")
+	require.Contains(t, page, `action="`+testBase+`/login/password"`)
+
+	action, form := s.form(page)
+	form.Set("username", testAccount)
+	form.Set("password", testPassword)
+	for name, fields := range map[string][]string{
+		"another site, as browsers say": {"Sec-Fetch-Site", "cross-site"},
+		"another site, by its origin":   {"Origin", "https://evil.example"},
+	} {
+		response, _ := s.post(action, form, fields...)
+		require.Equal(t, http.StatusForbidden, response.StatusCode, name)
+		require.Empty(t, response.Header.Get("Location"), name)
+	}
+	response, _ = s.post(action, form, "Origin", testBase)
+	require.Equal(t, http.StatusSeeOther, response.StatusCode)
+
+	form.Set("request", form.Get("request")[1:])
+	response, page = s.post(action, form)
+	require.Equal(t, http.StatusBadRequest, response.StatusCode)
+	require.Contains(t, page, "waited for too long")
+}
+
+func TestAWrongPasswordIsRefusedAndLoggedWithItsClient(t *testing.T) {
+	s := newSite(t, testBase, stripped, nil)
+	action, form := s.open(s.authURL("v"))
+	for name, login := range map[string][2]string{
+		"password": {testAccount, "wrong-secret"},
+		"name":     {"another@example.test", testPassword},
+		"nothing":  {"", ""},
+	} {
+		form.Set("username", login[0])
+		form.Set("password", login[1])
+		response, page := s.post(action, form)
+		require.Equal(t, http.StatusForbidden, response.StatusCode, name)
+		require.Empty(t, response.Header.Get("Location"), name)
+		require.Contains(t, page, "Wrong name or password", name)
+		action, form = s.form(page)
+	}
+	s.awaitLogs(3, "proto=http event=login_failed client_ip=")
+	form.Set("username", testAccount)
+	form.Set("password", testPassword)
+	response, _ := s.post(action, form)
+	require.NotEmpty(t, s.sentBack(response).Get("code"), "the page after a wrong password goes on")
+	for _, secret := range []string{testPassword, "wrong-secret", form.Get("request"), s.sentBack(response).Get("code")} {
+		require.NotContains(t, s.log.String(), secret)
+	}
+}
+
+func TestCancelTellsTheApplication(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	action, form := s.open(s.authURL("v"))
+	form.Set("cancel", "1")
+	response, _ := s.post(action, form)
+	require.Equal(t, "access_denied", s.sentBack(response).Get("error"))
+}
+
+func TestTooManyWrongPasswordsAreABanOnTheWebToo(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	action, form := s.open(s.authURL("v"))
+	form.Set("username", testAccount)
+	stale, err := newSeal().Encrypt("of another process")
+	require.NoError(t, err)
+	for range 20 {
+		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+stale)
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode, "an old token is no guess")
+	}
+	for i := range 9 {
+		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", []string{"Bearer guess", basicAuth("guess")}[i%2])
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+	}
+	form.Set("password", "guess")
+	response, page := s.post(action, form)
+	require.Equal(t, http.StatusTooManyRequests, response.StatusCode, page)
+	response, _ = s.do(http.MethodGet, "/whoami", "")
+	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
+	s.awaitLogs(1, "level=WARN", "event=ban", "client_ip=127.0.0.1")
+}

@@ -1,0 +1,177 @@
+// What to copy: the header fields of each answer, which clients and caches go by.
+// What to change: who may introspect.
+
+package main
+
+import (
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// token is the token endpoint (RFC 6749 section 3.2).
+func (s *signIn) token(w http.ResponseWriter, r *http.Request) {
+	noStore(w)
+	answer, err := s.exchange(w, r)
+	if err == nil {
+		writeJSON(w, http.StatusOK, answer)
+		return
+	}
+	if errors.Is(err, errNoGrant) {
+		err = oidc.ErrInvalidGrant().WithDescription("the code or token is unknown, used or expired").WithParent(err)
+	}
+	e := oidc.DefaultToServerError(err, "internal server error")
+	status := http.StatusBadRequest
+	switch e.ErrorType {
+	case oidc.ServerError:
+		s.serverError(w, r, err)
+		return
+	case oidc.InvalidClient: // RFC 6749 section 5.2
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", `Basic realm="mailfront"`)
+	}
+	s.frontend.log.Debug("no token", "client_ip", clientOf(r).IP.String(), "error", string(e.ErrorType), "description", noReport(e.Description))
+	writeJSON(w, status, e)
+}
+
+// exchange takes a code or refresh token.
+func (s *signIn) exchange(w http.ResponseWriter, r *http.Request) (*oidc.AccessTokenResponse, error) {
+	form, err := postedForm(w, r)
+	if err != nil {
+		return nil, err
+	}
+	r.Form = form // so that nothing is read from the URL, which is logged by proxies
+	ctx := op.ContextWithIssuer(r.Context(), s.current().Issuer())
+	var answer *oidc.AccessTokenResponse
+	var scopes []string
+	switch grantType := oidc.GrantType(form.Get("grant_type")); grantType {
+	case oidc.GrantTypeCode:
+		request, err := op.ParseAccessTokenRequest(r, s.provider.Decoder())
+		if err != nil {
+			return nil, err
+		}
+		code, client, err := op.ValidateAccessTokenRequest(ctx, request, s.provider)
+		if err != nil {
+			return nil, err
+		}
+		scopes = code.GetScopes()
+		answer, err = op.CreateTokenResponse(ctx, code, client, s.provider, true, request.Code, "")
+		if err != nil {
+			return nil, err
+		}
+	case oidc.GrantTypeRefreshToken:
+		request, err := op.ParseRefreshTokenRequest(r, s.provider.Decoder())
+		if err != nil {
+			return nil, err
+		}
+		old, client, err := op.ValidateRefreshTokenRequest(ctx, request, s.provider)
+		if err != nil {
+			return nil, err
+		}
+		scopes = old.GetScopes()
+		answer, err = op.CreateTokenResponse(ctx, old, client, s.provider, true, "", request.RefreshToken)
+		if err != nil {
+			return nil, err
+		}
+	case "":
+		return nil, oidc.ErrInvalidRequest().WithDescription("grant_type is missing")
+	default:
+		return nil, oidc.ErrUnsupportedGrantType().WithDescription("use authorization_code or refresh_token")
+	}
+	if !slices.Contains(scopes, oidc.ScopeOpenID) {
+		answer.IDToken = "" // plain OAuth has none
+	}
+	return answer, nil
+}
+
+// postedForm is the body of a request, with every parameter once.
+func postedForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, oidc.ErrInvalidRequest().WithDescription("the body must be application/x-www-form-urlencoded")
+	}
+	if err := r.ParseForm(); err != nil {
+		return nil, oidc.ErrInvalidRequest().WithDescription("the body cannot be read").WithParent(err)
+	}
+	if repeated(r.PostForm) {
+		return nil, oidc.ErrInvalidRequest().WithDescription("a parameter is there twice")
+	}
+	return r.PostForm, nil
+}
+
+var errNotOurs = errors.New("mailfront: not a token that we made")
+
+// tokenOf returns what an access token is good for: errNotOurs or errNoGrant.
+func (s *signIn) tokenOf(token string) (*accessToken, error) {
+	text, err := s.provider.Crypto().Decrypt(token)
+	if err != nil {
+		return nil, errNotOurs
+	}
+	id, _, _ := strings.Cut(text, ":")
+	t, ok := s.storage.lookup(id)
+	if !ok {
+		return nil, errNoGrant
+	}
+	return t, nil
+}
+
+// userinfo is OpenID Connect Core 1.0 section 5.3.
+func (s *signIn) userinfo(w http.ResponseWriter, r *http.Request) {
+	noStore(w)
+	caller, err := s.frontend.authenticate(r)
+	if err == nil && caller.token != nil && !slices.Contains(caller.token.scopes, oidc.ScopeOpenID) {
+		err = errScope
+	}
+	if err != nil {
+		s.frontend.challenge(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, userInfo(caller.account, caller.scopes()))
+}
+
+// introspect is RFC 7662. Who asks shows a token of the account, too: the password
+// as bearer token, for one (section 2.1 lets us choose).
+func (s *signIn) introspect(w http.ResponseWriter, r *http.Request) {
+	noStore(w)
+	if _, err := s.frontend.authenticate(r); err != nil {
+		s.frontend.challenge(w, r, err)
+		return
+	}
+	form, err := postedForm(w, r)
+	if err != nil || form.Get("token") == "" {
+		e := oidc.DefaultToServerError(err, "")
+		if err == nil {
+			e = oidc.ErrInvalidRequest().WithDescription("token is missing")
+		}
+		writeJSON(w, http.StatusBadRequest, e)
+		return
+	}
+	answer := new(oidc.IntrospectionResponse)
+	if t, err := s.tokenOf(form.Get("token")); err == nil {
+		answer = &oidc.IntrospectionResponse{
+			Active:     true,
+			Scope:      t.scopes,
+			ClientID:   t.grant.request.ClientID,
+			TokenType:  oidc.BearerToken,
+			Expiration: oidc.FromTime(t.expires),
+			IssuedAt:   oidc.FromTime(t.issued),
+			Subject:    t.grant.subject,
+			Username:   t.grant.subject,
+			Issuer:     responseIssuer(s.current()),
+		}
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// keys is the JWK Set (RFC 7517 section 5).
+func (s *signIn) keys(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-cache")
+	op.Keys(w, r, s.storage)
+}

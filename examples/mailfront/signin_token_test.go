@@ -1,0 +1,182 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+)
+
+// token asks the token endpoint.
+func (s *site) token(form url.Values) (int, map[string]any) {
+	s.t.Helper()
+	response, body := s.post("/auth/token", form)
+	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
+	require.Equal(s.t, "*", response.Header.Get("Access-Control-Allow-Origin"))
+	var got map[string]any
+	require.NoError(s.t, json.Unmarshal([]byte(body), &got), body)
+	return response.StatusCode, got
+}
+
+func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
+	s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_CLIENTS": "app=" + testRedirect})
+	verifier := oauth2.GenerateVerifier()
+	for name, test := range map[string]struct {
+		change func(url.Values)
+		want   string
+	}{
+		"no verifier":          {func(f url.Values) { f.Del("code_verifier") }, "invalid_request"},
+		"another verifier":     {func(f url.Values) { f.Set("code_verifier", oauth2.GenerateVerifier()) }, "invalid_grant"},
+		"another client":       {func(f url.Values) { f.Set("client_id", "app") }, "invalid_grant"},
+		"an unknown client":    {func(f url.Values) { f.Set("client_id", "x") }, "invalid_client"},
+		"another redirect URI": {func(f url.Values) { f.Set("redirect_uri", testRedirect+"2") }, "invalid_grant"},
+		"no redirect URI":      {func(f url.Values) { f.Del("redirect_uri") }, "invalid_grant"},
+		"not the code":         {func(f url.Values) { f.Set("code", f.Get("code")+"x") }, "invalid_grant"},
+		"another grant type":   {func(f url.Values) { f.Set("grant_type", "password") }, "unsupported_grant_type"},
+		"no grant type":        {func(f url.Values) { f.Del("grant_type") }, "invalid_request"},
+		"the code twice":       {func(f url.Values) { f.Add("code", f.Get("code")) }, "invalid_request"},
+	} {
+		form := codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier)
+		test.change(form)
+		status, got := s.token(form)
+		require.Equal(t, test.want, got["error"], name)
+		if test.want == "invalid_client" {
+			require.Equal(t, http.StatusUnauthorized, status, name)
+		} else {
+			require.Equal(t, http.StatusBadRequest, status, name)
+		}
+		require.NotContains(t, got, "access_token", name)
+	}
+
+	form := codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier)
+	status, got := s.token(form)
+	require.Equal(t, http.StatusOK, status, got)
+	bearer := "Bearer " + got["access_token"].(string)
+	response, _ := s.do(http.MethodGet, "/auth/userinfo", "", "Authorization", bearer)
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	status, replay := s.token(form)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Equal(t, "invalid_grant", replay["error"])
+	response, _ = s.do(http.MethodGet, "/auth/userinfo", "", "Authorization", bearer)
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "a replayed code ends what it began")
+	status, _ = s.token(url.Values{"grant_type": {"refresh_token"}, "client_id": {builtInClient}, "refresh_token": {got["refresh_token"].(string)}})
+	require.Equal(t, http.StatusBadRequest, status)
+}
+
+func TestARefreshTokenIsReplacedAndTheOldOneEndsTheSignIn(t *testing.T) {
+	s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_CLIENTS": "app=" + testRedirect})
+	verifier := oauth2.GenerateVerifier()
+	_, first := s.token(codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+	refresh := func(token any, client string, more ...string) (int, map[string]any) {
+		form := url.Values{"grant_type": {"refresh_token"}, "client_id": {client}, "refresh_token": {token.(string)}}
+		for i := 0; i < len(more); i += 2 {
+			form.Set(more[i], more[i+1])
+		}
+		return s.token(form)
+	}
+	status, got := refresh(first["refresh_token"], "app")
+	require.Equal(t, "invalid_grant", got["error"], status)
+	status, got = refresh(first["refresh_token"], builtInClient, "scope", "openid profile")
+	require.Equal(t, "invalid_scope", got["error"], status)
+	status, second := refresh(first["refresh_token"], builtInClient, "scope", "email offline_access")
+	require.Equal(t, http.StatusOK, status, second)
+	require.NotEqual(t, first["refresh_token"], second["refresh_token"])
+	require.NotContains(t, second, "id_token", "without the scope openid")
+
+	status, got = refresh(first["refresh_token"], builtInClient)
+	require.Equal(t, "invalid_grant", got["error"], status)
+	status, _ = refresh(second["refresh_token"], builtInClient)
+	require.Equal(t, http.StatusBadRequest, status, "one of the two was stolen")
+	for _, token := range []any{first["access_token"], second["access_token"]} {
+		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+token.(string))
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+	}
+}
+
+func TestWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	verifier := oauth2.GenerateVerifier()
+	_, got := s.token(codeForm(s.signIn(s.authURL(verifier, "scope", "openid more")).Get("code"), verifier))
+	require.NotContains(t, got, "refresh_token")
+	require.Equal(t, "openid", got["scope"])
+	require.Equal(t, "Bearer", got["token_type"])
+}
+
+func TestIntrospectionTellsWhoShowsATokenOfTheAccount(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	verifier := oauth2.GenerateVerifier()
+	_, tokens := s.token(codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+	ask := func(token string, fields ...string) (int, map[string]any) {
+		response, body := s.post("/auth/introspect", url.Values{"token": {token}}, fields...)
+		var got map[string]any
+		if strings.HasPrefix(body, "{") {
+			require.NoError(t, json.Unmarshal([]byte(body), &got), body)
+		}
+		return response.StatusCode, got
+	}
+	status, _ := ask(tokens["access_token"].(string))
+	require.Equal(t, http.StatusUnauthorized, status)
+	status, got := ask(tokens["access_token"].(string), "Authorization", "Bearer "+testPassword)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, true, got["active"])
+	require.Equal(t, testAccount, got["sub"])
+	require.Equal(t, testBase, got["iss"])
+	require.Equal(t, builtInClient, got["client_id"])
+	for _, token := range []string{"x", tokens["refresh_token"].(string), tokens["access_token"].(string) + "x"} {
+		_, got = ask(token, "Authorization", "Bearer "+testPassword)
+		require.Equal(t, map[string]any{"active": false}, got)
+	}
+}
+
+func TestGrantsAndTokensEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &signInStorage{
+			open:   func(code string) (string, error) { return strings.TrimPrefix(code, "code of "), nil },
+			grants: make(map[string]*grant), access: make(map[string]*accessToken),
+		}
+		begin := func() (*grant, string) {
+			g := new(grant)
+			s.add(g)
+			require.NoError(t, s.SaveAuthCode(t.Context(), g.id, "code of "+g.id))
+			return g, g.code
+		}
+		_, code := begin()
+		time.Sleep(codeLifetime)
+		_, err := s.consume(code)
+		require.ErrorIs(t, err, errNoGrant, "the code has waited for too long")
+
+		g, code := begin()
+		_, err = s.consume(code)
+		require.NoError(t, err)
+		id, expires, err := s.issue(g, nil)
+		require.NoError(t, err)
+		require.Equal(t, accessLifetime, time.Until(expires))
+		time.Sleep(accessLifetime - time.Nanosecond)
+		_, ok := s.lookup(id)
+		require.True(t, ok)
+		time.Sleep(time.Nanosecond)
+		_, ok = s.lookup(id)
+		require.False(t, ok)
+
+		for range maxGrants + 10 {
+			begin()
+		}
+		require.Len(t, s.grants, maxGrants)
+		g, code = begin()
+		require.NoError(t, s.SaveAuthCode(t.Context(), g.id, code))
+		for range maxAccessTokens + 10 {
+			_, _, err := s.issue(g, nil)
+			require.NoError(t, err)
+			time.Sleep(time.Millisecond)
+		}
+		require.Len(t, s.access, maxAccessTokens)
+		s.end(g)
+		require.Empty(t, s.access)
+	})
+}

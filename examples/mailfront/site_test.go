@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"html"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+)
+
+// A site is mailfront as clients on the web see it: by its public base URL, which
+// leads to a listener or a proxy on loopback.
+type site struct {
+	*running
+	base   string
+	client *http.Client // follows no redirects
+}
+
+// How clients come to the site.
+const (
+	direct   = "direct"
+	plain    = "direct, without TLS"
+	stripped = "through a proxy that strips the path"
+	kept     = "through a proxy that keeps the path"
+)
+
+func newSite(t *testing.T, base, how string, env map[string]string) *site {
+	t.Helper()
+	all := map[string]string{"MAILFRONT_PUBLIC_URL": base}
+	if how == direct || how == plain {
+		all["MAILFRONT_TRUSTED_PROXIES"] = " "
+	}
+	for key, value := range env {
+		all[key] = value
+	}
+	s := &site{running: runMailfront(t, all), base: base}
+	front := s.address["https"]
+	switch how {
+	case direct:
+	case plain:
+		front = s.address["http"]
+	default:
+		proxy := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: s.address["http"]}) // Host becomes that address, too
+			if how == stripped {
+				if u, err := url.Parse(base); err == nil {
+					r.Out.URL.Path = strings.TrimPrefix(r.Out.URL.Path, u.Path)
+					r.Out.URL.RawPath = strings.TrimPrefix(r.Out.URL.RawPath, u.Path)
+				}
+			}
+			r.SetXForwarded()
+		}})
+		t.Cleanup(proxy.Close)
+		front = proxy.Listener.Addr().String()
+	}
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, front)
+		},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	s.client = &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       testTimeout,
+	}
+	return s
+}
+
+// do sends a request, and returns the answer with its body.
+func (s *site) do(method, target, body string, fields ...string) (*http.Response, string) {
+	s.t.Helper()
+	if strings.HasPrefix(target, "/") {
+		target = s.base + target
+	}
+	r, err := http.NewRequestWithContext(s.ctx, method, target, strings.NewReader(body))
+	require.NoError(s.t, err)
+	for i := 0; i < len(fields); i += 2 {
+		r.Header.Set(fields[i], fields[i+1])
+	}
+	response, err := s.client.Do(r)
+	require.NoError(s.t, err)
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	require.NoError(s.t, err)
+	return response, string(b)
+}
+
+func (s *site) post(target string, form url.Values, fields ...string) (*http.Response, string) {
+	s.t.Helper()
+	return s.do(http.MethodPost, target, form.Encode(), append(fields, "Content-Type", "application/x-www-form-urlencoded")...)
+}
+
+var (
+	formAction  = regexp.MustCompile(`<form method="post" action="([^"]*)"`)
+	formRequest = regexp.MustCompile(`name="request" value="([^"]*)"`)
+)
+
+// open asks for the sign-in page, and returns its form.
+func (s *site) open(authURL string) (action string, form url.Values) {
+	s.t.Helper()
+	response, page := s.do(http.MethodGet, authURL, "")
+	require.Equal(s.t, http.StatusOK, response.StatusCode, page)
+	return s.form(page)
+}
+
+func (s *site) form(page string) (action string, form url.Values) {
+	s.t.Helper()
+	a, r := formAction.FindStringSubmatch(page), formRequest.FindStringSubmatch(page)
+	require.NotNil(s.t, a, page)
+	require.NotNil(s.t, r, page)
+	return html.UnescapeString(a[1]), url.Values{"request": {html.UnescapeString(r[1])}}
+}
+
+// signIn fills in the form, and returns what the application gets.
+func (s *site) signIn(authURL string) url.Values {
+	s.t.Helper()
+	action, form := s.open(authURL)
+	form.Set("username", testAccount)
+	form.Set("password", testPassword)
+	response, page := s.post(action, form)
+	require.Equal(s.t, http.StatusSeeOther, response.StatusCode, page)
+	return s.sentBack(response)
+}
+
+func (s *site) sentBack(response *http.Response) url.Values {
+	s.t.Helper()
+	to, err := response.Location()
+	require.NoError(s.t, err)
+	require.True(s.t, strings.HasPrefix(to.String(), testRedirect+"?"), to)
+	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
+	return to.Query()
+}
+
+const testRedirect = "http://127.0.0.1:5555/callback"
+
+// authURL is a good authorization request, with changes.
+func (s *site) authURL(verifier string, changes ...string) string {
+	q := url.Values{
+		"client_id": {builtInClient}, "redirect_uri": {testRedirect}, "response_type": {"code"},
+		"scope": {"openid email offline_access"}, "state": {"the state"}, "nonce": {"the nonce"},
+		"code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
+	}
+	for i := 0; i < len(changes); i += 2 {
+		q.Set(changes[i], changes[i+1])
+		if changes[i+1] == "" {
+			q.Del(changes[i])
+		}
+	}
+	return s.base + "/login?" + q.Encode()
+}
+
+// codeForm is a good token request.
+func codeForm(code, verifier string) url.Values {
+	return url.Values{
+		"grant_type": {"authorization_code"}, "client_id": {builtInClient},
+		"redirect_uri": {testRedirect}, "code": {code}, "code_verifier": {verifier},
+	}
+}

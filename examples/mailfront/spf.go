@@ -1,0 +1,95 @@
+// What to copy: checkSPF, and that it is given the client's address only where
+// that is known (RFC 7208). What to change: the resolver, to one that is near.
+
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"blitiri.com.ar/go/spf"
+	"github.com/emersion/go-msgauth/authres"
+)
+
+// An spfResult is for one identity: MAIL FROM, or HELO when that is empty.
+type spfResult struct {
+	spf.Result
+	domain string // of the identity
+	helo   bool
+	sender string
+}
+
+// checkSPF asks whether the host may send for the domain of from, which is
+// MAIL FROM. A bounce has none: then for that of helo, as postmaster there (RFC
+// 7208 section 2.4).
+func checkSPF(ctx context.Context, dns spf.DNSResolver, ip netip.Addr, helo, from string) spfResult {
+	r := spfResult{Result: spf.None, helo: from == ""}
+	local := "postmaster"
+	if r.helo {
+		r.domain = domainOf("@" + helo)
+	} else {
+		r.domain = domainOf(from)
+		if at := strings.LastIndexByte(from, '@'); at > 0 {
+			local = strings.ReplaceAll(from[:at], "@", "=") // package spf cuts at the first
+		}
+	}
+	if r.domain == "" { // section 4.3: a malformed domain has no result, nor does an address literal
+		return r
+	}
+	r.sender = local + "@" + r.domain
+	r.Result, _ = spf.CheckHostWithSender(ip.AsSlice(), helo, r.sender, // the error is for debugging, of a pass too
+		spf.WithContext(ctx), spf.WithResolver(rootedResolver{dns}))
+	return r
+}
+
+// field is the result for Authentication-Results (RFC 8601 section 2.7.2).
+func (r spfResult) field() authres.Result {
+	f := &authres.SPFResult{Value: authres.ResultValue(r.Result)}
+	switch {
+	case r.helo:
+		f.Helo = r.domain
+	case plainAddress.MatchString(r.sender) && len(r.sender) <= 254:
+		f.From = r.sender
+	default: // what needs quotes is not worth a misunderstanding
+		f.From = r.domain
+	}
+	return f
+}
+
+// plainAddress is one that needs no quotes anywhere.
+var plainAddress = regexp.MustCompile(`^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[a-z0-9.-]+$`)
+
+// domainOf returns the domain of an address as it is looked up, or "" if it has
+// none that could be in the DNS of the Internet.
+func domainOf(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	domain := strings.ToLower(strings.TrimSuffix(address[at+1:], "."))
+	if at < 0 || len(domain) > 253 || !strings.Contains(domain, ".") || !domainPattern.MatchString(domain) {
+		return ""
+	}
+	if _, err := netip.ParseAddr(domain); err == nil {
+		return ""
+	}
+	return domain
+}
+
+// A rootedResolver asks for names as they are. net.Resolver would try those that
+// do not exist below the search domains of this machine, too.
+type rootedResolver struct{ spf.DNSResolver }
+
+func rooted(name string) string { return strings.TrimSuffix(name, ".") + "." }
+
+func (r rootedResolver) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	return r.DNSResolver.LookupTXT(ctx, rooted(name))
+}
+
+func (r rootedResolver) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
+	return r.DNSResolver.LookupMX(ctx, rooted(name))
+}
+
+func (r rootedResolver) LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, error) {
+	return r.DNSResolver.LookupIPAddr(ctx, rooted(host))
+}
