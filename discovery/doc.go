@@ -30,4 +30,6 @@
 // whether the proxy strips /mail or not. The well-known locations at the origin,
 // such as /.well-known/oauth-authorization-server/mail, are outside of /mail,
 // and the proxy must route them to the server too: [publicurl.Base.WellKnown].
+// [Verify] asks for every document from outside, as clients do, and names what a
+// proxy on the way does wrong.
 package discovery

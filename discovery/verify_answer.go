@@ -1,0 +1,274 @@
+package discovery
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// What a location of a document turned out to have.
+type found int
+
+const (
+	absent found = iota // the caller knows whether that is wrong
+	broken              // something wrong, which is reported
+	there
+)
+
+// An object is a JSON document, decoded as far as the rules need.
+type object map[string]json.RawMessage
+
+// text returns a member that is a string.
+func (o object) text(name string) (string, bool) {
+	var s *string
+	if json.Unmarshal(o[name], &s) != nil || s == nil {
+		return "", false
+	}
+	return *s, true
+}
+
+// list returns a member that is a list of strings.
+func (o object) list(name string) []string {
+	var l []string
+	if json.Unmarshal(o[name], &l) != nil {
+		return nil
+	}
+	return l
+}
+
+// member returns a member that is an object.
+func (o object) member(name string) object {
+	var m object
+	if json.Unmarshal(o[name], &m) != nil {
+		return nil
+	}
+	return m
+}
+
+// document fetches a JSON document that is for everybody, and must be exactly there.
+func (v *verifier) document(ctx context.Context, d Document, u string) (object, found) {
+	return v.documentIf(ctx, d, u, func() bool { return true })
+}
+
+// documentIf is document for one that the server may not have, which a web site beside
+// it then answers by its page for everything. exists is asked in that case.
+func (v *verifier) documentIf(ctx context.Context, d Document, u string, exists func() bool) (object, found) {
+	a := v.ask(ctx, d, get(u))
+	if v.isWebSite(ctx, a) && (a.isRedirect() || !exists()) {
+		return nil, absent
+	}
+	if a.isRedirect() {
+		v.redirected(d, a, "200: a document must be answered by itself (RFC 8414 section 3.2)")
+		if a = v.follow(ctx, d, a); a == nil {
+			return nil, broken
+		}
+	}
+	o, state := v.decode(ctx, d, u, a)
+	if state == there {
+		v.cors(d, u, a)
+	}
+	return o, state
+}
+
+// decode judges an answer that is to be a JSON document.
+func (v *verifier) decode(ctx context.Context, d Document, u string, a *fetched) (object, found) {
+	if state := v.answered(ctx, d, u, a); state != there {
+		return nil, state
+	}
+	if isHTML(a) {
+		v.html(d, u, a, SeverityError)
+		return nil, broken
+	}
+	v.found[d] = true
+	var o object
+	if err := json.Unmarshal(a.body, &o); err != nil || o == nil {
+		v.add(Finding{Document: d, URL: u, Rule: RuleMalformed, Severity: SeverityError, Got: snippet(a.body), Want: "a JSON object",
+			Hint: "the server, or something that rewrites bodies on the way, sends what is no JSON object: compare with the answer of the server itself", Mistake: MistakeBody})
+		return nil, broken
+	}
+	if t := mediaType(a); t != contentTypeJSON {
+		v.add(Finding{Document: d, URL: u, Rule: RuleContentType, Severity: SeverityError, Got: a.header.Get("Content-Type"), Want: contentTypeJSON,
+			Hint: "clients refuse another type: send Content-Type: application/json, also where the proxy serves the document from a file"})
+	}
+	return o, there
+}
+
+// answered reports every answer but 200 and that of an absent document.
+func (v *verifier) answered(ctx context.Context, d Document, u string, a *fetched) found {
+	f := Finding{Document: d, URL: u, Severity: SeverityError, Want: "200"}
+	switch {
+	case a.err == errTooLarge:
+		f.Rule, f.Got, f.Want = RuleTooLarge, "more", fmt.Sprintf("at most %d bytes", v.options.maxBytes)
+		f.Hint = "clients bound what they read: make the document smaller, and see what else may answer here"
+	case a.late && !a.reached:
+		return broken // Verify says once that it has run out of time
+	case a.timedOut():
+		f.Rule, f.Got, f.Want, f.Mistake = RuleTimeout, "no whole answer", "an answer within "+v.options.requestTimeout.String(), MistakeBackend
+		f.Hint = "the proxy waits for a server that does not answer, or the server for something else: ask the server past the proxy"
+	case a.err != nil:
+		f.Rule, f.Got, f.Want, f.Mistake = RuleUnreachable, unwrapURL(a.err).Error(), "an answer", MistakeBackend
+		f.Hint = "the connection failed or broke off: ask the server past the proxy"
+	case v.isAbsent(ctx, a):
+		return absent
+	case a.status == http.StatusOK:
+		return there
+	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden, a.status == http.StatusProxyAuthRequired:
+		f.Rule, f.Got, f.Mistake = RuleStatus, fmt.Sprint(a.status), MistakeAccess
+		f.Hint = "documents are for everybody, before sign-in: let them pass without a password, and do not deny paths that begin with a dot"
+	case a.status == http.StatusBadGateway, a.status == http.StatusServiceUnavailable, a.status == http.StatusGatewayTimeout:
+		f.Rule, f.Got, f.Mistake = RuleStatus, fmt.Sprint(a.status), MistakeBackend
+		f.Hint = "the proxy does not reach the server: compare the address and protocol in its configuration with the server's listener"
+	default:
+		f.Rule, f.Got = RuleStatus, fmt.Sprint(a.status)
+		f.Hint = "clients take nothing but 200 for the document: look in the logs of the proxy and the server for which of them answers"
+	}
+	v.add(f)
+	return broken
+}
+
+// isAbsent reports whether there is nothing. A proxy may say so by another status
+// than 404, where a path belongs to nobody: HAProxy by 503, a web server by 403. That
+// can be told if it does so beside the base, and something else answers below.
+func (v *verifier) isAbsent(ctx context.Context, a *fetched) bool {
+	if a.isAbsent() {
+		return true
+	}
+	if a.err != nil || a.status < 400 || v.base.Prefix() == "" || v.base.Contains(a.url) || !v.base.SameOrigin(a.url) {
+		return false
+	}
+	beside := v.ask(ctx, configDocument, get(v.base.Origin()+nobodysWellKnown))
+	below := v.ask(ctx, configDocument, get(v.base.MustJoin(nobodysPath)))
+	return beside.err == nil && beside.status == a.status && below.err == nil && below.status != a.status
+}
+
+// isWebSite reports whether an answer comes from a web site beside the base, which has
+// one page for every path, or redirects every path to it.
+func (v *verifier) isWebSite(ctx context.Context, a *fetched) bool {
+	isPage := func(a *fetched) bool { return a.err == nil && a.status == http.StatusOK && isHTML(a) }
+	if v.base.Prefix() == "" || v.base.Contains(a.url) || !isPage(a) && !a.isRedirect() {
+		return false
+	}
+	nobody := v.ask(ctx, configDocument, get(v.base.Origin()+nobodysWellKnown))
+	return isPage(a) && isPage(nobody) || nobody.isRedirect() && nobody.location() == a.location()
+}
+
+// What no server has.
+const (
+	nobodysPath      = "/portico-verify"
+	nobodysWellKnown = "/.well-known/portico-verify"
+)
+
+// html reports a page where a document should be.
+func (v *verifier) html(d Document, u string, a *fetched, s Severity) {
+	f := Finding{Document: d, URL: u, Rule: RuleHTML, Severity: s, Got: "a web page, " + snippet(a.body), Want: "a document, or 404",
+		Hint: "a web application answers every path with its start page, and the document's path is not routed to the server: route it before the catch-all", Mistake: MistakeWellKnown}
+	if v.base.Contains(u) && v.base.Prefix() != "" {
+		f.Mistake = MistakePrefix
+	}
+	v.add(f)
+}
+
+// missing reports a document that is not there, and why it should be.
+func (v *verifier) missing(d Document, u, why string, mistake Mistake, s Severity) {
+	hint := "the server does not answer here, though " + why
+	if mistake == MistakeWellKnown {
+		hint = "the proxy does not route this location to the server, though " + why + ": route it beside the path of the base"
+		if v.base.Prefix() == "" {
+			hint = "something else answers here, though " + why + `: route all of "/.well-known/" to the server, but what another program needs there, such as acme-challenge`
+		}
+	}
+	v.add(Finding{Document: d, URL: u, Rule: RuleMissing, Severity: s, Got: v.statusOf(u), Want: "the document", Hint: hint, Mistake: mistake})
+}
+
+// statusOf is the status of an answer that is there already.
+func (v *verifier) statusOf(u string) string {
+	if c := v.fetcher.calls[get(u)]; c != nil && c.noted {
+		return fmt.Sprint(c.answer.status)
+	}
+	return "404"
+}
+
+// unexpected reports an absent document that the caller expects or another document
+// speaks of.
+func (v *verifier) unexpected(d Document, u string) {
+	mistake := Mistake("")
+	if !v.base.Contains(u) {
+		mistake = MistakeWellKnown
+	}
+	switch {
+	case v.claimed[d] != "":
+		v.missing(d, u, "the document at "+v.claimed[d]+" speaks of it", mistake, SeverityError)
+	case v.options.expected[d]:
+		v.missing(d, u, "the document is expected", mistake, SeverityError)
+	}
+}
+
+// nothing reports a base that has no document at all. If there are findings, they
+// say more.
+func (v *verifier) nothing(ctx context.Context) {
+	if len(v.found) > 0 || len(v.report.Findings) > 0 || v.fetcher.unasked > 0 {
+		return
+	}
+	f := Finding{Document: configDocument, URL: v.base.String(), Rule: RuleNothing, Severity: SeverityError, Got: "404 for every document", Want: "at least one document",
+		Hint: "this is not the public URL of a server with documents, or the proxy routes nothing to it", Mistake: MistakePrefix}
+	if v.base.Prefix() == "" {
+		f.Hint = "this is not the public URL of a server with documents: a server that is mounted on a path has it in its URL, and one at another port the port"
+		f.Mistake = ""
+	}
+	for _, u := range []string{v.base.Origin() + "/.well-known/openid-configuration", v.base.Origin() + "/.well-known/oauth-authorization-server"} {
+		a := v.ask(ctx, configDocument, get(u))
+		var o object
+		if a.status != http.StatusOK || json.Unmarshal(a.body, &o) != nil {
+			continue
+		}
+		if issuer, ok := o.text("issuer"); ok {
+			f.Got += "; the server at the origin calls itself " + issuer
+			f.Hint = "if that is the server, ask by that URL, or set its public URL to this one"
+			f.Mistake = MistakePublicURL
+			break
+		}
+	}
+	v.add(f)
+}
+
+// cors checks that web applications of other origins may read an answer.
+func (v *verifier) cors(d Document, u string, a *fetched) {
+	values := a.header.Values("Access-Control-Allow-Origin")
+	if len(values) == 1 && (values[0] == "*" || values[0] == verifyOrigin) {
+		return
+	}
+	f := Finding{Document: d, URL: u, Field: "Access-Control-Allow-Origin", Rule: RuleCORS, Severity: SeverityWarning, Got: strings.Join(values, ", "), Want: "*", Mistake: MistakeCORS,
+		Hint: "web applications of other origins cannot read it: let the proxy pass on the field as the server sends it"}
+	if len(values) > 1 || strings.Contains(f.Got, ",") {
+		f.Hint = "a browser takes one value only: the proxy adds its own to the server's, so let one of them send it"
+	}
+	v.add(f)
+}
+
+func mediaType(a *fetched) string {
+	t, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
+	return t
+}
+
+// isHTML reports whether an answer is a web page, whatever it is called. An XML
+// document is none.
+func isHTML(a *fetched) bool {
+	start := bytes.ToLower(bytes.TrimLeft(a.body[:min(len(a.body), 1024)], "\xef\xbb\xbf \t\r\n"))
+	if bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html")) {
+		return true
+	}
+	t := mediaType(a)
+	return t == "application/xhtml+xml" || t == "text/html" && !json.Valid(a.body) && !bytes.HasPrefix(start, []byte("<?xml"))
+}
+
+// snippet is the start of a body, to recognise it by.
+func snippet(body []byte) string {
+	if len(body) == 0 {
+		return "nothing"
+	}
+	return strings.TrimSpace(string(body[:min(len(body), 60)]))
+}

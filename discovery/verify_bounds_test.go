@@ -1,0 +1,385 @@
+package discovery
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// inMemory is a transport without a network, for tests with time in them.
+type inMemory struct {
+	handler http.Handler
+	mu      sync.Mutex
+	asked   []*http.Request
+}
+
+func (m *inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	m.mu.Lock()
+	m.asked = append(m.asked, r.Clone(context.Background()))
+	m.mu.Unlock()
+	server := r.Clone(r.Context())
+	server.Host, server.RequestURI = r.URL.Host, r.URL.RequestURI()
+	server.Body = http.NoBody
+	w := httptest.NewRecorder()
+	m.handler.ServeHTTP(w, server)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return w.Result(), nil
+}
+
+func hang(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+func TestVerifyIsBoundedInTime(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		tamper   tamper
+		options  []VerifyOption
+		most     time.Duration
+		rules    []string
+		document Document
+	}{
+		{"one document hangs", at(oauthAtRoot, hang), nil, defaultRequestTimeout, []string{RuleTimeout}, OAuthDocument},
+		{"an endpoint hangs", at("/auth/token", hang), nil, defaultRequestTimeout, []string{RuleTimeout}, OAuthDocument},
+		{"shorter requests", at("/.well-known/jmap", hang), []VerifyOption{WithRequestTimeout(time.Second)}, time.Second, []string{RuleTimeout}, JMAPDocument},
+		{"too little time for all", at("/auth/token", hang), []VerifyOption{WithTimeout(time.Second)}, time.Second, []string{RuleTimeout}, configDocument},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := &http.Client{Transport: &inMemory{handler: c.tamper(correctServer(t, verifyConfig(t, rootBase)))}}
+				start := time.Now()
+				report, err := Verify(t.Context(), client, mustBase(t, rootBase), c.options...)
+				require.NoError(t, err)
+				require.LessOrEqual(t, time.Since(start), c.most)
+				var rules []string
+				for _, f := range report.Findings {
+					rules = append(rules, f.Rule)
+					require.Equal(t, c.document, f.Document)
+					require.Equal(t, MistakeBackend, f.Mistake)
+				}
+				require.Equal(t, c.rules, rules, "%v", report.Findings)
+			})
+		})
+	}
+}
+
+// A body that comes byte by byte is a hang too.
+func TestVerifyBoundsSlowBodies(t *testing.T) {
+	h := at(oauthAtRoot, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"issuer":`)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})(correctServer(t, verifyConfig(t, rootBase)))
+	report := verify(t, h, rootBase, WithRequestTimeout(2*time.Second))
+	require.Len(t, report.Findings, 1, "%v", report.Findings)
+	require.Equal(t, RuleTimeout, report.Findings[0].Rule, "%v", report.Findings)
+}
+
+func TestVerifyReportsWhyItCouldNotRun(t *testing.T) {
+	relative, err := publicurl.Relative("/mail")
+	require.NoError(t, err)
+	base := mustBase(t, rootBase)
+	refused := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("connection refused")
+	}}}
+	unknown := httptest.NewTLSServer(http.NotFoundHandler())
+	defer unknown.Close()
+	unknown.Config.ErrorLog = nil
+	toUnknown := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, unknown.Listener.Addr().String())
+	}}}
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	toPlain := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, plain.Listener.Addr().String())
+	}}}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		name   string
+		ctx    context.Context
+		client *http.Client
+		base   publicurl.Base
+		option VerifyOption
+		want   string
+	}{
+		{"no base", t.Context(), nil, publicurl.Base{}, VerifyOption{}, "the base has no host"},
+		{"a relative base", t.Context(), nil, relative, VerifyOption{}, "the base has no host"},
+		{"a domain that is none", t.Context(), nil, base, WithMailDomains("EXAMPLE.com"), `"EXAMPLE.com" is no DNS name`},
+		{"nobody there", t.Context(), refused, base, VerifyOption{}, "nothing can be reached: check host, port and scheme: connection refused"},
+		{"an unknown certificate", t.Context(), toUnknown, base, VerifyOption{}, "the certificate is not trusted"},
+		{"no TLS", t.Context(), toPlain, base, VerifyOption{}, "nothing can be reached"},
+		{"a context that has ended", ended, refused, base, VerifyOption{}, "context canceled"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			report, err := Verify(c.ctx, c.client, c.base, c.option)
+			require.Nil(t, report)
+			require.ErrorContains(t, err, c.want)
+			require.True(t, strings.HasPrefix(err.Error(), "discovery: verify"), "%v", err)
+			var cert *tls.CertificateVerificationError
+			require.Equal(t, c.client == toUnknown, errors.As(err, &cert))
+		})
+	}
+	t.Run("a server that never answers", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			_, err := Verify(t.Context(), &http.Client{Transport: &inMemory{handler: http.HandlerFunc(hang)}}, base)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.LessOrEqual(t, time.Since(start), defaultVerifyTimeout)
+		})
+	})
+}
+
+// A jar that says when it is used.
+type countingJar struct{ n int }
+
+func (j *countingJar) SetCookies(*url.URL, []*http.Cookie) { j.n++ }
+func (j *countingJar) Cookies(*url.URL) []*http.Cookie     { j.n++; return nil }
+
+func TestVerifyLeavesTheClientAlone(t *testing.T) {
+	for _, follow := range []func(*http.Request, []*http.Request) error{nil, func(*http.Request, []*http.Request) error {
+		t.Error("the caller's CheckRedirect was called")
+		return nil
+	}} {
+		jar := &countingJar{}
+		transport := &inMemory{handler: changed("/.well-known/jmap", func(h http.Header, body string) string {
+			h.Set("Set-Cookie", "a=b")
+			return body
+		})(correctServer(t, verifyConfig(t, rootBase)))}
+		client := &http.Client{Transport: transport, Jar: jar, CheckRedirect: follow, Timeout: time.Hour}
+		report, err := Verify(t.Context(), client, mustBase(t, rootBase))
+		require.NoError(t, err)
+		require.Empty(t, report.Findings)
+		require.Zero(t, jar.n)
+		require.Equal(t, follow == nil, client.CheckRedirect == nil)
+		require.Same(t, transport, client.Transport)
+		require.Equal(t, time.Hour, client.Timeout)
+	}
+}
+
+// Whatever documents, challenges and redirects say, only the server is asked, and
+// only what is below the base, or the entry of JMAP, gets the token.
+func TestVerifyKeepsItsCredentialsAndItsRequests(t *testing.T) {
+	elsewhere := []string{"https://evil.example/x", "http://example.com/mail/x", "https://example.com:444/mail/x", "https://example.com.evil.example/mail", "https://jane@example.com/mail/x", "//evil.example/x", "https://example.com/other", "/other", "https://evil.example\\@example.com/mail"}
+	type place struct {
+		name string
+		make func(u string) tamper
+	}
+	places := []place{
+		{"the entry of JMAP", func(u string) tamper { return at("/.well-known/jmap", redirectTo(u)) }},
+		{"the session", func(u string) tamper { return at("/mail/jmap/session", redirectTo(u)) }},
+		{"the session with a token", func(u string) tamper {
+			return func(next http.Handler) http.Handler {
+				return at("/mail/jmap/session", func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Authorization") != "" {
+						redirectTo(u)(w, r)
+						return
+					}
+					next.ServeHTTP(w, r)
+				})(next)
+			}
+		}},
+		{"userinfo", func(u string) tamper { return at("/mail/auth/userinfo", redirectTo(u)) }},
+		{"the metadata", func(u string) tamper { return at(oauthAtPath, redirectTo(u)) }},
+		{"endpoints", func(u string) tamper { return replaced(openIDAtPath, pathBase+"/auth", u) }},
+		{"the API", func(u string) tamper { return replaced("/mail/jmap/session", pathBase+"/jmap/", u) }},
+		{"the challenge", func(u string) tamper {
+			return withHeader("/mail/jmap/session", "WWW-Authenticate", `Bearer resource_metadata="`+u+`"`)
+		}},
+		{"DAV", func(u string) tamper { return at("/.well-known/caldav", redirectTo(u)) }},
+	}
+	correct := correctServer(t, verifyConfig(t, pathBase))
+	var withToken int
+	for _, p := range places {
+		for _, u := range elsewhere {
+			transport := &inMemory{handler: p.make(u)(correct)}
+			report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, pathBase), WithBearer(verifyToken))
+			require.NoError(t, err)
+			require.NotEmpty(t, report.Findings, "%s %s", p.name, u)
+			for _, r := range transport.asked {
+				require.Equal(t, "https://example.com", r.URL.Scheme+"://"+r.URL.Host, "%s %s", p.name, u)
+				require.Nil(t, r.URL.User)
+				if r.Header.Get("Authorization") != "" {
+					withToken++
+					require.True(t, strings.HasPrefix(r.URL.Path, "/mail/") || r.URL.Path == "/.well-known/jmap", "%s %s: %s", p.name, u, r.URL)
+				}
+			}
+		}
+	}
+	require.NotZero(t, withToken)
+}
+
+func TestVerifyChangesNothingAtTheServer(t *testing.T) {
+	transport := &inMemory{handler: correctServer(t, verifyConfig(t, rootBase))}
+	_, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, rootBase), WithBearer(verifyToken))
+	require.NoError(t, err)
+	for _, r := range transport.asked {
+		require.Contains(t, []string{"GET", "POST", "PROPFIND", "OPTIONS"}, r.Method)
+		require.True(t, r.Body == nil || r.Body == http.NoBody, "%s %s has a body", r.Method, r.URL)
+	}
+}
+
+func TestVerifyDoesNotRepeatTheToken(t *testing.T) {
+	h := at("/jmap/session", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "" {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.WriteHeader(401)
+			return
+		}
+		w.Header().Set("Location", "/"+r.Header.Get("Authorization"))
+		w.Header().Set("Content-Type", "text/"+r.Header.Get("Authorization"))
+		io.WriteString(w, r.Header.Get("Authorization"))
+	})(correctServer(t, verifyConfig(t, rootBase)))
+	report := verify(t, h, rootBase, WithBearer(verifyToken))
+	text, err := json.Marshal(report)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "Bearer [token]")
+	require.NotContains(t, string(text), verifyToken)
+}
+
+func TestVerifyBoundsItsReport(t *testing.T) {
+	var members, texts strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&members, `,"e%d_endpoint":"https://h%d.example/%s\u001b[31m"`, i, i, strings.Repeat("x", 20))
+		fmt.Fprintf(&texts, `,"p%d_endpoint":"%s/%d"`, i, rootBase, i)
+	}
+	for name, doc := range map[string]string{
+		"URLs elsewhere":  `{"issuer":"` + rootBase + `"` + members.String() + `}`,
+		"URLs of its own": `{"issuer":"` + rootBase + `"` + texts.String() + `}`,
+		"a long string":   `{"issuer":"` + strings.Repeat("é", 100_000) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			transport := &inMemory{handler: at(oauthAtRoot, body("application/json", doc))(http.NotFoundHandler())}
+			report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, rootBase))
+			require.NoError(t, err)
+			require.NotEmpty(t, report.Findings)
+			requireBounded(t, report)
+			require.Less(t, len(transport.asked), maxEndpoints+40)
+		})
+	}
+	v := &verifier{report: &Report{}}
+	for i := range maxFindings + 7 {
+		v.add(Finding{Rule: RuleOutside, Hint: fmt.Sprint(i)})
+	}
+	require.Len(t, v.report.Findings, maxFindings)
+	require.Equal(t, 7, v.report.Omitted)
+}
+
+func requireBounded(t testing.TB, report *Report) {
+	t.Helper()
+	require.LessOrEqual(t, len(report.Findings), maxFindings)
+	require.LessOrEqual(t, len(report.Checked), maxChecked)
+	check := func(all ...string) {
+		for _, s := range all {
+			require.LessOrEqual(t, len(s), 3*maxFindingLength, "U+FFFD takes three bytes")
+			require.NotContains(t, s, "\x1b")
+			require.NotContains(t, s, verifyToken)
+		}
+	}
+	for _, f := range report.Findings {
+		require.NotEmpty(t, f.Rule)
+		require.NotEmpty(t, f.Hint)
+		require.NotEmpty(t, f.URL)
+		check(string(f.Document), f.URL, f.Field, f.Got, f.Want, f.Hint)
+	}
+	for _, c := range report.Checked {
+		check(string(c.Document), c.URL, c.Location, c.Error)
+	}
+}
+
+func TestReportHasStableNames(t *testing.T) {
+	h := replaced(oauthAtRoot, rootBase+"/login", "http://example.com/login")(correctServer(t, Config{Base: mustBase(t, rootBase), OAuth: &OAuth{}}))
+	report := verify(t, h, rootBase)
+	require.Len(t, report.Findings, 1)
+	text, err := json.Marshal(report.Findings[0])
+	require.NoError(t, err)
+	require.JSONEq(t, `{
+		"document": "oauth-authorization-server",
+		"url": "https://example.com/.well-known/oauth-authorization-server",
+		"field": "authorization_endpoint",
+		"rule": "http-for-https",
+		"got": "http://example.com/login",
+		"want": "a URL below https://example.com",
+		"hint": "the server takes the connection from the proxy for the client's: set its public URL, or let the proxy tell it the scheme",
+		"mistake": "public-url-differs",
+		"severity": "error"
+	}`, string(text))
+	require.Equal(t, `error: http-for-https: oauth-authorization-server authorization_endpoint at https://example.com/.well-known/oauth-authorization-server: got "http://example.com/login", want a URL below https://example.com: the server takes the connection from the proxy for the client's: set its public URL, or let the proxy tell it the scheme`, report.Findings[0].String())
+	text, err = json.Marshal(report)
+	require.NoError(t, err)
+	var names map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(text, &names))
+	require.Contains(t, names, "base")
+	require.Contains(t, names, "checked")
+	require.Contains(t, names, "findings")
+}
+
+// A clean report says what it has seen.
+func TestReportListsWhatWasChecked(t *testing.T) {
+	report := verify(t, correctServer(t, verifyConfig(t, pathBase)), pathBase)
+	seen := make(map[string]int)
+	for _, c := range report.Checked {
+		seen[c.Method+" "+c.URL] = c.Status
+		require.Equal(t, c.Bytes > 0, len(c.SHA256) == 64, "%v", c)
+	}
+	for what, status := range map[string]int{
+		"GET https://example.com" + oauthAtPath:                                          200,
+		"GET https://example.com" + openIDAtPath:                                         200,
+		"GET https://example.com/.well-known/oauth-protected-resource/mail":              200,
+		"GET https://example.com/.well-known/oauth-protected-resource/mail/jmap/session": 200,
+		"GET https://example.com/.well-known/jmap":                                       307,
+		"GET https://example.com/mail/jmap/session":                                      401,
+		"OPTIONS https://example.com/mail/jmap/session":                                  204,
+		"PROPFIND https://example.com/.well-known/caldav":                                307,
+		"PROPFIND https://example.com/mail/dav/card/":                                    401,
+		"POST https://example.com/mail/auth/token":                                       400,
+		"GET https://example.com/mail/auth/jwks.json":                                    200,
+		"GET https://example.com/mail/api/discover":                                      200,
+		"GET https://example.com/.well-known/user-agent-configuration.json":              200,
+	} {
+		require.Equal(t, status, seen[what], what)
+	}
+}
+
+func FuzzVerifyBoundsItsReportWhateverTheServerSends(f *testing.F) {
+	for _, s := range []string{`{"issuer":"https://example.com","token_endpoint":"/x","jwks_uri":"https://example.com/k","keys":[]}`, `{"keys":null}`,
+		`<clientConfig><calendar type="caldav"><url>http://example.com/</url></calendar></clientConfig>`, "version: STSv1\nmode: none\nmax_age: 1", `{"protocols":{"jmap":{"url":""}}}`,
+		`{"apiUrl":"https://example.com/a","downloadUrl":"%7BaccountId%7D","capabilities":{"urn:ietf:params:jmap:websocket":{"url":"ws://"}}}`, "[[[[", "<!doctype html>", "\x1b[2J", ""} {
+		f.Add(200, "application/json", "", s)
+		f.Add(401, "text/html", `Bearer resource_metadata="https://example.com/.well-known/x`, s)
+		f.Add(302, "", "https://example.com/"+s, s)
+	}
+	base, err := publicurl.Parse(rootBase)
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, status int, contentType, header, text string) {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Content-Type"] = []string{contentType}
+			w.Header()["Location"] = []string{header}
+			w.Header()["Www-Authenticate"] = []string{header}
+			w.Header()["Access-Control-Allow-Origin"] = []string{contentType}
+			w.WriteHeader(100 + status&0x1ff)
+			io.WriteString(w, text)
+		})
+		report, err := Verify(t.Context(), &http.Client{Transport: &inMemory{handler: h}}, base, WithBearer(verifyToken), WithMailDomains("example.com"), WithMaxBytes(1<<16))
+		if err == nil {
+			requireBounded(t, report)
+		}
+	})
+}

@@ -1,0 +1,96 @@
+package discovery
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// davRedirects checks /.well-known/caldav and /.well-known/carddav (RFC 6764 section
+// 5): a redirect to the context path, for GET as for PROPFIND, or the collection
+// itself.
+func (v *verifier) davRedirects(ctx context.Context) {
+	missing := true
+	v.davRedirect(ctx, publicurl.CalDAV, defaultCalendarPath, &missing)
+	v.davRedirect(ctx, publicurl.CardDAV, defaultAddressBookPath, &missing)
+	if missing {
+		v.unexpected(DAVDocument, v.wellKnown(publicurl.CalDAV))
+	}
+}
+
+func (v *verifier) davRedirect(ctx context.Context, name publicurl.Name, path string, missing *bool) {
+	u := v.wellKnown(name)
+	a, redirects := v.entry(ctx, DAVDocument, u)
+	switch {
+	case redirects:
+		*missing, v.found[DAVDocument] = false, true
+		v.davContext(ctx, u, a)
+	case a.isRedirect():
+		*missing = false // it is reported
+	case a.err != nil, (a.status >= 500 || a.status == http.StatusForbidden) && !v.isAbsent(ctx, a):
+		*missing = false
+		v.answered(ctx, DAVDocument, u, a)
+	case a.status == http.StatusUnauthorized, a.status == http.StatusMultiStatus, a.status == http.StatusOK && !isHTML(a):
+		*missing, v.found[DAVDocument] = false, true // the collection itself
+	default: // nothing, 405, a page
+		where := v.elsewhere(ctx, name, propfind, path)
+		switch {
+		case a.status == http.StatusOK && where != "":
+			*missing = false
+			v.html(DAVDocument, u, a, SeverityError)
+		case v.isWebSite(ctx, a):
+		case a.status == http.StatusOK:
+			*missing = false
+			v.html(DAVDocument, u, a, SeverityWarning)
+		case where != "" && v.davRefuses(ctx, u):
+			*missing, v.found[DAVDocument] = false, true
+			v.missing(DAVDocument, u, "it does at "+where, MistakeWellKnown, SeverityError)
+		}
+	}
+}
+
+// davRefuses reports whether the location does not answer PROPFIND either, which is
+// all that some servers answer.
+func (v *verifier) davRefuses(ctx context.Context, u string) bool {
+	a := v.ask(ctx, DAVDocument, propfind(u))
+	return a.err == nil && !(a.isRedirect() && v.base.Contains(a.location())) && a.status != http.StatusUnauthorized && a.status != http.StatusMultiStatus
+}
+
+// davContext checks that PROPFIND is redirected as GET is, and that there is
+// something at the end.
+func (v *verifier) davContext(ctx context.Context, u string, a *fetched) {
+	to := a.location()
+	p := v.ask(ctx, DAVDocument, propfind(u))
+	f := Finding{Document: DAVDocument, URL: u, Rule: RuleMethod, Severity: SeverityError, Got: http.StatusText(p.status), Mistake: MistakeMethod,
+		Want: "a redirect for PROPFIND too", Hint: "calendar and contact clients begin with PROPFIND: let the proxy pass on every method"}
+	switch {
+	case p.err != nil:
+		v.answered(ctx, DAVDocument, u, p)
+		return
+	case p.status == http.StatusUnauthorized || p.status == http.StatusMultiStatus: // also at the collection itself
+	case p.isRedirect() && v.base.Contains(p.location()):
+		to = p.location()
+	case p.isRedirect():
+		v.redirected(DAVDocument, p, "a redirect below "+v.base.String())
+		return
+	default:
+		v.add(f)
+		return
+	}
+	p = v.ask(ctx, DAVDocument, propfind(to))
+	f.URL, f.Got, f.Want = to, http.StatusText(p.status), "207 or 401"
+	switch {
+	case p.err != nil, p.status >= 500:
+		v.answered(ctx, DAVDocument, to, p)
+	case p.isAbsent():
+		f.Rule, f.Mistake = RuleEndpoint, ""
+		f.Hint = "the well-known location leads here, and nothing answers: route the path to the server"
+		if v.base.Prefix() != "" {
+			f.Mistake = MistakePrefix
+		}
+		v.add(f)
+	case p.status == http.StatusMethodNotAllowed || p.status == http.StatusNotImplemented:
+		v.add(f)
+	}
+}

@@ -1,0 +1,281 @@
+package discovery
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// A fetch is a request that Verify makes. It is the key by which answers are kept.
+type fetch struct {
+	method string
+	url    string
+	token  bool // with the token of WithBearer, if the URL may have it
+}
+
+func get(u string) fetch       { return fetch{method: http.MethodGet, url: u} }
+func postEmpty(u string) fetch { return fetch{method: http.MethodPost, url: u} }
+func propfind(u string) fetch  { return fetch{method: "PROPFIND", url: u} }
+func options(u string) fetch   { return fetch{method: http.MethodOptions, url: u} }
+
+// verifyOrigin is the web application that Verify claims to be, to see the CORS
+// header fields. RFC 2606 keeps the name from ever being one.
+const verifyOrigin = "https://portico-verify.invalid"
+
+// A fetched is an answer, or why there is none.
+type fetched struct {
+	url     string
+	status  int
+	header  http.Header
+	body    []byte
+	reached bool  // there was a connection
+	late    bool  // the time for all requests had passed
+	err     error // nil if there is a status
+}
+
+var (
+	errTooLarge = errors.New("discovery: the answer is too large")
+	errNotAsked = errors.New("discovery: this URL is not asked: it is not the server's")
+)
+
+func (a *fetched) digest() string {
+	if a.err != nil || len(a.body) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(a.body)
+	return hex.EncodeToString(sum[:])
+}
+
+func (a *fetched) timedOut() bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(a.err, context.DeadlineExceeded) || errors.As(a.err, &t) && t.Timeout()
+}
+
+// isRedirect reports whether there is somewhere to go to.
+func (a *fetched) isRedirect() bool {
+	switch a.status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return a.err == nil && a.header.Get("Location") != ""
+	}
+	return false
+}
+
+func (a *fetched) isAbsent() bool {
+	return a.err == nil && (a.status == http.StatusNotFound || a.status == http.StatusGone)
+}
+
+// location is the target of a redirect as an absolute URL, or "" if it is none.
+func (a *fetched) location() string {
+	from, err := url.Parse(a.url)
+	if err != nil {
+		return ""
+	}
+	to, err := from.Parse(a.header.Get("Location"))
+	if err != nil {
+		return ""
+	}
+	return to.String()
+}
+
+// A fetcher makes the requests, some at a time, each once, bounded in time and bytes.
+type fetcher struct {
+	client  *http.Client
+	own     *http.Transport // closed at the end, if the caller gave none
+	base    publicurl.Base
+	options verifyOptions
+	hosts   map[string]bool // origins besides that of the base: those of mail domains
+	jmap    string          // the well-known location
+	nonce   string          // a query that no cache has seen
+
+	calls   map[fetch]*call
+	slots   chan struct{}
+	running sync.WaitGroup
+	reached atomic.Bool // some request to the base's origin has reached something
+	unasked int         // requests that the whole time was too short for
+}
+
+type call struct {
+	done   chan struct{}
+	answer *fetched
+	noted  bool
+}
+
+const maxParallel = 4
+
+func newFetcher(client *http.Client, base publicurl.Base, o verifyOptions) *fetcher {
+	f := &fetcher{base: base, options: o, hosts: make(map[string]bool), calls: make(map[fetch]*call), slots: make(chan struct{}, maxParallel)}
+	if client == nil {
+		f.own = http.DefaultTransport.(*http.Transport).Clone()
+		f.own.MaxResponseHeaderBytes = 64 << 10
+		client = &http.Client{Transport: f.own}
+	}
+	own := *client
+	own.Jar = nil // it is the caller's, and would take our cookies
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	f.client = &own
+	f.nonce = "portico-verify=" + rand.Text()
+	f.jmap, _ = base.WellKnown(publicurl.JMAP)
+	for _, d := range o.domains {
+		for _, prefix := range mailHosts {
+			f.hosts["https://"+prefix+d] = true
+		}
+	}
+	return f
+}
+
+// close ends what still runs.
+func (f *fetcher) close(cancel context.CancelFunc) {
+	cancel()
+	f.running.Wait()
+	if f.own != nil {
+		f.own.CloseIdleConnections()
+	}
+}
+
+// start makes requests in the background.
+func (f *fetcher) start(ctx context.Context, all ...fetch) {
+	for _, r := range all {
+		if f.calls[r] != nil {
+			continue
+		}
+		c := &call{done: make(chan struct{})}
+		f.calls[r] = c
+		f.running.Go(func() {
+			defer close(c.done)
+			f.slots <- struct{}{}
+			c.answer = f.send(ctx, r)
+			<-f.slots
+		})
+	}
+}
+
+// do returns the answer, and whether it is asked for the first time.
+func (f *fetcher) do(ctx context.Context, r fetch) (*fetched, bool) {
+	f.start(ctx, r)
+	c := f.calls[r]
+	<-c.done
+	first := !c.noted
+	c.noted = true
+	if first && c.answer.late && !c.answer.reached {
+		f.unasked++
+	}
+	return c.answer, first
+}
+
+// mayAsk keeps Verify to the hosts that it was called for, whatever documents and
+// redirects say.
+func (f *fetcher) mayAsk(u string) bool {
+	if f.base.SameOrigin(u) {
+		return true
+	}
+	p, err := url.Parse(u)
+	return err == nil && p.User == nil && f.hosts[p.Scheme+"://"+p.Host]
+}
+
+// mayHaveToken is where credentials go. Others may live at the same origin, beside
+// the path of the base.
+func (f *fetcher) mayHaveToken(u string) bool { return f.base.Contains(u) || u == f.jmap }
+
+func (f *fetcher) send(ctx context.Context, r fetch) *fetched {
+	a := &fetched{url: r.url, header: http.Header{}}
+	if !f.mayAsk(r.url) {
+		a.err = errNotAsked
+		return a
+	}
+	whole := ctx
+	ctx, cancel := context.WithTimeout(whole, f.options.requestTimeout)
+	defer cancel()
+	var reached atomic.Bool // a dial may go on after its request has ended
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached.Store(true) }})
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, nil)
+	if err != nil {
+		a.err = err
+		return a
+	}
+	f.setHeader(req.Header, r)
+	res, err := f.client.Do(req)
+	if err == nil {
+		reached.Store(true) // also where a RoundTripper knows no httptrace
+		defer res.Body.Close()
+		a.status, a.header = res.StatusCode, res.Header
+		if r.method != http.MethodOptions {
+			a.body, err = io.ReadAll(io.LimitReader(res.Body, f.options.maxBytes+1))
+			if err == nil {
+				err = ctx.Err() // a server that sees us go may end its answer
+			}
+		}
+		if int64(len(a.body)) > f.options.maxBytes {
+			a.body, err = nil, errTooLarge
+		}
+	}
+	a.err, a.late = err, err != nil && whole.Err() != nil
+	a.reached = reached.Load()
+	if a.reached && f.base.SameOrigin(r.url) {
+		f.reached.Store(true)
+	}
+	return a
+}
+
+func (f *fetcher) setHeader(h http.Header, r fetch) {
+	h.Set("User-Agent", "portico-verify")
+	h.Set("Origin", verifyOrigin)
+	switch r.method {
+	case http.MethodGet:
+		h.Set("Accept", "application/json, */*;q=0.5")
+	case http.MethodPost:
+		h.Set("Accept", "application/json")
+		h.Set("Content-Type", "application/x-www-form-urlencoded")
+	case "PROPFIND":
+		h.Set("Depth", "0")
+	case http.MethodOptions:
+		h.Set("Access-Control-Request-Method", "GET")
+		h.Set("Access-Control-Request-Headers", "authorization")
+	}
+	if r.token && f.options.token != "" && f.mayHaveToken(r.url) {
+		h.Set("Authorization", "Bearer "+f.options.token)
+	}
+}
+
+// unreachable is the error of Verify if no request could reach anything at all.
+func (f *fetcher) unreachable() error {
+	if f.reached.Load() {
+		return nil
+	}
+	var first error
+	for r, c := range f.calls {
+		<-c.done
+		if c.answer.err == nil || !f.base.SameOrigin(r.url) {
+			continue
+		}
+		err := c.answer.err
+		var cert *tls.CertificateVerificationError
+		if errors.As(err, &cert) {
+			return fmt.Errorf("the certificate is not trusted: give the client its authority, or renew it: %w", unwrapURL(err))
+		}
+		if first == nil || r.url == f.jmap { // always the same one
+			first = err
+		}
+	}
+	return fmt.Errorf("nothing can be reached: check host, port and scheme: %w", unwrapURL(first))
+}
+
+// unwrapURL leaves out method and URL, which the caller knows.
+func unwrapURL(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}

@@ -1,0 +1,191 @@
+package discovery
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const verifyToken = "s3cret-token"
+
+// verifyMounts are the four ways in which a server is mounted.
+var verifyMounts = []string{"https://example.com", "https://example.com:8443", "https://example.com/mail", "https://example.com:8443/mail"}
+
+// verifyConfig has every section, for a server at example.com.
+func verifyConfig(t testing.TB, base string) Config {
+	c := fullConfig(t, base)
+	c.Mail.Domains = []string{"example.com"}
+	c.MTASTS.MX = []string{"example.com"}
+	return c
+}
+
+// correctServer serves all documents, and what they speak of.
+func correctServer(t testing.TB, c Config) http.Handler {
+	set, err := Build(c)
+	require.NoError(t, err)
+	var server *Server
+	mux := http.NewServeMux()
+	answer := func(status int, contentType, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		}
+	}
+	unauthorized := func(w http.ResponseWriter, r *http.Request) {
+		server.Current().Unauthorized(w, r, r.URL.Path)
+	}
+	mux.HandleFunc("GET /login", answer(200, "text/html", "<!doctype html><title>Sign in</title>"))
+	mux.HandleFunc("GET /auth/jwks.json", answer(200, "application/json", `{"keys":[{"kty":"RSA"}]}`))
+	for _, path := range []string{"/auth/token", "/auth/device", "/auth/introspect", "/auth/register"} {
+		mux.HandleFunc("POST "+path, answer(400, "application/json", `{"error":"invalid_request"}`))
+	}
+	mux.HandleFunc("GET /auth/userinfo", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+verifyToken {
+			unauthorized(w, r)
+			return
+		}
+		answer(200, "application/json", `{"sub":"jane"}`)(w, r)
+	})
+	mux.HandleFunc("POST /jmap/{$}", answer(400, "application/problem+json", `{}`))
+	if c.DAV != nil {
+		mux.HandleFunc("/dav/", unauthorized) // for every path below, as servers do
+	}
+	server = NewServer(set, ServerConfig{
+		Session: func(r *http.Request) (Account, error) {
+			if r.Header.Get("Authorization") != "Bearer "+verifyToken {
+				return Account{}, ErrUnauthenticated
+			}
+			return demoAccount(), nil
+		},
+		Next: mux,
+	})
+	return server.Handler()
+}
+
+// behindProxy is what http-path.cfg and http-path.conf of the examples do: it passes
+// on the path of the base, with or without it, and the well-known locations at the
+// origin.
+func behindProxy(t testing.TB, base string, strip bool, backend http.Handler) http.Handler {
+	b := mustBase(t, base)
+	plain := httptest.NewServer(backend)
+	t.Cleanup(plain.Close)
+	target, err := url.Parse(plain.URL)
+	require.NoError(t, err)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		if strip && b.Prefix() != "" {
+			if rest, ok := strings.CutPrefix(r.Out.URL.Path, b.Prefix()); ok {
+				r.Out.URL.Path = "/" + strings.TrimPrefix(rest, "/")
+			}
+		}
+	}}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.Path
+		for _, routed := range []string{b.Prefix() + "/", "/.well-known/oauth-authorization-server" + b.Prefix(), "/.well-known/oauth-protected-resource" + b.Prefix(), "/.well-known/jmap", "/.well-known/caldav", "/.well-known/carddav"} {
+			if strings.HasPrefix(p, routed) {
+				proxy.ServeHTTP(w, r)
+				return
+			}
+		}
+		http.NotFound(w, r)
+	})
+}
+
+// publicClient reaches the handler, over TLS, at whatever host and port.
+func publicClient(t testing.TB, h http.Handler) *http.Client {
+	server := httptest.NewTLSServer(h)
+	t.Cleanup(server.Close)
+	transport := server.Client().Transport.(*http.Transport).Clone()
+	transport.TLSClientConfig.ServerName = "example.com"
+	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, server.Listener.Addr().String())
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func verify(t testing.TB, h http.Handler, base string, opts ...VerifyOption) *Report {
+	t.Helper()
+	report, err := Verify(t.Context(), publicClient(t, h), mustBase(t, base), append([]VerifyOption{WithRequestTimeout(20 * time.Second)}, opts...)...)
+	require.NoError(t, err)
+	require.NotEmpty(t, report.Checked)
+	return report
+}
+
+// A tamper is something between the server and its clients.
+type tamper func(next http.Handler) http.Handler
+
+// at answers a path by itself.
+func at(path string, h http.HandlerFunc) tamper {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == path {
+				h(w, r)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(code) }
+}
+
+func body(contentType, s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		io.WriteString(w, s)
+	}
+}
+
+func redirectTo(location string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", location)
+		w.WriteHeader(http.StatusFound)
+	}
+}
+
+var spa = body("text/html; charset=utf-8", "<!DOCTYPE html><title>Web site</title>")
+
+// changed lets change an answer of the server at a path, body included.
+func changed(path string, change func(h http.Header, body string) string) tamper {
+	return func(next http.Handler) http.Handler {
+		return at(path, func(w http.ResponseWriter, r *http.Request) {
+			rec := httptest.NewRecorder()
+			next.ServeHTTP(rec, r)
+			text := change(rec.Header(), rec.Body.String())
+			for name, values := range rec.Header() {
+				w.Header()[name] = values
+			}
+			w.Header().Del("Content-Length")
+			w.WriteHeader(rec.Code)
+			if r.Method != http.MethodHead {
+				io.WriteString(w, text)
+			}
+		})(next)
+	}
+}
+
+func replaced(path, old, new string) tamper {
+	return changed(path, func(_ http.Header, body string) string { return strings.ReplaceAll(body, old, new) })
+}
+
+func withHeader(path, name string, values ...string) tamper {
+	return changed(path, func(h http.Header, body string) string {
+		h[http.CanonicalHeaderKey(name)] = values
+		return body
+	})
+}

@@ -1,0 +1,227 @@
+package discovery
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// The hosts of a mail domain that have documents.
+const (
+	userAgentHost  = "ua-auto-config."
+	autoconfigHost = "autoconfig."
+	mtaSTSHost     = "mta-sts."
+)
+
+var mailHosts = []string{userAgentHost, autoconfigHost, mtaSTSHost}
+
+// A mailLocation is where a mail document may be.
+type mailLocation struct {
+	document Document
+	url      string
+	domain   bool // at a host of a mail domain, which nobody else has
+}
+
+func (v *verifier) mailLocations() []mailLocation {
+	origin := v.base.Origin()
+	all := []mailLocation{
+		{UserAgentDocument, origin + userAgentPath, false},
+		{"autoconfig", origin + autoconfigPaths[1], false},
+	}
+	for _, d := range v.options.domains {
+		all = append(all,
+			mailLocation{UserAgentDocument, "https://" + userAgentHost + d + userAgentPath, true},
+			mailLocation{AutoconfigDocument(d), "https://" + autoconfigHost + d + autoconfigPaths[0] + "?" + emailParameter + "=portico-verify%40" + d, true},
+			mailLocation{MTASTSDocument, "https://" + mtaSTSHost + d + mtaSTSPath, true},
+		)
+	}
+	return all
+}
+
+// mailDocuments checks the documents of mail clients. At the host of the base they
+// are taken for absent where something else answers: the host may be a web site's.
+func (v *verifier) mailDocuments(ctx context.Context) {
+	for _, l := range v.mailLocations() {
+		a := v.ask(ctx, l.document, get(l.url))
+		if l.domain {
+			if !v.domainDocument(ctx, l, a) {
+				continue
+			}
+		} else if a.err != nil || a.status != http.StatusOK || isHTML(a) || a.isRedirect() {
+			continue
+		}
+		v.found[l.document] = true
+		switch l.document {
+		case UserAgentDocument:
+			v.userAgentDocument(ctx, l, a)
+		case MTASTSDocument:
+			v.mtaSTSPolicy(l, a)
+		default:
+			v.autoconfigDocument(ctx, l, a)
+		}
+	}
+}
+
+// domainDocument reports whether there is a document at a host of a mail domain.
+func (v *verifier) domainDocument(ctx context.Context, l mailLocation, a *fetched) bool {
+	var noHost *net.DNSError
+	switch {
+	case errors.As(a.err, &noHost) && noHost.IsNotFound, a.isAbsent():
+		if v.options.expected[l.document] {
+			v.missing(l.document, l.url, "the document is expected", "", SeverityError)
+		}
+	case a.isRedirect():
+		v.add(Finding{Document: l.document, URL: l.url, Rule: RuleRedirect, Severity: SeverityError, Got: a.header.Get("Location"), Want: "200",
+			Hint: "the document is for this very host, and clients need not follow a redirect (RFC 8461 section 3.3 forbids it): route the host to the server, without a redirect to the main name", Mistake: MistakeRedirect})
+	case v.answered(ctx, l.document, l.url, a) != there:
+	case isHTML(a):
+		v.html(l.document, l.url, a, SeverityError)
+	default:
+		return true
+	}
+	return false
+}
+
+// mailURL checks a URL in a mail document. A provider may have services at other
+// hosts, of which Verify knows nothing.
+func (v *verifier) mailURL(ctx context.Context, l mailLocation, field, u string, speaksOf Document) {
+	if !isRelativeReference(u) && !v.base.SameOrigin(u) && !v.isMistakenHost(u) {
+		return
+	}
+	if v.published(ctx, l.document, l.url, field, u, plainURL) && speaksOf != "" {
+		v.claimed[speaksOf] = l.url
+	}
+}
+
+// mailIssuer is mailURL for an issuer. Thunderbird's own documents have host names
+// there.
+func (v *verifier) mailIssuer(ctx context.Context, l mailLocation, field, issuer string) {
+	switch {
+	case issuer == v.base.String():
+		v.claimed[OAuthDocument] = l.url
+	case strings.Contains(issuer, "/") && (isRelativeReference(issuer) || v.isMisspelt(issuer)):
+		v.issuer(ctx, l.document, l.url, field, issuer)
+	}
+}
+
+// userAgentDocument checks PACC's document.
+func (v *verifier) userAgentDocument(ctx context.Context, l mailLocation, a *fetched) {
+	var o object
+	if err := json.Unmarshal(a.body, &o); err != nil || o.member("protocols") == nil {
+		v.malformedMail(l, a, `a JSON object with "protocols"`)
+		return
+	}
+	protocols := o.member("protocols")
+	for _, p := range []struct {
+		name     string
+		document Document
+	}{{"jmap", JMAPDocument}, {"caldav", DAVDocument}, {"carddav", DAVDocument}, {"webdav", ""}} {
+		if u, ok := protocols.member(p.name).text("url"); ok {
+			v.mailURL(ctx, l, p.name, u, p.document)
+		}
+	}
+	if issuer, ok := o.member("authentication").member("oauth-public").text("issuer"); ok {
+		v.mailIssuer(ctx, l, "issuer", issuer)
+	}
+}
+
+func (v *verifier) malformedMail(l mailLocation, a *fetched, want string) {
+	s := SeverityError
+	if !l.domain {
+		s = SeverityWarning
+	}
+	v.add(Finding{Document: l.document, URL: l.url, Rule: RuleMalformed, Severity: s, Got: snippet(a.body), Want: want,
+		Hint: "mail clients cannot read this: see what answers here, or what rewrites the body on its way", Mistake: MistakeBody})
+}
+
+// maxXMLDepth is far beyond what the format has.
+const maxXMLDepth = 32
+
+// autoconfigDocument checks that Thunderbird's document is well-formed as a whole,
+// and the URLs in it.
+func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fetched) {
+	type text struct{ name, service, value string }
+	var (
+		texts []text
+		path  []string
+		kind  string // the type attribute of the server that we are in
+		seen  bool
+	)
+	const maxTexts = 200
+	d := xml.NewDecoder(bytes.NewReader(a.body))
+	for {
+		token, err := d.Token()
+		if err == io.EOF && seen && len(path) == 0 {
+			break
+		}
+		if err != nil || len(path) > maxXMLDepth {
+			v.malformedMail(l, a, "well-formed XML with the root clientConfig")
+			return
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			if len(path) == 0 && (seen || t.Name.Local != "clientConfig") {
+				v.malformedMail(l, a, "well-formed XML with the root clientConfig")
+				return
+			}
+			seen = true
+			path = append(path, t.Name.Local)
+			for _, attr := range t.Attr {
+				if attr.Name.Local == "type" {
+					kind = attr.Value
+				}
+			}
+		case xml.EndElement:
+			path = path[:len(path)-1]
+		case xml.CharData:
+			if n := len(path); n > 1 && len(texts) < maxTexts {
+				texts = append(texts, text{path[n-1], path[n-2] + " " + kind, strings.TrimSpace(string(t))})
+			}
+		}
+	}
+	for _, t := range texts {
+		switch _, kind, _ := strings.Cut(t.service, " "); {
+		case t.value == "":
+		case t.name == "issuer":
+			v.mailIssuer(ctx, l, "issuer", t.value)
+		case t.name == "authURL" || t.name == "tokenURL":
+			v.mailURL(ctx, l, t.name, t.value, OAuthDocument)
+		case (t.name == "url" || strings.HasSuffix(t.name, "URL")) && kind == "jmap":
+			v.mailURL(ctx, l, t.name, t.value, JMAPDocument)
+		case t.name == "url" && (kind == "caldav" || kind == "carddav"):
+			v.mailURL(ctx, l, t.name, t.value, DAVDocument)
+		case t.name == "url":
+			v.mailURL(ctx, l, t.name, t.value, "")
+		}
+	}
+}
+
+// mtaSTSPolicy checks an MTA-STS policy (RFC 8461 section 3.2).
+func (v *verifier) mtaSTSPolicy(l mailLocation, a *fetched) {
+	has := make(map[string]bool)
+	first := ""
+	for line := range strings.Lines(string(a.body)) {
+		name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		if !ok {
+			continue
+		}
+		if first == "" {
+			first = name + ":" + strings.TrimSpace(value)
+		}
+		has[name] = true
+	}
+	if first != "version:STSv1" || !has["mode"] || !has["max_age"] {
+		v.malformedMail(l, a, "a policy that begins with version: STSv1 and has mode and max_age")
+		return
+	}
+	if t := mediaType(a); t != "text/plain" {
+		v.add(Finding{Document: l.document, URL: l.url, Rule: RuleContentType, Severity: SeverityWarning, Got: a.header.Get("Content-Type"), Want: "text/plain",
+			Hint: "RFC 8461 section 3.2 demands the type, and careful senders look at it"})
+	}
+}

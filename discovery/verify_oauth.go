@@ -1,0 +1,252 @@
+package discovery
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// authorizationServer checks the metadata of RFC 8414 and OpenID Connect. A server
+// may have either, and with both they are for the same issuer.
+func (v *verifier) authorizationServer(ctx context.Context) {
+	oauthURL, openIDURL := v.wellKnown(publicurl.OAuthAuthorizationServer), v.wellKnown(publicurl.OpenIDConfiguration)
+	openID, openIDState := v.document(ctx, OpenIDDocument, openIDURL)
+	oauth, oauthState := v.documentIf(ctx, OAuthDocument, oauthURL, func() bool {
+		why, _ := v.oauthElsewhere(ctx, openIDState)
+		return why != "" || v.claimed[OAuthDocument] != ""
+	})
+	if oauthState == there {
+		v.metadata(ctx, OAuthDocument, oauthURL, oauth)
+	}
+	if openIDState == there {
+		v.metadata(ctx, OpenIDDocument, openIDURL, openID)
+	}
+	if oauthState == absent {
+		switch why, sure := v.oauthElsewhere(ctx, openIDState); {
+		case sure:
+			v.missing(OAuthDocument, oauthURL, why, MistakeWellKnown, SeverityError)
+		case why != "":
+			v.missing(OAuthDocument, oauthURL, why, MistakeWellKnown, SeverityWarning)
+		case openIDState == absent || v.options.expected[OAuthDocument]: // else the issuer is found by OpenID's
+			v.unexpected(OAuthDocument, oauthURL)
+		}
+	}
+	if openIDState == absent {
+		if slices.Contains(oauth.list("scopes_supported"), "openid") {
+			v.claimed[OpenIDDocument] = oauthURL
+		}
+		v.unexpected(OpenIDDocument, openIDURL)
+	}
+}
+
+// oauthElsewhere tells why a base with a path should have the metadata at its
+// origin: the proxy lets it through below the path. With OpenID's alone there that
+// is likely, not sure.
+func (v *verifier) oauthElsewhere(ctx context.Context, openIDState found) (why string, sure bool) {
+	alias := v.appended(publicurl.OAuthAuthorizationServer)
+	if alias == "" {
+		return "", false
+	}
+	a := v.ask(ctx, OAuthDocument, get(alias))
+	var o object
+	if a.status == http.StatusOK && json.Unmarshal(a.body, &o) == nil {
+		if _, ok := o.text("issuer"); ok {
+			v.found[OAuthDocument] = true
+			return "it does at " + alias, true
+		}
+	}
+	if openIDState == there {
+		return "it has OpenID's document below the base, and clients of OAuth look here", false
+	}
+	return "", false
+}
+
+// metadata checks the members of a document of the authorization server, and asks
+// the endpoints that are below the base.
+func (v *verifier) metadata(ctx context.Context, d Document, at string, o object) {
+	issuer, ok := o.text("issuer")
+	if !ok {
+		v.lacks(d, at, "issuer", "RFC 8414 section 2")
+	} else {
+		v.issuer(ctx, d, at, "issuer", issuer)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		if !isEndpoint(name) {
+			continue
+		}
+		u, ok := o.text(name)
+		if !ok {
+			v.add(Finding{Document: d, URL: at, Field: name, Rule: RuleMalformed, Severity: SeverityError, Got: snippet(o[name]), Want: "a URL", Hint: "the member must be a string: leave it out if there is no such endpoint"})
+			continue
+		}
+		if v.published(ctx, d, at, name, u, plainURL) {
+			v.endpoint(ctx, d, name, u)
+		}
+	}
+}
+
+// isEndpoint reports whether a member is a URL of the authorization server itself.
+// mtls_endpoint_aliases (RFC 8705) may be at another host.
+func isEndpoint(name string) bool {
+	return strings.HasSuffix(name, "_endpoint") && len(name) < 64 || name == "jwks_uri" || name == "check_session_iframe"
+}
+
+func (v *verifier) lacks(d Document, at, field, clause string) {
+	v.add(Finding{Document: d, URL: at, Field: field, Rule: RuleMalformed, Severity: SeverityError, Got: "no such string", Want: "the member", Hint: clause + " demands it"})
+}
+
+// maxEndpoints bounds the requests that a document can cause. There are about ten.
+const maxEndpoints = 30
+
+// endpoint asks what is at a published URL, without parameters.
+func (v *verifier) endpoint(ctx context.Context, d Document, name, u string) {
+	if v.judged[u] || len(v.judged) == maxEndpoints {
+		return
+	}
+	v.judged[u] = true
+	switch name {
+	case "jwks_uri":
+		v.keys(ctx, d, u)
+	case "userinfo_endpoint":
+		v.userinfo(ctx, d, u)
+	case "authorization_endpoint", "end_session_endpoint", "check_session_iframe":
+		v.page(ctx, d, name, u)
+	default:
+		// An empty POST is an error of every one of them (RFC 6749 section 3.2), and
+		// changes nothing.
+		v.poster(ctx, d, name, u, v.ask(ctx, d, postEmpty(u)))
+	}
+}
+
+// usable reports an endpoint whose answer can be of no program behind it.
+func (v *verifier) usable(ctx context.Context, d Document, name, u string, a *fetched) bool {
+	f := Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Want: "an endpoint"}
+	switch {
+	case a.isAbsent(), a.err == nil && a.status == http.StatusNotImplemented:
+		f.Got = http.StatusText(a.status)
+		f.Hint = "the document publishes a URL at which nothing answers: route it to the server, or leave the member out"
+		if v.base.Prefix() != "" {
+			f.Mistake = MistakePrefix
+		}
+	case a.err != nil, a.status == http.StatusBadGateway, a.status == http.StatusServiceUnavailable, a.status == http.StatusGatewayTimeout:
+		v.answered(ctx, d, u, a)
+		return false
+	case a.status >= 500:
+		f.Rule, f.Got, f.Severity = RuleStatus, http.StatusText(a.status), SeverityWarning
+		f.Hint = "the server fails at a request without parameters: see its log"
+	default:
+		return true
+	}
+	v.add(f)
+	return false
+}
+
+// poster judges the answer to an empty POST.
+func (v *verifier) poster(ctx context.Context, d Document, name, u string, a *fetched) {
+	switch {
+	case !v.usable(ctx, d, name, u, a):
+	case a.isRedirect():
+		v.redirected(d, a, "an answer: after a redirect clients ask by GET")
+	case a.status == http.StatusMethodNotAllowed, a.status == http.StatusOK && isHTML(a):
+		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: http.StatusText(a.status) + ", " + snippet(a.body), Want: "an error in JSON for an empty POST",
+			Hint: "something else answers here, such as a web application for every path, or the method is blocked: route the URL to the server"})
+	}
+}
+
+// page judges what a browser is sent to. It may redirect, and to other hosts too,
+// where people sign in elsewhere, but not to what is lost on its way.
+func (v *verifier) page(ctx context.Context, d Document, name, u string) {
+	a := v.ask(ctx, d, get(u))
+	if !v.usable(ctx, d, name, u, a) || !a.isRedirect() {
+		return
+	}
+	to := a.location()
+	switch {
+	case v.base.Contains(to):
+	case v.base.SameOrigin(to), v.isHTTPForHTTPS(to), v.isMistakenHost(to):
+		v.redirected(d, a, "a redirect below "+v.base.String())
+	}
+}
+
+// userinfo asks the endpoint with the token, if there is one.
+func (v *verifier) userinfo(ctx context.Context, d Document, u string) {
+	a := v.ask(ctx, d, get(u))
+	if !v.usable(ctx, d, "userinfo_endpoint", u, a) {
+		return
+	}
+	if a.isRedirect() {
+		v.redirected(d, a, "401: clients send no token along with a redirect")
+		return
+	}
+	if a.status == http.StatusOK && isHTML(a) {
+		v.html(d, u, a, SeverityError)
+		return
+	}
+	if a.status != http.StatusUnauthorized || v.options.token == "" {
+		return
+	}
+	if a = v.ask(ctx, d, fetch{method: http.MethodGet, url: u, token: true}); a.status == http.StatusUnauthorized {
+		v.tokenRefused(d, u)
+	}
+}
+
+func (v *verifier) tokenRefused(d Document, u string) {
+	v.add(Finding{Document: d, URL: u, Rule: RuleToken, Severity: SeverityWarning, Got: "401", Want: "an answer for the token", Mistake: MistakeAuthorization,
+		Hint: "the token is not valid here, or the proxy removes Authorization: ask the server past the proxy"})
+}
+
+// keys checks a JWK Set (RFC 7517 section 5).
+func (v *verifier) keys(ctx context.Context, d Document, u string) {
+	a := v.ask(ctx, d, get(u))
+	if !v.usable(ctx, d, "jwks_uri", u, a) {
+		return
+	}
+	if a.isRedirect() {
+		v.redirected(d, a, "200")
+		return
+	}
+	if v.answered(ctx, d, u, a) != there {
+		return
+	}
+	var set struct {
+		Keys []struct {
+			Type string `json:"kty"`
+		} `json:"keys"`
+	}
+	f := Finding{Document: d, URL: u, Field: "jwks_uri", Rule: RuleEndpoint, Severity: SeverityError, Got: snippet(a.body), Want: `a JWK Set: {"keys":[…]}`, Hint: "something else answers here: clients cannot verify ID tokens; route the URL to the server"}
+	switch err := json.Unmarshal(a.body, &set); {
+	case err != nil || set.Keys == nil:
+		v.add(f)
+	case len(set.Keys) == 0 && v.found[OpenIDDocument]:
+		f.Hint = "there is no key: clients cannot verify ID tokens"
+		v.add(f)
+	}
+}
+
+// apiDiscover checks the document of the server's own web application, if it is
+// there.
+func (v *verifier) apiDiscover(ctx context.Context) {
+	u := v.base.MustJoin(webUIPath)
+	a := v.ask(ctx, WebUIDocument, get(u))
+	var o object
+	if a.status == http.StatusOK && json.Unmarshal(a.body, &o) == nil {
+		if _, ok := o.text("issuer"); ok {
+			v.found[WebUIDocument] = true
+			v.metadata(ctx, WebUIDocument, u, o)
+			return
+		}
+	}
+	if !v.options.expected[WebUIDocument] {
+		return // other servers have none, or something else there
+	}
+	if o, state := v.document(ctx, WebUIDocument, u); state == there {
+		v.metadata(ctx, WebUIDocument, u, o)
+	} else if state == absent {
+		v.unexpected(WebUIDocument, u)
+	}
+}

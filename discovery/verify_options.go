@@ -1,0 +1,94 @@
+package discovery
+
+import "time"
+
+// A VerifyOption changes what [Verify] does. The zero VerifyOption changes nothing.
+type VerifyOption struct{ apply func(*verifyOptions) }
+
+type verifyOptions struct {
+	token          string
+	requestTimeout time.Duration
+	timeout        time.Duration
+	maxBytes       int64
+	expected       map[Document]bool
+	domains        []string
+}
+
+const (
+	defaultRequestTimeout = 10 * time.Second
+	defaultVerifyTimeout  = time.Minute
+	defaultMaxBytes       = 1 << 20
+)
+
+func newVerifyOptions(opts []VerifyOption) verifyOptions {
+	o := verifyOptions{
+		requestTimeout: defaultRequestTimeout,
+		timeout:        defaultVerifyTimeout,
+		maxBytes:       defaultMaxBytes,
+		expected:       make(map[Document]bool),
+	}
+	for _, opt := range opts {
+		if opt.apply != nil {
+			opt.apply(&o)
+		}
+	}
+	return o
+}
+
+// WithBearer signs in with a bearer token (RFC 6750), so that the JMAP session and
+// the userinfo endpoint can be checked behind their 401. The token is sent below the
+// base and to /.well-known/jmap at its origin, nowhere else, and no redirect takes
+// it further. It is not in the report, even if the server repeats it.
+func WithBearer(token string) VerifyOption {
+	return VerifyOption{func(o *verifyOptions) { o.token = token }}
+}
+
+// WithRequestTimeout bounds each request, body included; default 10 s. Zero and less
+// are the default.
+func WithRequestTimeout(d time.Duration) VerifyOption {
+	return VerifyOption{func(o *verifyOptions) {
+		if d > 0 {
+			o.requestTimeout = d
+		}
+	}}
+}
+
+// WithTimeout bounds all requests together; default one minute. Zero and less are
+// the default.
+func WithTimeout(d time.Duration) VerifyOption {
+	return VerifyOption{func(o *verifyOptions) {
+		if d > 0 {
+			o.timeout = d
+		}
+	}}
+}
+
+// WithMaxBytes bounds the body of each answer, decompressed; default 1 MiB. Zero and
+// less are the default.
+func WithMaxBytes(n int64) VerifyOption {
+	return VerifyOption{func(o *verifyOptions) {
+		if n > 0 {
+			o.maxBytes = n
+		}
+	}}
+}
+
+// WithExpected names documents that the server has, so that it is a finding if one
+// is not there: OAuthDocument, OpenIDDocument, BaseResource, JMAPDocument,
+// DAVDocument, WebUIDocument, and with [WithMailDomains] UserAgentDocument,
+// MTASTSDocument and [AutoconfigDocument] of a domain. Without it the absence of a
+// document is one only if another document speaks of it, or if it is found
+// elsewhere.
+func WithExpected(documents ...Document) VerifyOption {
+	return VerifyOption{func(o *verifyOptions) {
+		for _, d := range documents {
+			o.expected[d] = true
+		}
+	}}
+}
+
+// WithMailDomains has the documents of mail domains checked too, at the hosts
+// autoconfig.<domain>, ua-auto-config.<domain> and mta-sts.<domain>.
+func WithMailDomains(domains ...string) VerifyOption {
+	return VerifyOption{func(o *verifyOptions) { o.domains = append(o.domains, domains...) }}
+}

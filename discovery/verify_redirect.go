@@ -1,0 +1,92 @@
+package discovery
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+const maxRedirects = 5
+
+// follow follows redirects within the origin of the base, where they lead to what
+// clients would see. It returns nil if they leave it, which is reported.
+func (v *verifier) follow(ctx context.Context, d Document, a *fetched) *fetched {
+	seen := map[string]bool{a.url: true}
+	for range maxRedirects {
+		to := a.location()
+		if !v.base.SameOrigin(to) {
+			v.redirected(d, a, "a redirect below "+v.base.String())
+			return nil
+		}
+		if seen[to] {
+			break
+		}
+		seen[to] = true
+		if a = v.ask(ctx, d, get(to)); !a.isRedirect() {
+			return a
+		}
+	}
+	v.add(Finding{Document: d, URL: a.url, Rule: RuleRedirect, Severity: SeverityError, Got: a.header.Get("Location"), Want: "an end of the redirects", Mistake: MistakeRedirect,
+		Hint: "redirects go in a circle: often the proxy strips the path of the base and the server redirects to add it again"})
+	return nil
+}
+
+// redirected reports a redirect as what it does wrong. One that stays below the base
+// is reported too: the caller knows where it may be.
+func (v *verifier) redirected(d Document, a *fetched, want string) {
+	f := Finding{Document: d, URL: a.url, Got: a.header.Get("Location"), Want: want, Severity: SeverityError, Mistake: MistakeRedirect}
+	to := a.location()
+	u, err := url.Parse(to)
+	switch {
+	case err != nil || u.Host == "":
+		f.Rule, f.Hint = RuleRedirect, "the Location is no URL"
+	case v.base.SameOrigin(to) && v.losesPrefix(a.url, to):
+		f.Rule = RuleRedirectPrefix
+		f.Hint = "the server redirects as if it were not mounted on " + orDefault(v.base.Prefix(), "/") + ": set its public URL, or let the proxy put the path back into Location"
+	case v.base.SameOrigin(to):
+		f.Rule = RuleRedirect
+		f.Hint = "clients do not follow redirects here: answer at this URL, and route it without adding or removing a slash"
+	case v.isHTTPForHTTPS(to) && (u.Port() == "" || u.Port() == v.basePort()):
+		f.Rule = RuleHTTP
+		f.Hint = "the redirect leads to http: the server takes the connection from the proxy for the client's; set its public URL, or let the proxy tell it the scheme"
+	case strings.EqualFold(u.Hostname(), v.base.Hostname()):
+		f.Rule = RuleRedirectPort
+		f.Hint = "the redirect leads to another port, where clients may reach nothing: the proxy or the server leaves the port out, or puts in its own"
+	default:
+		f.Rule = RuleRedirectOrigin
+		f.Hint = "the redirect leads to another host, where no client may send its credentials: see whether the proxy or the server makes it"
+		if isInternal(u.Hostname()) {
+			f.Hint = "the redirect leads to a host on the proxy's side: the server makes it from the Host field or its own socket; set its public URL"
+		}
+	}
+	v.add(f)
+}
+
+// losesPrefix reports whether a redirect leaves the base, or for a well-known
+// location that has the base's path at its end, leaves out that.
+func (v *verifier) losesPrefix(from, to string) bool {
+	prefix := v.base.Prefix()
+	if prefix == "" || v.base.Contains(to) {
+		return false
+	}
+	return v.base.Contains(from) || !strings.HasSuffix(strings.TrimRight(to, "/"), prefix)
+}
+
+// entry asks a well-known location that leads to something below the base: JMAP's
+// and those of DAV. It returns the location's own answer, or 404 if it is that of a web
+// site beside the server, and whether that is a redirect to where it should lead.
+func (v *verifier) entry(ctx context.Context, d Document, u string) (a *fetched, redirects bool) {
+	a = v.ask(ctx, d, get(u))
+	if !a.isRedirect() {
+		return a, false
+	}
+	if to := a.location(); !v.base.Contains(to) {
+		if v.isWebSite(ctx, a) {
+			return &fetched{url: u, status: http.StatusNotFound, header: http.Header{}}, false
+		}
+		v.redirected(d, a, "a redirect below "+v.base.String())
+		return a, false
+	}
+	return a, true
+}

@@ -1,0 +1,185 @@
+package discovery
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestVerifyFindsNothingOnACorrectServer(t *testing.T) {
+	for _, base := range verifyMounts {
+		for name, strip := range map[string]bool{"strip": true, "keep": false} {
+			t.Run(base+" "+name, func(t *testing.T) {
+				h := behindProxy(t, base, strip, correctServer(t, verifyConfig(t, base)))
+				require.Empty(t, verify(t, h, base).Findings)
+				require.Empty(t, verify(t, h, base, WithBearer(verifyToken)).Findings)
+			})
+		}
+		t.Run(base+" direct, everything expected", func(t *testing.T) {
+			h := correctServer(t, verifyConfig(t, base))
+			report := verify(t, h, base, WithBearer(verifyToken), WithMailDomains("example.com"),
+				WithExpected(OAuthDocument, OpenIDDocument, BaseResource, JMAPDocument, DAVDocument, WebUIDocument, UserAgentDocument, MTASTSDocument, AutoconfigDocument("example.com")))
+			require.Empty(t, report.Findings)
+		})
+	}
+}
+
+// Where a path belongs to nobody proxies have statuses of their own.
+func TestVerifyKnowsUnroutedPathsByAnyStatus(t *testing.T) {
+	for _, code := range []int{302, 403, 404, 410, 502, 503} {
+		unrouted := func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasPrefix(r.URL.Path, "/mail/") {
+					next.ServeHTTP(w, r)
+					return
+				}
+				w.Header().Set("Location", "/welcome")
+				w.WriteHeader(code)
+			})
+		}
+		var missing []string
+		for _, f := range verify(t, unrouted(correctServer(t, verifyConfig(t, pathBase))), pathBase).Findings {
+			require.Equal(t, RuleMissing, f.Rule, "%v", f)
+			require.Equal(t, MistakeWellKnown, f.Mistake, "%v", f)
+			require.Equal(t, fmt.Sprint(code), f.Got)
+			missing = append(missing, strings.TrimPrefix(f.URL, rootBase))
+		}
+		require.Equal(t, []string{oauthAtPath, "/.well-known/oauth-protected-resource/mail", "/.well-known/jmap", "/.well-known/oauth-protected-resource/mail/jmap/session", "/.well-known/caldav", "/.well-known/carddav"}, missing)
+	}
+}
+
+// A web site that has a page for every path stands in the way of the same locations.
+func TestVerifyKnowsWebSitesBesideTheServer(t *testing.T) {
+	h := correctServer(t, verifyConfig(t, pathBase))
+	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/mail/") {
+			h.ServeHTTP(w, r)
+			return
+		}
+		spa(w, r)
+	})
+	var wrong []string
+	for _, f := range verify(t, site, pathBase).Findings {
+		require.Equal(t, RuleHTML, f.Rule, "%v", f)
+		require.Equal(t, MistakeWellKnown, f.Mistake, "%v", f)
+		require.Equal(t, SeverityError, f.Severity, "%v", f)
+		wrong = append(wrong, strings.TrimPrefix(f.URL, rootBase))
+	}
+	require.Equal(t, []string{oauthAtPath, "/.well-known/oauth-protected-resource/mail", "/.well-known/jmap", "/.well-known/caldav", "/.well-known/carddav"}, wrong)
+}
+
+// What a server does not have is not missing, behind any proxy.
+func TestVerifyMissesNothingThatAServerDoesNotHave(t *testing.T) {
+	for _, base := range verifyMounts {
+		for _, code := range []int{200, 302, 403, 404, 503} {
+			if code < 400 && base != pathBase && base != bothBase {
+				continue // the page would be at the server's own locations
+			}
+			c := Config{Base: mustBase(t, base), OAuth: &OAuth{}, OpenID: &OpenID{}}
+			h := correctServer(t, c)
+			prefix := c.Base.Prefix()
+			front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				p := r.URL.Path
+				if strings.HasPrefix(p, prefix+"/") || strings.HasPrefix(p, "/.well-known/o") && strings.HasSuffix(p, prefix) {
+					h.ServeHTTP(w, r)
+					return
+				}
+				if code == 200 {
+					spa(w, r)
+					return
+				}
+				w.Header().Set("Location", "/welcome")
+				w.WriteHeader(code)
+			})
+			require.Empty(t, verify(t, front, base).Findings, "%s %d", base, code)
+		}
+	}
+}
+
+// The nil client is one that reaches the network, and a loopback base may be on http.
+func TestVerifyOnPlainHTTPWithItsOwnClient(t *testing.T) {
+	var h http.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
+	c := Config{Base: mustBase(t, server.URL+"/mail"), OAuth: &OAuth{}, OpenID: &OpenID{}, JMAP: &JMAP{}, DAV: &DAV{}, WebUI: &WebUI{}}
+	h = correctServer(t, c)
+	report, err := Verify(t.Context(), nil, c.Base)
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
+	server.Close()
+	_, err = Verify(t.Context(), nil, c.Base)
+	require.ErrorContains(t, err, "nothing can be reached")
+}
+
+// A gateway that wants a password for everything hides every document.
+func TestVerifyNamesAGatewayBeforeEverything(t *testing.T) {
+	gateway := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="staff only"`)
+		w.WriteHeader(401)
+	})
+	documents := make(map[Document]bool)
+	for _, f := range verify(t, gateway, rootBase, WithBearer(verifyToken)).Findings {
+		require.Equal(t, RuleStatus, f.Rule, "%v", f)
+		require.Equal(t, MistakeAccess, f.Mistake, "%v", f)
+		documents[f.Document] = true
+	}
+	require.Equal(t, map[Document]bool{OAuthDocument: true, OpenIDDocument: true, BaseResource: true, JMAPDocument: true}, documents)
+}
+
+// Whoever asks at a path where the server is not learns what it calls itself.
+func TestVerifyNamesTheServerAtTheOrigin(t *testing.T) {
+	h := correctServer(t, Config{Base: mustBase(t, rootBase), OAuth: &OAuth{}, OpenID: &OpenID{}})
+	findings := verify(t, h, "https://example.com/webmail").Findings
+	require.Len(t, findings, 1)
+	require.Equal(t, RuleNothing, findings[0].Rule)
+	require.Equal(t, MistakePublicURL, findings[0].Mistake)
+	require.Contains(t, findings[0].Got, "calls itself https://example.com")
+}
+
+func TestVerifyReportsWhatIsExpected(t *testing.T) {
+	all := []Document{OAuthDocument, OpenIDDocument, BaseResource, JMAPDocument, DAVDocument, WebUIDocument, UserAgentDocument, MTASTSDocument, AutoconfigDocument("example.com")}
+	h := at("/robots.txt", status(200))(http.NotFoundHandler())
+	missing := make(map[Document]int)
+	for _, f := range verify(t, h, rootBase, WithMailDomains("example.com"), WithExpected(all...)).Findings {
+		require.Equal(t, RuleMissing, f.Rule, "%v", f)
+		require.Equal(t, SeverityError, f.Severity)
+		missing[f.Document]++
+	}
+	for _, d := range all {
+		require.Equal(t, 1, missing[d], "%s", d)
+	}
+	require.Len(t, missing, len(all))
+}
+
+func TestVerifyHasALimitOfTheCallers(t *testing.T) {
+	c := Config{Base: mustBase(t, rootBase), OAuth: &OAuth{}}
+	for limit, found := range map[int64]bool{200: true, 1 << 16: false, 0: false} {
+		report := verify(t, correctServer(t, c), rootBase, WithMaxBytes(limit))
+		require.Equal(t, found, len(report.Findings) > 0, "%d: %v", limit, report.Findings)
+		for _, f := range report.Findings {
+			require.Equal(t, RuleTooLarge, f.Rule)
+		}
+	}
+}
+
+func TestChallengeParameter(t *testing.T) {
+	for line, want := range map[string]string{
+		`Bearer resource_metadata="https://a/x"`:                                         "https://a/x",
+		`Bearer resource_metadata = "https://a/x", error="e"`:                            "https://a/x",
+		`Basic realm="resource_metadata=\"https://evil\"", Bearer Resource_Metadata=x/y`: "x/y",
+		`Bearer realm="a",resource_metadata=x , error=y`:                                 "x",
+		`Bearer realm="a" resource_metadata="a\"b"`:                                      `a"b`,
+		`Bearer x_resource_metadata="a"`:                                                 "",
+		`Bearer realm="resource_metadata=a`:                                              "",
+		`resource_metadata`:                                                              "",
+		``:                                                                               "",
+		`Bearer resource_metadata="open`:                                                 "open",
+	} {
+		got, ok := challengeParameter([]string{"Negotiate", line}, "resource_metadata")
+		require.Equal(t, want, got, "%q", line)
+		require.Equal(t, want != "", ok, "%q", line)
+	}
+}

@@ -1,0 +1,164 @@
+package discovery
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// What a published URL is for.
+type urlKind int
+
+const (
+	plainURL urlKind = iota
+	templateURL
+	webSocketURL
+)
+
+// published checks a URL that a document publishes, and reports whether it is below
+// the base. at is the document's own.
+func (v *verifier) published(ctx context.Context, d Document, at, field, got string, kind urlKind) bool {
+	below := v.base.Contains
+	f := Finding{Document: d, URL: at, Field: field, Got: got, Want: "a URL below " + v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL}
+	if kind == webSocketURL {
+		below = v.base.ContainsWebSocket
+		f.Want = "wss" + strings.TrimPrefix(v.base.String(), "https") + "/…"
+		if !strings.HasPrefix(v.base.String(), "https:") {
+			f.Want = "ws" + strings.TrimPrefix(v.base.String(), "http") + "/…"
+		}
+	}
+	switch {
+	case below(got):
+		if spellsDefaultPort(got) {
+			f.Rule, f.Severity, f.Want = RuleDefaultPort, SeverityWarning, "the URL without the port"
+			f.Hint = "browsers leave the default port out, so that the URL is not the one they show: leave it out of the server's public URL too"
+			v.add(f)
+		}
+		return true
+	case isRelativeReference(got):
+		v.relative(ctx, d, at, field, got)
+		return false
+	case kind == webSocketURL:
+		f.Rule = RuleWS
+		f.Hint = "a page on https may open wss only: the server must make the URL from its public one, not from the connection that the proxy opens to it"
+		if v.base.ContainsWebSocket("wss" + strings.TrimPrefix(got, "https")) {
+			f.Hint = "the URL of a web socket begins with wss (RFC 8887 section 3, RFC 6455 section 3)"
+		} else if !v.base.ContainsWebSocket("wss" + strings.TrimPrefix(got, "ws")) {
+			f.Hint = v.differs(got)
+		}
+	case v.isHTTPForHTTPS(got):
+		f.Rule = RuleHTTP
+		f.Hint = "the server takes the connection from the proxy for the client's: set its public URL, or let the proxy tell it the scheme"
+	default:
+		f.Rule, f.Hint = RuleOutside, v.differs(got)
+	}
+	v.add(f)
+	return false
+}
+
+// isHTTPForHTTPS reports whether a URL differs from one at the base's host by its
+// scheme. The port is that of http then, or the server's own.
+func (v *verifier) isHTTPForHTTPS(got string) bool {
+	u, err := url.Parse(got)
+	return err == nil && strings.EqualFold(u.Scheme, "http") && strings.HasPrefix(v.base.Origin(), "https:") && strings.EqualFold(u.Hostname(), v.base.Hostname())
+}
+
+// differs says how a URL leaves the base.
+func (v *verifier) differs(got string) string {
+	u, err := url.Parse(got)
+	switch {
+	case err != nil || u.Host == "":
+		return "this is no absolute URL: see how the server makes it"
+	case u.User != nil:
+		return "a URL with user information is none that clients may use"
+	case strings.EqualFold(u.Hostname(), v.base.Hostname()):
+		if u.Port() != v.basePort() {
+			return "the port is not the one that clients use: the server publishes its own, or one that it is not reached by; set its public URL to " + v.base.String()
+		}
+		if u.Scheme == "https" || u.Scheme == "http" || u.Scheme == "wss" || u.Scheme == "ws" {
+			return "the path of the base is lost: the proxy strips " + orDefault(v.base.Prefix(), "/") + " and the server does not know of it; set its public URL to " + v.base.String()
+		}
+		return "the scheme is none of the web"
+	case isInternal(u.Hostname()):
+		return "this host is on the proxy's side: the server makes URLs from the Host field or its own socket; set its public URL to " + v.base.String()
+	}
+	return "the host is not the one that clients use: set the server's public URL to " + v.base.String() + ", or ask by the one that it has"
+}
+
+// basePort is the port as it is spelt in a URL below the base.
+func (v *verifier) basePort() string {
+	u, _ := url.Parse(v.base.String()) // it is a URL
+	return u.Port()
+}
+
+// relative reports a relative URL where the server has a base, which either it does
+// not know or a cache hides.
+func (v *verifier) relative(ctx context.Context, d Document, at, field, got string) {
+	f := Finding{Document: d, URL: at, Field: field, Rule: RuleRelative, Got: got, Want: "an absolute URL below " + v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL,
+		Hint: "the server has no public URL yet, or runs in bootstrap or recovery mode: end the set-up, and set its public URL to " + v.base.String()}
+	// A cache has the document by its URL. With a query that it has not seen it
+	// asks the server.
+	kept, fresh := v.ask(ctx, d, get(at)), v.ask(ctx, d, get(at+"?"+v.fetcher.nonce))
+	if fresh.err == nil && fresh.status == http.StatusOK && string(fresh.body) != string(kept.body) || kept.header.Get("Age") != "" {
+		f.Mistake = MistakeCache
+		f.Hint = "a cache has kept the document from before the set-up ended: empty it, and let it ask the server each time, as Cache-Control says"
+	}
+	v.add(f)
+}
+
+// issuer checks an issuer of this server, which must be the base, character for
+// character (RFC 8414 section 3.3, OpenID Connect Discovery 1.0 section 4.3).
+func (v *verifier) issuer(ctx context.Context, d Document, at, field, got string) {
+	f := Finding{Document: d, URL: at, Field: field, Rule: RuleIssuer, Got: got, Want: v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL}
+	const must = "; clients compare it character by character"
+	switch base := v.base.String(); {
+	case got == base:
+		return
+	case isRelativeReference(got):
+		v.relative(ctx, d, at, field, got)
+		return
+	case v.isHTTPForHTTPS(got):
+		f.Rule = RuleHTTP
+		f.Hint = "the server takes the connection from the proxy for the client's: set its public URL, or let the proxy tell it the scheme" + must
+	case spellsDefaultPort(got) && v.base.SameOrigin(got):
+		f.Rule = RuleDefaultPort
+		f.Hint = "browsers leave the default port out: leave it out of the server's public URL too" + must
+	case strings.TrimRight(got, "/") == base:
+		f.Hint = "a slash at the end makes another issuer" + must
+	case strings.EqualFold(strings.TrimRight(got, "/"), base):
+		f.Hint = "capitals make another issuer: write the host in lower case, and the path as it is mounted" + must
+	default:
+		f.Hint = v.differs(got) + must
+	}
+	v.add(f)
+}
+
+// isRelativeReference reports whether s is what a server without a base publishes.
+func isRelativeReference(s string) bool {
+	return s == "" || s[0] == '/' && !strings.HasPrefix(s, "//")
+}
+
+func spellsDefaultPort(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil {
+		return false
+	}
+	switch strings.ToLower(u.Scheme) {
+	case "https", "wss":
+		return u.Port() == "443"
+	case "http", "ws":
+		return u.Port() == "80"
+	}
+	return false
+}
+
+// isInternal reports whether a host can be nobody's public one.
+func isInternal(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified()
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return !strings.Contains(host, ".") || host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal") || strings.HasSuffix(host, ".local")
+}

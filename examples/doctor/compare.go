@@ -1,0 +1,86 @@
+// What to copy: compare, which tells the proxy's mistakes from the server's.
+
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/seed-94e48765/portico/discovery"
+)
+
+// A diagnosis is what doctor prints.
+type diagnosis struct {
+	URL         string                                  `json:"url"`
+	Report      *discovery.Report                       `json:"report"`                 // as clients see it
+	Server      *discovery.Report                       `json:"server,omitempty"`       // past the proxy
+	ServerError string                                  `json:"server_error,omitempty"` // why there is none
+	Differences []difference                            `json:"differences,omitempty"`
+	ProxyOnly   []int                                   `json:"proxy_only,omitempty"` // findings that the server itself does not have
+	Mends       map[discovery.Mistake]map[string]string `json:"mends,omitempty"`      // by product
+}
+
+// A difference is an answer that the proxy changes.
+type difference struct {
+	Method string `json:"method"`
+	URL    string `json:"url"`
+	Proxy  string `json:"proxy"`
+	Server string `json:"server"`
+}
+
+// compare finds where the two reports differ.
+func (d *diagnosis) compare() {
+	type request struct {
+		method, url string
+		signedIn    bool
+	}
+	server := make(map[request]discovery.Checked)
+	for _, c := range d.Server.Checked {
+		server[request{c.Method, c.URL, c.SignedIn}] = c
+	}
+	for _, c := range d.Report.Checked {
+		s, ok := server[request{c.Method, c.URL, c.SignedIn}]
+		if !ok {
+			continue // one answer led on, and the other did not
+		}
+		through, past := answer(c), answer(s)
+		if through == past && c.SHA256 != s.SHA256 && isDocument(c.URL) {
+			through, past = through+" "+digest(c), past+" "+digest(s)
+		}
+		if through != past {
+			d.Differences = append(d.Differences, difference{c.Method, c.URL, through, past})
+		}
+	}
+	has := make(map[string]bool)
+	key := func(f discovery.Finding) string { return fmt.Sprint(f.Document, f.URL, f.Field, f.Rule) }
+	for _, f := range d.Server.Findings {
+		has[key(f)] = true
+	}
+	for i, f := range d.Report.Findings {
+		if !has[key(f)] {
+			d.ProxyOnly = append(d.ProxyOnly, i)
+		}
+	}
+}
+
+func answer(c discovery.Checked) string {
+	switch {
+	case c.Error != "":
+		return c.Error
+	case c.Location != "":
+		return fmt.Sprintf("%d to %s", c.Status, c.Location)
+	}
+	return fmt.Sprint(c.Status)
+}
+
+func digest(c discovery.Checked) string {
+	if c.SHA256 == "" {
+		return "without a body"
+	}
+	return fmt.Sprintf("with %d bytes, SHA-256 %.12s…", c.Bytes, c.SHA256)
+}
+
+// isDocument reports whether an answer is to be the same each time; a page is not.
+func isDocument(u string) bool {
+	return strings.Contains(u, "/.well-known/") || strings.Contains(u, "/api/discover") || strings.Contains(u, "/config-v1.1.xml")
+}

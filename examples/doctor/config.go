@@ -1,0 +1,131 @@
+// What to copy: a secret comes from the environment, where other users of the machine
+// do not see it. What to change: the settings.
+
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+const tokenVariable = "DOCTOR_TOKEN"
+
+// A config is what the flags say.
+type config struct {
+	base           publicurl.Base
+	json           bool
+	connect        string // host:port
+	plain          bool   // no TLS there
+	roots          *x509.CertPool
+	token          string
+	domains        []string
+	timeout        time.Duration
+	requestTimeout time.Duration
+}
+
+const usage = `Usage: doctor [flags] URL
+URL is the public base URL, as people type it: https://mail.example.com,
+https://mail.example.com:8443 or, mounted on a path, https://example.com/mail.
+The variable DOCTOR_TOKEN is a bearer token, if the JMAP session is to be checked too.
+`
+
+func parseConfig(args []string, env func(string) (string, bool), help io.Writer) (*config, error) {
+	cfg := &config{}
+	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	var ca, connect, domains string
+	var insecure bool
+	flags.BoolVar(&cfg.json, "json", false, "print JSON")
+	flags.StringVar(&connect, "connect", "", "`host:port` of the server itself: ask it past the proxy too, and show where the two differ; http://host:port if it does no TLS")
+	flags.StringVar(&ca, "ca", "", "`file` with certificates, PEM, to trust beside those of the system")
+	flags.StringVar(&domains, "domains", "", "mail domains, separated by commas, whose documents are checked too")
+	flags.DurationVar(&cfg.timeout, "timeout", time.Minute, "for everything together, once for the proxy and once for the server")
+	flags.DurationVar(&cfg.requestTimeout, "request-timeout", 10*time.Second, "for each request")
+	flags.BoolVar(&insecure, "insecure-http", false, "allow http for hosts that are not loopback, in a closed test network")
+	var urls []string
+	for { // flags may stand behind the URL too
+		if err := flags.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				fmt.Fprint(help, usage)
+				flags.SetOutput(help)
+				flags.PrintDefaults()
+			}
+			return nil, fmt.Errorf("doctor: %w", err)
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		urls, args = append(urls, flags.Arg(0)), flags.Args()[1:]
+	}
+	if len(urls) != 1 {
+		return nil, fmt.Errorf("doctor: give one URL, not %d: see -help", len(urls))
+	}
+	if cfg.timeout <= 0 || cfg.requestTimeout <= 0 {
+		return nil, errors.New("doctor: -timeout and -request-timeout are longer than 0")
+	}
+	var options []publicurl.Option
+	if insecure {
+		options = append(options, publicurl.AllowInsecureHTTP())
+	}
+	var err error
+	if cfg.base, err = publicurl.Parse(urls[0], options...); err != nil {
+		return nil, fmt.Errorf("doctor: %w", err)
+	}
+	if err := cfg.readConnect(connect); err != nil {
+		return nil, err
+	}
+	if cfg.roots, err = readRoots(ca); err != nil {
+		return nil, err
+	}
+	for domain := range strings.SplitSeq(domains, ",") {
+		if domain = strings.TrimSpace(domain); domain != "" {
+			cfg.domains = append(cfg.domains, domain)
+		}
+	}
+	cfg.token, _ = env(tokenVariable)
+	cfg.token = strings.TrimSpace(cfg.token)
+	if strings.ContainsFunc(cfg.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("doctor: " + tokenVariable + " is no bearer token: use printable ASCII without blanks")
+	}
+	return cfg, nil
+}
+
+func (cfg *config) readConnect(s string) error {
+	cfg.connect, cfg.plain = strings.CutPrefix(s, "http://")
+	cfg.connect = strings.TrimPrefix(cfg.connect, "https://")
+	if s == "" {
+		return nil
+	}
+	if host, port, err := net.SplitHostPort(cfg.connect); err != nil || host == "" || port == "" || port == "0" {
+		return fmt.Errorf("doctor: -connect is %q: use host:port, such as 127.0.0.1:8080, or http://host:port", s)
+	}
+	return nil
+}
+
+// readRoots returns the system's certificates and those of a file; nil without one.
+func readRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("doctor: -ca: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("doctor: -ca: %q has no certificate in PEM: its lines begin with -----BEGIN CERTIFICATE-----", file)
+	}
+	return roots, nil
+}

@@ -1,0 +1,50 @@
+// What to copy: newClient, a client that speaks to the server itself under the public
+// name: Host, SNI and certificate are those that clients see.
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+)
+
+// newClient returns a client that reaches every host by its name, or if connect is
+// not empty there.
+func newClient(cfg *config, connect string) *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxResponseHeaderBytes = 64 << 10
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.roots}
+	if connect == "" {
+		return &http.Client{Transport: transport}
+	}
+	transport.Proxy = nil
+	var dialer net.Dialer
+	dial := func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", connect) }
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
+	// The URL says https, for the proxy's clients. Behind the proxy there may be
+	// none: then the request goes as it is over the connection without it.
+	transport.DialTLSContext = func(ctx context.Context, _, address string) (net.Conn, error) {
+		conn, err := dial(ctx)
+		if err != nil || cfg.plain {
+			return conn, err
+		}
+		c := transport.TLSClientConfig.Clone()
+		c.ServerName, _, _ = net.SplitHostPort(address)
+		c.NextProtos = []string{"http/1.1"}
+		secure := tls.Client(conn, c)
+		err = secure.HandshakeContext(ctx)
+		var noTLS tls.RecordHeaderError
+		if err == nil {
+			return secure, nil
+		}
+		conn.Close()
+		if errors.As(err, &noTLS) {
+			return dial(ctx)
+		}
+		return nil, err
+	}
+	return &http.Client{Transport: transport}
+}

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+const demoToken = "s3cret-token"
+
+// A site is a server behind a proxy that does TLS, and strips /mail.
+type site struct {
+	url    string // the public one
+	ca     string // file
+	server *httptest.Server
+}
+
+// newSite starts one. routed tells which paths outside /mail the proxy passes on,
+// change what it does to the answer.
+func newSite(t *testing.T, routed func(path string) bool, change func(*http.Response) error) site {
+	t.Helper()
+	var s site
+	var documents http.Handler
+	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { documents.ServeHTTP(w, r) }))
+	t.Cleanup(s.server.Close)
+	target, err := url.Parse(s.server.URL)
+	require.NoError(t, err)
+	proxy := &httputil.ReverseProxy{
+		ModifyResponse: change,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.URL.Path = strings.TrimPrefix(r.Out.URL.Path, "/mail")
+		},
+	}
+	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/mail/") || routed(r.URL.Path) {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	front.Config.ErrorLog = nil
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	s.ca = filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
+	require.NoError(t, os.WriteFile(s.ca, certificate, 0o600))
+	s.url = front.URL + "/mail"
+	documents = newServer(t, s.url)
+	return s
+}
+
+func wellKnown(path string) bool { return strings.HasPrefix(path, "/.well-known/") }
+func nothing(string) bool        { return false }
+
+// newServer has OAuth and a JMAP session.
+func newServer(t *testing.T, public string) http.Handler {
+	base, err := publicurl.Parse(public)
+	require.NoError(t, err)
+	set, err := discovery.Build(discovery.Config{
+		Base:  base,
+		OAuth: &discovery.OAuth{IntrospectionPath: discovery.None, DevicePath: discovery.None, RegistrationPath: discovery.None},
+		JMAP:  &discovery.JMAP{WebSocketPath: discovery.None},
+	})
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>") })
+	mux.HandleFunc("GET /auth/jwks.json", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, `{"keys":[]}`) })
+	for _, path := range []string{"POST /auth/token", "POST /jmap/{$}"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	}
+	return discovery.NewServer(set, discovery.ServerConfig{Next: mux, Session: func(r *http.Request) (discovery.Account, error) {
+		if r.Header.Get("Authorization") != "Bearer "+demoToken {
+			return discovery.Account{}, discovery.ErrUnauthenticated
+		}
+		return discovery.Account{Username: "jane@example.com"}, nil
+	}}).Handler()
+}
+
+func doctor(t *testing.T, token string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	env := func(name string) (string, bool) {
+		require.Equal(t, tokenVariable, name)
+		return token, token != ""
+	}
+	status = run(t.Context(), args, env, &out, &errs)
+	require.NotContains(t, out.String()+errs.String(), demoToken)
+	return status, out.String(), errs.String()
+}
+
+func TestDoctorIsSilentAboutACorrectServer(t *testing.T) {
+	s := newSite(t, wellKnown, nil)
+	for _, token := range []string{"", demoToken} {
+		status, stdout, stderr := doctor(t, token, "-ca", s.ca, s.url)
+		require.Equal(t, statusClean, status, stdout)
+		require.Empty(t, stderr)
+		require.True(t, strings.HasPrefix(stdout, s.url+": nothing wrong, "), stdout)
+		require.Equal(t, 1, strings.Count(stdout, "\n"), stdout)
+	}
+}
+
+func TestDoctorNamesTheMistakeAndItsMend(t *testing.T) {
+	s := newSite(t, nothing, nil)
+	status, stdout, stderr := doctor(t, "", s.url, "-ca", s.ca, "-connect", s.server.Listener.Addr().String())
+	require.Equal(t, statusFindings, status)
+	require.Empty(t, stderr)
+	for _, want := range []string{
+		": 4 findings, ",
+		"error: document-missing in oauth-authorization-server",
+		"error: document-missing in jmap-session",
+		"it is between the client and the server",
+		"The server itself, past the proxy: nothing wrong",
+		"through the proxy  \"404\"\n      at the server      \"200\"",
+		"Likely mistake: well-known-not-routed",
+		"acl well-known path /.well-known/oauth-authorization-server/mail /mail/.well-known/openid-configuration",
+		"location = /.well-known/oauth-authorization-server/mail { proxy_pass",
+		"@well-known path /.well-known/oauth-authorization-server/mail",
+		"Path(`/.well-known/oauth-authorization-server/mail`)",
+	} {
+		require.Contains(t, stdout, want)
+	}
+}
+
+func TestDoctorPrintsJSON(t *testing.T) {
+	s := newSite(t, nothing, nil)
+	status, stdout, _ := doctor(t, "", "-json", "-ca", s.ca, "-connect", s.server.URL, s.url)
+	require.Equal(t, statusFindings, status)
+	var d diagnosis
+	require.NoError(t, json.Unmarshal([]byte(stdout), &d))
+	require.Equal(t, s.url, d.URL)
+	require.NotEmpty(t, d.Report.Findings)
+	require.Len(t, d.ProxyOnly, len(d.Report.Findings))
+	require.Empty(t, d.Server.Findings)
+	require.NotEmpty(t, d.Differences)
+	require.Len(t, d.Mends[discovery.MistakeWellKnown], len(products))
+}
+
+// A mistake of the server's own is told from the proxy's.
+func TestDoctorTellsTheServersMistakesFromTheProxys(t *testing.T) {
+	s := newSite(t, wellKnown, func(r *http.Response) error {
+		r.Header.Del("Access-Control-Allow-Origin")
+		return nil
+	})
+	status, stdout, _ := doctor(t, "", "-connect", s.server.Listener.Addr().String(), "-ca", s.ca, s.url)
+	require.Equal(t, statusFindings, status)
+	require.Contains(t, stdout, "cors-missing")
+	require.Contains(t, stdout, "it is between the client and the server")
+	require.NotContains(t, stdout, "the server itself does it, too")
+
+	other := strings.TrimSuffix(s.url, "/mail") // not the server's public URL
+	status, stdout, _ = doctor(t, "", "-connect", s.server.Listener.Addr().String(), "-ca", s.ca, other)
+	require.Equal(t, statusFindings, status)
+	require.Contains(t, stdout, "the server itself does it, too")
+}
+
+func TestDoctorComparesBytes(t *testing.T) {
+	s := newSite(t, wellKnown, func(r *http.Response) error {
+		if strings.HasPrefix(r.Request.URL.Path, "/.well-known/oauth-a") {
+			body, err := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(append(body, ' ')))
+			r.ContentLength++
+			r.Header.Del("Content-Length")
+			return err
+		}
+		return nil
+	})
+	status, stdout, _ := doctor(t, "", "-connect", s.server.Listener.Addr().String(), "-ca", s.ca, s.url)
+	require.Equal(t, statusClean, status)
+	require.Contains(t, stdout, "through the proxy  \"200 with ")
+	require.Equal(t, 1, strings.Count(stdout, "through the proxy  "), stdout)
+}
+
+func TestDoctorAsksAServerWithTLSPastTheProxy(t *testing.T) {
+	s := newSite(t, wellKnown, nil)
+	u, err := url.Parse(s.url)
+	require.NoError(t, err)
+	status, stdout, stderr := doctor(t, demoToken, "-connect", u.Host, "-ca", s.ca, s.url)
+	require.Equal(t, statusClean, status, stdout+stderr)
+	require.Contains(t, stdout, "the proxy changes none of the answers")
+}
+
+func TestDoctorSaysWhyItCouldNotRun(t *testing.T) {
+	s := newSite(t, wellKnown, nil)
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	for name, c := range map[string]struct {
+		args  []string
+		token string
+		want  string
+	}{
+		"no URL":                 {nil, "", "give one URL, not 0"},
+		"two URLs":               {[]string{s.url, s.url}, "", "give one URL, not 2"},
+		"no such flag":           {[]string{"-x", s.url}, "", "not defined: -x"},
+		"a URL that is none":     {[]string{"mail.example.com"}, "", "https://mail.example.com"},
+		"http":                   {[]string{"http://mail.example.com"}, "", "https"},
+		"a query":                {[]string{s.url + "?a"}, "", "query"},
+		"no time":                {[]string{"-timeout", "0s", s.url}, "", "longer than 0"},
+		"no port to connect":     {[]string{"-connect", "127.0.0.1", s.url}, "", "use host:port"},
+		"no file":                {[]string{"-ca", empty + "x", s.url}, "", "no such file"},
+		"no certificate in it":   {[]string{"-ca", empty, s.url}, "", "has no certificate in PEM"},
+		"a token that is none":   {[]string{s.url}, demoToken + "\n!", "is no bearer token"},
+		"a domain that is none":  {[]string{"-ca", s.ca, "-domains", "a b", s.url}, "", "is no DNS name"},
+		"an unknown certificate": {[]string{s.url}, "", "name its file with -ca"},
+		"another name":           {[]string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, "", "is for another name than localhost"},
+		"nobody there":           {[]string{closed.URL}, "", "nothing can be reached"},
+		"nobody past the proxy":  {[]string{"-ca", s.ca, "-connect", closed.Listener.Addr().String(), s.url}, "", "nothing can be reached"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, _, stderr := doctor(t, c.token, c.args...)
+			require.Equal(t, statusError, status)
+			require.Contains(t, stderr, c.want)
+			require.True(t, strings.HasPrefix(stderr, "doctor: "), stderr)
+		})
+	}
+}
+
+func TestDoctorStops(t *testing.T) {
+	s := newSite(t, wellKnown, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	status := run(ctx, []string{"-ca", s.ca, s.url}, func(string) (string, bool) { return "", false }, &out, &errs)
+	require.Equal(t, statusError, status)
+	require.Contains(t, errs.String(), "context canceled")
+}
+
+func TestDoctorHelps(t *testing.T) {
+	status, stdout, stderr := doctor(t, "", "-help")
+	require.Equal(t, statusClean, status)
+	require.Empty(t, stdout)
+	for _, want := range []string{"Usage: doctor", "-connect", "-ca", "-json", tokenVariable} {
+		require.Contains(t, stderr, want)
+	}
+}
+
+// Every mistake that Verify can name has lines for every product, without what should
+// have been filled in.
+func TestEveryMistakeHasAMend(t *testing.T) {
+	base, err := publicurl.Parse("https://example.com/mail")
+	require.NoError(t, err)
+	root, err := publicurl.Parse("https://example.com")
+	require.NoError(t, err)
+	for _, m := range []discovery.Mistake{
+		discovery.MistakeWellKnown, discovery.MistakePrefix, discovery.MistakePublicURL, discovery.MistakeRedirect, discovery.MistakeCache, discovery.MistakeBody,
+		discovery.MistakeCORS, discovery.MistakeBackend, discovery.MistakeAccess, discovery.MistakeAuthorization, discovery.MistakeMethod,
+	} {
+		require.NotEmpty(t, meaning[m], m)
+		d := &diagnosis{Report: &discovery.Report{Findings: []discovery.Finding{{Mistake: m}, {Mistake: "other"}}}}
+		if m != discovery.MistakePrefix { // it has one
+			d.mend(root)
+			for _, product := range products {
+				if m == discovery.MistakeWellKnown {
+					require.Contains(t, d.Mends[m][product], "/.well-known/oauth-authorization-server")
+				}
+				require.NotEmpty(t, d.Mends[m][product])
+				for _, hole := range []string{"= {", "path }", "path  ", "``"} {
+					require.NotContains(t, d.Mends[m][product], hole)
+				}
+			}
+		}
+		d.mend(base)
+		require.Len(t, d.Mends, 1)
+		for _, product := range products {
+			require.NotEmpty(t, d.Mends[m][product], "%s %s", m, product)
+			for _, left := range []string{"{prefix}", "{host}", "{url}"} {
+				require.NotContains(t, d.Mends[m][product], left)
+			}
+		}
+	}
+	require.Len(t, mends, len(meaning))
+}

@@ -1,0 +1,125 @@
+// Doctor asks a server behind a reverse proxy for its documents, from outside, and
+// says what would make sign-in and mail clients fail: which URL is wrong, what the
+// proxy or the server most likely does, and the lines that mend it in HAProxy, NGINX,
+// Caddy and Traefik.
+//
+//	go run ./examples/doctor https://mail.example.com
+//	go run ./examples/doctor -connect 127.0.0.1:8080 https://example.com/mail
+//	DOCTOR_TOKEN=… go run ./examples/doctor -json https://mail.example.com
+//
+// It exits with 0 if it finds nothing, 1 if it does, and 2 if it could not run.
+//
+// What to copy: run, for what to do with a discovery.Report, and with the error that
+// is none. The rest has a file each:
+//
+//	config.go   the settings
+//	connect.go  the HTTP clients: a certificate of your own, and the way past the proxy
+//	compare.go  where proxy and server differ
+//	mend.go     what to write into the proxy's configuration
+//	print.go    text and JSON
+//
+// What to change: mend.go, if your proxy is another one.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/seed-94e48765/portico/discovery"
+)
+
+// The exit statuses.
+const (
+	statusClean    = 0
+	statusFindings = 1
+	statusError    = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// run is the whole program, and returns its exit status.
+func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) int {
+	cfg, err := parseConfig(args, env, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return statusClean
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return statusError
+	}
+	d := &diagnosis{URL: cfg.base.String()}
+	if d.Report, err = verify(ctx, cfg, ""); err != nil {
+		fmt.Fprintln(stderr, explain(err, cfg))
+		return statusError
+	}
+	if cfg.connect != "" {
+		if d.Server, err = verify(ctx, cfg, cfg.connect); err != nil {
+			d.ServerError = explain(err, cfg).Error()
+		} else {
+			d.compare()
+		}
+	}
+	d.mend(cfg.base)
+	write := d.writeText
+	if cfg.json {
+		write = d.writeJSON
+	}
+	if err := write(stdout); err != nil {
+		fmt.Fprintln(stderr, "doctor:", err)
+		return statusError
+	}
+	switch {
+	case d.ServerError != "":
+		fmt.Fprintf(stderr, "doctor: -connect %s: %s\n", cfg.connect, d.ServerError)
+		return statusError
+	case len(d.Report.Findings) > 0:
+		return statusFindings
+	}
+	return statusClean
+}
+
+// verify asks through the proxy, or if connect is not empty the server there.
+func verify(ctx context.Context, cfg *config, connect string) (*discovery.Report, error) {
+	client := newClient(cfg, connect)
+	defer client.CloseIdleConnections()
+	return discovery.Verify(ctx, client, cfg.base,
+		discovery.WithBearer(cfg.token),
+		discovery.WithMailDomains(cfg.domains...),
+		discovery.WithTimeout(cfg.timeout),
+		discovery.WithRequestTimeout(min(cfg.timeout, cfg.requestTimeout)))
+}
+
+// explain says what to do about a certificate that is not trusted.
+func explain(err error, cfg *config) error {
+	var (
+		cert    *tls.CertificateVerificationError
+		name    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		unknown x509.UnknownAuthorityError
+	)
+	advice := ""
+	switch {
+	case !errors.As(err, &cert):
+		return fmt.Errorf("doctor: %w", err)
+	case errors.As(err, &name):
+		advice = "the certificate is for another name than " + cfg.base.Hostname() + ": install the right one, or check what answers there"
+	case errors.As(err, &invalid):
+		advice = "browsers refuse the certificate too: renew it, or see that its chain is sent"
+	case errors.As(err, &unknown):
+		advice = "if you know the certificate, or its authority, name its file with -ca; browsers and mail clients that do not have it refuse it"
+	}
+	return fmt.Errorf("doctor: %w\n%s", err, advice)
+}

@@ -1,0 +1,84 @@
+// What to copy: the strings of a report are safe to print; what is not one, such as an
+// error of the network, is quoted.
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/seed-94e48765/portico/discovery"
+)
+
+func (d *diagnosis) writeJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(d)
+}
+
+func (d *diagnosis) writeText(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	findings := d.Report.Findings
+	fmt.Fprintf(w, "%s: %s, %d requests\n", d.URL, count(len(findings)+d.Report.Omitted), len(d.Report.Checked))
+	for i, f := range findings {
+		fmt.Fprintf(w, "\n%d. %s: %s in %s", i+1, f.Severity, f.Rule, f.Document)
+		if f.Field != "" {
+			fmt.Fprintf(w, ", %s", f.Field)
+		}
+		fmt.Fprintf(w, "\n   at    %s\n   got   %q\n   want  %s\n   hint  %s\n", f.URL, f.Got, f.Want, f.Hint)
+		if d.Server != nil {
+			where := "the server itself does it, too"
+			if slices.Contains(d.ProxyOnly, i) {
+				where = "the server itself does not do it: it is between the client and the server"
+			}
+			fmt.Fprintf(w, "   where %s\n", where)
+		}
+	}
+	if n := d.Report.Omitted; n > 0 {
+		fmt.Fprintf(w, "\nand %d more\n", n)
+	}
+	d.writeServer(w)
+	for _, m := range slices.Sorted(maps.Keys(d.Mends)) {
+		fmt.Fprintf(w, "\nLikely mistake: %s\n%s\n", m, meaning[m])
+		for _, product := range products {
+			fmt.Fprintf(w, "\n  %s\n    %s\n", product, strings.ReplaceAll(d.Mends[m][product], "\n", "\n    "))
+		}
+	}
+	return w.Flush()
+}
+
+func (d *diagnosis) writeServer(w io.Writer) {
+	if d.Server == nil {
+		return
+	}
+	fmt.Fprintf(w, "\nThe server itself, past the proxy: %s\n", count(len(d.Server.Findings)+d.Server.Omitted))
+	for _, x := range d.Differences {
+		fmt.Fprintf(w, "   %s %s\n      through the proxy  %q\n      at the server      %q\n", x.Method, x.URL, x.Proxy, x.Server)
+	}
+	if len(d.Differences) == 0 {
+		fmt.Fprintln(w, "   the proxy changes none of the answers")
+	}
+	for _, f := range d.Server.Findings {
+		if !slices.ContainsFunc(d.Report.Findings, func(g discovery.Finding) bool {
+			return g.Document == f.Document && g.URL == f.URL && g.Rule == f.Rule
+		}) {
+			fmt.Fprintf(w, "   only there: %s\n", f)
+		}
+	}
+}
+
+func count(n int) string {
+	switch n {
+	case 0:
+		return "nothing wrong"
+	case 1:
+		return "1 finding"
+	}
+	return fmt.Sprintf("%d findings", n)
+}
