@@ -1,5 +1,6 @@
 # What .ci/run does, in pieces. Everything works in a fresh clone with Go alone,
-# but for interop, which wants haproxy, nginx and its stream module.
+# but for interop, which wants HAProxy, NGINX and its stream module, Postfix, Dovecot,
+# Chromium and Node, and builds Caddy, once, in the user's cache.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ALL         = ./... ./examples/...
@@ -28,7 +29,7 @@ fuzz:
 # first line do a fixed amount of work; benchstat reads all of it.
 bench:
 	go test -run '^$$' -bench . -benchtime 1x -p 1 ./proxyproto ./examples/bench
-	go test -run '^$$' -bench . -benchtime 200ms -p 1 ./trustnet ./forwarded ./publicurl
+	go test -run '^$$' -bench . -benchtime 200ms -p 1 ./trustnet ./forwarded ./publicurl ./discovery
 
 # Real proxies. Without PORTICO_INTEROP=required a missing one skips its tests.
 interop:

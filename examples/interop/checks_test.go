@@ -12,11 +12,11 @@ import (
 
 // checked are the doors of health-checks.cfg and the servers behind them.
 var checked = map[string]string{
-	"smtp": "smtp/mail", "imap": "imap/mail", "pop3": "pop3/mail", "smtps": "smtps/mail", "http": "http/web", "https": "https/web",
+	"smtp": "smtp/mail", "imap": "imap/mail", "pop3": "pop3/mail", "submissions": "submissions/mail", "http": "http/web", "https": "https/web",
 }
 
 var checkedWays = []way{
-	plainPassed("smtp"), plainPassed("imap"), plainPassed("pop3"), tlsPassed("smtps"), tlsPassed("https"),
+	plainPassed("smtp"), plainPassed("imap"), plainPassed("pop3"), tlsPassed("submissions"), tlsPassed("https"),
 	{door: "http", listener: "http"},
 }
 
@@ -63,12 +63,12 @@ func TestHAProxysChecksAreLocalConnectionsAndTheOneWithoutAByteIsNone(t *testing
 		m.fence(t, door)
 	}
 	for door, want := range map[string][]event{
-		"smtp":  {{"accept", proxyIP, false}, {"session", proxyIP, false}},
-		"imap":  {{"accept", proxyIP, false}, {"session", proxyIP, false}},
-		"pop3":  nil,
-		"smtps": {{"accept", proxyIP, true}}, // no EHLO, so no session
-		"http":  {{"session", proxyIP, false}},
-		"https": {{"session", proxyIP, true}},
+		"smtp":        {{"accept", proxyIP, false}, {"session", proxyIP, false}},
+		"imap":        {{"accept", proxyIP, false}, {"session", proxyIP, false}},
+		"pop3":        nil,
+		"submissions": {{"accept", proxyIP, true}}, // no EHLO, so no session
+		"http":        {{"session", proxyIP, false}},
+		"https":       {{"session", proxyIP, true}},
 	} {
 		lines, _ := m.stderr.since(0)
 		have := slices.DeleteFunc(events(lines, door), func(e event) bool { return e.ClientIP != proxyIP })

@@ -28,10 +28,29 @@ func TestHAProxyConfigurationsAreValidAsTheyStand(t *testing.T) {
 	}
 }
 
+func TestCaddyConfigurationsAreValidAsTheyStand(t *testing.T) {
+	path := caddyBinary(t)
+	certs := testCertificates(t)
+	files, err := filepath.Glob(filepath.Join("..", "proxies", "caddy", "*.caddyfile"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	dir := t.TempDir()
+	for _, file := range files {
+		cmd := exec.Command(path, "validate", "--config", file)
+		cmd.Env = append(os.Environ(), "TLS_CERT="+certs.proxyCert, "TLS_KEY="+certs.proxyKey, "SERVER_CA="+certs.ca,
+			"HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s: %s", file, out)
+		require.NotContains(t, string(out), "not formatted")
+		require.NotContains(t, string(out), "Unnecessary")
+	}
+}
+
 var (
 	presetenvValue = regexp.MustCompile(`^ *presetenv +(\w+) +(\S+)`)
 	envValue       = regexp.MustCompile(`^MAILFRONT_(\w+)=(\S+)$`)
-	administration = regexp.MustCompile(`^\s*(stats|stub_status|api|user|group|chroot)\b`)
+	administration = regexp.MustCompile(`^\s*(stats|stub_status|api|ping|metrics|admin [^o]|user|group|chroot)\b`)
+	switchedOff    = map[string]string{".caddyfile": "\n\tadmin off\n"} // what is on unless told
 )
 
 // What people copy is on loopback, leads to the ports of mailfront.env, and has no
@@ -43,11 +62,14 @@ func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
 			listen[m[1]] = m[2]
 		}
 	})
-	files, err := filepath.Glob(filepath.Join("..", "proxies", "*", "*.c*"))
+	files, err := filepath.Glob(filepath.Join("..", "proxies", "*", "*.[cy]*"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
 		t.Run(filepath.ToSlash(file), func(t *testing.T) {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.Contains(t, string(b), switchedOff[filepath.Ext(file)])
 			doors, servers := 0, 0
 			eachLine(t, file, func(line string) {
 				require.NotRegexp(t, administration, line)
@@ -56,6 +78,13 @@ func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
 					name, value = m[1], m[2]
 				} else if m := marked.FindStringSubmatch(line); m != nil {
 					name, value = m[4], m[2]
+				} else if m := markedYAML.FindStringSubmatch(line); m != nil {
+					name, value = m[4], m[2]
+				} else if m := caddyName.FindStringSubmatch(line); m != nil {
+					name, value = m[1], m[2]
+					if strings.HasSuffix(name, "_FRONT") { // addresses without a port
+						value = strings.ReplaceAll(value+":0", " ", ":0,")
+					}
 				}
 				listener, isServer := strings.CutSuffix(name, "_SERVER")
 				switch {
@@ -73,9 +102,51 @@ func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
 					doors++
 				}
 			})
-			require.NotZero(t, doors)
-			require.NotZero(t, servers)
+			// Traefik's are in two files.
+			if filepath.Ext(file) != ".yaml" || !strings.Contains(file, ".dynamic.") {
+				require.NotZero(t, doors)
+			}
+			if filepath.Ext(file) != ".yaml" || strings.Contains(file, ".dynamic.") {
+				require.NotZero(t, servers)
+			}
 		})
+	}
+}
+
+var (
+	entryPointsUsed = regexp.MustCompile(`(?m)^ +entryPoints: \[(.*)\]$`)
+	namesUsed       = regexp.MustCompile(`(?m)^ +(middlewares|service|serversTransport|options): \[?([\w, ]+)\]?$`)
+	dynamicUsed     = regexp.MustCompile(`(?m)^ +filename: (\S+) `)
+)
+
+// Traefik leaves out what leads nowhere, with a line in the log.
+func TestTraefikConfigurationsNameOnlyWhatTheyHave(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "proxies", "traefik", "*.yaml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		if strings.HasSuffix(file, ".dynamic.yaml") {
+			continue
+		}
+		static, err := os.ReadFile(file)
+		require.NoError(t, err)
+		name := dynamicUsed.FindSubmatch(static)
+		require.NotNil(t, name, file)
+		dynamic, err := os.ReadFile(filepath.Join(filepath.Dir(file), string(name[1])))
+		require.NoError(t, err)
+		used := make(map[string]bool)
+		for _, m := range entryPointsUsed.FindAllSubmatch(dynamic, -1) {
+			for name := range strings.SplitSeq(string(m[1]), ", ") {
+				require.Contains(t, string(static), "\n  "+name+":\n", file)
+				used[name] = true
+			}
+		}
+		require.Equal(t, strings.Count(string(static), "\n    address: "), len(used), "%s: entry points", file)
+		for _, m := range namesUsed.FindAllSubmatch(dynamic, -1) {
+			for name := range strings.SplitSeq(string(m[2]), ", ") {
+				require.Contains(t, string(dynamic), "\n    "+name+":\n", "%s: %s", file, m[1])
+			}
+		}
 	}
 }
 

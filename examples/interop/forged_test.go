@@ -122,7 +122,7 @@ func TestAForgedHeaderThroughAProxyIsPayload(t *testing.T) {
 			m := startMailfront(t)
 			p := start(t, m)
 			for version, header := range forgedHeaders(t) {
-				for _, listener := range []string{"smtp", "imap", "pop3", "smtps", "imaps", "pop3s", "https"} {
+				for _, listener := range []string{"smtp", "imap", "pop3", "submissions", "imaps", "pop3s", "https"} {
 					t.Run(version+"/"+listener, func(t *testing.T) {
 						sendForged(t, p, listener, version, header)
 					})

@@ -30,7 +30,7 @@ func TestProxiesMakeOfAClientsForwardingHeadersWhatTheyAreKnownFor(t *testing.T)
 		"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`}, "X-Forwarded-Proto": {"https"},
 		"Forwarded": {"for=" + forgedIP}, "X-Real-Ip": {forgedIP}, "X_forwarded_for": {forgedIP},
 	}
-	haproxy, nginx := httpProxies[0], httpProxies[1]
+	haproxy, nginx, caddy := httpProxies[0], httpProxies[1], httpProxies[2]
 	type lines map[string][]string
 	for _, c := range []struct {
 		name    string
@@ -59,6 +59,15 @@ func TestProxiesMakeOfAClientsForwardingHeadersWhatTheyAreKnownFor(t *testing.T)
 		{"nginx with proxy_pass alone passes on everything", nginx, "http",
 			[]change{{nginxPasses, nginxPasses + "            proxy_set_header Upgrade $http_upgrade;\n"}}, forged,
 			lines{"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=" + forgedIP}, "X-Real-Ip": {forgedIP}}},
+		{"caddy replaces", caddy, "http", nil, forged,
+			lines{"X-Forwarded-For": {clientIP}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {serverName}}},
+		{"caddy adds to what a trusted proxy said", caddy, "http",
+			[]change{{caddyServers, caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"}}, forged,
+			lines{"X-Forwarded-For": {`203.0.113.9, "203.0.113.10, ` + clientIP}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {serverName}}},
+		{"caddy without header_up passes on the rest", caddy, "http",
+			[]change{{caddyDeletes, ""}, {"\t\theader_up -X-Real-IP\n", ""}}, forged,
+			lines{"X-Forwarded-For": {clientIP}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {serverName},
+				"Forwarded": {"for=" + forgedIP}, "X-Real-Ip": {forgedIP}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := c.product.run(t, nil, c.file, map[string]string{"HTTP_SERVER": startEcho(t)}, c.changes...)
@@ -85,6 +94,9 @@ func forwardingLines(t *testing.T, b browser, sent http.Header) map[string][]str
 // it has the address ::ffff:127.0.0.77, and nobody else may see it like that.
 func TestAnIPv4ClientOfAnIPv6SocketIsSeenByItsIPv4AddressThroughAProxyThatSpeaksHTTP(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
+		if product.product == "caddy" {
+			return // Go's net package makes an IPv4 address of it before anybody sees it
+		}
 		t.Run("header", func(t *testing.T) {
 			p, front := onIPv6Socket(t, product, nil, map[string]string{"HTTP_SERVER": startEcho(t)})
 			have := forwardingLines(t, browse(t, dialFrom(t, clientIP, front)), http.Header{})

@@ -12,7 +12,7 @@ import (
 // text. One that writes nothing lets the client be whoever it says it is.
 func TestAClientOfAUnixSocketOfAProxyThatSpeaksHTTPIsNobodyUnlessTheProxyWritesNothing(t *testing.T) {
 	m := startForwarded(t, believeProto)
-	haproxy, nginx := httpProxies[0], httpProxies[1]
+	haproxy, nginx, caddy := httpProxies[0], httpProxies[1], httpProxies[2]
 	for _, c := range []struct {
 		name    string
 		product httpProxy
@@ -24,14 +24,16 @@ func TestAClientOfAUnixSocketOfAProxyThatSpeaksHTTPIsNobodyUnlessTheProxyWritesN
 		{"haproxy appends, which is nothing", haproxy, true, []string{forgedIP}, proxied(forgedIP, false, true)},
 		{"nginx replaces", nginx, false, []string{"unix:"}, nobody("Malformed")},
 		{"nginx appends", nginx, true, []string{forgedIP + ", unix:"}, nobody("Malformed")},
+		{"caddy deletes", caddy, false, nil, nobody("NoHeader")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			run := func(m *mailfront, set map[string]string) browser {
 				path := filepath.Join(shortTempDir(t), "http")
-				changes := []change{{"    listen [::1]:20080; ", "    listen unix:" + path + ";\n        listen [::1]:20080; "}}
-				if c.product.product == "haproxy" {
-					changes = []change{{"\n    bind \"${HTTP_FRONT}\" v4v6\n", "\n    bind \"${HTTP_FRONT}\" v4v6\n    bind " + path + "\n"}}
-				}
+				changes := map[string][]change{
+					"haproxy": {{"\n    bind \"${HTTP_FRONT}\" v4v6\n", "\n    bind \"${HTTP_FRONT}\" v4v6\n    bind " + path + "\n"}},
+					"nginx":   {{"    listen [::1]:20080; ", "    listen unix:" + path + ";\n        listen [::1]:20080; "}},
+					"caddy":   {{"\tbind {$HTTP_FRONT:", "\tbind unix/" + path + " {$HTTP_FRONT:"}},
+				}[c.product.product]
 				if c.append {
 					changes = append(changes, appendInPlaceOfReplace[c.product.product]...)
 				}

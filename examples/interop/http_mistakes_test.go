@@ -18,6 +18,8 @@ const (
 	nginxSetsXFF     = "\n        proxy_set_header X-Forwarded-For $remote_addr;\n"
 	nginxSetsProto   = "\n        proxy_set_header X-Forwarded-Proto $scheme;\n"
 	nginxPasses      = "            proxy_pass http://web;\n"
+	caddyDeletes     = "\t\theader_up -Forwarded\n"
+	caddyServers     = "\t\tprotocols h1 h2\n"
 )
 
 func TestBehindAProxyThatAddsNoAddressOfItsOwnTheClientIsWhoeverItSaysItIs(t *testing.T) {
@@ -52,6 +54,11 @@ func TestBehindAProxyThatAddsNoAddressOfItsOwnTheClientIsWhoeverItSaysItIs(t *te
 		{"nginx with a location that has one proxy_set_header of its own", httpProxies[1],
 			[]change{{nginxPasses, nginxPasses + "            proxy_set_header Upgrade $http_upgrade;\n"}},
 			nobody("NoHeader"), unknown(lie)},
+		{"caddy as it should be", httpProxies[2], nil, honest, honest},
+		{"caddy with the client's value in place of its own", httpProxies[2],
+			[]change{{caddyDeletes, "\t\theader_up X-Forwarded-For {header.X-Forwarded-For}\n"}}, nobody("Malformed"), lie},
+		{"caddy with trusted_proxies that hold the client, which adds to his lie", httpProxies[2],
+			[]change{{caddyServers, caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"}}, honest, honest},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := c.product.run(t, m, "http", nil, c.changes...)
@@ -80,6 +87,11 @@ func TestBehindAProxyThatDoesNotSetTheProtoAClientHasTLSIfItSaysSoUnlessItIsNotB
 		{"nginx as it should be", httpProxies[1], nil, proxied(clientIP, false, true)},
 		{"nginx without the line", httpProxies[1],
 			[]change{{nginxSetsProto, "\n"}}, proxied(clientIP, true, true)},
+		{"caddy as it should be", httpProxies[2], nil, proxied(clientIP, false, true)},
+		{"caddy with trusted_proxies that hold the client", httpProxies[2],
+			[]change{{caddyServers, caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"}}, proxied(clientIP, true, true)},
+		{"caddy that deletes it", httpProxies[2],
+			[]change{{caddyDeletes, "\t\theader_up -X-Forwarded-Proto\n"}}, proxied(clientIP, false, false)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			says := func(m *mailfront) forwardedWhoami {

@@ -17,8 +17,8 @@ import (
 // mailfront's listeners for that, which read X-Forwarded-For with package
 // forwarded. The client sends such headers, too.
 
-// An httpProxy is a proxy in mode HTTP. Its files are http.cfg or http.conf,
-// http-append and http-reencrypted.
+// An httpProxy is a proxy in mode HTTP. Its files are http.cfg, http.conf or
+// http.caddyfile, http-append and http-reencrypted.
 type httpProxy struct {
 	product, suffix string
 	start, startTCP func(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy
@@ -27,6 +27,7 @@ type httpProxy struct {
 var httpProxies = []httpProxy{
 	{"haproxy", ".cfg", startHAProxy, startHAProxy},
 	{"nginx", ".conf", startNGINXForHTTP, startNGINX},
+	{"caddy", ".caddyfile", startCaddy, startCaddy},
 }
 
 func (p httpProxy) run(t *testing.T, m *mailfront, name string, set map[string]string, changes ...change) *proxy {
@@ -45,7 +46,7 @@ func startNGINXForHTTP(t *testing.T, m *mailfront, file string, set map[string]s
 	return startNGINX(t, m, file, set, append([]change{{"\nhttp {\n", temporary}}, changes...)...)
 }
 
-// eachHTTPProxy runs a test behind both products.
+// eachHTTPProxy runs a test behind every product.
 func eachHTTPProxy(t *testing.T, test func(t *testing.T, p httpProxy)) {
 	t.Helper()
 	for _, p := range httpProxies {
@@ -215,6 +216,7 @@ func tryForgeries(t *testing.T, p *proxy, m *mailfront, what, listener string, p
 var appendInPlaceOfReplace = map[string][]change{
 	"haproxy": {{"\n    http-request set-header X-Forwarded-For %[src]\n", "\n    option forwardfor\n"}},
 	"nginx":   {{" X-Forwarded-For $remote_addr;", " X-Forwarded-For $proxy_add_x_forwarded_for;"}},
+	"caddy":   {{caddyDeletes, "\t\theader_up X-Forwarded-For \"{header.X-Forwarded-For}, {remote_host}\"\n" + caddyDeletes}},
 }
 
 func TestForgedHeadersHaveNoEffectThroughAProxyThatSpeaksHTTP(t *testing.T) {

@@ -42,17 +42,19 @@ func TestMain(m *testing.M) {
 // one place that decides whether that is a skip or a failure.
 func unavailable(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if os.Getenv("PORTICO_INTEROP") == "required" {
+	if required() {
 		t.Fatalf("PORTICO_INTEROP=required, but "+format, args...)
 	}
 	t.Skipf(format, args...)
 }
 
+func required() bool { return os.Getenv("PORTICO_INTEROP") == "required" }
+
 // binary finds a proxy. Debian's are in /usr/sbin, which is not in the PATH of
-// every user.
-func binary(t *testing.T, name, env, install string) string {
+// every user. others are further places.
+func binary(t *testing.T, name, env, install string, others ...string) string {
 	t.Helper()
-	candidates := []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name}
+	candidates := append([]string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name}, others...)
 	if path := os.Getenv(env); path != "" {
 		candidates = []string{path}
 	}
@@ -114,6 +116,7 @@ func TestAMissingProxyIsASkipOrWhereInteropIsRequiredAFailure(t *testing.T) {
 	}{
 		{"PORTICO_HAPROXY", "TestHAProxyConfigurationsAreValidAsTheyStand", "apt-get install haproxy"},
 		{"PORTICO_NGINX", "TestNGINXPassesOnPlainAndTLS", "apt-get install nginx libnginx-mod-stream"},
+		{"PORTICO_CADDY", "TestCaddyConfigurationsAreValidAsTheyStand", "go install github.com/caddyserver/caddy/v2/cmd/caddy@" + caddyVersion},
 	} {
 		for _, required := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/required=%t", c.env, required), func(t *testing.T) {

@@ -29,7 +29,7 @@ var (
 
 var passed = []way{
 	plainPassed("smtp"), plainPassed("submission"), plainPassed("imap"), plainPassed("pop3"),
-	tlsPassed("smtps"), tlsPassed("imaps"), tlsPassed("pop3s"), tlsPassed("https"),
+	tlsPassed("submissions"), tlsPassed("imaps"), tlsPassed("pop3s"), tlsPassed("https"),
 }
 
 // A visitor is a kind of client.

@@ -39,6 +39,16 @@ func TestNGINXPassesOnPlainAndTLS(t *testing.T) {
 	tryWays(t, p, toldByNGINX, 1, passed, ipv4, ipv6)
 }
 
+// Port 465 is for users (RFC 8314), and leads to the listener for that. Servers that
+// call it smtps, or have TLS for other servers, want the same of a proxy.
+func TestTheDoorForTLSLeadsToTheListenerSMTPSAsWell(t *testing.T) {
+	smtps := []way{{door: "submissions", listener: "smtps", tls: true, endedBy: endedByServer, seenTLS: true, offer: atOnce}}
+	m := startMailfront(t)
+	set := map[string]string{"SUBMISSIONS_SERVER": m.address["smtps"]}
+	tryWays(t, startHAProxy(t, m, "passthrough.cfg", set), toldV2.sendProxy, 2, smtps, ipv4, ipv6)
+	tryWays(t, startNGINX(t, m, "passthrough.conf", set), toldByNGINX, 1, smtps, ipv4, ipv6)
+}
+
 // An IPv4 client of an IPv6 socket: the header is one for IPv6 and has the
 // address ::ffff:127.0.0.77. Nobody may see it like that.
 var ipv4OnIPv6Ways = []way{plainPassed("smtp"), tlsPassed("imaps"), tlsPassed("https")}

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A proxy is a HAProxy or NGINX that runs one of the configurations of
-// examples/proxies in front of a mailfront. The names of its doors are what
+// A proxy is a HAProxy, NGINX, Caddy or Traefik that runs one of the configurations
+// of examples/proxies in front of a mailfront. The names of its doors are what
 // stands before _FRONT, _FRONT6 and _SOCKET there, in lower case.
 type proxy struct {
 	*process
@@ -106,16 +106,7 @@ func startHAProxy(t *testing.T, m *mailfront, file string, set map[string]string
 	require.NoError(t, writeFiles([]byte(text), config))
 	cmd := exec.Command(path, "-db", "-dW", "-f", config) // foreground, warnings are errors
 	cmd.Env = os.Environ()
-	var doors []*os.File
-	door := func(ip string) (fd, address string) {
-		l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
-		require.NoError(t, err)
-		defer l.Close()
-		f, err := l.(*net.TCPListener).File()
-		require.NoError(t, err)
-		doors = append(doors, f)
-		return fmt.Sprintf("fd@%d", 2+len(doors)), l.Addr().String()
-	}
+	var doors doorFiles
 	names := presetenv.FindAllStringSubmatch(text, -1)
 	require.NotEmpty(t, names)
 	unused := make(map[string]bool)
@@ -128,10 +119,10 @@ func startHAProxy(t *testing.T, m *mailfront, file string, set map[string]string
 		delete(unused, name)
 		if listener, ok := strings.CutSuffix(name, "_FRONT"); ok && !isSet {
 			listener = strings.ToLower(listener)
-			fd, address := door(proxyIP)
-			fd6, address6 := door(client6IP)
+			fd, address := doors.open(t, proxyIP)
+			fd6, address6 := doors.open(t, client6IP)
 			p.front[listener], p.front6[listener] = address, address6
-			value = fd + "," + fd6
+			value = fmt.Sprintf("fd@%d,fd@%d", fd, fd6)
 		} else if listener, ok := strings.CutSuffix(name, "_SOCKET"); ok && !isSet {
 			value = p.socketPath(t, shortTempDir(t), strings.ToLower(listener))
 		} else if name == "SEND_PROXY" && !isSet {
@@ -144,9 +135,7 @@ func startHAProxy(t *testing.T, m *mailfront, file string, set map[string]string
 	require.Empty(t, unused, "not in %s", file)
 	cmd.ExtraFiles = doors
 	p.process = startProcess(t, "haproxy "+file, cmd)
-	for _, f := range doors {
-		f.Close() // HAProxy's alone now: when it ends, nobody waits for it
-	}
+	doors.close() // HAProxy's alone now: when it ends, nobody waits for it
 	return p
 }
 

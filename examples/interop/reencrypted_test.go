@@ -10,14 +10,14 @@ import (
 // and has its own with the server.
 func reencrypted(seenTLS bool, o offer) []way {
 	return []way{
-		ended("smtps", "smtps", seenTLS, o),
+		ended("submissions", "submissions", seenTLS, o),
 		ended("imaps", "imaps", seenTLS, o),
 		ended("pop3s", "pop3s", seenTLS, o),
 		ended("https", "https", seenTLS, o),
 	}
 }
 
-const reencryptedListeners = "TLS_REENCRYPTED=smtps,imaps,pop3s,https"
+const reencryptedListeners = "TLS_REENCRYPTED=smtps,submissions,imaps,pop3s,https"
 
 func TestHAProxyReencryptsAndTellsWhichClientsHaveTLS(t *testing.T) {
 	haproxyBinary(t)
@@ -34,10 +34,10 @@ func TestHAProxyChecksAReencryptedListenerAndItsTLSIsNobodys(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t, reencryptedListeners, "LOG=debug")
 	p := startHAProxy(t, m, "reencrypted.cfg", nil)
-	for _, name := range []string{"smtps/mail", "imaps/mail", "pop3s/mail", "https/web"} {
+	for _, name := range []string{"submissions/mail", "imaps/mail", "pop3s/mail", "https/web"} {
 		p.stdout.awaitLine(t, 0, "Health check for server "+name+" succeeded", "Layer6 check passed")
 	}
-	for _, listener := range []string{"smtps", "imaps", "pop3s"} {
+	for _, listener := range []string{"submissions", "imaps", "pop3s"} {
 		m.stderr.awaitLine(t, 0, "proto="+listener+" ", "event=accept", "client_ip="+proxyIP+" ", "tls=false ")
 	}
 	lines, _ := m.stderr.since(0)
@@ -79,7 +79,7 @@ func TestAProxyThatReencryptsChecksTheNameInTheServersCertificate(t *testing.T) 
 	} {
 		t.Run(product, func(t *testing.T) {
 			p := start(t, startMailfront(t), map[string]string{"SERVER_NAME": "other.example.com"})
-			c := withTLS(p.client("smtps"), endedByProxy)(t)
+			c := withTLS(p.client("submissions"), endedByProxy)(t)
 			b := make([]byte, 1)
 			n, err := c.Read(b)
 			require.Error(t, err, "got %q", b[:n])

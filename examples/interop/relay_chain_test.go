@@ -72,7 +72,7 @@ func TestRelayTellsOfTLSThatAProxyEndedWithoutAWord(t *testing.T) {
 }
 
 // endedByRelay are the listeners of a relay that ends TLS, and where they lead.
-var endedByRelay = map[string]string{"smtps": "submission", "imaps": "imap", "pop3s": "pop3", "https": "http"}
+var endedByRelay = map[string]string{"submissions": "submission", "imaps": "imap", "pop3s": "pop3", "https": "http"}
 
 func TestRelayEndsTLSAndTellsOfIt(t *testing.T) {
 	haproxyBinary(t)

@@ -13,8 +13,9 @@ import (
 var report matrix
 
 type matrix struct {
-	mu   sync.Mutex
-	rows []row
+	mu    sync.Mutex
+	rows  []row
+	cells map[cell]map[string]bool // of checks: whether they passed
 }
 
 type row struct {
@@ -33,21 +34,31 @@ func (m *matrix) add(t *testing.T, r row) {
 	})
 }
 
-// What cannot run, and why.
-var impossible = [][2]string{
-	{"nginx, version 2", "the stream module of open-source NGINX sends version 1 only"},
-	{"nginx, TLS told", "version 1 has no word for TLS: MAILFRONT_TLS_TERMINATED says it, or nothing"},
-	{"nginx, health checks", "open-source NGINX has no active ones"},
-	{"haproxy or nginx, STARTTLS ended at the proxy", "neither speaks it: TLS on plain doors ends at the server"},
-	{"haproxy, version 1 with TLS told", "version 1 has no word for TLS"},
+// checked is a check of a cell that has ended.
+func (m *matrix) checked(c cell, check string, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cells == nil {
+		m.cells = make(map[cell]map[string]bool)
+	}
+	if m.cells[c] == nil {
+		m.cells[c] = make(map[string]bool)
+	}
+	m.cells[c][check] = ok
 }
 
 func (m *matrix) print(w io.Writer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.rows) == 0 {
-		return
+	if len(m.rows) > 0 {
+		m.printRows(w)
 	}
+	if len(m.cells) > 0 {
+		m.printCells(w)
+	}
+}
+
+func (m *matrix) printRows(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "\nPROXY\tCONFIGURATION\tHEADER\tWAY\tCLIENT\tSEEN AS\tTLS SEEN\tPASSWORDS\t")
 	for _, r := range m.rows {
@@ -67,8 +78,53 @@ func (m *matrix) print(w io.Writer) {
 		}, "\t"))
 	}
 	tw.Flush()
-	fmt.Fprintf(w, "%d ways ran. These cannot exist:\n", len(m.rows))
-	for _, i := range impossible {
-		fmt.Fprintf(w, "  %s: %s\n", i[0], i[1])
+	fmt.Fprintf(w, "%d ways ran.\n", len(m.rows))
+}
+
+// printCells prints those that ran, and those that did not with the reason.
+func (m *matrix) printCells(w io.Writer) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "\nPROXY\tWAY\tTOLD BY\t"+strings.ToUpper(strings.Join(checks, "\t")))
+	var impossible, notRun []string
+	ran := 0
+	for c := range everyCell {
+		name := c.product + "\t" + c.way + "\t" + c.told
+		if why := c.cannotExist(); why != "" {
+			impossible = append(impossible, name+"\t"+why)
+			continue
+		}
+		have := m.cells[c]
+		if have == nil {
+			notRun = append(notRun, name)
+			continue
+		}
+		ran++
+		for _, check := range checks {
+			ok, done := have[check]
+			switch {
+			case !c.needs(check):
+				name += "\t-"
+			case !done:
+				name += "\tNOT RUN"
+			case !ok:
+				name += "\tFAILED"
+			default:
+				name += "\tok"
+			}
+		}
+		fmt.Fprintln(tw, name)
 	}
+	tw.Flush()
+	fmt.Fprintf(w, "\n%d cells ran. %d did not run:\n", ran, len(notRun))
+	printTable(w, notRun)
+	fmt.Fprintf(w, "\n%d cells cannot exist:\n", len(impossible))
+	printTable(w, impossible)
+}
+
+func printTable(w io.Writer, lines []string) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, line := range lines {
+		fmt.Fprintln(tw, line)
+	}
+	tw.Flush()
 }

@@ -10,7 +10,7 @@ func ended(door, listener string, seenTLS bool, o offer) way {
 // terminated are the TLS doors of tls-terminated, in front of plain listeners.
 func terminated(seenTLS bool, o offer) []way {
 	return []way{
-		ended("smtps", "submission", seenTLS, o),
+		ended("submissions", "submission", seenTLS, o),
 		ended("imaps", "imap", seenTLS, o),
 		ended("pop3s", "pop3", seenTLS, o),
 		ended("https", "http", seenTLS, o),

@@ -1,0 +1,102 @@
+package interop
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What the comments in Caddy's configurations say of its PROXY header, shown. The
+// server here does nothing but read what comes before the request.
+
+const caddyTrusts = caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"
+
+func TestCaddySendsTheAddressThatItTakesForTheClientsAndNeitherPortNorDestination(t *testing.T) {
+	const (
+		v2 = `^\r\n\r\n\x00\r\nQUIT\n`
+		lr = `192.0.2.7` // what a proxy in front of Caddy would say
+	)
+	lie := http.Header{"X-Forwarded-For": {forgedIP + ", " + lr}}
+	for name, c := range map[string]struct {
+		version string
+		visitor visitor
+		changes []change
+		sent    http.Header
+		want    string
+	}{
+		"v1, IPv4": {"v1", ipv4, nil, nil, `^PROXY TCP4 127\.0\.0\.77 0\.0\.0\.0 0 0\r\n$`},
+		"v1, IPv6": {"v1", ipv6, nil, nil, `^PROXY TCP6 ::1 :: 0 0\r\n$`},
+		"v2, IPv4": {"v2", ipv4, nil, nil, v2 + `\x21\x11\x00\x0c\x7f\x00\x00\x4d\x00{4}\x00{4}$`},
+		"v2, IPv6": {"v2", ipv6, nil, nil, v2 + `\x21\x21\x00\x24\x00{15}\x01\x00{16}\x00{4}$`},
+
+		"a lie of a client who is not trusted":         {"v1", ipv4, nil, lie, `^PROXY TCP4 127\.0\.0\.77 `},
+		"a lie of a client who is, without strictness": {"v1", ipv4, []change{{caddyServers, caddyTrusts}}, lie, `^PROXY TCP4 203\.0\.113\.9 `},
+		"a lie of a client who is, with strictness": {"v1", ipv4, []change{{caddyServers, caddyTrusts + "\t\ttrusted_proxies_strict\n"}}, lie,
+			`^PROXY TCP4 192\.0\.2\.7 `},
+	} {
+		t.Run(name, func(t *testing.T) {
+			needAddresses(t)
+			l, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))
+			require.NoError(t, err)
+			defer l.Close()
+			header := make(chan []byte, 1)
+			go func() {
+				defer close(header)
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				var all []byte
+				for b := make([]byte, 1); !bytes.HasSuffix(all, []byte("GET /")); all = append(all, b...) {
+					if _, err := io.ReadFull(c, b); err != nil {
+						return
+					}
+				}
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				header <- bytes.TrimSuffix(all, []byte("GET /"))
+			}()
+			p := startCaddy(t, nil, "tls-terminated.caddyfile",
+				map[string]string{"HTTP_SERVER": l.Addr().String(), "PROXY_PROTOCOL": c.version}, c.changes...)
+			browse(t, withTLS(c.visitor.dial(p, "https"), endedByProxy)(t)).get(t, c.sent)
+			latin1 := make([]rune, 0, 64) // one rune a byte, as in the expressions
+			for _, b := range <-header {
+				latin1 = append(latin1, rune(b))
+			}
+			require.Regexp(t, "(?s)"+c.want, string(latin1))
+		})
+	}
+}
+
+func TestCaddyWithAPROXYHeaderServesNoClientOfAUnixSocket(t *testing.T) {
+	m := startMailfront(t)
+	path := filepath.Join(shortTempDir(t), "https")
+	p := startCaddy(t, m, "tls-terminated.caddyfile", nil,
+		change{"\tbind {$HTTPS_FRONT:", "\tbind unix/" + path + " {$HTTPS_FRONT:"})
+	p.socket["https"] = path
+	requireStatus(t, http.StatusBadGateway, withTLS(p.local("https"), endedByProxy)(t))
+}
+
+func TestCaddyChecksTheNameInTheServersCertificate(t *testing.T) {
+	for file, m := range map[string]*mailfront{
+		"reencrypted.caddyfile": startMailfront(t, onlyHTTPSReencrypted), "http-reencrypted.caddyfile": startForwarded(t),
+	} {
+		t.Run(file, func(t *testing.T) {
+			p := startCaddy(t, m, file, map[string]string{"SERVER_NAME": "other.example.com"})
+			requireStatus(t, http.StatusBadGateway, withTLS(p.client("https"), endedByProxy)(t))
+		})
+	}
+}
+
+func requireStatus(t *testing.T, want int, c net.Conn) {
+	t.Helper()
+	response, err := httpClient(t, c).Get("http://" + serverName + "/whoami")
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, want, response.StatusCode)
+}

@@ -1,0 +1,119 @@
+package interop
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// caddyVersion is what these tests build where no Caddy is installed.
+const caddyVersion = "v2.11.9"
+
+// caddyBinary finds Caddy, or builds it where interop is required. That takes some
+// minutes, once: it stays in the user's cache.
+func caddyBinary(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = shared
+	}
+	dir := filepath.Join(cache, "portico-interop", "caddy-"+caddyVersion)
+	built := filepath.Join(dir, "caddy")
+	if os.Getenv("PORTICO_CADDY") == "" && required() {
+		if _, err := exec.LookPath("caddy"); err != nil {
+			buildCaddy(t, dir, built)
+		}
+	}
+	return binary(t, "caddy", "PORTICO_CADDY",
+		"GOBIN="+dir+" go install github.com/caddyserver/caddy/v2/cmd/caddy@"+caddyVersion, built)
+}
+
+var building sync.Mutex
+
+func buildCaddy(t *testing.T, dir, built string) {
+	t.Helper()
+	building.Lock()
+	defer building.Unlock()
+	if _, err := os.Stat(built); err == nil {
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "install", "github.com/caddyserver/caddy/v2/cmd/caddy@"+caddyVersion)
+	cmd.Env = append(os.Environ(), "GOBIN="+dir)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// caddyName is a name in a configuration, and its value there.
+var caddyName = regexp.MustCompile(`\{\$([A-Z0-9_]+):([^}]*)\}`)
+
+// startCaddy runs a configuration as it is: all that it needs are environment
+// variables. set replaces some of them. Caddy gets the doors as sockets that listen
+// already ("fd/3"), as HAProxy does.
+func startCaddy(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
+	t.Helper()
+	path := caddyBinary(t)
+	p := newProxy("caddy", file, m)
+	dir := t.TempDir()
+	config := filepath.Join(dir, file)
+	text := readConfiguration(t, p.product, file, changes)
+	require.NoError(t, writeFiles([]byte(text), config))
+	cmd := exec.Command(path, "run", "--config", config)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	var doors doorFiles
+	names := make(map[string]bool)
+	for _, match := range caddyName.FindAllStringSubmatch(text, -1) {
+		names[match[1]] = true
+	}
+	require.NotEmpty(t, names)
+	for name := range set {
+		require.True(t, names[name], "%s is not in %s", name, file)
+	}
+	for name := range names {
+		value, isSet := set[name]
+		if listener, ok := strings.CutSuffix(name, "_FRONT"); ok && !isSet {
+			listener = strings.ToLower(listener)
+			fd, address := doors.open(t, proxyIP)
+			fd6, address6 := doors.open(t, client6IP)
+			p.front[listener], p.front6[listener] = address, address6
+			value = fmt.Sprintf("fd/%d fd/%d", fd, fd6)
+		} else if name == "PROXY_PROTOCOL" && !isSet {
+			continue // the file's own
+		} else if !isSet {
+			value = p.value(t, name)
+		}
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.ExtraFiles = doors
+	p.process = startProcess(t, "caddy "+file, cmd)
+	doors.close() // Caddy's alone now: when it ends, nobody waits for it
+	return p
+}
+
+// doorFiles are sockets that listen already, for a process that inherits them.
+type doorFiles []*os.File
+
+// open returns the number that the process knows the socket by.
+func (d *doorFiles) open(t *testing.T, ip string) (fd int, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	require.NoError(t, err)
+	defer l.Close()
+	f, err := l.(*net.TCPListener).File()
+	require.NoError(t, err)
+	*d = append(*d, f)
+	return 2 + len(*d), l.Addr().String()
+}
+
+func (d doorFiles) close() {
+	for _, f := range d {
+		f.Close()
+	}
+}
