@@ -116,6 +116,7 @@ func TestAMissingProxyIsASkipOrWhereInteropIsRequiredAFailure(t *testing.T) {
 	}{
 		{"PORTICO_HAPROXY", "TestHAProxyConfigurationsAreValidAsTheyStand", "apt-get install haproxy"},
 		{"PORTICO_NGINX", "TestNGINXPassesOnPlainAndTLS", "apt-get install nginx libnginx-mod-stream"},
+		{"PORTICO_CHROMIUM", "TestAWrongPublicURLIsWhatThePageShowsFirst", "apt-get install chromium"},
 		{"PORTICO_CADDY", "TestCaddyConfigurationsAreValidAsTheyStand", "go install github.com/caddyserver/caddy/v2/cmd/caddy@" + caddyVersion},
 	} {
 		for _, required := range []bool{false, true} {

@@ -14,13 +14,16 @@ import (
 	"math/big"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// loadCertificate reads the files of the settings, or makes a certificate.
-func loadCertificate(cfg *config) (*tls.Certificate, error) {
+// loadCertificate reads the files of the settings, or makes a certificate for a base.
+func loadCertificate(cfg *config, base publicurl.Base) (*tls.Certificate, error) {
 	if cfg.certFile.value == "" {
-		return selfSigned(cfg.certificateNames())
+		return selfSigned(cfg.certificateNames(base))
 	}
 	cert, err := tls.LoadX509KeyPair(cfg.certFile.value, cfg.keyFile.value)
 	if err != nil {
@@ -30,14 +33,14 @@ func loadCertificate(cfg *config) (*tls.Certificate, error) {
 }
 
 // certificateNames are those that clients may ask for.
-func (cfg *config) certificateNames() []string {
+func (cfg *config) certificateNames(base publicurl.Base) []string {
 	names := slices.Clone(cfg.domains)
 	for _, domain := range cfg.domains {
 		for _, prefix := range []string{"mta-sts.", "autoconfig.", "ua-auto-config.", "autodiscover."} {
 			names = append(names, prefix+domain)
 		}
 	}
-	for _, host := range []string{cfg.base.Hostname(), cfg.hostname} {
+	for _, host := range []string{base.Hostname(), cfg.hostnameOn(base)} {
 		if host != "" && !slices.Contains(names, host) {
 			names = append(names, host)
 		}
@@ -46,10 +49,10 @@ func (cfg *config) certificateNames() []string {
 }
 
 // newTLSConfig is for every listener: STARTTLS, implicit TLS and HTTPS.
-func newTLSConfig(cert *tls.Certificate) *tls.Config {
+func newTLSConfig(current *atomic.Pointer[tls.Certificate]) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return current.Load(), nil },
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,8 +24,8 @@ import (
 // -name with hyphens. A flag wins over its variable. Blank is unset.
 var settings = append(listenSettings(), []namedSetting{
 	{"TRUSTED_PROXIES", "networks whose peers speak for clients, by a PROXY header (which they then must send) or forwarding headers, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted)"},
-	{"TRUSTED_PROXIES_FILE", "the same in a file, one item a line, # comments"},
-	{"TLS_CERT", "certificate file, PEM, with its chain (default: a self-signed one, made at start)"},
+	{"TRUSTED_PROXIES_FILE", "the same in a file, one item a line, # comments; read again on SIGHUP"},
+	{"TLS_CERT", "certificate file, PEM, with its chain; read again on SIGHUP (default: a self-signed one, made at start)"},
 	{"TLS_KEY", "key file, PEM"},
 	{"TLS_TERMINATED", "names of listeners whose proxy ends TLS without saying so, separated by commas"},
 	{"TLS_REENCRYPTED", "names of listeners whose proxy ends TLS and opens its own to mailfront, separated by commas"},
@@ -35,7 +34,8 @@ var settings = append(listenSettings(), []namedSetting{
 	{"FORWARDED_PROTO", "true: the client's TLS is what X-Forwarded-Proto of a trusted proxy says; only where every such proxy sets or deletes it (default false)"},
 	{"PUBLIC_URL", "the URL that clients know the web part of the server by, such as https://mail.example.com or, mounted on a path, https://example.com/mail (default: https:// and HOSTNAME)"},
 	{"HOSTNAME", "the host name of the server, which is also that of its mail services (default: that of PUBLIC_URL)"},
-	{"MODE", "normal, bootstrap or recovery; in the latter two documents are relative (default: normal if PUBLIC_URL or HOSTNAME is set, else bootstrap)"},
+	{"MODE", "normal, bootstrap or recovery; in the latter two documents are relative, and /admin asks for the set-up (default: normal if PUBLIC_URL, HOSTNAME or STATE gives a base, else bootstrap)"},
+	{"STATE", "file that keeps what /admin is told: the public URL, used where PUBLIC_URL is not set, and the hash of the administrator's password (default: memory, until the end)"},
 	{"PUBLIC_PORTS", "ports that clients reach the mail services by, where they differ from the standard ones, separated by commas: imaps=1993,submissions=1465; - for one that clients are not told of: pop3=-"},
 	{"CLIENTS", "applications that may sign the user in, beside mailfront-demo and those that register themselves, separated by blanks: id=redirect_uri; several for one id are possible"},
 	{"DOMAINS", "mail domains, separated by commas (default example.test)"},
@@ -55,21 +55,27 @@ func listenSettings() []namedSetting {
 
 // A config is what the settings say. Its maps have a listener's name as key.
 type config struct {
-	trusted          trustnet.Source
+	trusted          *trustnet.Live
+	trustedFile      setting
 	listen           map[string]setting
 	proxy            map[string]bool // the client comes from a PROXY header
 	forwardedProto   bool            // X-Forwarded-Proto counts where it does not
 	tlsPath          map[string]proxyproto.TLSPath
 	certFile         setting
 	keyFile          setting
-	base             publicurl.Base
+	publicURL        setting
+	base             publicurl.Base // at start, as mode
 	mode             mode
+	modeSetting      setting
 	hostname         string              // of the mail services; "" in bootstrap
+	hostnameIsSet    bool                // else it is the base's
 	ports            map[string]uint16   // that clients know; 0 is kept from them
 	clients          map[string][]string // redirect URIs by client id
 	domains          []string
 	password         string
 	passwordIsRandom bool
+	stateFile        stateFile
+	state            state // at start
 	logLevel         slog.Level
 	demo             bool
 }
@@ -120,7 +126,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		return s
 	}
 	for _, read := range []func(func(string) setting) error{
-		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readTLS, cfg.readPublic, cfg.readPorts,
+		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readTLS, cfg.readState, cfg.readPublic, cfg.readPorts,
 		cfg.readApplications, cfg.readAccount, cfg.readLog,
 	} {
 		if err := read(get); err != nil {
@@ -136,33 +142,27 @@ func flagName(name string) string {
 
 func (cfg *config) readTrusted(get func(string) setting) error {
 	list, file := get("TRUSTED_PROXIES"), get("TRUSTED_PROXIES_FILE")
-	var set *trustnet.Set
-	var err error
-	from := list
+	cfg.trusted = new(trustnet.Live)
 	switch {
 	case list.value != "" && file.value != "":
 		return fmt.Errorf("mailfront: %s and %s are both set: use one of them", list.from, file.from)
 	case list.value != "":
-		set, err = trustnet.Parse(list.value)
-	case file.value != "":
-		from = file
-		var f *os.File
-		if f, err = os.Open(file.value); err == nil {
-			set, err = trustnet.Read(f)
-			f.Close()
+		set, err := trustnet.Parse(list.value)
+		if err == nil {
+			err = checkTrusted(set)
 		}
+		if err != nil {
+			return list.wrong("%w", err)
+		}
+		cfg.trusted.Store(set)
+	case file.value != "":
+		set, err := readTrustedFile(file)
+		if err != nil {
+			return err
+		}
+		cfg.trusted.Store(set)
+		cfg.trustedFile = file
 	}
-	if err != nil {
-		return from.wrong("%w", err)
-	}
-	if from.value != "" && set.IsEmpty() {
-		return from.wrong("it lists nobody: unset it if nobody is to be trusted")
-	}
-	// proxyproto would trust nobody then, and count it. Better to say so at once.
-	if set.TrustsAll() {
-		return from.wrong("it covers all of IPv4 or all of IPv6, so that whoever connects could name any client: list the proxies only")
-	}
-	cfg.trusted = set
 	return nil
 }
 

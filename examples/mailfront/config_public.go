@@ -27,6 +27,10 @@ const (
 
 func (cfg *config) readPublic(get func(string) setting) error {
 	url, hostname, m := get("PUBLIC_URL"), get("HOSTNAME"), get("MODE")
+	cfg.publicURL, cfg.modeSetting, cfg.hostnameIsSet = url, m, hostname.value != ""
+	if url.value == "" && cfg.state.PublicURL != "" {
+		url = setting{cfg.state.PublicURL, "public_url in " + cfg.stateFile.path}
+	}
 	lookup := func(string) (string, bool) { return url.value, true }
 	base, source, err := publicurl.FromEnv(lookup, url.from, hostname.value)
 	if err != nil && source == publicurl.FromVariable {

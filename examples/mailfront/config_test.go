@@ -201,7 +201,7 @@ func TestAStartThatFailsNamesTheSettingAndLeavesNothingOpen(t *testing.T) {
 	free := l.Addr().String()
 	require.NoError(t, l.Close())
 	var out, log bytes.Buffer
-	err = run(t.Context(), nil, lookup(map[string]string{"MAILFRONT_LISTEN_HTTP": free, "MAILFRONT_LISTEN_POP3S": busy}), &out, &log)
+	err = run(t.Context(), nil, lookup(map[string]string{"MAILFRONT_LISTEN_HTTP": free, "MAILFRONT_LISTEN_POP3S": busy}), &out, &log, nil)
 	require.ErrorContains(t, err, "MAILFRONT_LISTEN_POP3S")
 	require.ErrorContains(t, err, busy)
 	require.Empty(t, out.String())
@@ -211,7 +211,7 @@ func TestAStartThatFailsNamesTheSettingAndLeavesNothingOpen(t *testing.T) {
 
 	notPEM := filepath.Join(t.TempDir(), "cert.pem")
 	require.NoError(t, os.WriteFile(notPEM, []byte("no certificate"), 0o600))
-	err = run(t.Context(), []string{"-tls-cert", notPEM, "-tls-key", notPEM}, lookup(nil), &out, &log)
+	err = run(t.Context(), []string{"-tls-cert", notPEM, "-tls-key", notPEM}, lookup(nil), &out, &log, nil)
 	require.ErrorContains(t, err, "-tls-cert")
 	require.ErrorContains(t, err, notPEM)
 	require.Empty(t, out.String())

@@ -16,7 +16,7 @@ func TestTheDemoShowsTheStoryAndEndsWell(t *testing.T) {
 	}
 	var out bytes.Buffer
 	// Through run, as main does it; what is in the environment does not matter.
-	err := run(t.Context(), []string{"-demo"}, lookup(map[string]string{"MAILFRONT_TRUSTED_PROXIES": "nonsense"}), &out, io.Discard)
+	err := run(t.Context(), []string{"-demo"}, lookup(map[string]string{"MAILFRONT_TRUSTED_PROXIES": "nonsense"}), &out, io.Discard, nil)
 	require.NoError(t, err, out.String())
 	text := out.String()
 	require.Regexp(t, `SMTP +proxy passes bytes on, STARTTLS +127\.0\.0\.77 +yes +after STARTTLS\n`, text)

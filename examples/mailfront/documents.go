@@ -1,4 +1,4 @@
-// What to copy: newDocuments: one Config for every document, and publish, which
+// What to copy: newDocuments: one Config for every document, and prepare, which
 // replaces them all at once or none. What to change: the sections, to what your
 // server has.
 
@@ -44,18 +44,27 @@ func (cfg *config) discoveryConfig(base publicurl.Base) discovery.Config {
 			ClientID: builtInClient,
 		},
 	}
-	if _, err := netip.ParseAddr(cfg.hostname); err == nil || cfg.hostname == "" {
+	hostname := cfg.hostnameOn(base)
+	if _, err := netip.ParseAddr(hostname); err == nil || hostname == "" {
 		return c // a mail client wants a name
 	}
-	c.Mail.Services = cfg.mailServices()
+	c.Mail.Services = cfg.mailServices(hostname)
 	if cfg.ports["smtp"] == standardPorts["smtp"] { // other servers know no other
-		c.MTASTS = &discovery.MTASTS{MX: []string{cfg.hostname}}
+		c.MTASTS = &discovery.MTASTS{MX: []string{hostname}}
 	}
 	return c
 }
 
+// hostnameOn is that of the mail services, which follows the base unless it is set.
+func (cfg *config) hostnameOn(base publicurl.Base) string {
+	if cfg.hostnameIsSet || base.IsRelative() {
+		return cfg.hostname
+	}
+	return base.Hostname()
+}
+
 // mailServices are the listeners, as clients reach them.
-func (cfg *config) mailServices() []discovery.Service {
+func (cfg *config) mailServices(hostname string) []discovery.Service {
 	var services []discovery.Service
 	for _, s := range []struct {
 		listener string
@@ -71,7 +80,7 @@ func (cfg *config) mailServices() []discovery.Service {
 	} {
 		if port := cfg.ports[s.listener]; port != 0 {
 			services = append(services, discovery.Service{
-				Protocol: s.protocol, Host: cfg.hostname, Port: port, Security: s.security,
+				Protocol: s.protocol, Host: hostname, Port: port, Security: s.security,
 				Authentication: []discovery.AuthMethod{discovery.AuthPassword}, // OAuth is for the web parts
 			})
 		}
@@ -90,6 +99,26 @@ func (f *frontend) newDocuments(next http.Handler) (*discovery.Server, error) {
 		OnError: func(r *http.Request, err error) { f.signIn.logError(r, err) },
 		Next:    f.guard.limitRequests(cleanPaths(next)), // documents cost less than counting
 	}), nil
+}
+
+// prepare builds everything for another base. What it returns puts that in the place
+// of what is served, documents and issuer at once. After an error nothing changes.
+func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
+	set, err := discovery.Build(f.cfg.discoveryConfig(base))
+	if err != nil {
+		return nil, fmt.Errorf("mailfront: %w", err)
+	}
+	if f.cfg.certFile.value != "" {
+		return func() { f.documents.Swap(set) }, nil
+	}
+	cert, err := loadCertificate(f.cfg, base) // a self-signed one, for the new name
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		f.certificate.Store(cert)
+		f.documents.Swap(set)
+	}, nil
 }
 
 // cleanPaths refuses a path that ServeMux would redirect to its clean form: it knows

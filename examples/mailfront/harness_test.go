@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,9 @@ type running struct {
 	t       *testing.T
 	address map[string]string // of a listener
 	table   []string          // its lines, after the first
+	out     *logBuffer        // what comes after the table
 	log     *logBuffer
+	hangup  chan<- os.Signal
 	ctx     context.Context
 	stop    func() error // SIGTERM: run's error when it has returned
 }
@@ -50,11 +53,12 @@ func runMailfront(t *testing.T, env map[string]string) *running {
 	}
 	waiting, cancelWaiting := context.WithTimeout(context.Background(), testTimeout)
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{t: t, address: make(map[string]string), log: newLogBuffer(), ctx: waiting}
+	hangup := make(chan os.Signal)
+	r := &running{t: t, address: make(map[string]string), out: newLogBuffer(), log: newLogBuffer(), hangup: hangup, ctx: waiting}
 	out, stdout := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, nil, lookup(all), stdout, r.log)
+		err := run(ctx, nil, lookup(all), stdout, r.log, hangup)
 		stdout.CloseWithError(err)
 		ended <- err
 	}()
@@ -66,7 +70,11 @@ func runMailfront(t *testing.T, env map[string]string) *running {
 		r.address[fields[0]] = fields[1]
 	}
 	r.table = r.table[1:]
-	go io.Copy(io.Discard, out)
+	go func() { // the scanner may have read on already
+		for lines.Scan() {
+			fmt.Fprintln(r.out, lines.Text())
+		}
+	}()
 	stopped := false
 	r.stop = func() error {
 		cancel()

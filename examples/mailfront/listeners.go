@@ -13,6 +13,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -43,10 +44,13 @@ type frontend struct {
 	auth      *mailAuth
 	documents *discovery.Server
 	signIn    *signIn
+	admin     *admin
 	listeners []*listener
 	broken    chan error      // a listener that ended by itself
 	ctx       context.Context // until the grace of shutdown is over
 	cancel    context.CancelFunc
+
+	certificate atomic.Pointer[tls.Certificate] // what tls has
 
 	webEnding context.Context // until the web listeners begin to end
 	endWeb    context.CancelFunc
@@ -64,7 +68,7 @@ type listener struct {
 
 // start opens all listeners and serves. After an error nothing is left open.
 func start(cfg *config, log *slog.Logger) (*frontend, error) {
-	cert, err := loadCertificate(cfg)
+	cert, err := loadCertificate(cfg, cfg.base)
 	if err != nil {
 		return nil, err
 	}
@@ -75,13 +79,14 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 	f := &frontend{
 		cfg:      cfg,
 		log:      log,
-		tls:      newTLSConfig(cert),
 		resolver: resolver,
 		mail:     newMailbox(cfg.account(), cfg.password),
 		guard:    newGuard(defaultLimits, cfg.trusted, log),
 		auth:     newMailAuth("", false),
 		broken:   make(chan error, 1),
 	}
+	f.certificate.Store(cert)
+	f.tls = newTLSConfig(&f.certificate)
 	if err := f.openWeb(); err != nil {
 		return nil, err
 	}
@@ -226,6 +231,7 @@ func (f *frontend) describe(w io.Writer) error {
 		fmt.Fprintf(&out, "account %s password %s\n", f.cfg.account(), f.cfg.password)
 	}
 	fmt.Fprintf(&out, "mode %s base %s\n", f.cfg.mode, f.documents.Current().Base())
+	f.admin.describe(&out, f.listeners[0].inner.Addr()) // that of http
 	_, err := io.WriteString(w, out.String())
 	return err
 }

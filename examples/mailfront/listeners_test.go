@@ -46,7 +46,7 @@ func TestARandomPasswordIsPrintedAndOneThatWasGivenIsNot(t *testing.T) {
 		out := newLogBuffer()
 		ended := make(chan error)
 		go func() {
-			ended <- run(ctx, nil, lookup(map[string]string{"MAILFRONT_DEMO_PASSWORD": password}), out, io.Discard)
+			ended <- run(ctx, nil, lookup(map[string]string{"MAILFRONT_DEMO_PASSWORD": password}), out, io.Discard, nil)
 		}()
 		require.True(t, out.await(t.Context(), 1, "pop3s "))
 		cancel()

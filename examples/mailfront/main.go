@@ -17,6 +17,9 @@
 //	documents.go  what clients find the server by, from one public base URL
 //	signin.go     the OpenID provider; signin_*.go are its parts
 //	jmap.go dav.go    what is behind the sign-in
+//	setup.go      the first set-up, and a new public URL while serving
+//	admin.go      the page of the administrator; admin_*.go and debug.go are its parts
+//	reload.go     what SIGHUP does
 //
 // What to change: everything that says demo, and mailbox.go.
 package main
@@ -39,7 +42,9 @@ const shutdownGrace = 10 * time.Second
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, hangup)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
@@ -48,8 +53,9 @@ func main() {
 	}
 }
 
-// run is the whole program. It returns when ctx ends or a listener breaks.
-func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) error {
+// run is the whole program. It returns when ctx ends or a listener breaks. With each
+// signal from reload it reads files again.
+func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer, reload <-chan os.Signal) error {
 	cfg, err := parseConfig(args, env, stderr)
 	if err != nil {
 		return err
@@ -64,10 +70,14 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	if err := f.describe(stdout); err != nil {
 		return errors.Join(err, f.shutdown(shutdownGrace))
 	}
-	select {
-	case <-ctx.Done():
-		return f.shutdown(shutdownGrace)
-	case err := <-f.broken:
-		return errors.Join(err, f.shutdown(shutdownGrace))
+	for {
+		select {
+		case <-reload:
+			f.reload()
+		case <-ctx.Done():
+			return f.shutdown(shutdownGrace)
+		case err := <-f.broken:
+			return errors.Join(err, f.shutdown(shutdownGrace))
+		}
 	}
 }

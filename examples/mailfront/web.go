@@ -62,7 +62,8 @@ func (f *frontend) openWeb() error {
 	f.webEnding, f.endWeb = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	var err error
-	if f.documents, err = f.newDocuments(mux); err != nil {
+	f.admin = newAdmin(f)
+	if f.documents, err = f.newDocuments(f.admin.under(mux)); err != nil {
 		return err
 	}
 	if f.signIn, err = newSignIn(f); err != nil {

@@ -1,0 +1,237 @@
+// What to copy: under, by which the page can be reached on any path, also while the
+// public URL is wrong; that every link in it is relative; and form, which every
+// form passes. What to change: nothing.
+
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// adminPath is below the base, or, where nobody knows the base, below anything.
+const adminPath = "/admin"
+
+// An admin is the page of the administrator: at first the set-up, then what there
+// is to know behind a proxy.
+type admin struct {
+	f        *frontend
+	sessions adminSessions
+	tries    *rate.Limiter // of clients that the guard cannot tell apart
+
+	now      atomic.Pointer[adminState]
+	changing sync.Mutex // held to replace now
+
+	verifying  sync.Mutex // held while Verify runs
+	lastReport atomic.Pointer[verifyResult]
+}
+
+// An adminState is replaced, never changed.
+type adminState struct {
+	state
+	token string // opens the set-up; "" when that is over
+}
+
+func newAdmin(f *frontend) *admin {
+	a := &admin{f: f, tries: rate.NewLimiter(rate.Every(5*time.Second), 20)}
+	now := &adminState{state: f.cfg.state}
+	if f.cfg.mode != modeNormal {
+		now.token = rand.Text()
+	}
+	a.now.Store(now)
+	return a
+}
+
+// describe prints where the set-up is. The token stands behind "#": browsers send
+// that to nobody.
+func (a *admin) describe(w io.Writer, listener net.Addr) {
+	if token := a.now.Load().token; token != "" {
+		fmt.Fprintf(w, "setup http://%s%s#token=%s\n", reachable(listener), adminPath, token)
+	}
+}
+
+// reachable is an address for a browser on this machine.
+func reachable(listener net.Addr) string {
+	t, ok := listener.(*net.TCPAddr)
+	switch {
+	case !ok || !t.IP.IsUnspecified():
+		return listener.String()
+	case t.IP.To4() != nil:
+		return fmt.Sprintf("127.0.0.1:%d", t.Port)
+	}
+	return fmt.Sprintf("[::1]:%d", t.Port)
+}
+
+func (a *admin) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET ":           a.page,
+		"GET /debug":     a.debug,
+		"POST /setup":    a.setUp,
+		"POST /sign-in":  a.signIn,
+		"POST /sign-out": a.signOut,
+		"POST /url":      a.changeURL,
+		"POST /verify":   a.verify,
+		"GET /":          a.back,
+		"GET /setup":     a.back, // a form's answer, loaded again
+		"GET /sign-in":   a.back,
+		"GET /sign-out":  a.back,
+		"GET /url":       a.back,
+		"GET /verify":    a.back,
+	}
+}
+
+// under puts the page in front of next. What next has no route for, and ends like a
+// path of ours, is ours, whatever stands before it: in bootstrap nobody has told us
+// the path that a proxy mounts us on, and a wrong one is to be seen here.
+func (a *admin) under(next *http.ServeMux) http.Handler {
+	own := http.NewServeMux()
+	tails := make(map[string]bool)
+	for pattern, handler := range a.routes() {
+		method, tail, _ := strings.Cut(pattern, " ")
+		if tail == "/" {
+			tail = "/{$}"
+		}
+		own.HandleFunc(method+" "+adminPath+tail, handler)
+		tails[strings.TrimSuffix(tail, "{$}")] = true
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		i := strings.LastIndex(r.URL.Path, adminPath)
+		if i < 0 || !tails[r.URL.Path[i+len(adminPath):]] || r.URL.RawPath != "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if _, pattern := next.Handler(r); pattern != "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		u := *r.URL
+		u.Path = u.Path[i:]
+		stripped := *r
+		stripped.URL = &u
+		own.ServeHTTP(w, &stripped)
+	})
+}
+
+// back leads to the page from everywhere below it. http.Redirect would make the
+// address absolute, and does not know the path that a proxy has stripped.
+func (a *admin) back(w http.ResponseWriter, r *http.Request) {
+	noStore(w)
+	w.Header().Set("Location", "../"+adminPath[1:])
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// page is the set-up, the sign-in, or what the administrator came for.
+func (a *admin) page(w http.ResponseWriter, r *http.Request) {
+	p := a.newPage(r)
+	switch {
+	case p.now.token != "":
+		a.show(w, r, http.StatusOK, "setup", p)
+	case p.now.PasswordHash == "":
+		a.show(w, r, http.StatusForbidden, "nobody", p)
+	case p.session == nil:
+		a.show(w, r, http.StatusOK, "sign-in", p)
+	default:
+		a.show(w, r, http.StatusOK, "home", p)
+	}
+}
+
+// form reads one and checks what it has to prove. If it returns false it has
+// answered.
+func (a *admin) form(w http.ResponseWriter, r *http.Request) (*adminPageData, bool) {
+	p := a.newPage(r)
+	if !sameOrigin(r, p.set.Base()) {
+		clientOf(r).warn(a.f.log, "admin_refused", slog.String("reason", "the form came from another site"))
+		p.Problem = "The form came from another site. Open this page yourself, and try again."
+		a.show(w, r, http.StatusForbidden, "problem", p)
+		return nil, false
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		p.Problem = "The form cannot be read."
+		a.show(w, r, http.StatusBadRequest, "problem", p)
+		return nil, false
+	}
+	p.URL = strings.TrimSpace(r.PostForm.Get("public_url"))
+	return p, true
+}
+
+// signedInForm is form, of the administrator.
+func (a *admin) signedInForm(w http.ResponseWriter, r *http.Request) (*adminPageData, bool) {
+	p, ok := a.form(w, r)
+	if !ok {
+		return nil, false
+	}
+	if p.session == nil {
+		a.back(w, r) // to the sign-in
+		return nil, false
+	}
+	if !sameSecret(r.PostForm.Get("csrf"), p.session.csrf) {
+		clientOf(r).warn(a.f.log, "admin_refused", slog.String("reason", "the form has no token of the session"))
+		p.Problem = "The form is from another session, or another site. Go back, load the page again, and repeat it."
+		a.show(w, r, http.StatusForbidden, "problem", p)
+		return nil, false
+	}
+	return p, true
+}
+
+// try compares a secret, unless there were too many wrong ones. The guard counts
+// them for each client; those whom it cannot tell apart share a limit.
+func (a *admin) try(cl client, check func() bool) error {
+	if _, why := a.f.guard.key(cl); why != "" && !a.tries.Allow() {
+		cl.warn(a.f.log, "login_refused", slog.String("reason", errTooFast.Error()))
+		return errTooFast
+	}
+	return a.f.guard.logIn(cl, check)
+}
+
+func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
+	p, ok := a.form(w, r)
+	if !ok {
+		return
+	}
+	if p.now.token != "" || p.now.PasswordHash == "" {
+		a.back(w, r)
+		return
+	}
+	cl := clientOf(r)
+	err := a.try(cl, func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
+	switch {
+	case errors.Is(err, errWrongPassword):
+		p.PasswordProblem = "Wrong password."
+		a.show(w, r, http.StatusForbidden, "sign-in", p)
+		return
+	case err != nil:
+		a.tooMany(w, r, p)
+		return
+	}
+	cl.log(a.f.log, "admin_login")
+	http.SetCookie(w, newCookie(r, cl, p.set.Base(), a.sessions.begin(r.Header.Get("Origin"))))
+	a.back(w, r)
+}
+
+func (a *admin) tooMany(w http.ResponseWriter, r *http.Request, p *adminPageData) {
+	w.Header().Set("Retry-After", "60")
+	p.Problem = "There were too many tries. Wait for some minutes."
+	a.show(w, r, http.StatusTooManyRequests, "problem", p)
+}
+
+func (a *admin) signOut(w http.ResponseWriter, r *http.Request) {
+	p, ok := a.signedInForm(w, r)
+	if !ok {
+		return
+	}
+	a.sessions.end(r)
+	http.SetCookie(w, newCookie(r, clientOf(r), p.set.Base(), ""))
+	a.back(w, r)
+}

@@ -1,0 +1,112 @@
+// What to copy: the sentences, for a page or a log that says why a server takes
+// somebody for its client. What to change: the names of the settings.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// addressLearned says how the client's address came to be known, or why not.
+func addressLearned(cl client) string {
+	const direct = "The connection itself: %s connected, and is not on the list of trusted proxies. If that is your proxy, put it on the list (MAILFRONT_TRUSTED_PROXIES)."
+	if cl.Version > 0 {
+		by := fmt.Sprintf("The proxy %s, in a PROXY header of version %d", cl.Proxy, cl.Version)
+		if !cl.Known {
+			return by + " that names no client (LOCAL or UNKNOWN)."
+		}
+		return by + "."
+	}
+	proxy := fmt.Sprintf("The proxy %s connected, ", cl.Proxy)
+	switch cl.Reason {
+	case "", forwarded.UntrustedPeer.String():
+		return fmt.Sprintf(direct, cl.IP)
+	case forwarded.UntrustedHop.String():
+		return proxy + "and named the client in X-Forwarded-For."
+	case forwarded.NoHeader.String():
+		return proxy + "and sent no X-Forwarded-For: let it send one, or come by the proxy's own address if you are on this machine."
+	case forwarded.AllTrusted.String():
+		return proxy + "and X-Forwarded-For names trusted proxies only: is the client's network on the list, too?"
+	case forwarded.NoPeer.String():
+		return "The peer has no address."
+	}
+	return proxy + "but its X-Forwarded-For cannot be used (" + cl.Reason + "): let it replace what the client sent."
+}
+
+// tlsLearned says how the client's TLS came to be known, or why not.
+func (f *frontend) tlsLearned(cl client) string {
+	path := f.cfg.tlsPath[cl.Listener]
+	switch {
+	case !cl.Proxy.IsValid():
+		return "The connection itself."
+	case !cl.Known && !cl.TLSKnown:
+		return "Nothing is known of the client, and so nothing of its TLS."
+	case cl.info != nil && cl.info.TLS != nil:
+		return "The proxy, in the TLS part of the PROXY header."
+	case cl.info == nil && f.cfg.forwardedProto && cl.TLSKnown:
+		return "The proxy, in X-Forwarded-Proto."
+	case cl.info == nil && f.cfg.forwardedProto:
+		return "The proxy did not say it in X-Forwarded-Proto, or said two things."
+	case cl.TLSKnown && path == proxyproto.TerminatedTLS:
+		return "The setting MAILFRONT_TLS_TERMINATED: every client of the proxy has TLS."
+	case cl.TLSKnown:
+		return "The connection itself: the proxy passes TLS on."
+	case cl.info == nil:
+		return "Nobody said. If every trusted proxy sets or removes X-Forwarded-Proto, set MAILFRONT_FORWARDED_PROTO=true."
+	}
+	return "Nobody said. Let HAProxy send it (send-proxy-v2-ssl); for a proxy that cannot, there is MAILFRONT_TLS_TERMINATED."
+}
+
+// verifyTimeout leaves time for the answer, within the server's WriteTimeout.
+const verifyTimeout = 20 * time.Second
+
+// A verifyResult is the outcome of one run of discovery.Verify.
+type verifyResult struct {
+	When   time.Time
+	Base   string
+	Report *discovery.Report // nil with Err
+	Err    string
+}
+
+// verify asks for the documents as a client would, by way of the public URL.
+func (a *admin) verify(w http.ResponseWriter, r *http.Request) {
+	p, ok := a.signedInForm(w, r)
+	if !ok {
+		return
+	}
+	if !a.verifying.TryLock() {
+		p.Problem = "A check is running already."
+		a.show(w, r, http.StatusConflict, "home", p)
+		return
+	}
+	defer a.verifying.Unlock()
+	ctx, cancel := context.WithTimeout(r.Context(), verifyTimeout+time.Second)
+	defer cancel()
+	result := &verifyResult{When: time.Now(), Base: p.set.Issuer()}
+	var err error
+	result.Report, err = discovery.Verify(ctx, nil, p.set.Base(),
+		discovery.WithTimeout(verifyTimeout), discovery.WithRequestTimeout(verifyTimeout/4),
+		discovery.WithExpected(discovery.OAuthDocument, discovery.OpenIDDocument, discovery.BaseResource,
+			discovery.JMAPDocument, discovery.DAVDocument, discovery.WebUIDocument))
+	if err != nil {
+		result.Err = err.Error()
+	}
+	a.lastReport.Store(result)
+	clientOf(r).log(a.f.log, "verified", slog.Int("findings", result.findings()), slog.String("reason", noReport(result.Err)))
+	a.back(w, r)
+}
+
+func (v *verifyResult) findings() int {
+	if v.Report == nil {
+		return 0
+	}
+	return len(v.Report.Findings) + v.Report.Omitted
+}

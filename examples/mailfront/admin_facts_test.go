@@ -1,0 +1,49 @@
+package main
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+func TestTheFactsSayWhoSaidThem(t *testing.T) {
+	proxy, ip := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("203.0.113.7")
+	byHeader := func(known, tls, tlsKnown bool, r forwarded.Reason) client {
+		return client{IP: ip, Proxy: proxy, Known: known, TLS: tls, TLSKnown: tlsKnown, Reason: r.String(), Listener: "http"}
+	}
+	byPROXY := func(known, tls, tlsKnown bool, said *proxyproto.TLS) client {
+		return client{IP: ip, Proxy: proxy, Version: 2, Known: known, TLS: tls, TLSKnown: tlsKnown, Listener: "https", info: &proxyproto.Info{Version: 2, TLS: said}}
+	}
+	terminated := map[string]proxyproto.TLSPath{"http": proxyproto.TerminatedTLS, "https": proxyproto.TerminatedTLS}
+	for _, test := range []struct {
+		name           string
+		cl             client
+		forwardedProto bool
+		path           map[string]proxyproto.TLSPath
+		address, tls   string
+	}{
+		{"direct, forwarded", client{IP: ip, Known: true, TLSKnown: true, Reason: "UntrustedPeer"}, false, nil, "connection itself: 203.0.113.7", "connection itself"},
+		{"direct, PROXY", client{IP: ip, Known: true, TLSKnown: true, info: &proxyproto.Info{}}, false, terminated, "connection itself: 203.0.113.7", "connection itself"},
+		{"forwarded, proto", byHeader(true, true, true, forwarded.UntrustedHop), true, nil, "192.0.2.1 connected, and named", "in X-Forwarded-Proto"},
+		{"forwarded, two protos", byHeader(true, false, false, forwarded.UntrustedHop), true, terminated, "and named", "or said two things"},
+		{"forwarded, terminated", byHeader(true, true, true, forwarded.UntrustedHop), false, terminated, "and named", "MAILFRONT_TLS_TERMINATED: every"},
+		{"forwarded, no word of TLS", byHeader(true, false, false, forwarded.UntrustedHop), false, nil, "and named", "Nobody said. If every trusted proxy"},
+		{"forwarded, no header", byHeader(false, false, false, forwarded.NoHeader), true, nil, "sent no X-Forwarded-For", "Nothing is known"},
+		{"forwarded, all trusted", byHeader(false, false, false, forwarded.AllTrusted), true, nil, "trusted proxies only", "Nothing is known"},
+		{"forwarded, malformed", byHeader(false, false, false, forwarded.Malformed), true, nil, "cannot be used (Malformed)", "Nothing is known"},
+		{"forwarded, no peer", client{Reason: "NoPeer"}, true, nil, "no address", "connection itself"},
+		{"PROXY, TLS part", byPROXY(true, true, true, &proxyproto.TLS{Client: true}), false, terminated, "192.0.2.1, in a PROXY header of version 2.", "TLS part of the PROXY header"},
+		{"PROXY, passed through", byPROXY(true, true, true, nil), false, nil, "PROXY header of version 2", "passes TLS on"},
+		{"PROXY, terminated", byPROXY(true, true, true, nil), false, terminated, "PROXY header of version 2", "MAILFRONT_TLS_TERMINATED: every"},
+		{"PROXY, no word", byPROXY(true, false, false, nil), false, nil, "PROXY header of version 2", "send-proxy-v2-ssl"},
+		{"PROXY, LOCAL", byPROXY(false, false, false, nil), false, nil, "names no client", "Nothing is known"},
+	} {
+		f := &frontend{cfg: &config{forwardedProto: test.forwardedProto, tlsPath: test.path}}
+		require.Contains(t, addressLearned(test.cl), test.address, test.name)
+		require.Contains(t, f.tlsLearned(test.cl), test.tls, test.name)
+	}
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"html"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/bcrypt"
+)
+
+const (
+	adminPassword = "a long administrator's password"
+	nextPassword  = "another administrator's password"
+)
+
+func init() { passwordCost = bcrypt.MinCost } // with the race detector it takes a second, else
+
+// newAdminSite is a site whose visitor keeps cookies. How it comes there is told by
+// at; what mailfront knows of that is told by env alone.
+func newAdminSite(t *testing.T, at, how string, env map[string]string) *site {
+	t.Helper()
+	all := map[string]string{"MAILFRONT_PUBLIC_URL": ""}
+	for key, value := range env {
+		all[key] = value
+	}
+	s := newSite(t, at, how, all)
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	s.client.Jar = jar
+	return s
+}
+
+func stateIn(t *testing.T) string { return filepath.Join(t.TempDir(), "state.json") }
+
+var setupLine = regexp.MustCompile(`(?m)^setup http://([0-9.:\[\]]+)/admin#token=([A-Z2-7]{26})$`)
+
+// token returns the one that was printed.
+func (s *site) setupToken() string {
+	s.t.Helper()
+	require.True(s.t, s.out.await(s.ctx, 1, "setup "))
+	m := setupLine.FindStringSubmatch(s.out.String())
+	require.NotNil(s.t, m, s.out)
+	require.Equal(s.t, s.address["http"], m[1])
+	return m[2]
+}
+
+// admin asks for the page.
+func (s *site) admin() (int, string) {
+	s.t.Helper()
+	response, page := s.do(http.MethodGet, "/admin", "")
+	return response.StatusCode, page
+}
+
+var (
+	anyForm  = regexp.MustCompile(`(?s)<form method="post" action="([^"]*)">(.*?)</form>`)
+	anyInput = regexp.MustCompile(`<input [^>]*name="([^"]*)"[^>]*>`)
+	anyValue = regexp.MustCompile(` value="([^"]*)"`)
+)
+
+// fill finds the form with a field among those of a page, as a browser that shows it
+// does, and fills it in.
+func (s *site) fill(page, at, field string, values ...string) (target string, form url.Values) {
+	s.t.Helper()
+	for _, m := range anyForm.FindAllStringSubmatch(page, -1) {
+		form = url.Values{}
+		for _, input := range anyInput.FindAllStringSubmatch(m[2], -1) {
+			form.Set(input[1], "")
+			if v := anyValue.FindStringSubmatch(input[0]); v != nil {
+				form.Set(input[1], html.UnescapeString(v[1]))
+			}
+		}
+		if !form.Has(field) && m[1] != field {
+			continue
+		}
+		for i := 0; i < len(values); i += 2 {
+			require.True(s.t, form.Has(values[i]), "no field %q in\n%s", values[i], page)
+			form.Set(values[i], values[i+1])
+		}
+		from, err := url.Parse(s.base + at)
+		require.NoError(s.t, err)
+		to, err := from.Parse(html.UnescapeString(m[1]))
+		require.NoError(s.t, err)
+		return to.String(), form
+	}
+	require.Fail(s.t, "no form with "+field+" in\n"+page)
+	return "", nil
+}
+
+// follow goes where an answer leads, as a browser does.
+func (s *site) follow(response *http.Response) (int, string) {
+	s.t.Helper()
+	require.Equal(s.t, http.StatusSeeOther, response.StatusCode)
+	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
+	to, err := response.Request.URL.Parse(response.Header.Get("Location"))
+	require.NoError(s.t, err)
+	require.Equal(s.t, s.base+"/admin", to.String())
+	return s.admin()
+}
+
+// setUp goes through the set-up, and returns the page behind it.
+func (s *site) setUp(publicURL, password string) (int, string) {
+	s.t.Helper()
+	_, page := s.admin()
+	target, form := s.fill(page, "/admin", "token",
+		"token", s.setupToken(), "public_url", publicURL, "password", password, "password_again", password)
+	response, page := s.post(target, form)
+	require.Equal(s.t, http.StatusSeeOther, response.StatusCode, page)
+	return s.follow(response)
+}
+
+// signInAdmin signs in, and returns the page behind it.
+func (s *site) signInAdmin(password string, fields ...string) (int, string) {
+	s.t.Helper()
+	_, page := s.admin()
+	target, form := s.fill(page, "/admin", "password", "password", password)
+	require.NotContains(s.t, form, "token", "this is the set-up")
+	response, page := s.post(target, form, fields...)
+	if response.StatusCode != http.StatusSeeOther {
+		return response.StatusCode, page
+	}
+	return s.follow(response)
+}
+
+// issuer is what the documents say, to a client that comes past every proxy.
+func (s *site) issuer() string {
+	s.t.Helper()
+	response, document := get(s.t, s.direct("http"), "/api/discover", http.Header{})
+	require.Equal(s.t, http.StatusOK, response.StatusCode)
+	require.Contains(s.t, document, "issuer")
+	return document["issuer"].(string)
+}

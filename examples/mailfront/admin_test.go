@@ -1,0 +1,293 @@
+package main
+
+import (
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+func mustURL(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	require.NoError(t, err)
+	return u
+}
+
+func TestThePageTellsHowTheClientAndItsTLSAreKnown(t *testing.T) {
+	for _, test := range []struct {
+		name, how string
+		env       map[string]string
+		address   string
+		by        string
+		tls       string
+		tlsBy     string
+	}{
+		{"direct, TLS", direct, nil, "127.0.0.1", "The connection itself: 127.0.0.1 connected, and is not on the list", "yes", "The connection itself."},
+		{"direct, plain", plain, nil, "127.0.0.1", "The connection itself", "no", "The connection itself."},
+		{"everybody in the chain is on the list", kept, nil, "not known", "The proxy 127.0.0.1 connected, and X-Forwarded-For names trusted proxies only", "not known", "Nothing is known of the client"},
+		{"a proxy that is not trusted", kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1"}, "127.0.0.1", "put it on the list", "no", "The connection itself."},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newAdminSite(t, testBase, test.how, test.env)
+			if test.how == plain {
+				s.base = "http://mail.example.test"
+			}
+			_, page := s.setUp(testBase, adminPassword)
+			require.NotContains(t, page, "client-address", "before the sign-in")
+			status, page := s.signInAdmin(adminPassword)
+			require.Equal(t, http.StatusOK, status)
+			text := html.UnescapeString(page)
+			require.Contains(t, text, `id="client-address">`+test.address+"<")
+			require.Contains(t, text, test.by)
+			require.Contains(t, text, `id="client-tls">`+test.tls+"<")
+			require.Contains(t, text, test.tlsBy)
+		})
+	}
+}
+
+func TestADifferentURLInTheBrowserIsTheFirstThingOnThePage(t *testing.T) {
+	for origin, differs := range map[string]bool{
+		testBase:                    false,
+		testBase + ":8443":          true,
+		"http://mail.example.test":  true,
+		"https://other.example.com": true,
+	} {
+		s := newAdminSite(t, testBase, direct, nil)
+		s.setUp(testBase, adminPassword)
+		// As a browser without script says it, through a proxy that changes Host.
+		status, page := s.signInAdmin(adminPassword, "Origin", origin, "Sec-Fetch-Site", "same-origin")
+		require.Equal(t, http.StatusOK, status)
+		class := "good"
+		if differs {
+			class = "bad"
+		}
+		_, first, ok := strings.Cut(page, "</h1>")
+		require.True(t, ok)
+		require.True(t, strings.HasPrefix(strings.TrimSpace(first), `<section id="urls" class="`+class+`">`), first)
+		require.Contains(t, page, `data-here>`+origin+`<`)
+		require.Equal(t, differs, !strings.Contains(page, `<h2 data-if="any" hidden`))
+	}
+}
+
+func TestThePublicURLChangesLive(t *testing.T) {
+	file := stateIn(t)
+	s := newAdminSite(t, testBase+"/mail", kept, map[string]string{"MAILFRONT_STATE": file})
+	s.setUp(testBase, adminPassword) // the path is forgotten
+	_, page := s.signInAdmin(adminPassword)
+	for _, wrong := range []string{"mail.example.test", "https://mail.example.test/?x", "https://mail_host.example.test"} {
+		target, form := s.fill(page, "/admin", "public_url", "public_url", wrong)
+		response, answer := s.post(target, form)
+		require.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
+		require.Contains(t, answer, `value="`+wrong+`"`)
+		require.Contains(t, answer, "publicurl: ")
+		require.Contains(t, answer, `data-published="`+testBase+`"`)
+	}
+	target, form := s.fill(page, "/admin", "public_url", "public_url", testBase+"/mail")
+	response, _ := s.post(target, form)
+	status, page := s.follow(response)
+	require.Equal(t, http.StatusOK, status, "still signed in")
+	require.Contains(t, page, `data-published="`+testBase+`/mail"`)
+	require.Equal(t, testBase+"/mail", s.issuer())
+	s.awaitLog("event=public_url_changed", "public_url="+testBase+"/mail")
+	kept, err := stateFile{file}.load()
+	require.NoError(t, err)
+	require.Equal(t, testBase+"/mail", kept.PublicURL)
+	require.True(t, isPassword(kept.PasswordHash, adminPassword))
+}
+
+func TestFormsOfOtherSitesAreRefused(t *testing.T) {
+	s := newAdminSite(t, testBase, direct, nil)
+	_, page := s.admin()
+	target, form := s.fill(page, "/admin", "token",
+		"token", s.setupToken(), "public_url", testBase, "password", adminPassword, "password_again", adminPassword)
+	foreign := [][]string{
+		{"Sec-Fetch-Site", "cross-site"},
+		{"Sec-Fetch-Site", "same-site", "Origin", "https://evil.example.test"},
+		{"Origin", "https://evil.example"},
+		{"Origin", "null"},
+	}
+	for _, fields := range foreign {
+		response, _ := s.post(target, form, fields...)
+		require.Equal(t, http.StatusForbidden, response.StatusCode, fields)
+	}
+	require.Empty(t, s.issuer())
+	s.setUp(testBase, adminPassword)
+	_, page = s.signInAdmin(adminPassword)
+	for _, field := range []string{"public_url", "admin/verify", "admin/sign-out"} {
+		target, form := s.fill(page, "/admin", field)
+		if field == "public_url" {
+			form.Set("public_url", "https://evil.example")
+		}
+		for _, fields := range foreign {
+			response, _ := s.post(target, form, fields...)
+			require.Equal(t, http.StatusForbidden, response.StatusCode, "%s %v", field, fields)
+		}
+		for _, csrf := range []string{"", "AAAAAAAAAAAAAAAAAAAAAAAAAA"} {
+			form.Set("csrf", csrf)
+			response, _ := s.post(target, form, "Origin", "http://evil.example")
+			require.Equal(t, http.StatusForbidden, response.StatusCode, field)
+		}
+	}
+	require.Equal(t, testBase, s.issuer())
+	_, page = s.admin()
+	require.Contains(t, page, "Sign out", "still signed in")
+	target, form = s.fill(page, "/admin", "admin/sign-out")
+	cookies := s.client.Jar.Cookies(mustURL(t, s.base+"/admin"))
+	require.Len(t, cookies, 1)
+	require.Empty(t, s.client.Jar.Cookies(mustURL(t, s.base+"/")), "only for the page")
+	s.post(target, form)
+	_, page = s.admin()
+	require.NotContains(t, page, "Sign out")
+	response, _ := s.do(http.MethodGet, "/admin/debug", "", "Cookie", sessionCookie+"="+cookies[0].Value)
+	require.Equal(t, http.StatusSeeOther, response.StatusCode, "the cookie is for nothing now")
+	require.NotContains(t, s.log.String(), cookies[0].Value)
+}
+
+func TestSameOriginKnowsOurPagesBehindAProxyThatChangesHost(t *testing.T) {
+	base, err := publicurl.Parse(testBase)
+	require.NoError(t, err)
+	relative, err := publicurl.Relative("")
+	require.NoError(t, err)
+	for _, test := range []struct {
+		name, site, origin, host string
+		base                     publicurl.Base
+		want                     bool
+	}{
+		{"no browser", "", "", "127.0.0.1:80", base, true},
+		{"the browser says so", "same-origin", "https://changed.example", "127.0.0.1:80", relative, true},
+		{"typed", "none", "", "mail.example.test", base, true},
+		{"another site", "cross-site", testBase, "mail.example.test", base, false},
+		{"a neighbour", "same-site", testBase, "mail.example.test", base, false},
+		{"nonsense", "same-origin, cross-site", testBase, "mail.example.test", base, false},
+		{"the base", "", testBase, "127.0.0.1:80", base, true},
+		{"another port", "", testBase + ":8443", "127.0.0.1:80", base, false},
+		{"Host", "", "https://other.example:8443", "other.example:8443", base, true},
+		{"Host, in bootstrap", "", "http://10.0.0.1:8080", "10.0.0.1:8080", relative, true},
+		{"Host is changed, without TLS", "", "http://mail.example.test", "127.0.0.1:80", relative, true},
+		{"an origin that is none", "", "null", "null", base, false},
+		{"another site, by its origin", "", "https://evil.example", "mail.example.test", base, false},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/admin/setup", nil)
+		r.Host = test.host
+		if test.site != "" {
+			r.Header.Set("Sec-Fetch-Site", test.site)
+		}
+		if test.origin != "" {
+			r.Header.Set("Origin", test.origin)
+		}
+		require.Equal(t, test.want, sameOrigin(r, test.base), test.name)
+	}
+}
+
+func TestTheCookieIsSecureWhereTheBrowserHasTLS(t *testing.T) {
+	base, err := publicurl.Parse(testBase)
+	require.NoError(t, err)
+	for _, test := range []struct {
+		name, origin string
+		cl           client
+		want         bool
+	}{
+		{"https in the browser", testBase, client{TLSKnown: true}, true},
+		{"http in the browser", "http://127.0.0.1:8080", client{}, false},
+		{"no browser, TLS", "", client{TLS: true, TLSKnown: true}, true},
+		{"no browser, no TLS", "", client{TLSKnown: true}, false},
+		{"no browser, nothing known", "", client{}, true},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/admin/sign-in", nil)
+		if test.origin != "" {
+			r.Header.Set("Origin", test.origin)
+		}
+		cookie := newCookie(r, test.cl, base, "value")
+		require.Equal(t, test.want, cookie.Secure, test.name)
+		require.True(t, cookie.HttpOnly)
+		require.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
+		require.Empty(t, cookie.Path+cookie.Domain)
+	}
+}
+
+func TestEveryViewMayRunOnlyWhatIsOurs(t *testing.T) {
+	s := newAdminSite(t, testBase, direct, nil)
+	check := func(name, path string) {
+		response, page := s.do(http.MethodGet, path, "")
+		require.Equal(t, http.StatusOK, response.StatusCode, name)
+		h := response.Header
+		require.Equal(t, "no-store", h.Get("Cache-Control"))
+		require.Equal(t, "text/html; charset=utf-8", h.Get("Content-Type"))
+		require.Equal(t, "DENY", h.Get("X-Frame-Options"))
+		policy := h.Get("Content-Security-Policy")
+		require.Contains(t, policy, "default-src 'none'")
+		require.NotContains(t, policy, "unsafe")
+		for _, tag := range []string{"style", "script"} {
+			m := regexp.MustCompile(`(?s)<`+tag+`>(.*?)</`+tag+`>`).FindAllStringSubmatch(page, -1)
+			require.Len(t, m, 1, name)
+			require.Contains(t, policy, tag+"-src "+sourceHash(m[0][1]), name)
+		}
+		require.NotRegexp(t, ` on[a-z]+="| style="|(src|href|action)="(/|https?:)`, page, name)
+	}
+	check("set-up", "/admin")
+	s.setUp(testBase, adminPassword)
+	check("sign-in", "/admin")
+	s.signInAdmin(adminPassword)
+	check("home", "/admin")
+	check("debug", "/admin/debug")
+}
+
+func TestVerifyRunsThroughThePublicURL(t *testing.T) {
+	s := newAdminSite(t, testBase, plain, nil)
+	own := "http://" + s.address["http"]
+	s.base = own
+	s.setUp(own, adminPassword)
+	_, page := s.signInAdmin(adminPassword)
+	target, form := s.fill(page, "/admin", "admin/verify")
+	response, _ := s.post(target, form)
+	status, page := s.follow(response)
+	require.Equal(t, http.StatusOK, status)
+	require.Regexp(t, `\d+ requests, 0 findings`, page)
+	s.awaitLog("event=verified", "findings=0")
+
+	target, form = s.fill(page, "/admin", "public_url", "public_url", own+"/mail")
+	response, _ = s.post(target, form)
+	_, page = s.follow(response)
+	require.NotContains(t, page, "requests,", "it was about another URL")
+
+	target, form = s.fill(page, "/admin", "public_url", "public_url", "http://127.0.0.1:1")
+	response, _ = s.post(target, form)
+	_, page = s.follow(response)
+	target, form = s.fill(page, "/admin", "admin/verify")
+	response, _ = s.post(target, form)
+	_, page = s.follow(response)
+	require.Contains(t, page, "refused")
+}
+
+func TestTheDebugPageCounts(t *testing.T) {
+	s := newAdminSite(t, testBase, direct, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1"})
+	s.setUp(testBase, adminPassword)
+	s.signInAdmin(adminPassword)
+	newScript(t, s.dial(proxyIP, "smtp")).line()
+	_, page := s.do(http.MethodGet, "/admin/debug", "")
+	require.Regexp(t, `smtp 127\.0\.0\.1:\d+</h2>\s*<table>\s*<tr><th scope="row">Direct</th><td>1</td>`, page)
+	require.Contains(t, page, "TimedOut")
+	require.Contains(t, page, "WrongLogins")
+}
+
+func TestThePageIsWhereNothingElseIs(t *testing.T) {
+	s := newAdminSite(t, testBase, direct, nil)
+	for path, want := range map[string]int{
+		"/admin": 200, "/mail/admin": 200, "/a/b/admin": 200, "/admin/": 303, "/x/admin/": 303, "/admin/debug": 303,
+		"/administrator": 404, "/xadmin": 404, "/admin/other": 404, "/a%2Fadmin": 404, "/admin%2Fdebug": 404, "/adminx/admin/x": 404,
+		"/dav/cal/admin": 401, "/.well-known/admin": 200,
+	} {
+		response, _ := s.do(http.MethodGet, path, "")
+		require.Equal(t, want, response.StatusCode, path)
+	}
+	response, _ := s.do(http.MethodPut, "/admin", "")
+	require.Equal(t, http.StatusMethodNotAllowed, response.StatusCode)
+}

@@ -1,0 +1,53 @@
+// What to copy: nothing; Stats is one call. What to change: give the numbers to what
+// watches your servers.
+
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+)
+
+// statistics are numbers under a name.
+type statistics struct {
+	Name   string
+	Rows   []statistic
+	Zeroes string // names of what is zero
+}
+
+type statistic struct{ Name, Value string }
+
+// debug is the page of the counters, for the administrator.
+func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
+	p := a.newPage(r)
+	if p.session == nil {
+		a.back(w, r)
+		return
+	}
+	for _, l := range a.f.listeners {
+		if l.proxy != nil {
+			p.Statistics = append(p.Statistics, newStatistics(l.name+" "+l.inner.Addr().String(), l.proxy.Stats()))
+		}
+	}
+	p.Statistics = append(p.Statistics, newStatistics("limits and bans", a.f.guard.counted()))
+	a.show(w, r, http.StatusOK, "debug", p)
+}
+
+// newStatistics takes the names from a struct of numbers.
+func newStatistics(name string, numbers any) statistics {
+	s := statistics{Name: name}
+	v := reflect.ValueOf(numbers)
+	for i := range v.NumField() {
+		field := v.Type().Field(i).Name
+		if v.Field(i).IsZero() {
+			if s.Zeroes != "" {
+				s.Zeroes += ", "
+			}
+			s.Zeroes += field
+			continue
+		}
+		s.Rows = append(s.Rows, statistic{field, fmt.Sprint(v.Field(i))})
+	}
+	return s
+}

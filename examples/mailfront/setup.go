@@ -1,0 +1,134 @@
+// What to copy: the order in change: build every document, keep the new state, and
+// only then serve them; what fails changes nothing. What to change: what is asked.
+
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// setUp takes the form of the set-up: in bootstrap the first one, in recovery one
+// over what there is.
+func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
+	p, ok := a.form(w, r)
+	if !ok {
+		return
+	}
+	if p.now.token == "" {
+		p.Problem = "The set-up is over. Its token is no longer good for anything."
+		a.show(w, r, http.StatusForbidden, "problem", p)
+		return
+	}
+	cl := clientOf(r)
+	token := strings.TrimSpace(r.PostForm.Get("token"))
+	err := a.try(cl, func() bool { return sameSecret(token, p.now.token) })
+	switch {
+	case errors.Is(err, errWrongPassword):
+		p.TokenProblem = "This is not the token. Take the one that was printed when this mailfront started."
+		a.show(w, r, http.StatusForbidden, "setup", p)
+		return
+	case err != nil:
+		a.tooMany(w, r, p)
+		return
+	}
+	p.Token = token // need not be pasted again
+	base, password := a.checkURL(p), r.PostForm.Get("password")
+	p.PasswordProblem = checkNewPassword(password, r.PostForm.Get("password_again"))
+	if p.URLProblem != "" || p.PasswordProblem != "" {
+		a.show(w, r, http.StatusUnprocessableEntity, "setup", p)
+		return
+	}
+	hash, err := hashPassword(password)
+	if err != nil {
+		a.serverError(w, r, err)
+		return
+	}
+	err = a.change(p.now, &adminState{state: state{PublicURL: base.String(), PasswordHash: hash}}, base)
+	if err != nil {
+		a.notChanged(w, r, "setup", p, err)
+		return
+	}
+	a.sessions.endAll() // they were opened with another password
+	cl.log(a.f.log, "setup_done", slog.String("public_url", base.String()))
+	a.back(w, r)
+}
+
+// changeURL takes the form by which the administrator corrects the public URL.
+func (a *admin) changeURL(w http.ResponseWriter, r *http.Request) {
+	p, ok := a.signedInForm(w, r)
+	if !ok {
+		return
+	}
+	base := a.checkURL(p)
+	if p.URLProblem != "" {
+		a.show(w, r, http.StatusUnprocessableEntity, "home", p)
+		return
+	}
+	next := *p.now
+	next.PublicURL = base.String()
+	if err := a.change(p.now, &next, base); err != nil {
+		a.notChanged(w, r, "home", p, err)
+		return
+	}
+	a.lastReport.Store(nil) // it was about another URL
+	clientOf(r).log(a.f.log, "public_url_changed", slog.String("public_url", base.String()))
+	a.back(w, r)
+}
+
+// checkURL puts publicurl's own words beside the field.
+func (a *admin) checkURL(p *adminPageData) publicurl.Base {
+	base, err := publicurl.Parse(p.URL)
+	if err != nil {
+		p.URLProblem = err.Error()
+	}
+	return base
+}
+
+var errChanged = errors.New("mailfront: somebody else has changed this at the same time: load the page again")
+
+// change replaces old by next, and what is served by what is built on base. After
+// an error nothing has changed.
+func (a *admin) change(old, next *adminState, base publicurl.Base) error {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	if a.now.Load() != old {
+		return errChanged // the token works once
+	}
+	publish, err := a.f.prepare(base)
+	if err != nil {
+		return err
+	}
+	if err := a.f.cfg.stateFile.save(next.state); err != nil {
+		return err
+	}
+	publish()
+	a.now.Store(next)
+	return nil
+}
+
+// notChanged tells why.
+func (a *admin) notChanged(w http.ResponseWriter, r *http.Request, view string, p *adminPageData, err error) {
+	clientOf(r).warn(a.f.log, "not_changed", slog.String("reason", noReport(err.Error())))
+	p.Problem = "Nothing was changed."
+	status := http.StatusInternalServerError
+	if wrong := new(discovery.Error); errors.As(err, &wrong) {
+		status, p.URLProblem = http.StatusUnprocessableEntity, err.Error()
+	} else {
+		p.Problem += " " + err.Error()
+	}
+	if errors.Is(err, errChanged) {
+		status = http.StatusConflict
+	}
+	a.show(w, r, status, view, p)
+}
+
+func (a *admin) serverError(w http.ResponseWriter, r *http.Request, err error) {
+	clientOf(r).warn(a.f.log, "request_failed", slog.String("reason", noReport(err.Error())))
+	http.Error(w, "internal server error", http.StatusInternalServerError)
+}

@@ -1,0 +1,111 @@
+// What to copy: save, by which a file is always whole, the old one or the new one,
+// whenever the power fails. What to change: what is kept.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A state is what the set-up page was told. It has no secret but the hash.
+type state struct {
+	PublicURL    string `json:"public_url"`
+	PasswordHash string `json:"admin_password_hash"` // of the administrator, by bcrypt
+}
+
+// A stateFile keeps a state. Without a path nothing is kept beyond the process.
+type stateFile struct{ path string }
+
+// load returns the zero state if there is no file yet.
+func (f stateFile) load() (s state, err error) {
+	if f.path == "" {
+		return s, nil
+	}
+	b, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Better to know now than when the set-up page wants to keep something.
+		info, err := os.Stat(filepath.Dir(f.path))
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%q is no directory", filepath.Dir(f.path))
+		}
+		return s, err
+	}
+	if err != nil {
+		return s, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return state{}, fmt.Errorf("it is damaged: restore it, or remove it and set mailfront up again: %w", err)
+	}
+	if d.More() {
+		return state{}, errors.New("it is damaged: there is something behind the object: restore it, or remove it and set mailfront up again")
+	}
+	return s, nil
+}
+
+// save replaces the file. Nobody but the owner can read it.
+func (f stateFile) save(s state) error {
+	if f.path == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("mailfront: the state: %w", err)
+	}
+	if err := writeAtomically(f.path, append(b, '\n')); err != nil {
+		return fmt.Errorf("mailfront: cannot keep the state: %w", err)
+	}
+	return nil
+}
+
+// writeAtomically writes a file beside path, with mode 0600, and gives it that name
+// when it is on the disk.
+func writeAtomically(path string, b []byte) (err error) {
+	dir := filepath.Dir(path)
+	t, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			t.Close()
+			os.Remove(t.Name())
+		}
+	}()
+	if _, err = t.Write(b); err != nil {
+		return err
+	}
+	if err = t.Sync(); err != nil {
+		return err
+	}
+	if err = t.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(t.Name(), path); err != nil {
+		return err
+	}
+	// The name is on the disk when the directory is. Some systems cannot do that,
+	// and the file is in place all the same.
+	if d, err := os.Open(dir); err == nil {
+		_ = d.Sync()
+		d.Close()
+	}
+	return nil
+}
+
+// readState is for parseConfig.
+func (cfg *config) readState(get func(string) setting) (err error) {
+	s := get("STATE")
+	cfg.stateFile = stateFile{s.value}
+	if cfg.state, err = cfg.stateFile.load(); err != nil {
+		return s.wrong("%w", err)
+	}
+	return nil
+}
