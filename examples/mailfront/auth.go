@@ -39,33 +39,49 @@ var (
 func (f *frontend) authenticate(r *http.Request) (caller, error) {
 	account := f.cfg.account()
 	if name, password, ok := r.BasicAuth(); ok {
-		if f.mail.login(name, password) {
-			return caller{account: account}, nil
-		}
-		return caller{}, f.wrongPassword(r)
+		return caller{account: account}, f.apiPassword(r, name, password)
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return caller{}, errNobody
 	}
-	if f.mail.login(account, token) {
-		return caller{account: account}, nil
-	}
 	t, err := f.signIn.tokenOf(token)
 	switch {
 	case err == nil:
 		return caller{account: t.grant.subject, token: t}, nil
-	case errors.Is(err, errNotOurs) && strings.Count(token, ".") != 4:
-		return caller{}, f.wrongPassword(r)
+	case errors.Is(err, errNotOurs) && !looksLikeToken(token):
+		return caller{account: account}, f.apiPassword(r, account, token)
 	}
-	return caller{}, errWrong // a token of ours has five parts: it has expired, or is from before a restart
+	return caller{}, errWrong // it has expired, or is from before a restart: no guess at a password
 }
 
-// wrongPassword counts a wrong one. Whoever is banned for it is told by the next
-// request.
-func (f *frontend) wrongPassword(r *http.Request) error {
-	f.guard.failed(clientOf(r))
-	return errWrong
+// apiPassword compares a password that came to an API, and counts a wrong one.
+// Whoever is banned for it is told by the next request.
+//
+// A page of another site can make its visitor's browser send wrong passwords here.
+// That must not lock the visitor out of the mail: such passwords have a limit of
+// their own, beyond which they are not even compared.
+func (f *frontend) apiPassword(r *http.Request, name, password string) error {
+	cl := clientOf(r)
+	check := func() bool { return f.mail.login(name, password) }
+	var err error
+	if f.fromOtherSite(r) {
+		err = f.guard.guess(cl, check)
+	} else if !check() {
+		err = f.guard.failed(cl)
+	}
+	if err != nil {
+		return errWrong
+	}
+	return nil
+}
+
+// fromOtherSite reports whether a browser says that a request is another site's.
+func (f *frontend) fromOtherSite(r *http.Request) bool {
+	if origin := r.Header.Get("Origin"); origin != "" && !f.documents.Current().Base().SameOrigin(origin) {
+		return true
+	}
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site"
 }
 
 type clientKey struct{}

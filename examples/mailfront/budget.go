@@ -6,6 +6,7 @@ package main
 import (
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 )
 
@@ -37,20 +38,63 @@ const (
 	copiesOfMessage = 2
 )
 
-// readAll is io.ReadAll within the budget: what a client has not sent takes
-// nothing of it. Call release when data is not needed any more, after an error,
-// too.
-func (b *budget) readAll(r io.Reader) (data []byte, release func(), err error) {
+// A share is how much of it one client may have.
+type share struct {
+	budget
+	users int // messages that are being received
+}
+
+// receive is readAll within the client's share, so that nobody can stop all mail by
+// beginning many messages and ending none.
+func (g *guard) receive(cl client, r io.Reader) (data []byte, release func(), err error) {
+	who, why := g.key(cl)
+	if why != "" {
+		return g.memory.readAll(r)
+	}
+	g.mu.Lock()
+	s := g.share[who]
+	if s == nil {
+		s = &share{budget: budget{size: g.limits.share}}
+		g.share[who] = s
+	}
+	s.users++
+	g.mu.Unlock()
+	data, give, err := g.memory.readAll(r, &s.budget)
+	return data, sync.OnceFunc(func() {
+		give()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if s.users--; s.users == 0 {
+			delete(g.share, who)
+		}
+	}), err
+}
+
+// readAll is io.ReadAll within the budget, and those of also: what a client has not
+// sent takes nothing of it. Call release when data is not needed any more, after an
+// error, too.
+func (b *budget) readAll(r io.Reader, also ...*budget) (data []byte, release func(), err error) {
+	all := append(also, b)
 	taken := 0
-	release = func() { b.give(taken); taken = 0 }
+	give := func(n int) {
+		for _, b := range all {
+			b.give(n)
+		}
+	}
+	release = func() { give(taken); taken = 0 }
 	for {
 		if len(data) == cap(data) {
 			size := max(firstRead, 2*cap(data))
-			if !b.take(copiesOfMessage * size) { // for a moment both are there
-				return nil, release, errNoMemory
+			for i, b := range all { // for a moment both are there
+				if !b.take(copiesOfMessage * size) {
+					for _, b := range all[:i] {
+						b.give(copiesOfMessage * size)
+					}
+					return nil, release, errNoMemory
+				}
 			}
 			data = append(make([]byte, 0, size), data...)
-			b.give(taken)
+			give(taken)
 			taken = copiesOfMessage * size
 		}
 		n, err := r.Read(data[len(data):cap(data)])

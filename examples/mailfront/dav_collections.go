@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/emersion/go-ical"
 	"github.com/emersion/go-vcard"
@@ -101,12 +102,29 @@ func (b *calendarBackend) PutCalendarObject(_ context.Context, path string, data
 	if _, _, err := caldav.ValidateCalendarObject(data); err != nil {
 		return nil, caldav.NewPreconditionError(caldav.PreconditionValidCalendarObjectResource)
 	}
+	if repeatsTooOften(data) {
+		return nil, caldav.NewPreconditionError(caldav.PreconditionMaxInstances)
+	}
 	o, err := b.put(name, data, opts.IfNoneMatch, opts.IfMatch)
 	if err != nil {
 		return nil, err
 	}
 	c := b.convert(o)
 	return &c, nil
+}
+
+// repeatsTooOften is for rules that a query would have to expand to a list of
+// millions (RFC 5545 section 3.3.10).
+func repeatsTooOften(data *ical.Calendar) bool {
+	for _, event := range data.Children {
+		for _, rule := range event.Props.Values(ical.PropRecurrenceRule) {
+			value := strings.ToUpper(rule.Value)
+			if strings.Contains(value, "SECONDLY") || strings.Contains(value, "MINUTELY") || strings.Contains(value, "BYSECOND") || strings.Contains(value, "BYMINUTE") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (b *calendarBackend) DeleteCalendarObject(_ context.Context, path string) error {

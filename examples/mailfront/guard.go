@@ -20,11 +20,12 @@ import (
 type action int
 
 const (
-	connecting action = iota // to any listener
-	loggingIn                // with a right or a wrong password, in any protocol
-	sending                  // MAIL FROM
-	requesting               // HTTP
-	guessing                 // a wrong password: too often is a ban
+	connecting        action = iota // to any listener
+	loggingIn                       // with a right or a wrong password, in any protocol
+	sending                         // MAIL FROM
+	requesting                      // HTTP
+	guessing                        // a wrong password: too often is a ban
+	guessingElsewhere               // the same, by a page of another site: too often, and nothing but such pages is refused
 	actions
 )
 
@@ -41,6 +42,7 @@ type guardLimits struct {
 	total     int   // open connections, of clients that are not known, too
 	clients   int   // that are remembered, and as many bans: bounds the memory
 	memory    int64 // bytes, for all messages that are being received
+	share     int64 // bytes, for those of one client
 }
 
 // defaultLimits are for a client that may be a whole office behind one address, or
@@ -52,12 +54,15 @@ var defaultLimits = guardLimits{
 		sending:    {500, 100 * time.Millisecond},
 		requesting: {5000, 2 * time.Millisecond},
 		guessing:   {9, time.Minute}, // the tenth is the ban
+
+		guessingElsewhere: {9, time.Minute},
 	},
 	ban:       15 * time.Minute,
 	perClient: 1000,
 	total:     16384,
 	clients:   1 << 14,
 	memory:    256 << 20,
+	share:     64 << 20,
 }
 
 var (
@@ -79,6 +84,7 @@ type guard struct {
 	rates *simplelru.LRU[netip.Prefix, *[actions]*rate.Limiter]
 	bans  *simplelru.LRU[netip.Prefix, time.Time]
 	open  map[netip.Prefix]int // connections of a client, which bounds its size
+	share map[netip.Prefix]*share
 	count guardCount
 }
 
@@ -102,7 +108,7 @@ type guardCount struct {
 // newGuard never holds anything against an address in trusted, which may change
 // while it is in use.
 func newGuard(limits guardLimits, trusted trustnet.Source, log *slog.Logger) *guard {
-	g := &guard{trusted: trusted, log: log, limits: limits, memory: newBudget(limits.memory), open: make(map[netip.Prefix]int)}
+	g := &guard{trusted: trusted, log: log, limits: limits, memory: newBudget(limits.memory), open: make(map[netip.Prefix]int), share: make(map[netip.Prefix]*share)}
 	var err1, err2 error
 	g.rates, err1 = simplelru.NewLRU[netip.Prefix, *[actions]*rate.Limiter](limits.clients, nil)
 	g.bans, err2 = simplelru.NewLRU[netip.Prefix, time.Time](limits.clients, nil)
@@ -111,6 +117,9 @@ func newGuard(limits guardLimits, trusted trustnet.Source, log *slog.Logger) *gu
 	}
 	return g
 }
+
+// nat64 is the well-known prefix of RFC 6052 section 2.1.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 // key returns whom the client's address stands for: one host in IPv4, and the
 // /64 of one subscriber in IPv6 (RFC 6177), who has all addresses in it. why is
@@ -125,6 +134,10 @@ func (g *guard) key(cl client) (who netip.Prefix, why string) {
 		return who, "the client has no IP address"
 	case g.trusted != nil && g.trusted.Trusted().Contains(ip):
 		return who, "the address is a trusted proxy's"
+	}
+	if nat64.Contains(ip) { // the gateway has one /96 for all of IPv4
+		b := ip.As16()
+		ip = netip.AddrFrom4([4]byte(b[12:]))
 	}
 	bits := 32
 	if ip.Is6() {
@@ -171,6 +184,14 @@ func (g *guard) allowKey(who netip.Prefix, a action) error {
 	if g.bannedKey(who) {
 		return errBanned
 	}
+	if !g.limiter(who, a).Allow() {
+		return errTooFast
+	}
+	return nil
+}
+
+// limiter is that of a client for an action. g.mu is held.
+func (g *guard) limiter(who netip.Prefix, a action) *rate.Limiter {
 	of, ok := g.rates.Get(who)
 	if !ok {
 		of = new([actions]*rate.Limiter)
@@ -180,10 +201,7 @@ func (g *guard) allowKey(who netip.Prefix, a action) error {
 		limit := g.limits.rates[a]
 		of[a] = rate.NewLimiter(rate.Every(limit.every), limit.burst)
 	}
-	if !of[a].Allow() {
-		return errTooFast
-	}
-	return nil
+	return of[a]
 }
 
 // logIn is the way of a password in every protocol. check compares it, unless
@@ -224,6 +242,33 @@ func (g *guard) failed(cl client) error {
 	case banned:
 		cl.warn(g.log, "ban", slog.String("banned", who.String()), slog.Duration("for", g.limits.ban))
 		return errBanned
+	}
+	return errWrongPassword
+}
+
+// guess is failed and its check for a password that a page of another site may have
+// sent: never a ban, and no comparison where there were too many wrong ones.
+func (g *guard) guess(cl client, check func() bool) error {
+	who, why := g.key(cl)
+	if why == "" {
+		g.mu.Lock()
+		banned, left := g.bannedKey(who), g.limiter(who, guessingElsewhere).Tokens()
+		g.mu.Unlock()
+		switch {
+		case banned:
+			return errBanned
+		case left < 1:
+			return errTooFast
+		}
+	}
+	if check() {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.count.WrongLogins++
+	if why == "" {
+		g.limiter(who, guessingElsewhere).Allow()
 	}
 	return errWrongPassword
 }

@@ -53,8 +53,10 @@ func newJMAPServer(f *frontend) *jmapServer {
 func (j *jmapServer) routes(mux *http.ServeMux) {
 	crossOrigin(mux, "/jmap", j.api, http.MethodPost) // else ServeMux would redirect, without the prefix
 	crossOrigin(mux, "/jmap/{$}", j.api, http.MethodPost)
+	crossOrigin(mux, "/jmap/upload/{account}", j.upload, http.MethodPost)
 	crossOrigin(mux, "/jmap/upload/{account}/{$}", j.upload, http.MethodPost)
 	crossOrigin(mux, "/jmap/download/{account}/{blob}/{name}", j.download, http.MethodGet)
+	crossOrigin(mux, "/jmap/eventsource", j.events, http.MethodGet)
 	crossOrigin(mux, "/jmap/eventsource/{$}", j.events, http.MethodGet)
 }
 

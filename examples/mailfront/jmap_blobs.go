@@ -143,7 +143,8 @@ func (j *jmapServer) events(w http.ResponseWriter, r *http.Request) {
 	ending := j.f.webEnding
 	for {
 		// The server's timeouts are for requests that end.
-		if errors.Join(out.SetWriteDeadline(time.Now().Add(30*time.Second)), out.Flush()) != nil {
+		// On HTTP/2 one that is over resets the stream even if nothing is to be sent.
+		if errors.Join(out.SetWriteDeadline(time.Now().Add(30*time.Second)), out.Flush(), out.SetWriteDeadline(time.Time{})) != nil {
 			return
 		}
 		select {

@@ -118,6 +118,24 @@ func wordsOf(version, cipher string) string {
 	return version + " with cipher " + cipher
 }
 
+// wellFormed refuses a message that could say more than its lines do: a line that
+// goes on with ours, as it begins with a blank (RFC 5322 section 2.2.3), and a bare CR
+// (RFC 5321 section 2.3.8), where some readers see the end of a line.
+func wellFormed(message []byte) bool {
+	if len(message) > 0 && (message[0] == ' ' || message[0] == '\t') {
+		return false
+	}
+	for {
+		i := bytes.IndexByte(message, '\r')
+		if i < 0 {
+			return true
+		}
+		if message = message[i+1:]; len(message) == 0 || message[0] != '\n' {
+			return false
+		}
+	}
+}
+
 // splitMessage returns the header with its last line end, and the rest.
 func splitMessage(message []byte) (header, rest []byte) {
 	for end := 0; end < len(message); {

@@ -6,10 +6,12 @@ package main
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +28,7 @@ const (
 	passwordPath = "/login/password" // where the form goes
 )
 
-const maxForm = 64 << 10 // bytes
+const maxForm = 16 << 10 // bytes
 
 // A signIn is the OpenID provider for the one account: authorization code with
 // PKCE (RFC 6749, RFC 7636, OpenID Connect Core 1.0).
@@ -59,6 +61,18 @@ func newSignIn(f *frontend) (*signIn, error) {
 		return nil, fmt.Errorf("mailfront: %w", err)
 	}
 	return s, nil
+}
+
+// tokenHead is the beginning of every token of newSeal: a JWE (RFC 7516 section 3.1),
+// up to what is random in its header. The last character would have some of it.
+var tokenHead = func() string {
+	head := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"A256GCMKW","enc":"A256GCM","iv":"`))
+	return head[:len(head)-1]
+}()
+
+// looksLikeToken reports whether a token could be ours, from before a restart.
+func looksLikeToken(token string) bool {
+	return strings.HasPrefix(token, tokenHead) && strings.Count(token, ".") == 4
 }
 
 // newSeal encrypts with a key of its own, so that what is sealed for one purpose
@@ -113,7 +127,14 @@ func (s *signIn) authorize(w http.ResponseWriter, r *http.Request) {
 		err = checkRequest(request, r.Form)
 	}
 	if err != nil {
-		s.redirectError(w, r, set, request, oidc.DefaultToServerError(err, "the request cannot be checked"))
+		e := oidc.DefaultToServerError(err, "the request cannot be checked")
+		if client.selfRegistered {
+			// Anybody can register anything. A redirect that no person has agreed to
+			// would make us an open redirector (RFC 9700 section 4.11.2).
+			s.errorPage(w, r, http.StatusBadRequest, "The application's request is wrong: "+e.Description)
+			return
+		}
+		s.redirectError(w, r, set, request, e)
 		return
 	}
 	s.showForm(w, r, set, loginForm{Request: request, Expires: time.Now().Add(loginLifetime), client: client})

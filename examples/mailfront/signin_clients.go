@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -35,6 +36,8 @@ type signInClient struct {
 	Name        string   `json:"client_name,omitempty"`
 	Redirect    []string `json:"redirect_uris"`
 	anyLoopback bool
+
+	selfRegistered bool // and at other addresses than loopback
 }
 
 // client returns the application with an id.
@@ -50,6 +53,10 @@ func (s *signIn) client(id string) (*signInClient, error) {
 	if err != nil || json.Unmarshal([]byte(text), c) != nil {
 		return nil, oidc.ErrInvalidClient().WithDescription("the client_id is unknown: register the client again")
 	}
+	c.selfRegistered = slices.ContainsFunc(c.Redirect, func(uri string) bool {
+		u, err := url.Parse(uri)
+		return err != nil || u.Scheme != "http" // the only http that checkRedirectURI takes is loopback
+	})
 	return c, nil
 }
 
@@ -90,6 +97,11 @@ func checkRedirectURI(uri string) error {
 	}
 	for i := range len(uri) {
 		if uri[i] <= ' ' || uri[i] >= 0x7f {
+			return errRedirectURI
+		}
+	}
+	for i := range len(u.Host) {
+		if u.Host[i] >= 0x7f { // "%D0%B0pple.com" is not apple.com, but looks like it
 			return errRedirectURI
 		}
 	}
@@ -136,6 +148,9 @@ func (s *signIn) register(w http.ResponseWriter, r *http.Request) {
 	case len(in.GrantTypes) > 0 && !slices.Contains(in.GrantTypes, oidc.GrantTypeCode),
 		len(in.ResponseTypes) > 0 && !slices.Contains(in.ResponseTypes, oidc.ResponseTypeCode):
 		fail("invalid_client_metadata", "the server has the grant type authorization_code and the response type code only")
+		return
+	case slices.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		fail("invalid_client_metadata", "client_name has characters that cannot be seen")
 		return
 	case len(name) > maxClientName:
 		fail("invalid_client_metadata", "client_name is too long")

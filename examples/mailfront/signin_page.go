@@ -29,7 +29,7 @@ var signInPage = template.Must(template.New("sign-in").Parse(`<!DOCTYPE html>
 {{if .Problem}}<h1>This sign-in cannot go on</h1>
 <p role="alert">{{.Problem}}</p>
 {{else}}<h1>Sign in</h1>
-<p>{{if .Application}}<strong>{{.Application}}</strong> asks you to sign in. {{end}}You will be sent to <strong>{{.Destination}}</strong>.</p>
+<p>{{if .Application}}<strong><bdi>{{.Application}}</bdi></strong> asks you to sign in. {{end}}You will be sent to <strong><bdi>{{.Destination}}</bdi></strong>, which can then read and change your mail, calendars and contacts here.</p>
 {{if .Failed}}<p role="alert">Wrong name or password.</p>
 {{end}}<form method="post" action="{{.Action}}">
 <input type="hidden" name="request" value="{{.Request}}">
@@ -67,6 +67,10 @@ func (s *signIn) showForm(w http.ResponseWriter, r *http.Request, set *discovery
 	sealed, err := s.requestSeal.Encrypt(string(text))
 	if err != nil {
 		s.serverError(w, r, err)
+		return
+	}
+	if len(sealed) > maxForm-2048 { // it comes back with name and password
+		s.errorPage(w, r, http.StatusBadRequest, "The application's request is too long.")
 		return
 	}
 	action, err := set.Base().Join(passwordPath)

@@ -120,13 +120,16 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 // Data is called in another goroutine for BDAT: nothing of the transaction may be
 // looked at before the message is there.
 func (s *smtpSession) Data(r io.Reader) error {
-	data, release, err := s.f.guard.memory.readAll(r)
+	data, release, err := s.f.guard.receive(s.client, r)
 	defer release()
 	if errors.Is(err, errNoMemory) {
 		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Too much mail is coming in: try later"}
 	}
 	if err != nil {
 		return err
+	}
+	if !wellFormed(data) {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: "The message is malformed: a bare CR, or no field at its beginning"}
 	}
 	if len(s.local) > 0 {
 		if err := s.deliver(data); err != nil {

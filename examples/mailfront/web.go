@@ -44,6 +44,7 @@ func (f *frontend) newWebServer(listener string) server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 32}, // each may hold a form
 		ErrorLog:          libraryLog(f.log, listener),
 	}
 	if f.cfg.proxy[listener] {
