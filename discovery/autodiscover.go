@@ -6,7 +6,9 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -172,7 +174,8 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Body == nil { // a request that was not read by net/http
 		return nil, nil
 	}
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, maxAutodiscoverBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAutodiscoverBody))
+	return bytes.TrimPrefix(body, []byte("\ufeff")), err // the byte order mark is no markup (XML 1.0 section 4.3.3)
 }
 
 var postMethods = []string{"POST, OPTIONS"}
@@ -355,12 +358,13 @@ func (s *Server) serveAutodiscoverJSON(set *Set, w http.ResponseWriter, r *http.
 		return
 	}
 	var email, protocol string
-	for name, values := range r.URL.Query() {
+	query := r.URL.Query()
+	for _, name := range slices.Sorted(maps.Keys(query)) { // "Email" wins over "email"
 		switch {
-		case strings.EqualFold(name, "Email"):
-			email = values[0]
-		case strings.EqualFold(name, "Protocol"):
-			protocol = values[0]
+		case email == "" && strings.EqualFold(name, "Email"):
+			email = query.Get(name)
+		case protocol == "" && strings.EqualFold(name, "Protocol"):
+			protocol = query.Get(name)
 		}
 	}
 	if last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]; strings.Contains(last, "@") {

@@ -82,7 +82,7 @@ func (s *Set) Unauthorized(w http.ResponseWriter, r *http.Request, resource stri
 	h["Content-Type"] = textPlain
 	h["Content-Length"] = unauthorizedLength
 	w.WriteHeader(http.StatusUnauthorized)
-	if r.Method != http.MethodHead {
+	if r == nil || r.Method != http.MethodHead {
 		w.Write(unauthorizedBody)
 	}
 }
@@ -95,7 +95,7 @@ var (
 
 func (s *Set) challengeLines(r *http.Request, resource string) []string {
 	c := noChallenge
-	if s != nil {
+	if s != nil && s.challenges != nil { // not the zero Set
 		var ok bool
 		if c, ok = s.challenges[resource]; !ok {
 			c = s.unknown

@@ -222,7 +222,9 @@ func (z *zone) documents(domain string) {
 	base := z.set.base
 	pacc, policy := z.set.document(UserAgentDocument), z.set.document(MTASTSDocument)
 	if !isIP(base) {
-		z.add(Record{Name: "_autodiscover._tcp." + domain + ".", Type: SRV, Weight: 1, Port: base.Port(), Target: base.Hostname() + "."})
+		if strings.HasPrefix(base.Origin(), "https:") { // Outlook takes it for https
+			z.add(Record{Name: "_autodiscover._tcp." + domain + ".", Type: SRV, Weight: 1, Port: base.Port(), Target: base.Hostname() + "."})
+		}
 		z.alias("autoconfig."+domain, true)
 		z.alias("autodiscover."+domain, true)
 		z.alias("ua-auto-config."+domain, pacc != nil)
@@ -237,8 +239,12 @@ func (z *zone) documents(domain string) {
 }
 
 // alias points a name to the host of the base. A name that has other records cannot
-// be an alias (RFC 1034 section 3.6.2).
+// be an alias (RFC 1034 section 3.6.2), nor can the target of a SRV record (RFC
+// 2782).
 func (z *zone) alias(name string, wanted bool) {
+	if slices.ContainsFunc(z.mail.Services, func(s Service) bool { return s.Host == name }) {
+		return
+	}
 	if host := z.set.base.Hostname(); wanted && name != host && !slices.Contains(z.mail.Domains, name) {
 		z.add(Record{Name: name + ".", Type: CNAME, Target: host + "."})
 	}

@@ -338,6 +338,9 @@ func (b *builder) serviceHost(field string, s *Service) {
 
 // webServices finds the services that are URLs.
 func (b *builder) webServices(m *mailSettings) {
+	if strings.HasPrefix(b.base.Origin(), "http:") && !isLoopback(b.base.Hostname()) {
+		return // a document must not tell a client to send its password in the clear (RFC 8314 section 3)
+	}
 	if j := b.config.JMAP; j != nil {
 		m.session = b.mailURL(j.SessionPath, defaultSessionPath)
 	}
@@ -346,6 +349,13 @@ func (b *builder) webServices(m *mailSettings) {
 		m.contacts = b.mailURL(d.AddressBookPath, defaultAddressBookPath)
 		m.files = b.mailURL(d.FilePath, defaultFilePath)
 	}
+}
+
+// isLoopback reports whether no network is on the way to a host (publicurl.Parse takes
+// http for these without being told to).
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // mailURL is builder.endpoint for a path that its own section has reported.

@@ -25,6 +25,12 @@ type ServerConfig struct {
 	// "/auth/token" on https://example.com/auth, arrives whole in both cases;
 	// one that is the prefix and a slash only through a proxy that does not strip.
 	// If it is nil, the answer is 404.
+	//
+	// The server cannot tell whether the proxy strips the prefix, so it takes both:
+	// on https://example.com/mail a proxy that strips it sends /mail/admin for
+	// /mail/mail/admin, and Next sees /admin for each. Rules for who may see what
+	// belong into Next, behind the one form of the path. A rule in the proxy has to
+	// name the path with the prefix once, twice and not at all.
 	Next http.Handler
 }
 
