@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/seed-94e48765/portico/publicurl"
 )
 
 // adminPath is below the base, or, where nobody knows the base, below anything.
@@ -185,12 +187,17 @@ func (a *admin) signedInForm(w http.ResponseWriter, r *http.Request) (*adminPage
 	return p, true
 }
 
-// try compares a secret, unless there were too many wrong ones. The guard counts
-// them for each client; those whom it cannot tell apart share a limit.
-func (a *admin) try(cl client, check func() bool) error {
+// try compares a password, unless there were too many wrong ones. The guard counts
+// them for each client; those whom it cannot tell apart share a limit. What a page of
+// another site may have posted through a visitor's browser is no ban.
+func (a *admin) try(r *http.Request, base publicurl.Base, check func() bool) error {
+	cl := clientOf(r)
 	if _, why := a.f.guard.key(cl); why != "" && !a.tries.Allow() {
 		cl.warn(a.f.log, "login_refused", slog.String("reason", errTooFast.Error()))
 		return errTooFast
+	}
+	if !ownOrigin(r, base) {
+		return a.f.guard.guess(cl, check)
 	}
 	return a.f.guard.logIn(cl, check)
 }
@@ -205,7 +212,7 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cl := clientOf(r)
-	err := a.try(cl, func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
+	err := a.try(r, p.set.Base(), func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
 	switch {
 	case errors.Is(err, errWrongPassword):
 		p.PasswordProblem = "Wrong password."

@@ -136,6 +136,16 @@ func newCookie(r *http.Request, cl client, base publicurl.Base, value string) *h
 	return cookie
 }
 
+// ownOrigin reports whether a form is surely our own page's, or of no browser at all.
+func ownOrigin(r *http.Request, base publicurl.Base) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin" || site == "none"
+	}
+	text := r.Header.Get("Origin")
+	origin, err := url.Parse(text)
+	return text == "" || base.SameOrigin(text) || err == nil && origin.Host == r.Host
+}
+
 // sameOrigin reports whether a form can have come from our own page. What is left
 // open is a page without TLS: browsers send it no Sec-Fetch-Site, and a proxy may
 // have changed Host. There the form's own secret decides: the set-up token, the

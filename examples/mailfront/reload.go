@@ -48,6 +48,10 @@ func expiry(cert *tls.Certificate) string {
 
 // readTrustedFile returns a set that trusts somebody, and not everybody.
 func readTrustedFile(file setting) (*trustnet.Set, error) {
+	// A pipe could block here for ever, and with it the end of the program.
+	if info, err := os.Stat(file.value); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0 {
+		return nil, file.wrong("it is a pipe or socket: give a file")
+	}
 	f, err := os.Open(file.value)
 	if err != nil {
 		return nil, file.wrong("%w", err)

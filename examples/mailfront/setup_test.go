@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -231,7 +232,23 @@ func TestTheTokenWorksOnce(t *testing.T) {
 	s.awaitLogs(1, "event=setup_done")
 }
 
-func TestTooManyWrongTokensOrPasswordsAreRefused(t *testing.T) {
+func TestWrongTokensLockNobodyOut(t *testing.T) {
+	for _, origin := range []string{"", "http://evil.example"} { // on a page without TLS browsers do not say more
+		s := newAdminSite(t, testBase, direct, nil)
+		_, page := s.admin()
+		target, form := s.fill(page, "/admin", "token", "public_url", testBase, "password", adminPassword, "password_again", adminPassword)
+		form.Set("token", "wrong")
+		for range 30 {
+			response, _ := s.post(target, form, "Origin", origin)
+			require.Equal(t, http.StatusForbidden, response.StatusCode)
+		}
+		form.Set("token", s.setupToken())
+		response, _ := s.post(target, form)
+		require.Equal(t, http.StatusSeeOther, response.StatusCode)
+	}
+}
+
+func TestTooManyWrongPasswordsOfTheAdministratorAreRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, how string
 		env       map[string]string
@@ -245,21 +262,28 @@ func TestTooManyWrongTokensOrPasswordsAreRefused(t *testing.T) {
 			if test.how == plain {
 				s.base = "http://" + s.address["http"]
 			}
-			_, page := s.admin()
-			target, form := s.fill(page, "/admin", "token", "public_url", testBase, "password", adminPassword, "password_again", adminPassword)
+			s.setUp(testBase, adminPassword)
 			for i := range test.tries {
-				form.Set("token", "wrong")
-				response, _ := s.post(target, form)
+				response, _ := s.post("/admin/sign-in", url.Values{"password": {"wrong"}})
 				want := http.StatusForbidden
 				if i == test.tries-1 {
 					want = http.StatusTooManyRequests
 				}
 				require.Equal(t, want, response.StatusCode, i)
 			}
-			form.Set("token", s.setupToken())
-			response, _ := s.post(target, form)
+			response, _ := s.post("/admin/sign-in", url.Values{"password": {adminPassword}})
 			require.Equal(t, http.StatusTooManyRequests, response.StatusCode, "the right one, too")
 			require.NotEmpty(t, response.Header.Get("Retry-After"))
 		})
 	}
+}
+
+func TestAPageOfAnotherSiteCannotLockTheAdministratorOut(t *testing.T) {
+	s := newAdminSite(t, testBase, direct, nil)
+	s.setUp(testBase, adminPassword)
+	for range 30 {
+		s.post("/admin/sign-in", url.Values{"password": {"wrong"}}, "Origin", "http://evil.example")
+	}
+	response, _ := s.post("/admin/sign-in", url.Values{"password": {adminPassword}})
+	require.Equal(t, http.StatusSeeOther, response.StatusCode)
 }

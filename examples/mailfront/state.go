@@ -8,9 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // A state is what the set-up page was told. It has no secret but the hash.
@@ -44,8 +47,15 @@ func (f stateFile) load() (s state, err error) {
 	if err := d.Decode(&s); err != nil {
 		return state{}, fmt.Errorf("it is damaged: restore it, or remove it and set mailfront up again: %w", err)
 	}
-	if d.More() {
-		return state{}, errors.New("it is damaged: there is something behind the object: restore it, or remove it and set mailfront up again")
+	const mend = "restore it, or remove it and set mailfront up again"
+	if err := d.Decode(new(any)); err != io.EOF {
+		return state{}, errors.New("it is damaged: there is something behind the object: " + mend)
+	}
+	if s.PublicURL == "" {
+		return state{}, errors.New("it is damaged: it has no public_url: " + mend)
+	}
+	if _, err := bcrypt.Cost([]byte(s.PasswordHash)); s.PasswordHash != "" && (err != nil || len(s.PasswordHash) != 60) {
+		return state{}, errors.New("it is damaged: admin_password_hash is no hash of bcrypt: " + mend)
 	}
 	return s, nil
 }

@@ -15,7 +15,9 @@ func TestAStateComesBackAsItWasKept(t *testing.T) {
 	none, err := file.load()
 	require.NoError(t, err)
 	require.Zero(t, none)
-	for _, s := range []state{{"https://mail.example.com", "hash"}, {"https://x.example", ""}} {
+	hash, err := hashPassword("a password")
+	require.NoError(t, err)
+	for _, s := range []state{{"https://mail.example.com", hash}, {"https://x.example", ""}} {
 		require.NoError(t, file.save(s))
 		got, err := file.load()
 		require.NoError(t, err)
@@ -31,7 +33,8 @@ func TestAStateThatCannotBeReadEndsTheStart(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"empty": "", "cut": `{"public_url": "https://`, "no object": `[]`, "unknown": `{"public_url":"","x":1}`,
-		"more": `{"public_url":""}{}`, "no URL": `{"public_url":"mail.example.com"}`,
+		"more": `{"public_url":"https://x.example"}{}`, "garbage": `{"public_url":"https://x.example"}}}`, "null": `null`, "nothing": `{}`,
+		"a hash that was cut": `{"public_url":"https://x.example","admin_password_hash":"$2a$10$trunc"}`, "no URL": `{"public_url":"mail.example.com"}`,
 	} {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
