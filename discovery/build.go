@@ -26,6 +26,7 @@ func (b *builder) build() (*Set, error) {
 	b.webUI()
 	b.mail()
 	b.mtaSTS()
+	b.checkEndpoints()
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
@@ -40,7 +41,14 @@ type builder struct {
 	errs   []error
 
 	metadata  oauthMetadata // of oauth, for openID and resources
-	endpoints []string      // decoded paths of all endpoints so far
+	endpoints []endpoint
+}
+
+// An endpoint is where a document leads to.
+type endpoint struct {
+	document Document
+	field    string
+	path     string // decoded; of a template, what stands before the first variable
 }
 
 func newBuilder(c Config) *builder {
@@ -62,7 +70,7 @@ func (b *builder) endpoint(d Document, field, path, byDefault string) string {
 	if err != nil {
 		b.fail(&Error{Document: d, Field: field, Input: path, Rule: "use a path below the base, or None", Err: err})
 	}
-	b.keep(path)
+	b.keep(d, field, path)
 	return u
 }
 
@@ -72,21 +80,37 @@ func (b *builder) template(d Document, field, path string) string {
 	if err != nil {
 		b.fail(&Error{Document: d, Field: field, Input: path, Rule: "use a URI template of RFC 6570 level 1 below the base", Err: err})
 	}
-	b.keep(path)
+	b.keep(d, field, path)
 	return u
 }
 
-// keep notes an endpoint whose own path begins with the prefix of the base, such as
-// /auth/token on https://example.com/auth: Server.next must not take it for one
+// keep notes an endpoint. If its own path begins with the prefix of the base, such as
+// /auth/token on https://example.com/auth, Server.next must not take it for one
 // that still has the prefix. An endpoint that is the prefix alone, such as /jmap/
 // on https://example.com/jmap, cannot be told from the start page there.
-func (b *builder) keep(path string) {
+func (b *builder) keep(d Document, field, path string) {
 	path, _, _ = strings.Cut(path, "?")
 	path, _, _ = strings.Cut(path, "{")
 	decoded, err := url.PathUnescape(path)
-	b.endpoints = append(b.endpoints, decoded)
+	b.endpoints = append(b.endpoints, endpoint{d, field, decoded})
 	if rest, ok := strings.CutPrefix(decoded, b.set.prefix); err == nil && ok && b.set.prefix != "" && len(rest) > 1 && rest[0] == '/' {
 		b.set.keep = append(b.set.keep, decoded)
+	}
+}
+
+// checkEndpoints reports endpoints that a document hides, as clients ask for them or
+// as a proxy passes them on: what is published there would answer with something
+// else. The documents that are endpoints themselves hide nothing.
+func (b *builder) checkEndpoints() {
+	for _, e := range b.endpoints {
+		for _, path := range []string{e.path, b.set.prefix + e.path} {
+			r, found := b.set.find(path, "")
+			if !found || e.document == WebUIDocument && r.document == WebUIDocument || e.field == sessionField && r.document == JMAPDocument {
+				continue
+			}
+			b.fail(&Error{Document: e.document, Field: e.field, Input: e.path, Rule: "the document " + string(r.document) + " answers at this path: choose another one"})
+			break
+		}
 	}
 }
 
@@ -98,13 +122,6 @@ func (b *builder) redirect(d Document, field, path string, name publicurl.Name) 
 		return
 	}
 	b.route(route{document: d, location: []string{location}}, b.wellKnown(name)...)
-	for _, p := range b.below(path) {
-		p, err := url.PathUnescape(p)
-		if err == nil && b.set.routes[p].location != nil {
-			b.fail(&Error{Document: d, Field: field, Input: path, Rule: "it would redirect to itself: choose another path"})
-			return
-		}
-	}
 }
 
 func orDefault(path, byDefault string) string {

@@ -89,3 +89,39 @@ func TestWellKnownPathsThroughEveryProxy(t *testing.T) {
 		require.Subset(t, got, tt.want)
 	}
 }
+
+func TestEndpointThatADocumentHides(t *testing.T) {
+	mail := &Mail{Domains: []string{"a.example"}, Services: []Service{{Protocol: IMAP}}}
+	below := &OAuth{TokenPath: "/token", DevicePath: "/device", RegistrationPath: None, JWKSPath: "/auth/keys/jwks.json"}
+	tests := []struct {
+		name, base string
+		config     Config
+		document   Document // that the error names; "": no error
+		field      string
+		hides      Document
+	}{
+		{"account above it", "https://example.com", Config{OAuth: below, WebUI: &WebUI{Path: "/auth"}}, OAuthDocument, "introspection_endpoint", WebUIDocument},
+		{"account above it, with a slash", "https://example.com", Config{OAuth: below, WebUI: &WebUI{Path: "/auth/"}}, OAuthDocument, "introspection_endpoint", WebUIDocument},
+		{"account two levels above it", "https://example.com", Config{OAuth: &OAuth{TokenPath: "/a/b/token", IntrospectionPath: "/a/b/introspect"}, WebUI: &WebUI{Path: "/a"}}, "", "", ""},
+		{"account at it", "https://example.com", Config{OAuth: &OAuth{}, WebUI: &WebUI{Path: "/login"}}, OAuthDocument, "authorization_endpoint", WebUIDocument},
+		{"prefix of the base makes it an account", "https://example.com/api/discover", Config{OAuth: &OAuth{}, WebUI: &WebUI{}}, OAuthDocument, "authorization_endpoint", WebUIDocument},
+		{"session", "https://example.com", Config{OAuth: &OAuth{TokenPath: "/jmap/session"}, JMAP: &JMAP{}}, OAuthDocument, "token_endpoint", JMAPDocument},
+		{"session, behind a proxy that strips", "https://example.com/jmap", Config{OAuth: &OAuth{TokenPath: "/session"}, JMAP: &JMAP{}}, OAuthDocument, "token_endpoint", JMAPDocument},
+		{"well-known that sends on", "https://example.com", Config{DAV: &DAV{CalendarPath: "/.well-known/carddav"}}, DAVDocument, "CalendarPath", DAVDocument},
+		{"autoconfig", "https://example.com", Config{OAuth: &OAuth{AuthorizationPath: "/mail/config-v1.1.xml"}, Mail: mail}, OAuthDocument, "authorization_endpoint", "autoconfig"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.config.Base = mustBase(t, tt.base)
+			errs := buildErrors(t, tt.config)
+			if tt.document == "" {
+				require.Empty(t, errs)
+				return
+			}
+			require.NotEmpty(t, errs)
+			require.Equal(t, tt.document, errs[0].Document, "%v", errs)
+			require.Equal(t, tt.field, errs[0].Field)
+			require.Equal(t, "the document "+string(tt.hides)+" answers at this path: choose another one", errs[0].Rule)
+		})
+	}
+}

@@ -111,7 +111,7 @@ func setOf(t testing.TB, c Config) *Set {
 	b := newBuilder(c)
 	b.add("plain", struct {
 		URL string `json:"url"`
-	}{b.endpoint("plain", "url", "/doc", "")}, nil, b.below("/doc")...)
+	}{b.base.MustJoin("/doc")}, nil, b.below("/doc")...)
 	b.route(route{document: "hosts", byHost: map[string]*document{
 		"a.example": newDocument([]byte(b.base.String()), "text/plain"),
 	}}, "/hosts")

@@ -76,6 +76,7 @@ type webSocket struct {
 const (
 	defaultSessionPath = "/jmap/session"
 	sessionClause      = "RFC 8620 section 2"
+	sessionField       = "session" // for errors, and for the one endpoint that is a document itself
 )
 
 // jmapRedirect is /.well-known/jmap, which is there even where Next serves the session.
@@ -98,15 +99,12 @@ func (b *builder) jmap() {
 	b.capabilities(j, s)
 	b.sessionExtra(j, s)
 	path := orDefault(j.SessionPath, defaultSessionPath)
-	if b.jmapURL("session", path, "") == "" {
+	if b.jmapURL(sessionField, path, "") == "" {
 		return
-	}
-	if path == orDefault(j.APIPath, "/jmap/") {
-		b.fail(&Error{Document: JMAPDocument, Field: "apiUrl", Input: path, Rule: "the session has this path: choose another one"})
 	}
 	b.set.session = s
 	b.route(route{document: JMAPDocument, dynamic: (*Server).serveSession}, b.below(path)...)
-	b.redirect(jmapRedirect, "session", path, publicurl.JMAP)
+	b.redirect(jmapRedirect, sessionField, path, publicurl.JMAP)
 }
 
 // jmapURL returns a URL that the session object must have, a template if there are
@@ -159,7 +157,7 @@ func (b *builder) capabilities(j *JMAP, s *sessionTemplate) {
 		if err != nil {
 			b.fail(&Error{Document: JMAPDocument, Field: webSocketCapability, Input: path, Rule: "use a path below the base, or None", Clause: "RFC 8887 section 3", Err: err})
 		}
-		b.keep(path)
+		b.keep(JMAPDocument, webSocketCapability, path)
 		all[webSocketCapability] = webSocket{URL: u, SupportsPush: j.WebSocketPush}
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.Capabilities)) {

@@ -32,7 +32,6 @@ func (b *builder) webUI() {
 		fail("it tells where the authorization server is: set Config.OAuth too")
 		return
 	}
-	before := len(b.endpoints)
 	if b.endpoint(WebUIDocument, "path", path, "") == "" {
 		return // reported
 	}
@@ -57,11 +56,6 @@ func (b *builder) webUI() {
 		b.set.accounts = append(b.set.accounts, decoded)
 		if decoded != p {
 			b.set.accounts = append(b.set.accounts, p) // find compares the raw path of an account with "%2F"
-		}
-		for _, e := range b.endpoints[:before] {
-			if account, ok := strings.CutPrefix(e+"/", decoded); ok && strings.Count(account, "/") <= 1 {
-				fail("the endpoint " + e + " would be answered by this document: choose another path")
-			}
 		}
 	}
 }
