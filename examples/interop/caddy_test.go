@@ -1,13 +1,11 @@
 package interop
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
 
@@ -55,8 +53,7 @@ func buildCaddy(t *testing.T, dir, built string) {
 var caddyName = regexp.MustCompile(`\{\$([A-Z0-9_]+):([^}]*)\}`)
 
 // startCaddy runs a configuration as it is: all that it needs are environment
-// variables. set replaces some of them. Caddy gets the doors as sockets that listen
-// already ("fd/3"), as HAProxy does.
+// variables.
 func startCaddy(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
 	t.Helper()
 	path := caddyBinary(t)
@@ -67,33 +64,7 @@ func startCaddy(t *testing.T, m *mailfront, file string, set map[string]string, 
 	require.NoError(t, writeFiles([]byte(text), config))
 	cmd := exec.Command(path, "run", "--config", config)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	var doors doorFiles
-	names := make(map[string]bool)
-	for _, match := range caddyName.FindAllStringSubmatch(text, -1) {
-		names[match[1]] = true
-	}
-	require.NotEmpty(t, names)
-	for name := range set {
-		require.True(t, names[name], "%s is not in %s", name, file)
-	}
-	for name := range names {
-		value, isSet := set[name]
-		if listener, ok := strings.CutSuffix(name, "_FRONT"); ok && !isSet {
-			listener = strings.ToLower(listener)
-			fd, address := doors.open(t, proxyIP)
-			fd6, address6 := doors.open(t, client6IP)
-			p.front[listener], p.front6[listener] = address, address6
-			value = fmt.Sprintf("fd/%d fd/%d", fd, fd6)
-		} else if name == "PROXY_PROTOCOL" && !isSet {
-			continue // the file's own
-		} else if !isSet {
-			value = p.value(t, name)
-		}
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	cmd.ExtraFiles = doors
-	p.process = startProcess(t, "caddy "+file, cmd)
-	doors.close() // Caddy's alone now: when it ends, nobody waits for it
+	p.startByEnvironment(t, cmd, caddyName.FindAllStringSubmatch(text, -1), "fd/%d fd/%d", set)
 	return p
 }
 

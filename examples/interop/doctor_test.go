@@ -4,16 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,15 +18,6 @@ import (
 
 // The doctor, in front of real proxies. It reaches them under the public name by a
 // web proxy of the test's, as a browser in an office would.
-
-var doctorBinary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(shared, "doctor")
-	out, err := exec.Command("go", "build", "-o", path, "../doctor").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build ../doctor: %w\n%s", err, out)
-	}
-	return path, nil
-})
 
 // A diagnosis is the part of the doctor's JSON that these tests look at.
 type diagnosis struct {

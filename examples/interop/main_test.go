@@ -80,20 +80,27 @@ func needAddresses(t *testing.T) {
 	}
 }
 
-// mailfrontBinary builds mailfront, once, with the race detector if these tests
-// have it.
-var mailfrontBinary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(shared, "mailfront")
-	args := []string{"build", "-o", path}
-	if raceDetector() {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, "../mailfront")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build ../mailfront: %w\n%s", err, out)
-	}
-	return path, nil
-})
+// exampleBinary builds an example, once, with the race detector if these tests have it.
+func exampleBinary(name string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		path := filepath.Join(shared, name)
+		args := []string{"build", "-o", path}
+		if raceDetector() {
+			args = append(args, "-race")
+		}
+		out, err := exec.Command("go", append(args, "../"+name)...).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("go build ../%s: %w\n%s", name, err, out)
+		}
+		return path, nil
+	})
+}
+
+var (
+	mailfrontBinary = exampleBinary("mailfront")
+	relayBinary     = exampleBinary("relay")
+	doctorBinary    = exampleBinary("doctor")
+)
 
 func raceDetector() bool {
 	info, ok := debug.ReadBuildInfo()

@@ -93,9 +93,7 @@ func haproxyBinary(t *testing.T) string {
 var presetenv = regexp.MustCompile(`(?m)^ *presetenv +(\w+)`)
 
 // startHAProxy runs a configuration as it is: all that it needs are environment
-// variables. set replaces some of them. HAProxy gets the doors as sockets that
-// listen already ("fd@3"), so that no two processes can want the same port, and
-// clients can connect at once.
+// variables.
 func startHAProxy(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
 	t.Helper()
 	path := haproxyBinary(t)
@@ -106,37 +104,47 @@ func startHAProxy(t *testing.T, m *mailfront, file string, set map[string]string
 	require.NoError(t, writeFiles([]byte(text), config))
 	cmd := exec.Command(path, "-db", "-dW", "-f", config) // foreground, warnings are errors
 	cmd.Env = os.Environ()
-	var doors doorFiles
-	names := presetenv.FindAllStringSubmatch(text, -1)
-	require.NotEmpty(t, names)
-	unused := make(map[string]bool)
-	for name := range set {
-		unused[name] = true
+	p.startByEnvironment(t, cmd, presetenv.FindAllStringSubmatch(text, -1), "fd@%d,fd@%d", set)
+	return p
+}
+
+// startByEnvironment starts a proxy whose configuration has variables, named by the
+// first group of each match. set replaces what they are by default. It gets the doors
+// as sockets that listen already, so that no two processes can want the same port,
+// and clients can connect at once; bind says how its configuration names two of them,
+// for IPv4 and IPv6.
+func (p *proxy) startByEnvironment(t *testing.T, cmd *exec.Cmd, matches [][]string, bind string, set map[string]string) {
+	t.Helper()
+	require.NotEmpty(t, matches)
+	names := make(map[string]bool)
+	for _, match := range matches {
+		names[match[1]] = true
 	}
-	for _, n := range names {
-		name := n[1]
+	for name := range set {
+		require.True(t, names[name], "%s is not in %s", name, p.file)
+	}
+	var doors doorFiles
+	for name := range names {
 		value, isSet := set[name]
-		delete(unused, name)
-		if listener, ok := strings.CutSuffix(name, "_FRONT"); ok && !isSet {
+		if isSet {
+		} else if listener, ok := strings.CutSuffix(name, "_FRONT"); ok {
 			listener = strings.ToLower(listener)
 			fd, address := doors.open(t, proxyIP)
 			fd6, address6 := doors.open(t, client6IP)
 			p.front[listener], p.front6[listener] = address, address6
-			value = fmt.Sprintf("fd@%d,fd@%d", fd, fd6)
-		} else if listener, ok := strings.CutSuffix(name, "_SOCKET"); ok && !isSet {
+			value = fmt.Sprintf(bind, fd, fd6)
+		} else if listener, ok := strings.CutSuffix(name, "_SOCKET"); ok {
 			value = p.socketPath(t, shortTempDir(t), strings.ToLower(listener))
-		} else if name == "SEND_PROXY" && !isSet {
+		} else if name == "SEND_PROXY" || name == "PROXY_PROTOCOL" {
 			continue // the file's own
-		} else if !isSet {
+		} else {
 			value = p.value(t, name)
 		}
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	require.Empty(t, unused, "not in %s", file)
 	cmd.ExtraFiles = doors
-	p.process = startProcess(t, "haproxy "+file, cmd)
-	doors.close() // HAProxy's alone now: when it ends, nobody waits for it
-	return p
+	p.process = startProcess(t, p.product+" "+p.file, cmd)
+	doors.close() // the proxy's alone now: when it ends, nobody waits for it
 }
 
 // shortTempDir is one whose name is shorter than that of t.TempDir.

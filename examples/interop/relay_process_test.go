@@ -1,31 +1,13 @@
 package interop
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
-
-// relayBinary builds the relay, once, with the race detector if these tests have
-// it.
-var relayBinary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(shared, "relay")
-	args := []string{"build", "-o", path}
-	if raceDetector() {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, "../relay")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build ../relay: %w\n%s", err, out)
-	}
-	return path, nil
-})
 
 // A relayProcess is a relay that runs.
 type relayProcess struct {

@@ -111,16 +111,8 @@ func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view st
 		a.serverError(w, r, err)
 		return
 	}
-	noStore(w)
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", adminPolicy)
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin") // with no-referrer the form's Origin would be null
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	w.WriteHeader(status)
-	w.Write(b.Bytes())
+	w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
+	writePage(w, status, adminPolicy, b.Bytes())
 }
 
 // settingsThatWin are sentences about what is set outside, and wins at the next

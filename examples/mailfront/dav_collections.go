@@ -10,9 +10,65 @@ import (
 
 	"github.com/emersion/go-ical"
 	"github.com/emersion/go-vcard"
+	"github.com/emersion/go-webdav"
 	"github.com/emersion/go-webdav/caldav"
 	"github.com/emersion/go-webdav/carddav"
 )
+
+// A davView is a collection as a backend shows it, with objects of type O.
+type davView[T, O any] struct {
+	principals
+	*davCollection[T]
+	object func(path string, o davObject[T]) O
+}
+
+func (v *davView[T, O]) show(o davObject[T]) *O {
+	shown := v.object(v.tree.collection()+o.name, o)
+	return &shown
+}
+
+func (v *davView[T, O]) at(path string) (*O, error) {
+	name, err := v.tree.object(path)
+	if err != nil {
+		return nil, err
+	}
+	o, err := v.get(name)
+	if err != nil {
+		return nil, err
+	}
+	return v.show(o), nil
+}
+
+func (v *davView[T, O]) list(path string) ([]O, error) {
+	if !v.tree.isCollection(path) {
+		return nil, errNotFound
+	}
+	var list []O
+	for _, o := range v.all() {
+		list = append(list, *v.show(o))
+	}
+	return list, nil
+}
+
+func (v *davView[T, O]) putAt(path string, data T, ifNone, ifMatch webdav.ConditionalMatch) (*O, error) {
+	name, err := v.tree.object(path)
+	if err != nil {
+		return nil, err
+	}
+	o, err := v.put(name, data, ifNone, ifMatch)
+	if err != nil {
+		return nil, err
+	}
+	return v.show(o), nil
+}
+
+func (v *davView[T, O]) removeAt(path string) error {
+	name, err := v.tree.object(path)
+	if err != nil {
+		return errForbidden
+	}
+	return v.remove(name)
+}
 
 // calendars is one calendar (RFC 4791).
 type calendars struct{ davCollection[*ical.Calendar] }
@@ -23,12 +79,16 @@ func newCalendars() *calendars {
 
 func (c *calendars) handler(t davTree) http.Handler {
 	t.homeName = "calendars"
-	return &caldav.Handler{Backend: &calendarBackend{principals{t}, c}, Prefix: t.root}
+	view := davView[*ical.Calendar, caldav.CalendarObject]{principals{t}, &c.davCollection, calendarObject}
+	return &caldav.Handler{Backend: &calendarBackend{view}, Prefix: t.root}
+}
+
+func calendarObject(path string, o davObject[*ical.Calendar]) caldav.CalendarObject {
+	return caldav.CalendarObject{Path: path, ModTime: o.modified, ETag: o.etag, Data: o.data}
 }
 
 type calendarBackend struct {
-	principals
-	*calendars
+	davView[*ical.Calendar, caldav.CalendarObject]
 }
 
 func (b *calendarBackend) CalendarHomeSetPath(context.Context) (string, error) {
@@ -58,36 +118,16 @@ func (b *calendarBackend) CreateCalendar(context.Context, *caldav.Calendar) erro
 	return errForbidden
 }
 
-func (b *calendarBackend) convert(o davObject[*ical.Calendar]) caldav.CalendarObject {
-	return caldav.CalendarObject{Path: b.tree.collection() + o.name, ModTime: o.modified, ETag: o.etag, Data: o.data}
-}
-
 func (b *calendarBackend) GetCalendarObject(_ context.Context, path string, _ *caldav.CalendarCompRequest) (*caldav.CalendarObject, error) {
-	name, err := b.tree.object(path)
-	if err != nil {
-		return nil, err
-	}
-	o, err := b.get(name)
-	if err != nil {
-		return nil, err
-	}
-	c := b.convert(o)
-	return &c, nil
+	return b.at(path)
 }
 
 func (b *calendarBackend) ListCalendarObjects(_ context.Context, path string, _ *caldav.CalendarCompRequest) ([]caldav.CalendarObject, error) {
-	if !b.tree.isCollection(path) {
-		return nil, errNotFound
-	}
-	var list []caldav.CalendarObject
-	for _, o := range b.all() {
-		list = append(list, b.convert(o))
-	}
-	return list, nil
+	return b.list(path)
 }
 
-func (b *calendarBackend) QueryCalendarObjects(ctx context.Context, path string, query *caldav.CalendarQuery) ([]caldav.CalendarObject, error) {
-	list, err := b.ListCalendarObjects(ctx, path, nil)
+func (b *calendarBackend) QueryCalendarObjects(_ context.Context, path string, query *caldav.CalendarQuery) ([]caldav.CalendarObject, error) {
+	list, err := b.list(path)
 	if err != nil {
 		return nil, err
 	}
@@ -95,22 +135,17 @@ func (b *calendarBackend) QueryCalendarObjects(ctx context.Context, path string,
 }
 
 func (b *calendarBackend) PutCalendarObject(_ context.Context, path string, data *ical.Calendar, opts *caldav.PutCalendarObjectOptions) (*caldav.CalendarObject, error) {
-	name, err := b.tree.object(path)
-	if err != nil {
-		return nil, err
-	}
 	if _, _, err := caldav.ValidateCalendarObject(data); err != nil {
 		return nil, caldav.NewPreconditionError(caldav.PreconditionValidCalendarObjectResource)
 	}
 	if repeatsTooOften(data) {
 		return nil, caldav.NewPreconditionError(caldav.PreconditionMaxInstances)
 	}
-	o, err := b.put(name, data, opts.IfNoneMatch, opts.IfMatch)
-	if err != nil {
-		return nil, err
-	}
-	c := b.convert(o)
-	return &c, nil
+	return b.putAt(path, data, opts.IfNoneMatch, opts.IfMatch)
+}
+
+func (b *calendarBackend) DeleteCalendarObject(_ context.Context, path string) error {
+	return b.removeAt(path)
 }
 
 // repeatsTooOften is for rules that a query would have to expand to a list of
@@ -127,14 +162,6 @@ func repeatsTooOften(data *ical.Calendar) bool {
 	return false
 }
 
-func (b *calendarBackend) DeleteCalendarObject(_ context.Context, path string) error {
-	name, err := b.tree.object(path)
-	if err != nil {
-		return errForbidden
-	}
-	return b.remove(name)
-}
-
 // addressBooks is one address book (RFC 6352).
 type addressBooks struct{ davCollection[vcard.Card] }
 
@@ -144,12 +171,16 @@ func newAddressBooks() *addressBooks {
 
 func (a *addressBooks) handler(t davTree) http.Handler {
 	t.homeName = "contacts"
-	return &carddav.Handler{Backend: &addressBackend{principals{t}, a}, Prefix: t.root}
+	view := davView[vcard.Card, carddav.AddressObject]{principals{t}, &a.davCollection, addressObject}
+	return &carddav.Handler{Backend: &addressBackend{view}, Prefix: t.root}
+}
+
+func addressObject(path string, o davObject[vcard.Card]) carddav.AddressObject {
+	return carddav.AddressObject{Path: path, ModTime: o.modified, ETag: o.etag, Card: o.data}
 }
 
 type addressBackend struct {
-	principals
-	*addressBooks
+	davView[vcard.Card, carddav.AddressObject]
 }
 
 func (b *addressBackend) AddressBookHomeSetPath(context.Context) (string, error) {
@@ -178,36 +209,16 @@ func (b *addressBackend) CreateAddressBook(context.Context, *carddav.AddressBook
 
 func (b *addressBackend) DeleteAddressBook(context.Context, string) error { return errForbidden }
 
-func (b *addressBackend) convert(o davObject[vcard.Card]) carddav.AddressObject {
-	return carddav.AddressObject{Path: b.tree.collection() + o.name, ModTime: o.modified, ETag: o.etag, Card: o.data}
-}
-
 func (b *addressBackend) GetAddressObject(_ context.Context, path string, _ *carddav.AddressDataRequest) (*carddav.AddressObject, error) {
-	name, err := b.tree.object(path)
-	if err != nil {
-		return nil, err
-	}
-	o, err := b.get(name)
-	if err != nil {
-		return nil, err
-	}
-	a := b.convert(o)
-	return &a, nil
+	return b.at(path)
 }
 
 func (b *addressBackend) ListAddressObjects(_ context.Context, path string, _ *carddav.AddressDataRequest) ([]carddav.AddressObject, error) {
-	if !b.tree.isCollection(path) {
-		return nil, errNotFound
-	}
-	var list []carddav.AddressObject
-	for _, o := range b.all() {
-		list = append(list, b.convert(o))
-	}
-	return list, nil
+	return b.list(path)
 }
 
-func (b *addressBackend) QueryAddressObjects(ctx context.Context, path string, query *carddav.AddressBookQuery) ([]carddav.AddressObject, error) {
-	list, err := b.ListAddressObjects(ctx, path, nil)
+func (b *addressBackend) QueryAddressObjects(_ context.Context, path string, query *carddav.AddressBookQuery) ([]carddav.AddressObject, error) {
+	list, err := b.list(path)
 	if err != nil {
 		return nil, err
 	}
@@ -215,22 +226,9 @@ func (b *addressBackend) QueryAddressObjects(ctx context.Context, path string, q
 }
 
 func (b *addressBackend) PutAddressObject(_ context.Context, path string, data vcard.Card, opts *carddav.PutAddressObjectOptions) (*carddav.AddressObject, error) {
-	name, err := b.tree.object(path)
-	if err != nil {
-		return nil, err
-	}
-	o, err := b.put(name, data, opts.IfNoneMatch, opts.IfMatch)
-	if err != nil {
-		return nil, err
-	}
-	a := b.convert(o)
-	return &a, nil
+	return b.putAt(path, data, opts.IfNoneMatch, opts.IfMatch)
 }
 
 func (b *addressBackend) DeleteAddressObject(_ context.Context, path string) error {
-	name, err := b.tree.object(path)
-	if err != nil {
-		return errForbidden
-	}
-	return b.remove(name)
+	return b.removeAt(path)
 }

@@ -124,15 +124,11 @@ func (j *jmapServer) api(w http.ResponseWriter, r *http.Request) {
 		jmapProblem(w, http.StatusBadRequest, "notJSON", "", "the Content-Type must be application/json")
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, jmapLimits.MaxSizeRequest))
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
-		jmapProblem(w, http.StatusBadRequest, "limit", "maxSizeRequest", "the request is too long")
+	body, ok := readBody(w, r, jmapLimits.MaxSizeRequest, http.StatusBadRequest, "maxSizeRequest")
+	if !ok {
 		return
-	case err != nil:
-		return // the client has gone
-	case !json.Valid(body) || !utf8.Valid(body): // section 1.5: I-JSON
+	}
+	if !json.Valid(body) || !utf8.Valid(body) { // section 1.5: I-JSON
 		jmapProblem(w, http.StatusBadRequest, "notJSON", "", "the body is no JSON in UTF-8")
 		return
 	}
@@ -184,6 +180,17 @@ func (j *jmapServer) admit(w http.ResponseWriter, r *http.Request, running chan 
 		jmapProblem(w, http.StatusBadRequest, "limit", limit, "wait for other requests to end")
 		return c, nil, false
 	}
+}
+
+// readBody reads the body of a request up to a limit. It has answered, or the client
+// has gone, when it returns false.
+func readBody(w http.ResponseWriter, r *http.Request, most int64, status int, limit string) ([]byte, bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	var tooLong *http.MaxBytesError
+	if errors.As(err, &tooLong) {
+		jmapProblem(w, status, "limit", limit, fmt.Sprintf("the body is longer than %d bytes", most))
+	}
+	return body, err == nil
 }
 
 // jmapProblem is section 3.6.1, RFC 7807.

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -65,14 +64,9 @@ func (j *jmapServer) upload(w http.ResponseWriter, r *http.Request) {
 		jmapProblem(w, http.StatusNotFound, "", "", "no such account")
 		return
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, jmapLimits.MaxSizeUpload))
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
-		jmapProblem(w, http.StatusRequestEntityTooLarge, "limit", "maxSizeUpload", "the file is too long")
+	data, ok := readBody(w, r, jmapLimits.MaxSizeUpload, http.StatusRequestEntityTooLarge, "maxSizeUpload")
+	if !ok {
 		return
-	case err != nil:
-		return // the client has gone
 	}
 	kind := r.Header.Get("Content-Type")
 	if kind == "" {

@@ -116,15 +116,20 @@ func (s *signIn) show(w http.ResponseWriter, r *http.Request, status int, p page
 		s.serverError(w, r, err)
 		return
 	}
+	writePage(w, status, pagePolicy, b.Bytes())
+}
+
+// writePage writes a page that nobody may frame, keep or take for something else.
+func writePage(w http.ResponseWriter, status int, policy string, page []byte) {
 	noStore(w)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin") // with no-referrer the form's Origin would be null
 	w.WriteHeader(status)
-	w.Write(b.Bytes())
+	w.Write(page)
 }
 
 // serverError tells the log, and the client nothing.
