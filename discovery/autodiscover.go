@@ -140,11 +140,7 @@ func (s *Server) serveAutodiscover(set *Set, w http.ResponseWriter, r *http.Requ
 		preflight(w, postMethods)
 		return
 	default:
-		h := w.Header()
-		common(h)
-		h["Allow"] = postMethods
-		h["Content-Length"] = zero
-		w.WriteHeader(http.StatusMethodNotAllowed)
+		notAllowed(w, postMethods)
 		return
 	}
 	status := http.StatusOK // of errors too: they are in the document

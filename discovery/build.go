@@ -133,23 +133,32 @@ func orDefault(path, byDefault string) string {
 
 // add encodes a JSON document and serves it at the paths.
 func (b *builder) add(d Document, v any, extra map[string]any, paths ...string) {
+	if body, ok := b.encode(d, v, extra); ok {
+		b.addBytes(d, body, contentTypeJSON, paths...)
+	}
+}
+
+func (b *builder) encode(d Document, v any, extra map[string]any) ([]byte, bool) {
 	body, err := encodeJSON(v, extra)
 	if err != nil {
 		b.fail(&Error{Document: d, Field: "Extra", Rule: err.Error()})
-		return
 	}
-	b.addBytes(d, body, contentTypeJSON, paths...)
+	return body, err == nil
 }
 
 // addBytes serves a document at the paths.
 func (b *builder) addBytes(d Document, body []byte, contentType string, paths ...string) {
 	if b.set.documents[d] != nil {
-		b.fail(&Error{Document: d, Field: "path", Rule: "the configuration has this document twice: remove one"})
+		b.twice(d)
 		return
 	}
 	doc := newDocument(body, contentType)
 	b.set.documents[d] = doc
 	b.route(route{document: d, static: doc}, paths...)
+}
+
+func (b *builder) twice(d Document) {
+	b.fail(&Error{Document: d, Field: "path", Rule: "the configuration has this document twice: remove one"})
 }
 
 // route registers what answers at the paths, which are escaped, as a URL has them.

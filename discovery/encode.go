@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,7 +19,8 @@ func encodeJSON(v any, extra map[string]any) ([]byte, error) {
 	if err != nil || len(extra) == 0 {
 		return body, err
 	}
-	for name := range extra {
+	names := slices.Sorted(maps.Keys(extra))
+	for i, name := range names {
 		if !utf8.ValidString(name) {
 			// Two such names can become one, with U+FFFD in it.
 			return nil, fmt.Errorf("the member %q of Extra is not valid UTF-8", name)
@@ -25,6 +28,9 @@ func encodeJSON(v any, extra map[string]any) ([]byte, error) {
 		// Some decoders, encoding/json among them, ignore case.
 		if typed := memberLike(reflect.TypeOf(v), name); typed != "" {
 			return nil, fmt.Errorf("the member %q of Extra would shadow %q: set the field instead", name, typed)
+		}
+		if j := slices.IndexFunc(names[:i], func(other string) bool { return strings.EqualFold(other, name) }); j >= 0 {
+			return nil, fmt.Errorf("the members %q and %q of Extra are one where case is ignored: remove one", names[j], name)
 		}
 	}
 	more, err := marshal(extra)

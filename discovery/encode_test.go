@@ -36,6 +36,8 @@ func TestEncodeJSON(t *testing.T) {
 		{"long s", map[string]any{"i\u017f\u017fuer": "x"}, `!would shadow "issuer"`},
 		{"kelvin sign", map[string]any{"\u212aelvin_scale": "x"}, `!would shadow "kelvin_scale"`},
 		{"a field without a tag", map[string]any{"plain": "x"}, `!would shadow "Plain"`},
+		{"two that differ by case", map[string]any{"foo": 1, "FOO": 2}, `!the members "FOO" and "foo" of Extra are one`},
+		{"two that fold to one", map[string]any{"\u017f": 1, "s": 2}, `!of Extra are one where case is ignored`},
 		{"not UTF-8", map[string]any{"a\xff": 1, "a\xfe": 2}, `!not valid UTF-8`},
 		{"no number", map[string]any{"a": math.Inf(1)}, `!cannot encode Extra`},
 	} {

@@ -112,18 +112,17 @@ func (b *builder) checkOpenID(o *OAuth, m *openIDMetadata) {
 	check("claims_supported", m.Claims, utf8.ValidString, "use valid UTF-8")
 }
 
-// bothExtras returns the members of both, none of which may be in both: some
-// decoders ignore case.
+// bothExtras returns the members of both, none of which may be in both. encodeJSON
+// looks for those that differ by case alone.
 func (b *builder) bothExtras(oauth, openID map[string]any) map[string]any {
 	all := maps.Clone(oauth)
 	if all == nil {
 		all = make(map[string]any, len(openID))
 	}
 	for _, name := range slices.Sorted(maps.Keys(openID)) {
-		for other := range oauth {
-			if strings.EqualFold(name, other) {
-				b.fail(&Error{Document: OpenIDDocument, Field: name, Rule: "OAuth.Extra has it too, and both are in this document: remove one"})
-			}
+		if _, taken := oauth[name]; taken {
+			b.fail(&Error{Document: OpenIDDocument, Field: name, Rule: "OAuth.Extra has it too, and both are in this document: remove one"})
+			continue
 		}
 		all[name] = openID[name]
 	}

@@ -71,7 +71,11 @@ func (b *builder) resources() {
 			implied(b.set.sessionResource)
 		}
 	}
-	for _, r := range all {
+	for i, r := range all {
+		if slices.ContainsFunc(all[:i], func(before Resource) bool { return before.Path == r.Path }) {
+			b.twice(ResourceDocument(r.Path))
+			continue
+		}
 		b.resource(r)
 	}
 }
@@ -111,14 +115,16 @@ func (b *builder) resource(r Resource) {
 	b.checkList(d, "bearer_methods_supported", m.BearerMethods, func(s string) bool { return s == "header" || s == "body" || s == "query" }, `use "header", "body" and "query"`, resourceClause)
 	b.checkExtra(d, r.Extra, "RFC 9728 section 3.2")
 	if keys, ok := r.Extra["jwks_uri"]; ok {
-		if u, _ := keys.(string); !strings.HasPrefix(u, "https://") && !b.base.Contains(u) {
+		if u, _ := keys.(string); !isHTTPS(u) && !b.base.Contains(u) {
 			b.fail(&Error{Document: d, Field: "jwks_uri", Input: u, Rule: "use an https URL", Clause: resourceClause})
 		}
 	}
 
 	paths, metadataURL := b.resourcePaths(r.Path)
 	if b.base.IsRelative() {
-		// A resource identifier is an absolute URL (RFC 9728 section 1.2).
+		// A resource identifier is an absolute URL (RFC 9728 section 1.2). What would
+		// be wrong on the real base is an error already.
+		b.encode(d, m, r.Extra)
 		b.absent(d, paths...)
 	} else {
 		b.add(d, m, r.Extra, paths...)
@@ -164,13 +170,18 @@ func (b *builder) resourcePaths(path string) (paths []string, metadataURL string
 // checkIssuer checks the issuer of another server, which is not ours to spell. http
 // is for loopback hosts, as it is for a base.
 func (b *builder) checkIssuer(d Document, issuer string) {
-	u, err := url.Parse(issuer)
-	ok := err == nil && u.Hostname() != "" && u.User == nil && !strings.ContainsAny(issuer, "?#") && isASCII(issuer)
-	if ok && u.Scheme != "https" {
-		_, err = publicurl.Parse(issuer)
-		ok = err == nil || issuer == b.set.Issuer()
+	ok := isHTTPS(issuer) && !strings.ContainsAny(issuer, "?#")
+	if !ok {
+		_, err := publicurl.Parse(issuer)
+		ok = err == nil && isASCII(issuer) || issuer == b.set.Issuer()
 	}
 	if !ok {
 		b.fail(&Error{Document: d, Field: "authorization_servers", Input: issuer, Rule: "an issuer is an https URL without query and fragment", Clause: metadataClause})
 	}
+}
+
+// isHTTPS reports whether s is an https URL with a host, and nobody's password.
+func isHTTPS(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && isASCII(s)
 }

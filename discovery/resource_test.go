@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/publicurl"
 )
 
 func TestResourceRules(t *testing.T) {
@@ -27,8 +29,9 @@ func TestResourceRules(t *testing.T) {
 		"authorization_details_types_supported", "", "left out", "RFC 9728 section 3.2")
 	add("unsigned responses", Resource{Extra: map[string]any{"resource_signing_alg_values_supported": []string{"none"}}},
 		"resource_signing_alg_values_supported", "none", "remove", "RFC 9728 section 2")
-	add("keys by http", Resource{Extra: map[string]any{"jwks_uri": "http://example.com/keys"}},
-		"jwks_uri", "http://example.com/keys", "https", "RFC 9728 section 2")
+	for _, u := range []string{"http://example.com/keys", "https://", "https:///keys", "https://u:p@example.com/keys", "https://example.com/my keys", ""} {
+		add("keys at "+u, Resource{Extra: map[string]any{"jwks_uri": u}}, "jwks_uri", u, "https", "RFC 9728 section 2")
+	}
 	testBrokenRules(t, tests)
 }
 
@@ -61,9 +64,21 @@ func TestResourcePaths(t *testing.T) {
 			require.Equal(t, tt.field, errs[0].Field)
 		})
 	}
-	errs := buildErrors(t, Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}, Resources: []Resource{{Path: "/a", Extra: map[string]any{"resource": "https://evil.example"}}}})
-	require.Len(t, errs, 1)
-	require.Contains(t, errs[0].Rule, "shadow")
+}
+
+func TestWhatIsWrongInAResourceIsWrongBeforeTheBaseIsKnownToo(t *testing.T) {
+	relative, err := publicurl.Relative("")
+	require.NoError(t, err)
+	for _, base := range []publicurl.Base{mustBase(t, "https://example.com"), relative} {
+		for rule, all := range map[string][]Resource{
+			"shadow": {{Path: "/a", Extra: map[string]any{"resource": "https://evil.example"}}},
+			"twice":  {{Path: "/a"}, {Path: "/b"}, {Path: "/a"}},
+		} {
+			errs := buildErrors(t, Config{Base: base, OAuth: &OAuth{}, Resources: all})
+			require.Len(t, errs, 1, rule)
+			require.Contains(t, errs[0].Rule, rule)
+		}
+	}
 }
 
 // The URL of each document is made from its resource by the rule of RFC 9728 section

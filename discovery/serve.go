@@ -69,13 +69,18 @@ func reads(w http.ResponseWriter, r *http.Request) bool {
 	case http.MethodOptions:
 		preflight(w, readMethods)
 	default:
-		h := w.Header()
-		common(h)
-		h["Allow"] = readMethods
-		h["Content-Length"] = zero
-		w.WriteHeader(http.StatusMethodNotAllowed)
+		notAllowed(w, readMethods)
 	}
 	return false
+}
+
+// notAllowed answers 405 with the methods that are.
+func notAllowed(w http.ResponseWriter, methods []string) {
+	h := w.Header()
+	common(h)
+	h["Allow"] = methods
+	h["Content-Length"] = zero
+	w.WriteHeader(http.StatusMethodNotAllowed)
 }
 
 // common sets what every answer has: documents are public, so that a web
