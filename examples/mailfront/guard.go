@@ -212,10 +212,14 @@ func (g *guard) logIn(cl client, check func() bool) error {
 		cl.log(g.log, "login_refused", slog.String("reason", err.Error()))
 		return err
 	}
-	if check() {
-		return nil
+	if !check() {
+		return g.failed(cl)
 	}
-	return g.failed(cl)
+	if g.banned(cl) { // by guesses that ran beside this one, of which it may be the last
+		cl.log(g.log, "login_refused", slog.String("reason", errBanned.Error()))
+		return errBanned
+	}
+	return nil
 }
 
 // failed counts a wrong password. It returns errBanned if that was one too many,

@@ -82,6 +82,16 @@ func TestTheTenthWrongPasswordIsABanThatEndsByItself(t *testing.T) {
 	}
 }
 
+func TestARightPasswordAmongTooManyGuessesAtOnceIsRefused(t *testing.T) {
+	g, log := testGuard(defaultLimits)
+	cl := knownClient("198.51.100.7")
+	require.Equal(t, errBanned, g.logIn(cl, func() bool {
+		require.Equal(t, errBanned, wrongPasswords(g, cl, 10), "while this one is compared")
+		return true
+	}))
+	require.Contains(t, log.String(), "event=login_refused")
+}
+
 func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := testGuard(defaultLimits)
