@@ -6,7 +6,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ALL         = ./... ./examples/...
 FUZZTIME   ?= 10s
 
-.PHONY: check test race fuzz bench interop
+.PHONY: check test race fuzz bench interop soak
 
 # Formatting, vet, staticcheck, and the module rules.
 check:
@@ -34,3 +34,8 @@ bench:
 # Real proxies. Without PORTICO_INTEROP=required a missing one skips its tests.
 interop:
 	PORTICO_INTEROP=required go test -count=1 -v ./examples/interop/...
+
+# Load and faults for SOAKTIME, and 8,000 idle clients. Prints what the README says.
+SOAKTIME ?= 60s
+soak:
+	PORTICO_SOAK=$(SOAKTIME) go test -count=1 -v -timeout 30m -p 1 -run Soak ./proxyproto ./examples/interop

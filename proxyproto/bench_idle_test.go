@@ -46,7 +46,7 @@ func BenchmarkIdle(b *testing.B) {
 
 // idle returns the bytes that each of n connections occupies in a server that
 // has read some bytes of it.
-func (w way) idle(b *testing.B, contender string, read, n int) float64 {
+func (w way) idle(b testing.TB, contender string, read, n int) float64 {
 	server := startChild(b, "idle server")
 	var addr string
 	server.ask(b, idleServer{Contender: contender, Trusted: w.trusted, Read: read}, &addr)
