@@ -76,6 +76,9 @@ func listing(t *testing.T, dir string) string {
 		for _, d := range file.Decls {
 			switch d := d.(type) {
 			case *ast.FuncDecl:
+				if d.Recv != nil && !ast.IsExported(receiver(d.Recv.List[0].Type)) {
+					continue
+				}
 				d.Body = nil
 				all = append(all, text(t, files, d))
 			case *ast.GenDecl:
@@ -94,6 +97,19 @@ func listing(t *testing.T, dir string) string {
 	}
 	slices.Sort(all)
 	return strings.Join(all, "\n") + "\n"
+}
+
+// receiver returns the name of the type that a method is of.
+func receiver(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr:
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
 }
 
 func hasIota(d *ast.GenDecl) (found bool) {
