@@ -383,3 +383,28 @@ func FuzzVerifyBoundsItsReportWhateverTheServerSends(f *testing.F) {
 		}
 	})
 }
+
+// Verify does not ask other origins with the token. Should it ever try to, the request
+// goes without.
+func TestTheTokenIsForURLsBelowTheBaseOnly(t *testing.T) {
+	f := newFetcher(nil, mustBase(t, pathBase), verifyOptions{token: verifyToken, domains: []string{"a.example"}})
+	for u, want := range map[string]bool{
+		pathBase:                                 true,
+		pathBase + "/jmap/session":               true,
+		"https://example.com/.well-known/jmap":   true,
+		"https://example.com/other":              false,
+		"https://example.com/mailbox":            false,
+		"https://example.com:444/mail/x":         false,
+		"http://example.com/mail/x":              false,
+		"https://evil.example/mail/x":            false,
+		"https://autoconfig.a.example/":          false,
+		"https://example.com/.well-known/jmap/x": false,
+	} {
+		h := make(http.Header)
+		f.setHeader(h, fetch{method: http.MethodGet, url: u, token: true})
+		require.Equal(t, want, h.Get("Authorization") != "", u)
+		h = make(http.Header)
+		f.setHeader(h, fetch{method: http.MethodGet, url: u})
+		require.Empty(t, h.Get("Authorization"), u)
+	}
+}
