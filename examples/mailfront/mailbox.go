@@ -127,13 +127,6 @@ func (m *mailbox) relay(e envelope) {
 	m.sent = append(m.sent, e)
 }
 
-// outbox returns the last envelopes that relay was given.
-func (m *mailbox) outbox() []envelope {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.sent)
-}
-
 // messages returns what POP3 sees. A session works on this snapshot: its numbers
 // stay what they are until it ends (RFC 1939 section 4).
 func (m *mailbox) messages() []message {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -246,4 +247,11 @@ func TestPlaintextPipelinedAfterSTARTTLSIsNeverExecutedInsideTLS(t *testing.T) {
 			require.Zero(t, r.logged(fmt.Sprintf("proto=%s event=session", listener), "tls=true"))
 		})
 	}
+}
+
+// outbox returns the last envelopes that relay was given.
+func (m *mailbox) outbox() []envelope {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.sent)
 }
