@@ -408,3 +408,35 @@ func TestTheTokenIsForURLsBelowTheBaseOnly(t *testing.T) {
 		require.Empty(t, h.Get("Authorization"), u)
 	}
 }
+
+// Nor are other hosts asked at all, whatever leads there.
+func TestOnlyTheBaseAndTheMailHostsAreAsked(t *testing.T) {
+	transport := &inMemory{handler: http.NotFoundHandler()}
+	f := newFetcher(&http.Client{Transport: transport}, mustBase(t, pathBase),
+		verifyOptions{requestTimeout: time.Minute, maxBytes: 1, domains: []string{"a.example"}})
+	for u, want := range map[string]bool{
+		pathBase + "/x":                        true,
+		"https://example.com/x":                true,
+		"https://autoconfig.a.example/x":       true,
+		"https://mta-sts.a.example/x":          true,
+		"https://a.example/x":                  false,
+		"http://example.com/x":                 false,
+		"https://example.com:444/x":            false,
+		"https://user@example.com/x":           false,
+		"https://127.0.0.1/x":                  false,
+		"http://169.254.169.254/latest/":       false,
+		"https://autoconfig.a.example:8443/x":  false,
+		"https://autoconfig.a.example.evil/x":  false,
+		"https://user@autoconfig.a.example/x":  false,
+		"file:///etc/passwd":                   false,
+		"https://example.com.evil.example/x":   false,
+		"https://evil.example/https://a/mail/": false,
+	} {
+		before := len(transport.asked)
+		a := f.send(t.Context(), get(u))
+		require.Equal(t, want, len(transport.asked) > before, u)
+		if !want {
+			require.ErrorIs(t, a.err, errNotAsked, u)
+		}
+	}
+}
