@@ -61,6 +61,7 @@ const (
 	maxFindings      = 100
 	maxFindingLength = 400 // bytes of each string
 	maxChecked       = 200
+	maxMembers       = 200 // of a document or a list that are judged
 )
 
 // Verify asks a server for its documents as clients do, from outside, and reports
@@ -105,7 +106,7 @@ func Verify(ctx context.Context, client *http.Client, base publicurl.Base, opts 
 		return nil, fmt.Errorf("discovery: verify %q: %w", base, err)
 	}
 	if err := f.unreachable(); err != nil {
-		return nil, fmt.Errorf("discovery: verify %q: %w", base, err)
+		return nil, fmt.Errorf("discovery: verify %q: %w", base, &shownError{v.clip(err.Error()), err})
 	}
 	if n := f.unasked; n > 0 {
 		v.add(Finding{
@@ -125,11 +126,13 @@ type verifier struct {
 	report  *Report
 	found   map[Document]bool   // documents that are there, if not always right
 	claimed map[Document]string // documents that another one speaks of, and which
-	judged  map[string]bool     // endpoints that have been asked: several documents have the same
+	judged  map[string]bool     // endpoints, and as what they have been asked: several documents have the same
+	kept    map[string]bool     // of isKept
 }
 
 func (v *verifier) run(ctx context.Context) {
-	v.found, v.claimed, v.judged = make(map[Document]bool), make(map[Document]string), make(map[string]bool)
+	v.found, v.claimed = make(map[Document]bool), make(map[Document]string)
+	v.judged, v.kept = make(map[string]bool), make(map[string]bool)
 	if !v.prefetch(ctx) {
 		return // nothing can be reached
 	}
@@ -180,7 +183,7 @@ func (v *verifier) appended(name publicurl.Name) string {
 func (v *verifier) ask(ctx context.Context, d Document, f fetch) *fetched {
 	a, first := v.fetcher.do(ctx, f)
 	if first && len(v.report.Checked) < maxChecked {
-		c := Checked{Document: d, Method: f.method, URL: v.clip(f.url), SignedIn: f.token && v.options.token != "" && v.fetcher.mayHaveToken(f.url), Status: a.status, Location: v.clip(a.header.Get("Location")), Bytes: len(a.body), SHA256: a.digest()}
+		c := Checked{Document: Document(v.clip(string(d))), Method: f.method, URL: v.clip(f.url), SignedIn: f.token && v.options.token != "" && v.fetcher.mayHaveToken(f.url), Status: a.status, Location: v.clip(a.header.Get("Location")), Bytes: len(a.body), SHA256: a.digest()}
 		if a.err != nil {
 			c.Error = v.clip(a.err.Error())
 		}
@@ -192,6 +195,7 @@ func (v *verifier) ask(ctx context.Context, d Document, f fetch) *fetched {
 // add reports a finding. The same one about another member of the same document is
 // added to it: a wrong public URL is one mistake, not one a member.
 func (v *verifier) add(f Finding) {
+	f.Document = Document(v.clip(string(f.Document))) // that of a resource has its path
 	f.URL, f.Got, f.Want, f.Hint, f.Field = v.clip(f.URL), v.clip(f.Got), v.clip(f.Want), v.clip(f.Hint), v.clip(f.Field)
 	for i := range v.report.Findings {
 		g := &v.report.Findings[i]
@@ -212,9 +216,7 @@ func (v *verifier) add(f Finding) {
 // clip makes what a server sent fit to be shown: not long, nothing that a terminal
 // obeys, and not the caller's token.
 func (v *verifier) clip(s string) string {
-	if v.options.token != "" {
-		s = strings.ReplaceAll(s, v.options.token, "[token]")
-	}
+	s = v.redact(s)
 	if len(s) > maxFindingLength {
 		n := maxFindingLength
 		for n > 0 && !utf8.RuneStart(s[n]) {
@@ -229,3 +231,30 @@ func (v *verifier) clip(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
+
+// redact removes the caller's token, in every spelling that it may have in an answer.
+func (v *verifier) redact(s string) string {
+	for _, t := range v.options.tokenSpellings {
+		s = strings.ReplaceAll(s, t, "[token]")
+	}
+	return s
+}
+
+// snippet is the start of a body, to recognise it by.
+func (v *verifier) snippet(body []byte) string {
+	if len(body) == 0 {
+		return "nothing"
+	}
+	s := v.redact(string(body)) // before it is cut
+	return strings.TrimSpace(s[:min(len(s), 60)])
+}
+
+// A shownError is an error with a text that is fit to be shown: that of a certificate
+// says what is in it.
+type shownError struct {
+	text string
+	err  error
+}
+
+func (e *shownError) Error() string { return e.text }
+func (e *shownError) Unwrap() error { return e.err }

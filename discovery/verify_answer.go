@@ -86,7 +86,7 @@ func (v *verifier) decode(ctx context.Context, d Document, u string, a *fetched)
 	v.found[d] = true
 	var o object
 	if err := json.Unmarshal(a.body, &o); err != nil || o == nil {
-		v.add(Finding{Document: d, URL: u, Rule: RuleMalformed, Severity: SeverityError, Got: snippet(a.body), Want: "a JSON object",
+		v.add(Finding{Document: d, URL: u, Rule: RuleMalformed, Severity: SeverityError, Got: v.snippet(a.body), Want: "a JSON object",
 			Hint: "the server, or something that rewrites bodies on the way, sends what is no JSON object: compare with the answer of the server itself", Mistake: MistakeBody})
 		return nil, broken
 	}
@@ -164,7 +164,7 @@ const (
 
 // html reports a page where a document should be.
 func (v *verifier) html(d Document, u string, a *fetched, s Severity) {
-	f := Finding{Document: d, URL: u, Rule: RuleHTML, Severity: s, Got: "a web page, " + snippet(a.body), Want: "a document, or 404",
+	f := Finding{Document: d, URL: u, Rule: RuleHTML, Severity: s, Got: "a web page, " + v.snippet(a.body), Want: "a document, or 404",
 		Hint: "a web application answers every path with its start page, and the document's path is not routed to the server: route it before the catch-all", Mistake: MistakeWellKnown}
 	if v.base.Contains(u) && v.base.Prefix() != "" {
 		f.Mistake = MistakePrefix
@@ -263,12 +263,4 @@ func isHTML(a *fetched) bool {
 	}
 	t := mediaType(a)
 	return t == "application/xhtml+xml" || t == "text/html" && !json.Valid(a.body) && !bytes.HasPrefix(start, []byte("<?xml"))
-}
-
-// snippet is the start of a body, to recognise it by.
-func snippet(body []byte) string {
-	if len(body) == 0 {
-		return "nothing"
-	}
-	return strings.TrimSpace(string(body[:min(len(body), 60)]))
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -439,4 +441,66 @@ func TestOnlyTheBaseAndTheMailHostsAreAsked(t *testing.T) {
 			require.ErrorIs(t, a.err, errNotAsked, u)
 		}
 	}
+}
+
+// A document with many relative URLs is compared with a fresh one once.
+func TestVerifyComparesADocumentOnce(t *testing.T) {
+	const many = 300_000
+	var entries strings.Builder
+	for range many {
+		entries.WriteString(`,""`)
+	}
+	transport := &inMemory{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/.well-known/oauth-protected-resource" {
+			http.NotFound(w, r)
+			return
+		}
+		body("application/json", `{"resource":"`+rootBase+`","authorization_servers":[""`+entries.String()+`]}`)(w, r)
+	})}
+	v := &verifier{base: mustBase(t, rootBase), options: newVerifyOptions(nil), report: new(Report)}
+	v.fetcher = newFetcher(&http.Client{Transport: transport}, v.base, v.options)
+	v.run(t.Context())
+	require.Len(t, v.kept, 1)
+	require.Len(t, v.report.Findings, 1)
+	require.LessOrEqual(t, len(transport.asked), 30)
+}
+
+func TestVerifyHidesTheTokenHoweverItIsSpelt(t *testing.T) {
+	const secret = "abc/def+ghi=<\"x\">"
+	long := secret + strings.Repeat("0123456789", 8)
+	for _, token := range []string{secret, long} {
+		quoted, err := json.Marshal(token)
+		require.NoError(t, err)
+		for name, spelt := range map[string]string{
+			"as it is":     token,
+			"in a query":   url.QueryEscape(token),
+			"in a path":    url.PathEscape(token),
+			"in JSON":      strings.Trim(string(quoted), `"`),
+			"in HTML":      html.EscapeString(token),
+			"in PHP":       strings.ReplaceAll(strings.Trim(string(quoted), `"`), "/", `\/`),
+			"in lower hex": strings.NewReplacer("%2F", "%2f", "%2B", "%2b", "%3D", "%3d", "%3C", "%3c", "%3E", "%3e").Replace(url.QueryEscape(token)),
+		} {
+			v := &verifier{options: newVerifyOptions([]VerifyOption{WithBearer(token)}), report: new(Report)}
+			require.Equal(t, "bad [token]", v.snippet([]byte("bad "+spelt)), name)
+			v.add(Finding{Document: ResourceDocument("/x?" + spelt), Got: spelt, URL: spelt})
+			require.Equal(t, Finding{Document: ResourceDocument("/x?[token]"), Got: "[token]", URL: "[token]"}, v.report.Findings[0], name)
+		}
+	}
+}
+
+func TestVerifyShowsErrorsAsFindings(t *testing.T) {
+	refused := errors.New("x509: \x1b[31mred\r\nFAKE")
+	_, err := Verify(t.Context(), &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, refused })}, mustBase(t, rootBase))
+	require.ErrorIs(t, err, refused)
+	require.NotContains(t, err.Error(), "\x1b")
+	require.NotContains(t, err.Error(), "\n")
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestVerifyWithAllBytesThatThereAre(t *testing.T) {
+	c := verifyConfig(t, rootBase)
+	require.Empty(t, verify(t, correctServer(t, c), rootBase, WithMaxBytes(math.MaxInt64)).Findings)
 }

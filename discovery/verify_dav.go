@@ -21,7 +21,8 @@ func (v *verifier) davRedirects(ctx context.Context) {
 
 func (v *verifier) davRedirect(ctx context.Context, name publicurl.Name, path string, missing *bool) {
 	u := v.wellKnown(name)
-	a, redirects := v.entry(ctx, DAVDocument, u)
+	elsewhere := func() string { return v.elsewhere(ctx, name, propfind, path) }
+	a, redirects := v.entry(ctx, DAVDocument, u, elsewhere)
 	switch {
 	case redirects:
 		*missing, v.found[DAVDocument] = false, true
@@ -34,7 +35,7 @@ func (v *verifier) davRedirect(ctx context.Context, name publicurl.Name, path st
 	case a.status == http.StatusUnauthorized, a.status == http.StatusMultiStatus, a.status == http.StatusOK && !isHTML(a):
 		*missing, v.found[DAVDocument] = false, true // the collection itself
 	default: // nothing, 405, a page
-		where := v.elsewhere(ctx, name, propfind, path)
+		where := elsewhere()
 		switch {
 		case a.status == http.StatusOK && where != "":
 			*missing = false
@@ -90,7 +91,11 @@ func (v *verifier) davContext(ctx context.Context, u string, a *fetched) {
 			f.Mistake = MistakePrefix
 		}
 		v.add(f)
-	case p.status == http.StatusMethodNotAllowed || p.status == http.StatusNotImplemented:
+	case p.isRedirect() && (p.location() == to || !v.base.Contains(p.location())):
+		v.redirected(DAVDocument, p, "207 or 401, or a redirect below "+v.base.String())
+	case p.status == http.StatusOK && isHTML(p):
+		v.html(DAVDocument, to, p, SeverityError)
+	case p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed || p.status == http.StatusNotImplemented:
 		v.add(f)
 	}
 }

@@ -112,13 +112,19 @@ type call struct {
 	noted  bool
 }
 
-const maxParallel = 4
+const (
+	maxParallel    = 4
+	maxHeaderBytes = 64 << 10 // of an answer, all fields together
+)
 
 func newFetcher(client *http.Client, base publicurl.Base, o verifyOptions) *fetcher {
 	f := &fetcher{base: base, options: o, hosts: make(map[string]bool), calls: make(map[fetch]*call), slots: make(chan struct{}, maxParallel)}
 	if client == nil {
-		f.own = http.DefaultTransport.(*http.Transport).Clone()
-		f.own.MaxResponseHeaderBytes = 64 << 10
+		f.own = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+		if t, ok := http.DefaultTransport.(*http.Transport); ok { // else a program has put its own there
+			f.own = t.Clone()
+		}
+		f.own.MaxResponseHeaderBytes = maxHeaderBytes
 		client = &http.Client{Transport: f.own}
 	}
 	own := *client
@@ -210,7 +216,13 @@ func (f *fetcher) send(ctx context.Context, r fetch) *fetched {
 		reached.Store(true) // also where a RoundTripper knows no httptrace
 		defer res.Body.Close()
 		a.status, a.header = res.StatusCode, res.Header
-		if r.method != http.MethodOptions {
+		switch {
+		case headerSize(res.Header) > maxHeaderBytes: // all answers are kept
+			a.header, err = http.Header{}, errTooLarge
+		case r.method == http.MethodOptions:
+		case a.status == http.StatusSwitchingProtocols:
+			// What follows is no body, and the context does not end the wait for it.
+		default:
 			a.body, err = io.ReadAll(io.LimitReader(res.Body, f.options.maxBytes+1))
 			if err == nil {
 				err = ctx.Err() // a server that sees us go may end its answer
@@ -226,6 +238,15 @@ func (f *fetcher) send(ctx context.Context, r fetch) *fetched {
 		f.reached.Store(true)
 	}
 	return a
+}
+
+func headerSize(h http.Header) (n int) {
+	for name, values := range h {
+		for _, v := range values {
+			n += len(name) + len(v)
+		}
+	}
+	return n
 }
 
 func (f *fetcher) setHeader(h http.Header, r fetch) {

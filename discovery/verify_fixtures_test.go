@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -299,8 +300,54 @@ func verifyFixtures() []fixture {
 			RuleOutside, UserAgentDocument, MistakePublicURL, "jmap", rootBase + "/jmap/session", "path of the base is lost"},
 		{"a policy that redirects", rootBase, nil, at(mtaSTSPath, redirectTo("https://example.com/.well-known/mta-sts.txt")), domain,
 			RuleRedirect, MTASTSDocument, MistakeRedirect, "", "https://example.com/.well-known/mta-sts.txt", "RFC 8461 section 3.3"},
-		{"a policy that is none", rootBase, nil, at(mtaSTSPath, body("text/plain", "mode: testing\r\nversion: STSv1\r\n")), domain,
+		// What a hostile reading found.
+		{"another protocol for a document", rootBase, oauthOnly, at(oauthAtRoot, switching), nil,
+			RuleStatus, OAuthDocument, "", "", "101", "nothing but 200"},
+		{"header fields without end", rootBase, oauthOnly, withHeader(oauthAtRoot, "X-Padding", strings.Repeat("x", maxHeaderBytes)), nil,
+			RuleTooLarge, OAuthDocument, "", "", "more", "clients bound"},
+		{"authorization servers that are no list", rootBase, oauthOnly, replaced("/.well-known/oauth-protected-resource", `["`+rootBase+`"]`, `"`+rootBase+`"`), nil,
+			RuleMalformed, BaseResource, "", "authorization_servers", rootBase, "a list of strings"},
+		{"keys at the sign-in", rootBase, oauthOnly, replaced(oauthAtRoot, rootBase+"/auth/jwks.json", rootBase+"/login"), nil,
+			RuleEndpoint, OAuthDocument, "", "jwks_uri", "<!doctype html>", "something else answers"},
+		{"a preflight without an origin", rootBase, jmapOnly, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodOptions {
+					w.Header().Set("Access-Control-Allow-Headers", "authorization")
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+		}, nil,
+			RuleCORS, JMAPDocument, MistakeCORS, "Access-Control-Allow-Origin", "", "cannot read"},
+		{"a sign-in that takes no GET", rootBase, oauthOnly, at("/login", status(405)), nil,
+			RuleEndpoint, OAuthDocument, "", "authorization_endpoint", "Method Not Allowed", "with GET"},
+		{"a sign-in that leads to itself", rootBase, oauthOnly, at("/login", redirectTo("/login")), nil,
+			RuleRedirect, OAuthDocument, MistakeRedirect, "", "/login", "do not follow"},
+		{"keys by another name", rootBase, oauthOnly, at("/auth/jwks.json", body("application/json", `{"KEYS":[{"kty":"RSA"}]}`)), nil,
+			RuleEndpoint, OAuthDocument, "", "jwks_uri", `{"KEYS"`, "something else answers"},
+		{"a key that is none", rootBase, oauthOnly, at("/auth/jwks.json", body("application/json", `{"keys":[null]}`)), nil,
+			RuleEndpoint, OAuthDocument, "", "jwks_uri", `{"keys":[null]}`, "a kty"},
+		{"a web socket capability that is a list", rootBase, jmapOnly, changed(session, func(_ http.Header, body string) string {
+			return regexp.MustCompile(`("urn:ietf:params:jmap:websocket"):(\{[^}]*\})`).ReplaceAllString(body, "$1:[$2]")
+		}), token,
+			RuleMalformed, JMAPDocument, "", webSocketCapability, "no such string", "RFC 8887"},
+		{"a session behind a redirect that loses the path", pathBase, jmapOnly, at(sessionAtPath, redirectTo("/jmap/session")), nil,
+			RuleRedirectPrefix, JMAPDocument, MistakeRedirect, "", "/jmap/session", "not mounted on /mail"},
+		{"calendars at a web page", rootBase, davOnly, at("/dav/cal/", spa), nil,
+			RuleHTML, DAVDocument, MistakeWellKnown, "", "a web page", "catch-all"},
+		{"calendars that redirect to http", rootBase, davOnly, at("/dav/cal/", redirectTo("http://example.com/dav/cal/")), nil,
+			RuleHTTP, DAVDocument, MistakeRedirect, "", "http://example.com/dav/cal/", "leads to http"},
+		{"calendars that redirect to themselves", rootBase, davOnly, at("/dav/cal/", redirectTo("/dav/cal/")), nil,
+			RuleRedirect, DAVDocument, MistakeRedirect, "", "/dav/cal/", "do not follow"},
+		{"calendars that refuse everybody", rootBase, davOnly, at("/dav/cal/", status(403)), nil,
+			RuleMethod, DAVDocument, MistakeMethod, "", "Forbidden", "every method"},
+		{"a policy that is none", rootBase, nil, at(mtaSTSPath, body("text/plain", "mode: testing\r\nmax_age: 86400\r\n")), domain,
 			RuleMalformed, MTASTSDocument, MistakeBody, "", "mode: testing", "mail clients cannot read"},
+		{"a policy with a mode of its own", rootBase, nil, replaced(mtaSTSPath, "mode: testing", "mode: enforced"), domain,
+			RuleMalformed, MTASTSDocument, MistakeBody, "", "version: STSv1", "mail clients cannot read"},
+		{"a policy for ever", rootBase, nil, replaced(mtaSTSPath, "max_age: ", "max_age: soon"), domain,
+			RuleMalformed, MTASTSDocument, MistakeBody, "", "version: STSv1", "mail clients cannot read"},
 		{"a policy without its type", rootBase, nil, withHeader(mtaSTSPath, "Content-Type", "application/octet-stream"), domain,
 			RuleContentType, MTASTSDocument, "", "", "application/octet-stream", "RFC 8461 section 3.2"},
 	}

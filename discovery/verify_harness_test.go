@@ -189,3 +189,14 @@ func withHeader(path, name string, values ...string) tamper {
 		return body
 	})
 }
+
+// switching answers 101, and then nothing more.
+func switching(w http.ResponseWriter, r *http.Request) {
+	c, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+	io.Copy(io.Discard, c) // until Verify has left
+	c.Close()
+}

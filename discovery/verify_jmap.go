@@ -12,7 +12,8 @@ import (
 // 2.2), and the session if it can be had.
 func (v *verifier) jmapSession(ctx context.Context) {
 	u := v.wellKnown(publicurl.JMAP)
-	a, redirects := v.entry(ctx, JMAPDocument, u)
+	elsewhere := func() string { return v.elsewhere(ctx, publicurl.JMAP, get, defaultSessionPath) }
+	a, redirects := v.entry(ctx, JMAPDocument, u, elsewhere)
 	if redirects {
 		v.found[JMAPDocument] = true
 		if a = v.follow(ctx, JMAPDocument, a); a != nil {
@@ -24,7 +25,7 @@ func (v *verifier) jmapSession(ctx context.Context) {
 		v.found[JMAPDocument] = true // reported
 		return
 	}
-	where := v.elsewhere(ctx, publicurl.JMAP, get, defaultSessionPath)
+	where := elsewhere()
 	switch {
 	case a.err == nil && a.status == http.StatusUnauthorized && where == "" && v.isCatchAll(ctx, a):
 		v.answered(ctx, JMAPDocument, u, a)
@@ -96,7 +97,7 @@ func (v *verifier) session(ctx context.Context, a *fetched) {
 		v.challenge(ctx, JMAPDocument, a)
 		v.cors(JMAPDocument, u, a)
 		v.preflight(ctx, u)
-		if v.options.token == "" {
+		if v.options.token == "" || !v.fetcher.mayHaveToken(u) {
 			return
 		}
 		if a = v.ask(ctx, JMAPDocument, fetch{method: http.MethodGet, url: u, token: true}); a.status == http.StatusUnauthorized {
@@ -128,6 +129,7 @@ func (v *verifier) preflight(ctx context.Context, u string) {
 	a := v.ask(ctx, JMAPDocument, options(u))
 	allowed := strings.Join(a.header.Values("Access-Control-Allow-Headers"), ",")
 	if a.err == nil && a.status >= 200 && a.status < 300 && hasDirective([]string{allowed}, "authorization") {
+		v.cors(JMAPDocument, u, a)
 		return
 	}
 	got := allowed
@@ -164,8 +166,8 @@ func (v *verifier) sessionURLs(ctx context.Context, at string, o object) {
 			v.poster(ctx, JMAPDocument, t.field, u, v.ask(ctx, JMAPDocument, fetch{method: http.MethodPost, url: u, token: true}))
 		}
 	}
-	if ws := o.member("capabilities").member(webSocketCapability); ws != nil {
-		u, ok := ws.text("url")
+	if capabilities := o.member("capabilities"); capabilities[webSocketCapability] != nil {
+		u, ok := capabilities.member(webSocketCapability).text("url")
 		if !ok {
 			v.lacks(JMAPDocument, at, webSocketCapability, "RFC 8887 section 3")
 			return

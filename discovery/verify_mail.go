@@ -9,7 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // The hosts of a mail domain that have documents.
@@ -55,6 +58,8 @@ func (v *verifier) mailDocuments(ctx context.Context) {
 			}
 		} else if a.err != nil || a.status != http.StatusOK || isHTML(a) || a.isRedirect() {
 			continue
+		} else if v.base.Prefix() != "" && !bytes.Contains(a.body, []byte(v.base.String())) {
+			continue // it is that of another program at this host
 		}
 		v.found[l.document] = true
 		switch l.document {
@@ -91,6 +96,7 @@ func (v *verifier) domainDocument(ctx context.Context, l mailLocation, a *fetche
 // mailURL checks a URL in a mail document. A provider may have services at other
 // hosts, of which Verify knows nothing.
 func (v *verifier) mailURL(ctx context.Context, l mailLocation, field, u string, speaksOf Document) {
+	u = placeholders.Replace(u)
 	if !isRelativeReference(u) && !v.base.SameOrigin(u) && !v.isMistakenHost(u) {
 		return
 	}
@@ -136,7 +142,7 @@ func (v *verifier) malformedMail(l mailLocation, a *fetched, want string) {
 	if !l.domain {
 		s = SeverityWarning
 	}
-	v.add(Finding{Document: l.document, URL: l.url, Rule: RuleMalformed, Severity: s, Got: snippet(a.body), Want: want,
+	v.add(Finding{Document: l.document, URL: l.url, Rule: RuleMalformed, Severity: s, Got: v.snippet(a.body), Want: want,
 		Hint: "mail clients cannot read this: see what answers here, or what rewrites the body on its way", Mistake: MistakeBody})
 }
 
@@ -152,13 +158,18 @@ func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fe
 		path  []string
 		kind  string // the type attribute of the server that we are in
 		seen  bool
+		inner strings.Builder // since the last tag: comments may cut it
 	)
 	const maxTexts = 200
 	d := xml.NewDecoder(bytes.NewReader(a.body))
+	d.CharsetReader = westernCharset
 	for {
 		token, err := d.Token()
 		if err == io.EOF && seen && len(path) == 0 {
 			break
+		}
+		if errors.Is(err, errCharset) {
+			return // clients have more of them than we
 		}
 		if err != nil || len(path) > maxXMLDepth {
 			v.malformedMail(l, a, "well-formed XML with the root clientConfig")
@@ -171,6 +182,7 @@ func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fe
 				return
 			}
 			seen = true
+			inner.Reset()
 			path = append(path, t.Name.Local)
 			for _, attr := range t.Attr {
 				if attr.Name.Local == "type" {
@@ -178,11 +190,13 @@ func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fe
 				}
 			}
 		case xml.EndElement:
+			if n := len(path); n > 1 && len(texts) < maxTexts {
+				texts = append(texts, text{path[n-1], path[n-2] + " " + kind, strings.TrimSpace(inner.String())})
+			}
+			inner.Reset()
 			path = path[:len(path)-1]
 		case xml.CharData:
-			if n := len(path); n > 1 && len(texts) < maxTexts {
-				texts = append(texts, text{path[n-1], path[n-2] + " " + kind, strings.TrimSpace(string(t))})
-			}
+			inner.Write(t)
 		}
 	}
 	for _, t := range texts {
@@ -202,22 +216,45 @@ func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fe
 	}
 }
 
+// placeholders are what a client fills in, in an autoconfig document.
+var placeholders = strings.NewReplacer("%EMAILADDRESS%", "portico-verify", "%EMAILLOCALPART%", "portico-verify", "%EMAILDOMAIN%", "portico-verify")
+
+var errCharset = errors.New("discovery: another charset")
+
+// westernCharset reads what an XML document may be in besides UTF-8, as far as its
+// ASCII goes: no URL has more.
+func westernCharset(charset string, in io.Reader) (io.Reader, error) {
+	switch strings.ToLower(charset) {
+	case "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252":
+	default:
+		return nil, errCharset
+	}
+	all, err := io.ReadAll(in)
+	text := strings.Map(func(r rune) rune {
+		if r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, string(all))
+	return strings.NewReader(text), err
+}
+
 // mtaSTSPolicy checks an MTA-STS policy (RFC 8461 section 3.2).
 func (v *verifier) mtaSTSPolicy(l mailLocation, a *fetched) {
-	has := make(map[string]bool)
-	first := ""
+	has := make(map[string]string) // the first of each counts
 	for line := range strings.Lines(string(a.body)) {
 		name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
 		if !ok {
 			continue
 		}
-		if first == "" {
-			first = name + ":" + strings.TrimSpace(value)
+		if _, again := has[name]; !again {
+			has[name] = strings.Trim(value, " \t")
 		}
-		has[name] = true
 	}
-	if first != "version:STSv1" || !has["mode"] || !has["max_age"] {
-		v.malformedMail(l, a, "a policy that begins with version: STSv1 and has mode and max_age")
+	modes := []string{string(MTASTSEnforce), string(MTASTSTesting), string(MTASTSNone)}
+	age, err := strconv.ParseUint(has["max_age"], 10, 64)
+	if has["version"] != "STSv1" || !slices.Contains(modes, has["mode"]) || err != nil || age > 31557600 {
+		v.malformedMail(l, a, "a policy with version: STSv1, a mode of enforce, testing and none, and max_age in seconds, a year at most")
 		return
 	}
 	if t := mediaType(a); t != "text/plain" {

@@ -75,20 +75,28 @@ func (v *verifier) metadata(ctx context.Context, d Document, at string, o object
 	} else {
 		v.issuer(ctx, d, at, "issuer", issuer)
 	}
-	for _, name := range slices.Sorted(maps.Keys(o)) {
-		if !isEndpoint(name) {
-			continue
-		}
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(o)), func(name string) bool { return !isEndpoint(name) })
+	var ours []string
+	for _, name := range names[:min(len(names), maxMembers)] {
 		u, ok := o.text(name)
 		if !ok {
-			v.add(Finding{Document: d, URL: at, Field: name, Rule: RuleMalformed, Severity: SeverityError, Got: snippet(o[name]), Want: "a URL", Hint: "the member must be a string: leave it out if there is no such endpoint"})
+			v.add(Finding{Document: d, URL: at, Field: name, Rule: RuleMalformed, Severity: SeverityError, Got: v.snippet(o[name]), Want: "a URL", Hint: "the member must be a string: leave it out if there is no such endpoint"})
 			continue
 		}
 		if v.published(ctx, d, at, name, u, plainURL) {
-			v.endpoint(ctx, d, name, u)
+			ours = append(ours, name)
 		}
 	}
+	// Those that clients cannot do without are asked first, lest others use up what may
+	// be asked.
+	slices.SortStableFunc(ours, func(a, b string) int { return slices.Index(firstEndpoints, b) - slices.Index(firstEndpoints, a) })
+	for _, name := range ours {
+		u, _ := o.text(name)
+		v.endpoint(ctx, d, name, u)
+	}
 }
+
+var firstEndpoints = []string{"userinfo_endpoint", "authorization_endpoint", "token_endpoint", "jwks_uri"}
 
 // isEndpoint reports whether a member is a URL of the authorization server itself.
 // mtls_endpoint_aliases (RFC 8705) may be at another host.
@@ -105,10 +113,10 @@ const maxEndpoints = 30
 
 // endpoint asks what is at a published URL, without parameters.
 func (v *verifier) endpoint(ctx context.Context, d Document, name, u string) {
-	if v.judged[u] || len(v.judged) == maxEndpoints {
+	if v.judged[name+" "+u] || len(v.judged) == maxEndpoints {
 		return
 	}
-	v.judged[u] = true
+	v.judged[name+" "+u] = true
 	switch name {
 	case "jwks_uri":
 		v.keys(ctx, d, u)
@@ -116,10 +124,12 @@ func (v *verifier) endpoint(ctx context.Context, d Document, name, u string) {
 		v.userinfo(ctx, d, u)
 	case "authorization_endpoint", "end_session_endpoint", "check_session_iframe":
 		v.page(ctx, d, name, u)
-	default:
+	case "token_endpoint", "device_authorization_endpoint", "introspection_endpoint", "revocation_endpoint", "registration_endpoint", "pushed_authorization_request_endpoint", "backchannel_authentication_endpoint":
 		// An empty POST is an error of every one of them (RFC 6749 section 3.2), and
 		// changes nothing.
 		v.poster(ctx, d, name, u, v.ask(ctx, d, postEmpty(u)))
+	default: // who knows for what method?
+		v.usable(ctx, d, name, u, v.ask(ctx, d, postEmpty(u)))
 	}
 }
 
@@ -153,7 +163,7 @@ func (v *verifier) poster(ctx context.Context, d Document, name, u string, a *fe
 	case a.isRedirect():
 		v.redirected(d, a, "an answer: after a redirect clients ask by GET")
 	case a.status == http.StatusMethodNotAllowed, a.status == http.StatusOK && isHTML(a):
-		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: http.StatusText(a.status) + ", " + snippet(a.body), Want: "an error in JSON for an empty POST",
+		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: http.StatusText(a.status) + ", " + v.snippet(a.body), Want: "an error in JSON for an empty POST",
 			Hint: "something else answers here, such as a web application for every path, or the method is blocked: route the URL to the server"})
 	}
 }
@@ -162,15 +172,30 @@ func (v *verifier) poster(ctx context.Context, d Document, name, u string, a *fe
 // where people sign in elsewhere, but not to what is lost on its way.
 func (v *verifier) page(ctx context.Context, d Document, name, u string) {
 	a := v.ask(ctx, d, get(u))
+	if a.err == errTooLarge {
+		return // no program reads it
+	}
+	if a.status == http.StatusMethodNotAllowed {
+		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: http.StatusText(a.status), Want: "a page",
+			Hint: "a browser comes here with GET: something else answers, or the method is blocked; route the URL to the server"})
+		return
+	}
 	if !v.usable(ctx, d, name, u, a) || !a.isRedirect() {
 		return
 	}
 	to := a.location()
 	switch {
+	case to == u, v.isHTTPForHTTPS(to), v.isMistakenHost(to):
 	case v.base.Contains(to):
-	case v.base.SameOrigin(to), v.isHTTPForHTTPS(to), v.isMistakenHost(to):
-		v.redirected(d, a, "a redirect below "+v.base.String())
+		return
+	case v.base.SameOrigin(to): // a sign-in beside the base, or a path that was lost
+		if there := v.ask(ctx, d, get(to)); there.err == errTooLarge || there.err == nil && !there.isAbsent() && there.status < 500 {
+			return
+		}
+	default:
+		return
 	}
+	v.redirected(d, a, "a redirect below "+v.base.String())
 }
 
 // userinfo asks the endpoint with the token, if there is one.
@@ -213,16 +238,17 @@ func (v *verifier) keys(ctx context.Context, d Document, u string) {
 	if v.answered(ctx, d, u, a) != there {
 		return
 	}
-	var set struct {
-		Keys []struct {
-			Type string `json:"kty"`
-		} `json:"keys"`
-	}
-	f := Finding{Document: d, URL: u, Field: "jwks_uri", Rule: RuleEndpoint, Severity: SeverityError, Got: snippet(a.body), Want: `a JWK Set: {"keys":[…]}`, Hint: "something else answers here: clients cannot verify ID tokens; route the URL to the server"}
-	switch err := json.Unmarshal(a.body, &set); {
-	case err != nil || set.Keys == nil:
+	// As an object, whose names have a case: clients find no "KEYS".
+	var set object
+	var keys []object
+	f := Finding{Document: d, URL: u, Field: "jwks_uri", Rule: RuleEndpoint, Severity: SeverityError, Got: v.snippet(a.body), Want: `a JWK Set: {"keys":[…]}`, Hint: "something else answers here: clients cannot verify ID tokens; route the URL to the server"}
+	switch {
+	case json.Unmarshal(a.body, &set) != nil, json.Unmarshal(set["keys"], &keys) != nil, keys == nil:
 		v.add(f)
-	case len(set.Keys) == 0 && v.found[OpenIDDocument]:
+	case slices.ContainsFunc(keys[:min(len(keys), maxMembers)], func(key object) bool { _, ok := key.text("kty"); return !ok }):
+		f.Hint = "a key must have a kty (RFC 7517 section 4.1): see what makes the document"
+		v.add(f)
+	case len(keys) == 0 && v.found[OpenIDDocument]:
 		f.Hint = "there is no key: clients cannot verify ID tokens"
 		v.add(f)
 	}

@@ -1,12 +1,21 @@
 package discovery
 
-import "time"
+import (
+	"encoding/json"
+	"html"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
 
 // A VerifyOption changes what [Verify] does. The zero VerifyOption changes nothing.
 type VerifyOption struct{ apply func(*verifyOptions) }
 
 type verifyOptions struct {
 	token          string
+	tokenSpellings []string // longest first
 	requestTimeout time.Duration
 	timeout        time.Duration
 	maxBytes       int64
@@ -40,7 +49,21 @@ func newVerifyOptions(opts []VerifyOption) verifyOptions {
 // base and to /.well-known/jmap at its origin, nowhere else, and no redirect takes
 // it further. It is not in the report, even if the server repeats it.
 func WithBearer(token string) VerifyOption {
-	return VerifyOption{func(o *verifyOptions) { o.token = token }}
+	return VerifyOption{func(o *verifyOptions) { o.token, o.tokenSpellings = token, spellings(token) }}
+}
+
+// spellings are the ways in which an answer may hold a text: as it is, in a URL, in
+// JSON and in HTML.
+func spellings(text string) (all []string) {
+	if text == "" {
+		return nil
+	}
+	quoted, _ := json.Marshal(text) // a string can be marshalled
+	inJSON := strings.Trim(string(quoted), `"`)
+	inQuery, inPath := url.QueryEscape(text), url.PathEscape(text)
+	all = []string{text, inJSON, strings.ReplaceAll(inJSON, "/", `\/`), html.EscapeString(text), inPath, inQuery, strings.ToLower(inPath), strings.ToLower(inQuery)}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return all
 }
 
 // WithRequestTimeout bounds each request, body included; default 10 s. Zero and less
@@ -68,7 +91,7 @@ func WithTimeout(d time.Duration) VerifyOption {
 func WithMaxBytes(n int64) VerifyOption {
 	return VerifyOption{func(o *verifyOptions) {
 		if n > 0 {
-			o.maxBytes = n
+			o.maxBytes = min(n, math.MaxInt64-1) // one more is read, to see that there is more
 		}
 	}}
 }

@@ -22,6 +22,11 @@ func (v *verifier) follow(ctx context.Context, d Document, a *fetched) *fetched 
 		if seen[to] {
 			break
 		}
+		// Of the first the caller knows where it may lead.
+		if len(seen) > 1 && v.base.Contains(a.url) && v.losesPrefix(a.url, to) {
+			v.redirected(d, a, "a redirect below "+v.base.String())
+			return nil
+		}
 		seen[to] = true
 		if a = v.ask(ctx, d, get(to)); !a.isRedirect() {
 			return a
@@ -75,14 +80,16 @@ func (v *verifier) losesPrefix(from, to string) bool {
 
 // entry asks a well-known location that leads to something below the base: JMAP's
 // and those of DAV. It returns the location's own answer, or 404 if it is that of a web
-// site beside the server, and whether that is a redirect to where it should lead.
-func (v *verifier) entry(ctx context.Context, d Document, u string) (a *fetched, redirects bool) {
+// site or of another program beside the server, and whether that is a redirect to where
+// it should lead. elsewhere tells where the server answers below the base, or "".
+func (v *verifier) entry(ctx context.Context, d Document, u string, elsewhere func() string) (a *fetched, redirects bool) {
 	a = v.ask(ctx, d, get(u))
 	if !a.isRedirect() {
 		return a, false
 	}
 	if to := a.location(); !v.base.Contains(to) {
-		if v.isWebSite(ctx, a) {
+		others := v.base.SameOrigin(to) && v.losesPrefix(u, to) && v.claimed[d] == "" && !v.options.expected[d] && elsewhere() == ""
+		if others || v.isWebSite(ctx, a) {
 			return &fetched{url: u, status: http.StatusNotFound, header: http.Header{}}, false
 		}
 		v.redirected(d, a, "a redirect below "+v.base.String())

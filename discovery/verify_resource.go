@@ -58,7 +58,12 @@ func (v *verifier) resource(ctx context.Context, d Document, at string, o object
 		}
 		v.add(f)
 	}
-	for _, issuer := range o.list("authorization_servers") {
+	issuers := o.list("authorization_servers")
+	if issuers == nil && o["authorization_servers"] != nil {
+		v.add(Finding{Document: d, URL: at, Field: "authorization_servers", Rule: RuleMalformed, Severity: SeverityError, Got: v.snippet(o["authorization_servers"]), Want: "a list of issuers",
+			Hint: "clients find no authorization server: the member is a list of strings (RFC 9728 section 2)"})
+	}
+	for _, issuer := range issuers[:min(len(issuers), maxMembers)] {
 		// Others may be anywhere. One at our host that is not ours is a mistake,
 		// unless another server lives beside us.
 		if issuer != v.base.String() && (isRelativeReference(issuer) || v.isHTTPForHTTPS(issuer) || v.isMisspelt(issuer)) {
@@ -149,9 +154,13 @@ func challengeParameter(lines []string, name string) (string, bool) {
 			}
 			word := s[:n]
 			s = s[n:]
-			value, ok := strings.CutPrefix(strings.TrimLeft(s, " \t"), "=")
+			next := strings.TrimLeft(s, " \t")
+			value, ok := strings.CutPrefix(next, "=")
 			if !ok || !strings.EqualFold(word, name) {
-				if s[0] != '"' {
+				switch {
+				case len(next) < len(s): // all blanks at once: a line may be full of them
+					s = next
+				case s[0] != '"':
 					s = s[1:]
 				}
 				continue

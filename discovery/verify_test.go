@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -182,4 +183,22 @@ func TestChallengeParameter(t *testing.T) {
 		require.Equal(t, want, got, "%q", line)
 		require.Equal(t, want != "", ok, "%q", line)
 	}
+}
+
+// A line may be full of blanks: it is read once.
+func TestChallengeParameterBehindBlanks(t *testing.T) {
+	got, ok := challengeParameter([]string{"Bearer a" + strings.Repeat(" ", 1<<20) + `b, resource_metadata = "https://example.com/x"`}, "resource_metadata")
+	require.True(t, ok)
+	require.Equal(t, "https://example.com/x", got)
+}
+
+// Something in the document changes each time, and the server still has no base.
+func TestADocumentThatChangesIsNoCaches(t *testing.T) {
+	var n atomic.Int64
+	h := at(oauthAtRoot, func(w http.ResponseWriter, r *http.Request) {
+		body("application/json", fmt.Sprintf(`{"issuer":"","n":%d}`, n.Add(1)))(w, r)
+	})(http.NotFoundHandler())
+	report := verify(t, h, rootBase)
+	require.Len(t, report.Findings, 1)
+	require.Equal(t, MistakePublicURL, report.Findings[0].Mistake)
 }

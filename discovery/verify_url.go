@@ -98,14 +98,25 @@ func (v *verifier) basePort() string {
 func (v *verifier) relative(ctx context.Context, d Document, at, field, got string) {
 	f := Finding{Document: d, URL: at, Field: field, Rule: RuleRelative, Got: got, Want: "an absolute URL below " + v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL,
 		Hint: "the server has no public URL yet, or runs in bootstrap or recovery mode: end the set-up, and set its public URL to " + v.base.String()}
-	// A cache has the document by its URL. With a query that it has not seen it
-	// asks the server.
-	kept, fresh := v.ask(ctx, d, get(at)), v.ask(ctx, d, get(at+"?"+v.fetcher.nonce))
-	if fresh.err == nil && fresh.status == http.StatusOK && string(fresh.body) != string(kept.body) || kept.header.Get("Age") != "" {
+	if v.isKept(ctx, d, at) {
 		f.Mistake = MistakeCache
 		f.Hint = "a cache has kept the document from before the set-up ended: empty it, and let it ask the server each time, as Cache-Control says"
 	}
 	v.add(f)
+}
+
+// isKept reports whether a cache has kept an old document, which knows nothing of the
+// base yet. It has the document by its URL: with a query that it has not seen it asks
+// the server.
+func (v *verifier) isKept(ctx context.Context, d Document, at string) bool {
+	is, known := v.kept[at]
+	if !known {
+		kept, fresh := v.ask(ctx, d, get(at)), v.ask(ctx, d, get(at+"?"+v.fetcher.nonce))
+		knows := strings.Contains(string(fresh.body), v.base.String()) && !strings.Contains(string(kept.body), v.base.String())
+		is = fresh.err == nil && fresh.status == http.StatusOK && knows || kept.header.Get("Age") != ""
+		v.kept[at] = is // a document may have many relative URLs
+	}
+	return is
 }
 
 // issuer checks an issuer of this server, which must be the base, character for

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
@@ -52,12 +53,19 @@ func (d *diagnosis) compare() {
 		}
 	}
 	has := make(map[string]bool)
-	key := func(f discovery.Finding) string { return fmt.Sprint(f.Document, f.URL, f.Field, f.Rule) }
+	keys := func(f discovery.Finding) (all []string) { // one for each member
+		for field := range strings.SplitSeq(f.Field, ", ") {
+			all = append(all, fmt.Sprintf("%s %s %s %s", f.Document, f.URL, f.Rule, field))
+		}
+		return all
+	}
 	for _, f := range d.Server.Findings {
-		has[key(f)] = true
+		for _, key := range keys(f) {
+			has[key] = true
+		}
 	}
 	for i, f := range d.Report.Findings {
-		if !has[key(f)] {
+		if !slices.ContainsFunc(keys(f), func(key string) bool { return has[key] }) {
 			d.ProxyOnly = append(d.ProxyOnly, i)
 		}
 	}

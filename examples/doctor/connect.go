@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 )
@@ -25,7 +26,8 @@ func newClient(cfg *config, connect string) *http.Client {
 	dial := func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", connect) }
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
 	// The URL says https, for the proxy's clients. Behind the proxy there may be
-	// none: then the request goes as it is over the connection without it.
+	// none: then the request goes as it is over the connection without it, but not
+	// with a token to another machine, where anybody on the way may have answered so.
 	transport.DialTLSContext = func(ctx context.Context, _, address string) (net.Conn, error) {
 		conn, err := dial(ctx)
 		if err != nil || cfg.plain {
@@ -42,9 +44,19 @@ func newClient(cfg *config, connect string) *http.Client {
 		}
 		conn.Close()
 		if errors.As(err, &noTLS) {
+			if !cfg.mayGoPlain(conn.RemoteAddr()) {
+				return nil, fmt.Errorf("the server at %s does no TLS, and %s would be sent in the clear: if that is meant, give -connect http://%s", connect, tokenVariable, connect)
+			}
 			return dial(ctx)
 		}
 		return nil, err
 	}
 	return &http.Client{Transport: transport}
+}
+
+// mayGoPlain reports whether a server that does no TLS, though nobody said so, is asked
+// all the same.
+func (cfg *config) mayGoPlain(server net.Addr) bool {
+	tcp, ok := server.(*net.TCPAddr)
+	return cfg.token == "" || ok && tcp.IP.IsLoopback()
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -286,4 +287,50 @@ func TestEveryMistakeHasAMend(t *testing.T) {
 		}
 	}
 	require.Len(t, mends, len(meaning))
+}
+
+func TestATokenGoesInTheClearToThisMachineOnlyUnlessThatIsSaid(t *testing.T) {
+	for _, c := range []struct {
+		token, address string
+		want           bool
+	}{
+		{"", "192.0.2.1", true},
+		{demoToken, "192.0.2.1", false},
+		{demoToken, "2001:db8::1", false},
+		{demoToken, "127.0.0.1", true},
+		{demoToken, "::1", true},
+	} {
+		cfg := &config{token: c.token}
+		require.Equal(t, c.want, cfg.mayGoPlain(&net.TCPAddr{IP: net.ParseIP(c.address)}), "%v", c)
+	}
+	require.False(t, (&config{token: demoToken}).mayGoPlain(&net.UnixAddr{}))
+}
+
+func TestWhatTheServerDoesToOneMemberIsNotTheProxysAlone(t *testing.T) {
+	find := func(field string) *discovery.Report {
+		return &discovery.Report{Findings: []discovery.Finding{{Document: "a", URL: "u", Rule: "r", Field: field}}}
+	}
+	for _, c := range []struct {
+		proxy, server string
+		want          []int
+	}{
+		{"token_endpoint", "token_endpoint", nil},
+		{"authorization_endpoint, token_endpoint", "token_endpoint", nil},
+		{"authorization_endpoint", "token_endpoint", []int{0}},
+		{"", "", nil},
+	} {
+		d := &diagnosis{Report: find(c.proxy), Server: find(c.server)}
+		d.compare()
+		require.Equal(t, c.want, d.ProxyOnly, "%v", c)
+	}
+}
+
+func TestDoctorIsNotSilentAboutAServerWhoseMistakeTheProxyHides(t *testing.T) {
+	s := newSite(t, wellKnown, nil)
+	broken := httptest.NewServer(newServer(t, "https://other.example/mail"))
+	defer broken.Close()
+	status, stdout, _ := doctor(t, "", "-connect", broken.Listener.Addr().String(), "-ca", s.ca, s.url)
+	require.Equal(t, statusFindings, status)
+	require.Contains(t, stdout, "nothing wrong")
+	require.Contains(t, stdout, "only there: ")
 }

@@ -7,7 +7,8 @@
 //	go run ./examples/doctor -connect 127.0.0.1:8080 https://example.com/mail
 //	DOCTOR_TOKEN=… go run ./examples/doctor -json https://mail.example.com
 //
-// It exits with 0 if it finds nothing, 1 if it does, and 2 if it could not run.
+// It exits with 0 if it finds nothing, 1 if it does, through the proxy or past it, and 2
+// if it could not run.
 //
 // What to copy: run, for what to do with a discovery.Report, and with the error that
 // is none. The rest has a file each:
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	case d.ServerError != "":
 		fmt.Fprintf(stderr, "doctor: -connect %s: %s\n", cfg.connect, d.ServerError)
 		return statusError
-	case len(d.Report.Findings) > 0:
+	case len(d.Report.Findings) > 0, d.Server != nil && len(d.Server.Findings) > 0:
 		return statusFindings
 	}
 	return statusClean
