@@ -1,10 +1,9 @@
 package interop
 
 import (
-	"context"
+	"bufio"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -280,16 +279,21 @@ func (k talk) http(t *testing.T) {
 // httpClient speaks on c, which has TLS already if it has any.
 func httpClient(t *testing.T, c net.Conn) *http.Client {
 	t.Helper()
-	var used bool
-	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		if used {
-			return nil, fmt.Errorf("the connection was not kept alive")
-		}
-		used = true
-		return c, nil
-	}}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: timeout}
+	return &http.Client{Transport: &keptConn{c, bufio.NewReader(c)}}
+}
+
+// A keptConn is one connection for all requests, one after the other. (An
+// http.Transport on a busy machine gives up connections that could be kept.)
+type keptConn struct {
+	net.Conn
+	answers *bufio.Reader
+}
+
+func (c *keptConn) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Write(c); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(c.answers, r)
 }
 
 // getWhoami asks for it, or, being forged, claims on the way to be somebody else
