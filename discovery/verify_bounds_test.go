@@ -504,3 +504,10 @@ func TestVerifyWithAllBytesThatThereAre(t *testing.T) {
 	c := verifyConfig(t, rootBase)
 	require.Empty(t, verify(t, correctServer(t, c), rootBase, WithMaxBytes(math.MaxInt64)).Findings)
 }
+
+func TestVerifyLeavesWordsAloneThatAreTheTokenToo(t *testing.T) {
+	h := replaced(oauthAtRoot, rootBase+"/auth/token", "https://other.example/auth/token")(correctServer(t, verifyConfig(t, rootBase)))
+	report := verify(t, h, rootBase, WithBearer("token"))
+	require.NotEmpty(t, report.Findings)
+	require.Equal(t, "token_endpoint", report.Findings[0].Field)
+}
