@@ -103,6 +103,29 @@ func requireDocuments(t *testing.T, base string, have map[string]answer) {
 	}
 }
 
+// requireMailDocuments checks that those of a mail domain get through.
+func requireMailDocuments(t *testing.T, way string, dial func(*testing.T) net.Conn) {
+	t.Helper()
+	client := httpClient(t, dial(t))
+	for _, u := range []string{
+		"http://autoconfig.example.test/mail/config-v1.1.xml",
+		"http://" + serverName + "/.well-known/autoconfig/mail/config-v1.1.xml",
+		"http://" + serverName + "/.well-known/mail-v1.xml",
+		"http://ua-auto-config.example.test/.well-known/user-agent-configuration.json",
+		"http://" + serverName + "/.well-known/user-agent-configuration.json",
+		"http://mta-sts.example.test/.well-known/mta-sts.txt",
+		"http://autodiscover.example.test/autodiscover/autodiscover.json/v1.0/demo@example.test?Protocol=AutodiscoverV1",
+		"http://" + serverName + "/Autodiscover/Autodiscover.json?Protocol=AutodiscoverV1&Email=demo@example.test",
+	} {
+		response, err := client.Get(u)
+		require.NoError(t, err, "%s %s", way, u)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		response.Body.Close()
+		require.Equal(t, http.StatusOK, response.StatusCode, "%s %s: %s", way, u, body)
+	}
+}
+
 func TestDocumentsAreTheSameOnEveryWay(t *testing.T) {
 	t.Run("root", func(t *testing.T) {
 		base := "https://" + serverName
@@ -137,6 +160,7 @@ func TestDocumentsAreTheSameOnEveryWay(t *testing.T) {
 				for name, changes := range map[string][]change{"path stripped": nil, "path kept": keepPath[product.product]} {
 					p := product.run(t, m, "http-path", nil, changes...)
 					sameDocuments(t, base, want, product.product+"/"+name, withTLS(p.client("https"), endedByProxy))
+					requireMailDocuments(t, product.product+"/"+name, withTLS(p.client("https"), endedByProxy))
 				}
 			}
 		})
