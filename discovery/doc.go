@@ -32,4 +32,23 @@
 // and the proxy must route them to the server too: [publicurl.Base.WellKnown].
 // [Verify] asks for every document from outside, as clients do, and names what a
 // proxy on the way does wrong.
+//
+// # Where the documents are
+//
+// With the base https://example.com/mail and the mail domain a.example:
+//
+//	OAuth              https://example.com/.well-known/oauth-authorization-server/mail
+//	OpenID             https://example.com/mail/.well-known/openid-configuration
+//	Resource           https://example.com/.well-known/oauth-protected-resource/mail, and with each Resource.Path behind it
+//	JMAP               https://example.com/.well-known/jmap leads to https://example.com/mail/jmap/session
+//	DAV                https://example.com/.well-known/caldav and carddav lead to /mail/dav/cal/ and /mail/dav/card/
+//	WebUI              https://example.com/mail/api/discover and /mail/api/discover/<account>
+//	PACC               https://ua-auto-config.a.example/.well-known/user-agent-configuration.json
+//	autoconfig         https://autoconfig.a.example/mail/config-v1.1.xml and /.well-known/autoconfig/mail/config-v1.1.xml
+//	autodiscover       https://autodiscover.a.example/autodiscover/autodiscover.xml (POST) and autodiscover.json
+//	MTA-STS            https://mta-sts.a.example/.well-known/mta-sts.txt
+//
+// The well-knowns of OAuth, OpenID and the base's Resource are also found at the
+// places of [publicurl.Base.WellKnownAliases], and the mail documents but MTA-STS's at
+// the host of the base.
 package discovery

@@ -14,11 +14,11 @@ var ErrUnauthenticated = errors.New("discovery: the request is not authenticated
 // An Error says what is wrong with a [Config]. [Build] reports every one that it
 // finds, joined; errors.As gives the first.
 type Error struct {
-	Document Document // the document that would be wrong
-	Field    string   // its member, as it is spelt there
+	Document Document // the document that would be wrong, or the section of the Config: "config", "jmap", "mail"
+	Field    string   // its member, as it is spelt there, or the field of the section: "Services[0].Host"
 	Input    string   // what was given; "" if nothing was
 	Rule     string   // what must hold, and what to do about it
-	Clause   string   // where that is written: "RFC 8414 section 2"
+	Clause   string   // where that is written: "RFC 8414 section 2"; "" for a rule of this package
 	Err      error    // an error of package publicurl, or nil
 }
 

@@ -19,9 +19,11 @@ import (
 // calendars, address books and files of [Config], and in the DNS: [Set.DNS].
 //
 // For these documents alone a proxy must pass on the Host field of the request: it
-// selects one of the Domains, as autoconfig.<domain>, ua-auto-config.<domain> or
-// mta-sts.<domain>, where clients ask at port 443 of https. Of other hosts than
-// these, the domains and the host of the base they are not found.
+// selects one of the Domains, as autoconfig.<domain>, autodiscover.<domain>,
+// ua-auto-config.<domain> or mta-sts.<domain>, where clients ask at port 443 of https:
+// the certificate there needs these names. Of other hosts than these, the domains and
+// the host of the base they are not found, unless the address that autoconfig and
+// autodiscover are asked for is of one of the Domains.
 type Mail struct {
 	// Domains are the mail domains, what stands behind the "@" of addresses.
 	// There is at least one. Each is written in lower case, an international
@@ -38,7 +40,8 @@ type Mail struct {
 	// a mail client, or "".
 	Documentation string
 
-	// Services are the mail services, those that the provider prefers first.
+	// Services are the mail services, those that the provider prefers first. None
+	// says that there are only JMAP, calendars and address books.
 	Services []Service
 
 	// Authentication are the methods of every service, JMAP and DAV included,
@@ -65,7 +68,7 @@ type Service struct {
 	Protocol Protocol
 	Host     string   // the DNS name that its certificate has; default the host of the base
 	Port     uint16   // default the port of the protocol
-	Security Security // default ImplicitTLS
+	Security Security // default ImplicitTLS, which alone PACC can tell of, at the port of the protocol
 
 	// Authentication are its methods where they are not those of the Mail.
 	Authentication []AuthMethod

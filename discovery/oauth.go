@@ -15,6 +15,9 @@ import (
 // published as it is, since publicurl.Parse takes one for loopback hosts, or where
 // the caller has allowed it, only.
 //
+// The defaults are those of a server that has everything: set [None] for the endpoints
+// that it does not have, lest clients be sent there.
+//
 // Of a list nil is the default and an empty one leaves the member out, where the
 // standard lets it.
 type OAuth struct {
@@ -45,7 +48,7 @@ type OAuth struct {
 
 	// TokenEndpointAuthMethods are token_endpoint_auth_methods_supported. The
 	// default is "none": an application on the user's machine cannot keep a
-	// secret (RFC 8252 section 8.4). Without the member clients assume
+	// secret (RFC 8252 sections 8.4 and 8.5). Without the member clients assume
 	// "client_secret_basic".
 	TokenEndpointAuthMethods []string
 

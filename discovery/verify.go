@@ -74,7 +74,9 @@ const (
 // found at all, that is one.
 //
 // Endpoints are asked without parameters, and never with a form or an object that
-// could change something. They are asked only below the base. No cookies are kept,
+// could change something: those of OAuth and OpenID, JMAP's session and API, and the
+// collections of calendars and address books. JMAP's templates, its web socket, the DNS
+// and autodiscover are not. They are asked only below the base. No cookies are kept,
 // and redirects are followed within the origin of the base only; one that leaves it
 // is a finding.
 //
@@ -91,6 +93,13 @@ func Verify(ctx context.Context, client *http.Client, base publicurl.Base, opts 
 		return nil, errors.New("discovery: verify: the base has no host: give the URL that clients use, such as https://mail.example.com")
 	}
 	o := newVerifyOptions(opts)
+	if len(o.domains) == 0 {
+		for d := range o.expected {
+			if d == UserAgentDocument || d == MTASTSDocument || strings.HasPrefix(string(d), string(AutoconfigDocument(""))) {
+				return nil, fmt.Errorf("discovery: verify: %q is expected, which is asked for at a mail domain: give WithMailDomains, too", d)
+			}
+		}
+	}
 	for _, d := range o.domains {
 		if !isDNSName(d) {
 			return nil, fmt.Errorf("discovery: verify: the mail domain %q is no DNS name in lower case and A-labels", d)
@@ -108,6 +117,7 @@ func Verify(ctx context.Context, client *http.Client, base publicurl.Base, opts 
 	if err := f.unreachable(); err != nil {
 		return nil, fmt.Errorf("discovery: verify %q: %w", base, &shownError{v.clip(err.Error()), err})
 	}
+	v.blameTheServer()
 	if n := f.unasked; n > 0 {
 		v.add(Finding{
 			Document: configDocument, URL: base.String(), Rule: RuleTimeout, Severity: SeverityError,
@@ -116,6 +126,20 @@ func Verify(ctx context.Context, client *http.Client, base publicurl.Base, opts 
 		})
 	}
 	return v.report, nil
+}
+
+// blameTheServer corrects what was said of endpoints that are not there, before it was
+// known that the proxy does pass on the path of the base.
+func (v *verifier) blameTheServer() {
+	if !v.fetcher.answersBelow() {
+		return
+	}
+	for i := range v.report.Findings {
+		if f := &v.report.Findings[i]; f.Rule == RuleEndpoint && f.Mistake == MistakePrefix {
+			f.Mistake = ""
+			f.Hint = "the server answers below " + v.base.Prefix() + ", but not here: it has no such endpoint, so leave the member out, or the proxy passes on some paths only"
+		}
+	}
 }
 
 // A verifier runs the rules, one after the other, over what the fetcher brings.

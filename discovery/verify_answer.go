@@ -187,6 +187,9 @@ func (v *verifier) missing(d Document, u, why string, mistake Mistake, s Severit
 // statusOf is the status of an answer that is there already.
 func (v *verifier) statusOf(u string) string {
 	if c := v.fetcher.calls[get(u)]; c != nil && c.noted {
+		if err := c.answer.err; err != nil {
+			return unwrapURL(err).Error()
+		}
 		return fmt.Sprint(c.answer.status)
 	}
 	return "404"

@@ -269,6 +269,18 @@ func (f *fetcher) setHeader(h http.Header, r fetch) {
 	}
 }
 
+// answersBelow reports whether the server has answered below the path of the base.
+func (f *fetcher) answersBelow() bool {
+	for r, c := range f.calls {
+		a := c.answer
+		if f.base.Contains(r.url) && a.err == nil && !isHTML(a) &&
+			(a.status < 400 || a.status == http.StatusUnauthorized || a.status == http.StatusBadRequest) {
+			return true
+		}
+	}
+	return false
+}
+
 // unreachable is the error of Verify if no request could reach anything at all.
 func (f *fetcher) unreachable() error {
 	if f.reached.Load() {

@@ -202,3 +202,10 @@ func TestADocumentThatChangesIsNoCaches(t *testing.T) {
 	require.Len(t, report.Findings, 1)
 	require.Equal(t, MistakePublicURL, report.Findings[0].Mistake)
 }
+
+func TestVerifyWantsAMailDomainForWhatIsExpectedOfOne(t *testing.T) {
+	for _, d := range []Document{UserAgentDocument, MTASTSDocument, AutoconfigDocument("example.com")} {
+		_, err := Verify(t.Context(), nil, mustBase(t, rootBase), WithExpected(d))
+		require.ErrorContains(t, err, "give WithMailDomains, too")
+	}
+}

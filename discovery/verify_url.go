@@ -138,6 +138,8 @@ func (v *verifier) issuer(ctx context.Context, d Document, at, field, got string
 		f.Hint = "browsers leave the default port out: leave it out of the server's public URL too" + must
 	case strings.TrimRight(got, "/") == base:
 		f.Hint = "a slash at the end makes another issuer" + must
+	case strings.HasPrefix(got, base+"/"):
+		f.Hint = "the server is published with a path: ask by that URL, or set its public URL to " + base + must
 	case strings.EqualFold(strings.TrimRight(got, "/"), base):
 		f.Hint = "capitals make another issuer: write the host in lower case, and the path as it is mounted" + must
 	default:

@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -13,6 +15,7 @@ import (
 // A diagnosis is what doctor prints.
 type diagnosis struct {
 	URL         string                                  `json:"url"`
+	Error       string                                  `json:"error,omitempty"`        // why there is no report
 	Report      *discovery.Report                       `json:"report"`                 // as clients see it
 	Server      *discovery.Report                       `json:"server,omitempty"`       // past the proxy
 	ServerError string                                  `json:"server_error,omitempty"` // why there is none
@@ -27,6 +30,19 @@ type difference struct {
 	URL    string `json:"url"`
 	Proxy  string `json:"proxy"`
 	Server string `json:"server"`
+
+	// The server has a document, and clients cannot get it.
+	Withheld bool `json:"withheld,omitempty"`
+}
+
+// withheld counts the documents that the proxy keeps from clients.
+func (d *diagnosis) withheld() (n int) {
+	for _, x := range d.Differences {
+		if x.Withheld {
+			n++
+		}
+	}
+	return n
 }
 
 // compare finds where the two reports differ.
@@ -49,7 +65,8 @@ func (d *diagnosis) compare() {
 			through, past = through+" "+digest(c), past+" "+digest(s)
 		}
 		if through != past {
-			d.Differences = append(d.Differences, difference{c.Method, c.URL, through, past})
+			withheld := s.Status == http.StatusOK && c.Status != http.StatusOK && isDocument(c.URL) && d.isServers(c.URL)
+			d.Differences = append(d.Differences, difference{c.Method, c.URL, through, past, withheld})
 		}
 	}
 	has := make(map[string]bool)
@@ -69,6 +86,17 @@ func (d *diagnosis) compare() {
 			d.ProxyOnly = append(d.ProxyOnly, i)
 		}
 	}
+}
+
+// isServers reports whether a URL can be nobody else's: it is below the base, or at a
+// host of a mail domain. Beside the base other programs may live.
+func (d *diagnosis) isServers(u string) bool {
+	base, err := url.Parse(d.URL)
+	if err != nil {
+		return false
+	}
+	asked, err := url.Parse(u)
+	return err == nil && (asked.Host != base.Host || strings.HasPrefix(u, d.URL+"/"))
 }
 
 func answer(c discovery.Checked) string {

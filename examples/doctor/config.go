@@ -36,6 +36,7 @@ const usage = `Usage: doctor [flags] URL
 URL is the public base URL, as people type it: https://mail.example.com,
 https://mail.example.com:8443 or, mounted on a path, https://example.com/mail.
 The variable DOCTOR_TOKEN is a bearer token, if the JMAP session is to be checked too.
+It exits with 0 if it finds nothing, 1 if it does, and 2 if it could not run.
 `
 
 func parseConfig(args []string, env func(string) (string, bool), help io.Writer) (*config, error) {
@@ -45,7 +46,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	var ca, connect, domains string
 	var insecure bool
 	flags.BoolVar(&cfg.json, "json", false, "print JSON")
-	flags.StringVar(&connect, "connect", "", "`host:port` of the server itself: ask it past the proxy too, and show where the two differ; http://host:port if it does no TLS")
+	flags.StringVar(&connect, "connect", "", "`host:port` of the server itself: ask it past the proxy too, and show where the two differ; whether it does TLS is found out, unless http://host:port says that it does none")
 	flags.StringVar(&ca, "ca", "", "`file` with certificates, PEM, to trust beside those of the system")
 	flags.StringVar(&domains, "domains", "", "mail domains, separated by commas, whose documents are checked too")
 	flags.DurationVar(&cfg.timeout, "timeout", time.Minute, "for everything together, once for the proxy and once for the server")

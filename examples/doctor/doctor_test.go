@@ -334,3 +334,34 @@ func TestDoctorIsNotSilentAboutAServerWhoseMistakeTheProxyHides(t *testing.T) {
 	require.Contains(t, stdout, "nothing wrong")
 	require.Contains(t, stdout, "only there: ")
 }
+
+func TestDoctorAsksTheServerAlsoWhereTheProxyIsDown(t *testing.T) {
+	s := newSite(t, wellKnown, nil)
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	down := closed.URL + "/mail"
+	status, stdout, stderr := doctor(t, "", "-connect", s.server.Listener.Addr().String(), down)
+	require.Equal(t, statusError, status)
+	require.Contains(t, stderr, "nothing can be reached")
+	require.Contains(t, stdout, "The server itself, past the proxy: ")
+	status, stdout, _ = doctor(t, "", "-json", down)
+	require.Equal(t, statusError, status)
+	require.Contains(t, stdout, `"error": "discovery: verify `)
+	require.Contains(t, stdout, `"report": null`)
+}
+
+func TestDocumentsThatDoNotGetThroughAreCounted(t *testing.T) {
+	const u = "https://autoconfig.example.com/.well-known/autoconfig/mail/config-v1.1.xml"
+	const beside = "https://example.com/.well-known/user-agent-configuration.json"
+	d := &diagnosis{
+		URL:    "https://example.com/mail",
+		Report: &discovery.Report{Checked: []discovery.Checked{{Method: "GET", URL: u, Error: "no such host"}, {Method: "GET", URL: beside, Status: 404}, {Method: "GET", URL: "https://example.com/mail/login", Status: 404}}},
+		Server: &discovery.Report{Checked: []discovery.Checked{{Method: "GET", URL: u, Status: 200}, {Method: "GET", URL: beside, Status: 200}, {Method: "GET", URL: "https://example.com/mail/login", Status: 200}}},
+	}
+	d.compare()
+	require.Equal(t, 1, d.withheld())
+	require.Equal(t, d.Report.Checked[:1], d.notThere())
+	require.Equal(t, "documents of the server that do not get through: 1", d.summary())
+	d.Report.Findings = make([]discovery.Finding, 2)
+	require.Equal(t, "2 findings, documents of the server that do not get through: 1", d.summary())
+}

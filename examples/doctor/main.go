@@ -63,15 +63,15 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	}
 	d := &diagnosis{URL: cfg.base.String()}
 	if d.Report, err = verify(ctx, cfg, ""); err != nil {
-		fmt.Fprintln(stderr, explain(err, cfg))
-		return statusError
+		d.Error = explain(err, cfg)
 	}
-	if cfg.connect != "" {
+	if cfg.connect != "" { // also where the proxy is down
 		if d.Server, err = verify(ctx, cfg, cfg.connect); err != nil {
-			d.ServerError = explain(err, cfg).Error()
-		} else {
-			d.compare()
+			d.ServerError = explain(err, cfg)
 		}
+	}
+	if d.Report != nil && d.Server != nil {
+		d.compare()
 	}
 	d.mend(cfg.base)
 	write := d.writeText
@@ -82,11 +82,16 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		fmt.Fprintln(stderr, "doctor:", err)
 		return statusError
 	}
-	switch {
-	case d.ServerError != "":
+	if d.Error != "" {
+		fmt.Fprintf(stderr, "doctor: %s\n", d.Error)
+	}
+	if d.ServerError != "" {
 		fmt.Fprintf(stderr, "doctor: -connect %s: %s\n", cfg.connect, d.ServerError)
+	}
+	switch {
+	case d.Error != "", d.ServerError != "":
 		return statusError
-	case len(d.Report.Findings) > 0, d.Server != nil && len(d.Server.Findings) > 0:
+	case len(d.Report.Findings) > 0, d.Server != nil && len(d.Server.Findings) > 0, d.withheld() > 0:
 		return statusFindings
 	}
 	return statusClean
@@ -104,7 +109,7 @@ func verify(ctx context.Context, cfg *config, connect string) (*discovery.Report
 }
 
 // explain says what to do about a certificate that is not trusted.
-func explain(err error, cfg *config) error {
+func explain(err error, cfg *config) string {
 	var (
 		cert    *tls.CertificateVerificationError
 		name    x509.HostnameError
@@ -114,7 +119,7 @@ func explain(err error, cfg *config) error {
 	advice := ""
 	switch {
 	case !errors.As(err, &cert):
-		return fmt.Errorf("doctor: %w", err)
+		return err.Error()
 	case errors.As(err, &name):
 		advice = "the certificate is for another name than " + cfg.base.Hostname() + ": install the right one, or check what answers there"
 	case errors.As(err, &invalid):
@@ -122,5 +127,5 @@ func explain(err error, cfg *config) error {
 	case errors.As(err, &unknown):
 		advice = "if you know the certificate, or its authority, name its file with -ca; browsers and mail clients that do not have it refuse it"
 	}
-	return fmt.Errorf("doctor: %w\n%s", err, advice)
+	return err.Error() + "\n" + advice
 }

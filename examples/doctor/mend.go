@@ -18,6 +18,9 @@ var products = []string{"HAProxy", "NGINX", "Caddy", "Traefik"}
 func (d *diagnosis) mend(base publicurl.Base) {
 	fill := strings.NewReplacer("{prefix}", base.Prefix(), "{host}", base.Hostname(), "{url}", base.String())
 	d.Mends = make(map[discovery.Mistake]map[string]string)
+	if d.Report == nil {
+		return
+	}
 	for _, f := range d.Report.Findings {
 		lines, ok := mends[f.Mistake]
 		if !ok || d.Mends[f.Mistake] != nil {

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -24,8 +26,12 @@ func (d *diagnosis) writeJSON(w io.Writer) error {
 
 func (d *diagnosis) writeText(out io.Writer) error {
 	w := bufio.NewWriter(out)
+	if d.Report == nil { // the error is for standard error
+		d.writeServer(w)
+		return w.Flush()
+	}
 	findings := d.Report.Findings
-	fmt.Fprintf(w, "%s: %s, %d requests\n", d.URL, count(len(findings)+d.Report.Omitted), len(d.Report.Checked))
+	fmt.Fprintf(w, "%s: %s, %d requests\n", d.URL, d.summary(), len(d.Report.Checked))
 	for i, f := range findings {
 		fmt.Fprintf(w, "\n%d. %s: %s in %s", i+1, f.Severity, f.Rule, f.Document)
 		if f.Field != "" {
@@ -42,6 +48,9 @@ func (d *diagnosis) writeText(out io.Writer) error {
 	}
 	if n := d.Report.Omitted; n > 0 {
 		fmt.Fprintf(w, "\nand %d more\n", n)
+	}
+	for _, c := range d.notThere() {
+		fmt.Fprintf(w, "not there: %s at %s: %s\n", c.Document, c.URL, answer(c))
 	}
 	d.writeServer(w)
 	for _, m := range slices.Sorted(maps.Keys(d.Mends)) {
@@ -61,16 +70,43 @@ func (d *diagnosis) writeServer(w io.Writer) {
 	for _, x := range d.Differences {
 		fmt.Fprintf(w, "   %s %s\n      through the proxy  %q\n      at the server      %q\n", x.Method, x.URL, x.Proxy, x.Server)
 	}
-	if len(d.Differences) == 0 {
+	if d.Report != nil && len(d.Differences) == 0 {
 		fmt.Fprintln(w, "   the proxy changes none of the answers")
 	}
 	for _, f := range d.Server.Findings {
+		if d.Report == nil {
+			fmt.Fprintf(w, "   %s\n", f)
+			continue
+		}
 		if !slices.ContainsFunc(d.Report.Findings, func(g discovery.Finding) bool {
 			return g.Document == f.Document && g.URL == f.URL && g.Rule == f.Rule
 		}) {
 			fmt.Fprintf(w, "   only there: %s\n", f)
 		}
 	}
+}
+
+// notThere are the documents of mail domains that were asked for and not found. A domain
+// need not have all of them.
+func (d *diagnosis) notThere() (all []discovery.Checked) {
+	for _, c := range d.Report.Checked {
+		if base, err := url.Parse(d.URL); err == nil && c.Status != http.StatusOK && !strings.Contains(c.URL, "://"+base.Host+"/") {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+func (d *diagnosis) summary() string {
+	n, withheld := len(d.Report.Findings)+d.Report.Omitted, d.withheld()
+	if withheld == 0 {
+		return count(n)
+	}
+	s := fmt.Sprintf("documents of the server that do not get through: %d", withheld)
+	if n > 0 {
+		s = count(n) + ", " + s
+	}
+	return s
 }
 
 func count(n int) string {

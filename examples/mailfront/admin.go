@@ -60,6 +60,9 @@ func newAdmin(f *frontend) *admin {
 func (a *admin) describe(w io.Writer, listener net.Addr) {
 	if token := a.now.Load().token; token != "" {
 		fmt.Fprintf(w, "setup http://%s%s#token=%s\n", reachable(listener), adminPath, token)
+		if a.f.cfg.proxy["http"] {
+			fmt.Fprintln(w, "      through the proxy: this listener takes a trusted address's connections with a PROXY header only")
+		}
 	}
 }
 

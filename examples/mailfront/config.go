@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"flag"
@@ -42,6 +43,19 @@ var settings = append(listenSettings(), []namedSetting{
 	{"DEMO_PASSWORD", "password and bearer token of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
 	{"LOG", "debug or info (default info)"},
 }...)
+
+// unknownVariables are those of an environment that look like settings and are none: a
+// misspelt one leaves a default in force.
+func unknownVariables(environment []string) (names []string) {
+	for _, v := range environment {
+		name, _, _ := strings.Cut(v, "=")
+		setting, ok := strings.CutPrefix(name, "MAILFRONT_")
+		if ok && !slices.ContainsFunc(settings, func(s namedSetting) bool { return s.name == setting }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 type namedSetting struct{ name, usage string }
 
@@ -271,4 +285,7 @@ func (cfg *config) readLog(get func(string) setting) error {
 }
 
 // account is the name of the one account.
+// mailName is what the SMTP server calls itself.
+func (cfg *config) mailName() string { return cmp.Or(cfg.hostname, cfg.domains[0]) }
+
 func (cfg *config) account() string { return "demo@" + cfg.domains[0] }

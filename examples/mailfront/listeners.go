@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -230,7 +231,7 @@ func (f *frontend) describe(w io.Writer) error {
 	if f.cfg.passwordIsRandom {
 		fmt.Fprintf(&out, "account %s password %s\n", f.cfg.account(), f.cfg.password)
 	}
-	fmt.Fprintf(&out, "mode %s base %s\n", f.cfg.mode, f.documents.Current().Base())
+	fmt.Fprintf(&out, "mode %s base %s\n", f.cfg.mode, cmp.Or(f.documents.Current().Base().String(), "none yet"))
 	f.admin.describe(&out, f.listeners[0].inner.Addr()) // that of http
 	_, err := io.WriteString(w, out.String())
 	return err

@@ -52,6 +52,7 @@ func TestHangupReadsTheFilesAgainAndKeepsConnections(t *testing.T) {
 	require.NoError(t, os.Remove(list))
 	r.hangup <- syscall.SIGHUP
 	r.awaitLogs(5, "old list stays in force")
+	r.awaitLogs(5, "old certificate stays in force") // comes second
 
 	for from, to := range map[string]string{secondCert: certFile, secondKey: keyFile} {
 		b, err := os.ReadFile(from)

@@ -35,7 +35,7 @@ func newSMTPServer(f *frontend, listener string, o offer) server {
 	case offerLogin:
 		s.AllowInsecureAuth = true // the client is on TLS, if not with us
 	}
-	s.Domain = f.cfg.domains[0]
+	s.Domain = f.cfg.mailName()
 	s.MaxMessageBytes = maxMessageSize
 	s.MaxRecipients = 100           // RFC 5321 section 4.5.3.1.8
 	s.ReadTimeout = 5 * time.Minute // section 4.5.3.2.7
@@ -145,7 +145,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 
 // deliver puts a message with its trace fields into the mailbox.
 func (s *smtpSession) deliver(data []byte) error {
-	server := s.f.cfg.domains[0]
+	server := s.f.cfg.mailName()
 	t := trace{
 		client: s.client, helo: s.conn.Hostname(), tls: s.tls, user: s.loggedIn,
 		by: server, id: rand.Text(), to: slices.Concat(s.local, s.remote), at: time.Now(),

@@ -8,10 +8,15 @@
 //
 // The backend must trust the address that the relay connects from, and no other:
 //
-//	mailfront  MAILFRONT_TRUSTED_PROXIES=127.0.0.1
+//	mailfront  MAILFRONT_LISTEN_SMTP=127.0.0.1:10025 MAILFRONT_TRUSTED_PROXIES=127.0.0.1,
+//	           and MAILFRONT_HTTP_CLIENT=proxy if the relay leads to its HTTP listener
 //	Postfix    smtpd_upstream_proxy_protocol = haproxy, for smtpd of a port of its
 //	           own in master.cf, which nobody but the relay can reach
 //	Dovecot    haproxy_trusted_networks = 127.0.0.1, and inet_listener { haproxy = yes }
+//
+// A client at a trusted address must send a header: try it as one that is not,
+//
+//	curl --interface 127.0.0.5 smtp://127.0.0.1:20025 -X 'NOOP'
 //
 // Health checks of a proxy in front say LOCAL. They are passed on as LOCAL, so that
 // it is the backend's greeting that answers them, and a backend that is down fails
