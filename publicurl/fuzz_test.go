@@ -3,6 +3,7 @@ package publicurl
 import (
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -234,6 +235,9 @@ func FuzzSecretInUserinfoNeverAppearsInAnError(f *testing.F) {
 	})
 }
 
+// rootDot is the dot at the end of a host name, which Parse drops.
+var rootDot = regexp.MustCompile(`\.(:|/|\?|#|$)`)
+
 func FuzzSuggestionKeepsHostAndPort(f *testing.F) {
 	for _, s := range seedBases {
 		f.Add(s)
@@ -253,7 +257,7 @@ func FuzzSuggestionKeepsHostAndPort(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, text, b.String())
 		if isASCII(s) && b.Host()[0] != '[' {
-			require.Contains(t, strings.ToLower(s), b.Host())
+			require.Contains(t, rootDot.ReplaceAllString(strings.ToLower(s), "$1"), b.Host())
 		}
 	})
 }
