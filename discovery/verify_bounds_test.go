@@ -462,6 +462,8 @@ func TestVerifyComparesADocumentOnce(t *testing.T) {
 	v.run(t.Context())
 	require.Len(t, v.kept, 1)
 	require.Len(t, v.report.Findings, 1)
+	v.fetcher = nil // with which it could ask and compare again
+	require.False(t, v.isKept(t.Context(), BaseResource, rootBase+"/.well-known/oauth-protected-resource"))
 	require.LessOrEqual(t, len(transport.asked), 30)
 }
 
