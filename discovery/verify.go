@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -94,7 +96,7 @@ func Verify(ctx context.Context, client *http.Client, base publicurl.Base, opts 
 	}
 	o := newVerifyOptions(opts)
 	if len(o.domains) == 0 {
-		for d := range o.expected {
+		for _, d := range slices.Sorted(maps.Keys(o.expected)) {
 			if d == UserAgentDocument || d == MTASTSDocument || strings.HasPrefix(string(d), string(AutoconfigDocument(""))) {
 				return nil, fmt.Errorf("discovery: verify: %q is expected, which is asked for at a mail domain: give WithMailDomains, too", d)
 			}

@@ -350,6 +350,8 @@ func verifyFixtures() []fixture {
 			RuleMalformed, MTASTSDocument, MistakeBody, "", "version: STSv1", "mail clients cannot read"},
 		{"a policy for ever", rootBase, nil, replaced(mtaSTSPath, "max_age: ", "max_age: soon"), domain,
 			RuleMalformed, MTASTSDocument, MistakeBody, "", "version: STSv1", "mail clients cannot read"},
+		{"a policy for a year and a second", rootBase, nil, at(mtaSTSPath, body("text/plain", "version: STSv1\nmode: testing\nmx: example.com\nmax_age: 31557601\n")), domain,
+			RuleMalformed, MTASTSDocument, MistakeBody, "", "version: STSv1", "mail clients cannot read"},
 		{"a policy without its type", rootBase, nil, withHeader(mtaSTSPath, "Content-Type", "application/octet-stream"), domain,
 			RuleContentType, MTASTSDocument, "", "", "application/octet-stream", "RFC 8461 section 3.2"},
 	}

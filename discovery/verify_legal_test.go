@@ -149,7 +149,7 @@ func TestVerifyFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 				*body = strings.Replace(*body, "/dav/cal/<", "/dav<!-- where -->/cal/<", 1)
 			}
 		})},
-		"a policy in another order": {tamper: at("/.well-known/mta-sts.txt", body("text/plain", "mode: testing\nmx: example.com\nmax_age: 86400\nversion: STSv1\n"))},
+		"a policy in another order": {tamper: at("/.well-known/mta-sts.txt", body("text/plain", "mode: testing\nmx: example.com\nmax_age: 31557600\nversion: STSv1\n"))},
 	} {
 		bases := []string{c.base}
 		if c.base == "" {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -253,7 +254,7 @@ func (v *verifier) mtaSTSPolicy(l mailLocation, a *fetched) {
 	}
 	modes := []string{string(MTASTSEnforce), string(MTASTSTesting), string(MTASTSNone)}
 	age, err := strconv.ParseUint(has["max_age"], 10, 64)
-	if has["version"] != "STSv1" || !slices.Contains(modes, has["mode"]) || err != nil || age > 31557600 {
+	if has["version"] != "STSv1" || !slices.Contains(modes, has["mode"]) || err != nil || age > uint64(maxMaxAge/time.Second) {
 		v.malformedMail(l, a, "a policy with version: STSv1, a mode of enforce, testing and none, and max_age in seconds, a year at most")
 		return
 	}

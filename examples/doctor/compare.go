@@ -91,12 +91,15 @@ func (d *diagnosis) compare() {
 // isServers reports whether a URL can be nobody else's: it is below the base, or at a
 // host of a mail domain. Beside the base other programs may live.
 func (d *diagnosis) isServers(u string) bool {
+	return d.atMailHost(u) || strings.HasPrefix(u, d.URL+"/")
+}
+
+// atMailHost reports whether a URL is at another host than the base, which those of mail
+// domains alone are.
+func (d *diagnosis) atMailHost(u string) bool {
 	base, err := url.Parse(d.URL)
-	if err != nil {
-		return false
-	}
-	asked, err := url.Parse(u)
-	return err == nil && (asked.Host != base.Host || strings.HasPrefix(u, d.URL+"/"))
+	asked, err2 := url.Parse(u)
+	return err == nil && err2 == nil && asked.Host != base.Host
 }
 
 func answer(c discovery.Checked) string {

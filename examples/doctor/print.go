@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -90,7 +89,7 @@ func (d *diagnosis) writeServer(w io.Writer) {
 // need not have all of them.
 func (d *diagnosis) notThere() (all []discovery.Checked) {
 	for _, c := range d.Report.Checked {
-		if base, err := url.Parse(d.URL); err == nil && c.Status != http.StatusOK && !strings.Contains(c.URL, "://"+base.Host+"/") {
+		if c.Status != http.StatusOK && d.atMailHost(c.URL) {
 			all = append(all, c)
 		}
 	}

@@ -1,0 +1,177 @@
+package discovery
+
+import (
+	"encoding/json"
+	"html"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever documents, challenges and redirects say, only the server is asked, and
+// only what is below the base, or the entry of JMAP, gets the token.
+func TestVerifyKeepsItsCredentialsAndItsRequests(t *testing.T) {
+	elsewhere := []string{"https://evil.example/x", "http://example.com/mail/x", "https://example.com:444/mail/x", "https://example.com.evil.example/mail", "https://jane@example.com/mail/x", "//evil.example/x", "https://example.com/other", "/other", "https://evil.example\\@example.com/mail"}
+	type place struct {
+		name string
+		make func(u string) tamper
+	}
+	places := []place{
+		{"the entry of JMAP", func(u string) tamper { return at("/.well-known/jmap", redirectTo(u)) }},
+		{"the session", func(u string) tamper { return at("/mail/jmap/session", redirectTo(u)) }},
+		{"the session with a token", func(u string) tamper {
+			return func(next http.Handler) http.Handler {
+				return at("/mail/jmap/session", func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Authorization") != "" {
+						redirectTo(u)(w, r)
+						return
+					}
+					next.ServeHTTP(w, r)
+				})(next)
+			}
+		}},
+		{"userinfo", func(u string) tamper { return at("/mail/auth/userinfo", redirectTo(u)) }},
+		{"the metadata", func(u string) tamper { return at(oauthAtPath, redirectTo(u)) }},
+		{"endpoints", func(u string) tamper { return replaced(openIDAtPath, pathBase+"/auth", u) }},
+		{"the API", func(u string) tamper { return replaced("/mail/jmap/session", pathBase+"/jmap/", u) }},
+		{"the challenge", func(u string) tamper {
+			return withHeader("/mail/jmap/session", "WWW-Authenticate", `Bearer resource_metadata="`+u+`"`)
+		}},
+		{"DAV", func(u string) tamper { return at("/.well-known/caldav", redirectTo(u)) }},
+	}
+	correct := correctServer(t, verifyConfig(t, pathBase))
+	var withToken int
+	for _, p := range places {
+		for _, u := range elsewhere {
+			transport := &inMemory{handler: p.make(u)(correct)}
+			report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, pathBase), WithBearer(verifyToken))
+			require.NoError(t, err)
+			require.NotEmpty(t, report.Findings, "%s %s", p.name, u)
+			for _, r := range transport.asked {
+				require.Equal(t, "https://example.com", r.URL.Scheme+"://"+r.URL.Host, "%s %s", p.name, u)
+				require.Nil(t, r.URL.User)
+				if r.Header.Get("Authorization") != "" {
+					withToken++
+					require.True(t, strings.HasPrefix(r.URL.Path, "/mail/") || r.URL.Path == "/.well-known/jmap", "%s %s: %s", p.name, u, r.URL)
+				}
+			}
+		}
+	}
+	require.NotZero(t, withToken)
+}
+
+func TestVerifyDoesNotRepeatTheToken(t *testing.T) {
+	h := at("/jmap/session", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "" {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.WriteHeader(401)
+			return
+		}
+		w.Header().Set("Location", "/"+r.Header.Get("Authorization"))
+		w.Header().Set("Content-Type", "text/"+r.Header.Get("Authorization"))
+		io.WriteString(w, r.Header.Get("Authorization"))
+	})(correctServer(t, verifyConfig(t, rootBase)))
+	report := verify(t, h, rootBase, WithBearer(verifyToken))
+	text, err := json.Marshal(report)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "Bearer [token]")
+	require.NotContains(t, string(text), verifyToken)
+}
+
+// Verify does not ask other origins with the token. Should it ever try to, the request
+// goes without.
+func TestTheTokenIsForURLsBelowTheBaseOnly(t *testing.T) {
+	f := newFetcher(nil, mustBase(t, pathBase), verifyOptions{token: verifyToken, domains: []string{"a.example"}})
+	for u, want := range map[string]bool{
+		pathBase:                                 true,
+		pathBase + "/jmap/session":               true,
+		"https://example.com/.well-known/jmap":   true,
+		"https://example.com/other":              false,
+		"https://example.com/mailbox":            false,
+		"https://example.com:444/mail/x":         false,
+		"http://example.com/mail/x":              false,
+		"https://evil.example/mail/x":            false,
+		"https://autoconfig.a.example/":          false,
+		"https://example.com/.well-known/jmap/x": false,
+	} {
+		h := make(http.Header)
+		f.setHeader(h, fetch{method: http.MethodGet, url: u, token: true})
+		require.Equal(t, want, h.Get("Authorization") != "", u)
+		h = make(http.Header)
+		f.setHeader(h, fetch{method: http.MethodGet, url: u})
+		require.Empty(t, h.Get("Authorization"), u)
+	}
+}
+
+// Nor are other hosts asked at all, whatever leads there.
+func TestOnlyTheBaseAndTheMailHostsAreAsked(t *testing.T) {
+	transport := &inMemory{handler: http.NotFoundHandler()}
+	f := newFetcher(&http.Client{Transport: transport}, mustBase(t, pathBase),
+		verifyOptions{requestTimeout: time.Minute, maxBytes: 1, domains: []string{"a.example"}})
+	for u, want := range map[string]bool{
+		pathBase + "/x":                        true,
+		"https://example.com/x":                true,
+		"https://autoconfig.a.example/x":       true,
+		"https://mta-sts.a.example/x":          true,
+		"https://a.example/x":                  false,
+		"http://example.com/x":                 false,
+		"https://example.com:444/x":            false,
+		"https://user@example.com/x":           false,
+		"https://127.0.0.1/x":                  false,
+		"http://169.254.169.254/latest/":       false,
+		"https://autoconfig.a.example:8443/x":  false,
+		"https://autoconfig.a.example.evil/x":  false,
+		"https://user@autoconfig.a.example/x":  false,
+		"file:///etc/passwd":                   false,
+		"https://example.com.evil.example/x":   false,
+		"https://evil.example/https://a/mail/": false,
+	} {
+		before := len(transport.asked)
+		a := f.send(t.Context(), get(u))
+		require.Equal(t, want, len(transport.asked) > before, u)
+		if !want {
+			require.ErrorIs(t, a.err, errNotAsked, u)
+		}
+	}
+}
+
+func TestVerifyHidesTheTokenHoweverItIsSpelt(t *testing.T) {
+	const secret = "abc/def+ghi=<\"x\">"
+	long := secret + strings.Repeat("0123456789", 8)
+	for _, token := range []string{secret, long} {
+		quoted, err := json.Marshal(token)
+		require.NoError(t, err)
+		for name, spelt := range map[string]string{
+			"as it is":     token,
+			"in a query":   url.QueryEscape(token),
+			"in a path":    url.PathEscape(token),
+			"in JSON":      strings.Trim(string(quoted), `"`),
+			"in HTML":      html.EscapeString(token),
+			"in PHP":       strings.ReplaceAll(strings.Trim(string(quoted), `"`), "/", `\/`),
+			"in lower hex": strings.NewReplacer("%2F", "%2f", "%2B", "%2b", "%3D", "%3d", "%3C", "%3c", "%3E", "%3e").Replace(url.QueryEscape(token)),
+		} {
+			v := &verifier{options: newVerifyOptions([]VerifyOption{WithBearer(token)}), report: new(Report)}
+			require.Equal(t, "bad [token]", v.snippet([]byte("bad "+spelt)), name)
+			v.add(Finding{Document: ResourceDocument("/x?" + spelt), Got: spelt, URL: spelt})
+			require.Equal(t, Finding{Document: ResourceDocument("/x?[token]"), Got: "[token]", URL: "[token]"}, v.report.Findings[0], name)
+		}
+	}
+}
+
+func TestVerifyLeavesWordsAloneThatAreTheTokenToo(t *testing.T) {
+	h := replaced(oauthAtRoot, rootBase+"/auth/token", "https://other.example/auth/token")(correctServer(t, verifyConfig(t, rootBase)))
+	report := verify(t, h, rootBase, WithBearer("token"))
+	require.NotEmpty(t, report.Findings)
+	require.Equal(t, "token_endpoint", report.Findings[0].Field)
+}
+
+func TestAShortTokenIsNotLookedFor(t *testing.T) {
+	require.Empty(t, spellings("1234567"))
+	require.Contains(t, spellings("12345678"), "12345678")
+	require.Empty(t, spellings(""))
+}
