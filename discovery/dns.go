@@ -59,16 +59,17 @@ func appendName(b []byte, name string) []byte {
 	return b
 }
 
-// appendText quotes a text and splits it into the strings of at most 255 octets
-// that a TXT record has; readers join them.
+const longestString = 255 // octets: RFC 1035 section 3.3
+
+// appendText quotes a text and splits it into the strings that a TXT record has;
+// readers join them.
 func appendText(b []byte, text string) []byte {
-	const longest = 255
-	for i := 0; i == 0 || i < len(text); i += longest {
+	for i := 0; i == 0 || i < len(text); i += longestString {
 		if i > 0 {
 			b = append(b, ' ')
 		}
 		b = append(b, '"')
-		for _, c := range []byte(text[i:min(i+longest, len(text))]) {
+		for _, c := range []byte(text[i:min(i+longestString, len(text))]) {
 			if c == '"' || c == '\\' || c < ' ' || c > '~' {
 				b = appendEscaped(b, c)
 			} else {
@@ -106,7 +107,9 @@ func (r Records) String() string {
 //     with the real host and port, and the target "." for what the server does not
 //     have; of services that serve the same purpose the first in Mail.Services has
 //     the best priority;
-//   - TXT with the path of CalDAV and CardDAV (RFC 6764 section 4);
+//   - TXT with the path of CalDAV and CardDAV (RFC 6764 section 4), but for one too long
+//     for the single string that it must be (RFC 6763 section 6.1): clients find that by
+//     the well-known location;
 //   - SRV for autodiscover;
 //   - TXT with the digest of the user-agent configuration, [UserAgentDocument];
 //   - TXT with the id of the MTA-STS policy (RFC 8461 section 3.1);
@@ -211,8 +214,9 @@ func (z *zone) web(domain string) {
 			continue
 		}
 		z.add(Record{Name: owner, Type: SRV, Weight: 1, Port: base.Port(), Target: base.Hostname() + "."})
-		if w.label != "_jmap" {
-			z.add(Record{Name: owner, Type: TXT, Text: "path=" + strings.TrimPrefix(w.url, base.Origin())})
+		path := "path=" + strings.TrimPrefix(w.url, base.Origin())
+		if w.label != "_jmap" && len(path) <= longestString {
+			z.add(Record{Name: owner, Type: TXT, Text: path})
 		}
 	}
 }

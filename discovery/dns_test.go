@@ -104,6 +104,28 @@ func TestDNSPublishesHTTPAsSuch(t *testing.T) {
 	require.Len(t, c.Protocols, 1)
 }
 
+func TestDNSLeavesAPathThatIsTooLongToTheWellKnown(t *testing.T) {
+	for _, test := range []struct {
+		length int // of path=…, of which a string of TXT takes 255
+		there  bool
+	}{
+		{254, true},
+		{255, true},
+		{256, false},
+	} {
+		path := "/" + strings.Repeat("d", test.length-len("path=//")) + "/"
+		m := &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP}}}
+		got := lines(t, mailSet(t, "https://mail.example.com", Config{Mail: m, DAV: &DAV{CalendarPath: path}}), "example.com")
+		require.Contains(t, got, "_caldavs._tcp SRV 0 1 443 mail.example.com.")
+		require.Contains(t, got, `_carddavs._tcp TXT "path=/dav/card/"`)
+		if test.there {
+			require.Contains(t, got, `_caldavs._tcp TXT "path=`+path+`"`, test.length)
+		} else {
+			require.NotContains(t, strings.Join(got, "\n"), "_caldavs._tcp TXT", test.length)
+		}
+	}
+}
+
 func TestDNSHasTheConfiguredTimeToLive(t *testing.T) {
 	m := mailExample()
 	m.TTL = 5 * time.Minute

@@ -235,6 +235,9 @@ func (b *builder) checkOAuth(o *OAuth, m *oauthMetadata) {
 			fail(e.prefix+"_auth_methods_supported", strings.Join(e.methods, " "), "there is no such endpoint: give its path, or remove them", metadataClause)
 		}
 		field := e.prefix + "_auth_signing_alg_values_supported"
+		if e.path == None && len(e.algs) > 0 {
+			fail(field, strings.Join(e.algs, " "), "there is no such endpoint: give its path, or remove them", metadataClause)
+		}
 		for _, method := range []string{"private_key_jwt", "client_secret_jwt"} {
 			if slices.Contains(e.methods, method) && len(e.algs) == 0 {
 				fail(field, "", "it must be present with the method "+method+": list the algorithms", metadataClause)

@@ -82,7 +82,7 @@ func TestOAuthRules(t *testing.T) {
 	}
 	add("unsigned at the token endpoint", OAuth{TokenEndpointAuthSigningAlgs: []string{"RS256", "none"}},
 		"token_endpoint_auth_signing_alg_values_supported", "none", "remove", metadata)
-	add("unsigned at the revocation endpoint", OAuth{RevocationEndpointAuthSigningAlgs: []string{"none"}},
+	add("unsigned at the revocation endpoint", OAuth{RevocationPath: "/auth/revoke", RevocationEndpointAuthSigningAlgs: []string{"none"}},
 		"revocation_endpoint_auth_signing_alg_values_supported", "none", "remove", metadata)
 	add("unsigned at the introspection endpoint", OAuth{IntrospectionEndpointAuthSigningAlgs: []string{"none"}},
 		"introspection_endpoint_auth_signing_alg_values_supported", "none", "remove", metadata)
@@ -94,6 +94,12 @@ func TestOAuthRules(t *testing.T) {
 		"revocation_endpoint_auth_methods_supported", "none", "no such endpoint", metadata)
 	add("methods of no token endpoint", OAuth{TokenPath: None, DevicePath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}, TokenEndpointAuthMethods: []string{"none"}},
 		"token_endpoint_auth_methods_supported", "none", "no such endpoint", metadata)
+	add("algorithms of no introspection endpoint", OAuth{IntrospectionPath: None, IntrospectionEndpointAuthSigningAlgs: []string{"ES256"}},
+		"introspection_endpoint_auth_signing_alg_values_supported", "ES256", "no such endpoint", metadata)
+	add("algorithms of no revocation endpoint", OAuth{RevocationEndpointAuthSigningAlgs: []string{"RS256", "ES256"}},
+		"revocation_endpoint_auth_signing_alg_values_supported", "RS256 ES256", "no such endpoint", metadata)
+	add("algorithms of no token endpoint", OAuth{TokenPath: None, DevicePath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}, TokenEndpointAuthSigningAlgs: []string{"ES256"}},
+		"token_endpoint_auth_signing_alg_values_supported", "ES256", "no such endpoint", metadata)
 	add("PKCE without S256", OAuth{CodeChallengeMethods: []string{"plain"}},
 		"code_challenge_methods_supported", "plain", "S256", "RFC 7636 section 4.2")
 

@@ -243,19 +243,24 @@ func (v *verifier) add(f Finding) {
 // obeys, and not the caller's token.
 func (v *verifier) clip(s string) string {
 	s = v.redact(s)
-	if len(s) > maxFindingLength {
-		n := maxFindingLength
-		for n > 0 && !utf8.RuneStart(s[n]) {
-			n--
-		}
-		s = s[:n] + "…"
+	long := len(s) > maxFindingLength
+	if long {
+		s = s[:maxFindingLength]
 	}
-	return strings.Map(func(r rune) rune {
+	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return utf8.RuneError
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if !long && len(s) <= maxFindingLength {
+		return s
+	}
+	n := min(len(s), maxFindingLength-len("…")) // a run of invalid bytes is one U+FFFD
+	for n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }
 
 // redact removes the caller's token, in every spelling that it may have in an answer.

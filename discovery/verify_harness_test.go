@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -103,7 +104,9 @@ func behindProxy(t testing.TB, base string, strip bool, backend http.Handler) ht
 
 // publicClient reaches the handler, over TLS, at whatever host and port.
 func publicClient(t testing.TB, h http.Handler) *http.Client {
-	server := httptest.NewTLSServer(h)
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that hang up early
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	transport := server.Client().Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig.ServerName = "example.com"
@@ -117,7 +120,7 @@ func publicClient(t testing.TB, h http.Handler) *http.Client {
 
 func verify(t testing.TB, h http.Handler, base string, opts ...VerifyOption) *Report {
 	t.Helper()
-	report, err := Verify(t.Context(), publicClient(t, h), mustBase(t, base), append([]VerifyOption{WithRequestTimeout(20 * time.Second)}, opts...)...)
+	report, err := Verify(t.Context(), publicClient(t, h), mustBase(t, base), append([]VerifyOption{WithRequestTimeout(time.Minute), WithTimeout(5 * time.Minute)}, opts...)...)
 	require.NoError(t, err)
 	require.NotEmpty(t, report.Checked)
 	return report

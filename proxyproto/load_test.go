@@ -40,7 +40,7 @@ func fewer(n int) int {
 }
 
 // patience is how long a test waits before it has failed.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // eventually waits for what must happen soon. Unlike require.Eventually it needs
 // no goroutine of its own, and some conditions count them.

@@ -50,6 +50,7 @@ func startChromium(t *testing.T, address string) *chromium {
 		chromedp.Flag("host-resolver-rules", "MAP "+serverName+" "+address+", MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("ignore-certificate-errors-spki-list", base64.StdEncoding.EncodeToString(key[:])),
 		chromedp.WindowSize(1000, 900),
+		chromedp.Env("TMPDIR="+shared), // where it leaves a directory of its own behind
 	)
 	ctx, cancelAllocator := chromedp.NewExecAllocator(t.Context(), options...)
 	ctx, cancelWindow := chromedp.NewContext(ctx)

@@ -17,8 +17,8 @@ import (
 const (
 	clientIP  = "127.0.0.77"
 	client6IP = "::1"
-	proxyIP   = "127.0.0.1" // what the proxies connect from, and mailfront trusts
-	timeout   = 10 * time.Second
+	proxyIP   = "127.0.0.1"      // what the proxies connect from, and mailfront trusts
+	timeout   = 30 * time.Second // for what never takes long, unless it hangs
 )
 
 // shared is a directory for what all tests use.

@@ -24,7 +24,7 @@ const (
 	clientIP     = "192.0.2.7"  // a client behind the proxy
 	testPassword = "correct horse"
 	testAccount  = "demo@example.test"
-	testTimeout  = 20 * time.Second // for what never takes long, unless it hangs
+	testTimeout  = time.Minute // for what never takes long, unless it hangs
 )
 
 // A running is a mailfront in this process, started as main starts it.

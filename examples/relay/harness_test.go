@@ -28,7 +28,7 @@ import (
 const (
 	proxyIP  = "127.0.0.1" // trusted by the relay, and by the backends
 	clientIP = "203.0.113.7"
-	timeout  = 10 * time.Second
+	timeout  = 30 * time.Second
 )
 
 // startRelay starts a relay in this process, in front of backends.
