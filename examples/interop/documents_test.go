@@ -135,10 +135,10 @@ func TestDocumentsAreTheSameOnEveryWay(t *testing.T) {
 		byPROXY := startMailfront(t, "PUBLIC_URL="+base, "TLS_REENCRYPTED=https")
 		sameDocuments(t, base, want, "direct, http", direct(byPROXY, "http"))
 		sameDocuments(t, base, want, "direct, https", withTLS(direct(byHeader, "https"), endedByServer))
-		for _, product := range httpProxies {
+		eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
 			for _, file := range []string{"http", "http-append", "http-reencrypted"} {
 				p := product.run(t, byHeader, file, nil)
-				sameDocuments(t, base, want, product.product+"/"+file, withTLS(p.client("https"), endedByProxy))
+				sameDocuments(t, base, want, file, withTLS(p.client("https"), endedByProxy))
 			}
 			for file, endedBy := range map[string]string{
 				"passthrough": endedByServer, "tls-terminated": endedByProxy, "reencrypted": endedByProxy,
@@ -147,22 +147,22 @@ func TestDocumentsAreTheSameOnEveryWay(t *testing.T) {
 					continue // it has no TCP mode
 				}
 				p := product.startTCP(t, byPROXY, file+product.suffix, nil)
-				sameDocuments(t, base, want, product.product+"/"+file, withTLS(p.client("https"), endedBy))
+				sameDocuments(t, base, want, file, withTLS(p.client("https"), endedBy))
 			}
-		}
+		})
 	})
 	for _, base := range []string{"https://" + serverName + "/mail", "https://" + serverName + ":8443/mail"} {
 		t.Run(base, func(t *testing.T) {
 			m := startForwarded(t, "PUBLIC_URL="+base, believeProto)
 			want := fetchDocuments(t, base, direct(m, "http"), nil)
 			requireDocuments(t, base, want)
-			for _, product := range httpProxies {
+			eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
 				for name, changes := range map[string][]change{"path stripped": nil, "path kept": keepPath[product.product]} {
 					p := product.run(t, m, "http-path", nil, changes...)
-					sameDocuments(t, base, want, product.product+"/"+name, withTLS(p.client("https"), endedByProxy))
-					requireMailDocuments(t, product.product+"/"+name, withTLS(p.client("https"), endedByProxy))
+					sameDocuments(t, base, want, name, withTLS(p.client("https"), endedByProxy))
+					requireMailDocuments(t, name, withTLS(p.client("https"), endedByProxy))
 				}
-			}
+			})
 		})
 	}
 }
@@ -172,6 +172,7 @@ var keepPath = map[string][]change{
 	"haproxy": {{"    http-request replace-path ^/mail/?(.*)$ /\\1\n", ""}},
 	"nginx":   {{"            proxy_pass http://web/;\n", "            proxy_pass http://web;\n"}},
 	"caddy":   {{"\t\turi strip_prefix /mail\n", ""}},
+	"traefik": {{"[forwarded, strip]", "[forwarded]"}},
 }
 
 // sameDocuments asks in every way, through a proxy or directly.

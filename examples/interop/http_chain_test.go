@@ -33,6 +33,9 @@ func TestForgedHeadersHaveNoEffectThroughTwoProxiesInARow(t *testing.T) {
 				{"appends", "http", appendInPlaceOfReplace[first.product]},
 				{"appends, TLS between them", "http-reencrypted", appendInPlaceOfReplace[first.product]},
 			} {
+				if c.changes == nil && c.what != "replaces" {
+					continue // Traefik appends with another file
+				}
 				what := c.what + ", then " + second.product
 				t.Run(what, func(t *testing.T) {
 					p, _ := chain(t, m, first, second, c.file, c.changes...)

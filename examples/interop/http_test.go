@@ -17,8 +17,8 @@ import (
 // mailfront's listeners for that, which read X-Forwarded-For with package
 // forwarded. The client sends such headers, too.
 
-// An httpProxy is a proxy in mode HTTP. Its files are http.cfg, http.conf or
-// http.caddyfile, http-append and http-reencrypted.
+// An httpProxy is a proxy in mode HTTP. Its files are http.cfg, http.conf,
+// http.caddyfile or http.yaml, http-append and http-reencrypted.
 type httpProxy struct {
 	product, suffix string
 	start, startTCP func(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy
@@ -28,6 +28,7 @@ var httpProxies = []httpProxy{
 	{"haproxy", ".cfg", startHAProxy, startHAProxy},
 	{"nginx", ".conf", startNGINXForHTTP, startNGINX},
 	{"caddy", ".caddyfile", startCaddy, startCaddy},
+	{"traefik", ".yaml", startTraefik, startTraefik},
 }
 
 func (p httpProxy) run(t *testing.T, m *mailfront, name string, set map[string]string, changes ...change) *proxy {
