@@ -10,18 +10,19 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 )
 
-// An imapSession is a store's, with a client.
+// An imapSession is a store's, with a connection.
 type imapSession struct {
 	imapserver.Session
-	*session
+	conn *imapserver.Conn
 }
 
 // Login is the lock behind what is offered.
 func (s *imapSession) Login(username, password string) error {
-	if !s.secure {
+	client := newSession(s.conn.NetConn()) // as it is now: go-imap keeps the session over STARTTLS
+	if !client.secure {
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodePrivacyRequired, Text: "TLS is required"}
 	}
-	fmt.Println("login from", s.info.Client)
+	fmt.Println("login from", client.info.Client)
 	return s.Session.Login(username, password)
 }
 
@@ -35,7 +36,7 @@ func Example_goIMAP() {
 	l := listen()
 	srv := imapserver.New(&imapserver.Options{
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			return &imapSession{store.NewSession(), newSession(c.NetConn())}, nil, nil
+			return &imapSession{store.NewSession(), c}, nil, nil
 		},
 		Caps:         imap.CapSet{imap.CapIMAP4rev1: {}},
 		InsecureAuth: true,
