@@ -17,7 +17,10 @@ import (
 // base stands for the first. Nothing of either gets into the document, which leaves
 // the user name to the client (%EMAILADDRESS%). All addresses of a domain have one
 // document, whether the account exists or not.
-func AutoconfigDocument(domain string) Document { return "autoconfig:" + Document(domain) }
+func AutoconfigDocument(domain string) Document { return autoconfigDocument + ":" + Document(domain) }
+
+// autoconfigDocument is that of whatever domain was asked for.
+const autoconfigDocument Document = "autoconfig"
 
 const (
 	contentTypeXML = "text/xml; charset=utf-8"
@@ -101,9 +104,8 @@ func (b *builder) autoconfig(m *mailSettings) {
 	for _, p := range autoconfigPaths {
 		paths = append(paths, b.atOrigin(p)...)
 	}
-	const all = Document("autoconfig")
 	if b.base.IsRelative() {
-		b.absent(all, paths...)
+		b.absent(autoconfigDocument, paths...)
 		return
 	}
 	m.autoconfig = make(map[string]*document, len(m.Domains))
@@ -117,7 +119,7 @@ func (b *builder) autoconfig(m *mailSettings) {
 		doc := newDocument(body, contentTypeXML)
 		b.set.documents[AutoconfigDocument(d)] = doc
 		m.autoconfig[d] = doc
-		m.autoconfigByHost["autoconfig."+d] = doc
+		m.autoconfigByHost[autoconfigHost+d] = doc
 	}
 	// A domain may itself be named autoconfig.example.com: the first meaning holds.
 	for _, d := range m.Domains {
@@ -128,7 +130,7 @@ func (b *builder) autoconfig(m *mailSettings) {
 	if host := hostname(b.base.Host()); m.autoconfigByHost[host] == nil {
 		m.autoconfigByHost[host] = m.autoconfig[m.Domains[0]]
 	}
-	b.route(route{document: all, dynamic: (*Server).serveAutoconfig}, paths...)
+	b.route(route{document: autoconfigDocument, dynamic: (*Server).serveAutoconfig}, paths...)
 }
 
 func (s *Server) serveAutoconfig(set *Set, w http.ResponseWriter, r *http.Request) {

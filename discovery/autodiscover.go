@@ -34,10 +34,9 @@ const (
 	maxAutodiscoverElements = 64
 	maxAutodiscoverDepth    = 8
 
-	outlookRequest     = "http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006"
-	mobileRequest      = "http://schemas.microsoft.com/exchange/autodiscover/mobilesync/requestschema/2006"
-	autodiscoverSchema = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
-	outlookSchema      = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
+	outlookRequest = "http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006"
+	mobileRequest  = "http://schemas.microsoft.com/exchange/autodiscover/mobilesync/requestschema/2006"
+	outlookSchema  = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
 )
 
 // A foldedRoute answers at a path in any case, or below it if it ends in "/".

@@ -168,7 +168,7 @@ func TestAutodiscoverAnswersMistakesWithAnErrorDocument(t *testing.T) {
 			require.NotEmpty(t, a.Response.Error.Message)
 			require.Regexp(t, `^\d\d:\d\d:\d\d\.\d{7}$`, a.Response.Error.Time)
 			require.Regexp(t, `^\d+$`, a.Response.Error.ID)
-			require.Equal(t, autodiscoverSchema, a.Response.XMLName.Space)
+			require.Equal(t, "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006", a.Response.XMLName.Space)
 			require.Empty(t, a.Response.Account.Protocol)
 			for _, theirs := range []string{"fred", "evil", "urn:x", "mobilesync", "Server"} {
 				require.NotContains(t, body, theirs)
@@ -286,15 +286,6 @@ func TestAutodiscoverJSONNamesTheMistake(t *testing.T) {
 	}
 	res, _ := post(t, h, "/autodiscover/autodiscover.json", "")
 	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
-}
-
-func TestAutodiscoverPathsCostOtherRequestsNothing(t *testing.T) {
-	set := mailSet(t, "https://mail.example.com", Config{Mail: mailExample()})
-	require.Zero(t, testing.AllocsPerRun(100, func() {
-		if _, ok := set.findFolded("/Some/Other/Path/Of/The/Server.html"); ok {
-			t.Fatal("found")
-		}
-	}))
 }
 
 func BenchmarkMailDocuments(b *testing.B) {

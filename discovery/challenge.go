@@ -36,7 +36,7 @@ func (b *builder) realm() {
 		realm += "/" // RFC 6750 section 3: Bearer has a parameter, and it is the realm
 	}
 	if o := b.config.OAuth; o != nil && o.Realm != "" {
-		if !isASCII(strings.ReplaceAll(o.Realm, " ", "")) {
+		if !isPrintableASCII(o.Realm) {
 			b.fail(&Error{Document: BaseResource, Field: "realm", Input: o.Realm, Rule: "use printable ASCII", Clause: "RFC 9110 section 11.5"})
 		}
 		realm = o.Realm

@@ -229,10 +229,10 @@ func (z *zone) documents(domain string) {
 		if strings.HasPrefix(base.Origin(), "https:") { // Outlook takes it for https
 			z.add(Record{Name: "_autodiscover._tcp." + domain + ".", Type: SRV, Weight: 1, Port: base.Port(), Target: base.Hostname() + "."})
 		}
-		z.alias("autoconfig."+domain, true)
-		z.alias("autodiscover."+domain, true)
-		z.alias("ua-auto-config."+domain, pacc != nil)
-		z.alias("mta-sts."+domain, policy != nil)
+		z.alias(autoconfigHost+domain, true)
+		z.alias(autodiscoverHost+domain, true)
+		z.alias(userAgentHost+domain, pacc != nil)
+		z.alias(mtaSTSHost+domain, policy != nil)
 	}
 	if pacc != nil {
 		z.add(Record{Name: "_ua-auto-config." + domain + ".", Type: TXT, Text: userAgentDigest(pacc.body)})

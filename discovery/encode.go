@@ -96,9 +96,11 @@ func marshalObject(v any) (json.RawMessage, error) {
 }
 
 // isASCII reports whether s has printable ASCII only, and no blank.
-func isASCII(s string) bool {
+func isASCII(s string) bool { return isPrintableASCII(s) && !strings.Contains(s, " ") }
+
+func isPrintableASCII(s string) bool {
 	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
+		if s[i] < ' ' || s[i] > '~' {
 			return false
 		}
 	}

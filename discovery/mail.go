@@ -3,7 +3,6 @@ package discovery
 import (
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +10,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// The hosts of a mail domain that have documents.
+const (
+	userAgentHost    = "ua-auto-config."
+	autoconfigHost   = "autoconfig."
+	autodiscoverHost = "autodiscover."
+	mtaSTSHost       = "mta-sts."
 )
 
 // A Mail says for which mail domains the server is and where its mail services are.
@@ -265,14 +272,7 @@ func isPlainText(s string) bool {
 		strings.TrimSpace(s) == s && !strings.Contains(s, "  ")
 }
 
-func isWebURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && isPrintableASCII(s) && !strings.ContainsAny(s, " \"<>\\^`{|}")
-}
-
-func isPrintableASCII(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
-}
+func isWebURL(s string) bool { return isHTTPS(s) && !strings.ContainsAny(s, "\"<>\\^`{|}") }
 
 func (b *builder) mailAuthentication(field string, methods []AuthMethod) {
 	for i, a := range methods {

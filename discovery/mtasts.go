@@ -86,7 +86,7 @@ func (b *builder) mtaSTS() {
 	b.set.documents[MTASTSDocument] = doc
 	byHost := make(map[string]*document, len(b.set.mail.Domains))
 	for _, d := range b.set.mail.Domains {
-		byHost["mta-sts."+d] = doc
+		byHost[mtaSTSHost+d] = doc
 	}
 	b.route(route{document: MTASTSDocument, byHost: byHost}, paths...)
 }

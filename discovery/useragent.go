@@ -87,7 +87,7 @@ func (b *builder) userAgent(m *mailSettings) {
 	byHost := map[string]*document{hostname(b.base.Host()): doc}
 	for _, d := range m.Domains {
 		byHost[d] = doc
-		byHost["ua-auto-config."+d] = doc
+		byHost[userAgentHost+d] = doc
 	}
 	b.route(route{document: UserAgentDocument, byHost: byHost}, paths...)
 }

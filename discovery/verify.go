@@ -95,11 +95,15 @@ func Verify(ctx context.Context, client *http.Client, base publicurl.Base, opts 
 		return nil, errors.New("discovery: verify: the base has no host: give the URL that clients use, such as https://mail.example.com")
 	}
 	o := newVerifyOptions(opts)
-	if len(o.domains) == 0 {
-		for _, d := range slices.Sorted(maps.Keys(o.expected)) {
-			if d == UserAgentDocument || d == MTASTSDocument || strings.HasPrefix(string(d), string(AutoconfigDocument(""))) {
+	for _, d := range slices.Sorted(maps.Keys(o.expected)) {
+		switch {
+		case slices.Contains(expectable, d):
+		case d == UserAgentDocument, d == MTASTSDocument:
+			if len(o.domains) == 0 {
 				return nil, fmt.Errorf("discovery: verify: %q is expected, which is asked for at a mail domain: give WithMailDomains, too", d)
 			}
+		case !slices.ContainsFunc(o.domains, func(domain string) bool { return d == AutoconfigDocument(domain) }):
+			return nil, fmt.Errorf("discovery: verify: %q is expected, and is not asked for: see WithExpected for those that are, and give WithMailDomains for a domain's", d)
 		}
 	}
 	for _, d := range o.domains {
@@ -129,6 +133,9 @@ func Verify(ctx context.Context, client *http.Client, base publicurl.Base, opts 
 	}
 	return v.report, nil
 }
+
+// expectable are the documents that need no mail domain.
+var expectable = []Document{OAuthDocument, OpenIDDocument, BaseResource, JMAPDocument, DAVDocument, WebUIDocument}
 
 // blameTheServer corrects what was said of endpoints that are not there, before it was
 // known that the proxy does pass on the path of the base.

@@ -110,7 +110,7 @@ func (v *verifier) answered(ctx context.Context, d Document, u string, a *fetche
 		f.Rule, f.Got, f.Want, f.Mistake = RuleTimeout, "no whole answer", "an answer within "+v.options.requestTimeout.String(), MistakeBackend
 		f.Hint = "the proxy waits for a server that does not answer, or the server for something else: ask the server past the proxy"
 	case a.err != nil:
-		f.Rule, f.Got, f.Want, f.Mistake = RuleUnreachable, unwrapURL(a.err).Error(), "an answer", MistakeBackend
+		f.Rule, f.Got, f.Want, f.Mistake = RuleUnreachable, a.said(), "an answer", MistakeBackend
 		f.Hint = "the connection failed or broke off: ask the server past the proxy"
 	case v.isAbsent(ctx, a):
 		return absent

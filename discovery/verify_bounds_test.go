@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math"
 	"net"
 	"net/http"
@@ -83,16 +84,41 @@ func TestVerifyIsBoundedInTime(t *testing.T) {
 
 // A body that comes byte by byte is a hang too.
 func TestVerifyBoundsSlowBodies(t *testing.T) {
-	h := at(oauthAtRoot, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, `{"issuer":`)
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	})(correctServer(t, verifyConfig(t, rootBase)))
-	report := verify(t, h, rootBase, WithRequestTimeout(2*time.Second))
-	require.Len(t, report.Findings, 1, "%v", report.Findings)
-	require.Equal(t, RuleTimeout, report.Findings[0].Rule, "%v", report.Findings)
+	h := correctServer(t, verifyConfig(t, rootBase))
+	synctest.Test(t, func(t *testing.T) {
+		fast := &inMemory{handler: h}
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			response, err := fast.RoundTrip(r)
+			if err == nil && r.URL.Path == oauthAtRoot {
+				response.Body = &slowBody{ctx: r.Context(), rest: response.Body}
+			}
+			return response, err
+		})
+		start := time.Now()
+		report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, rootBase), WithRequestTimeout(3*time.Second))
+		require.NoError(t, err)
+		require.Len(t, report.Findings, 1, "%v", report.Findings)
+		require.Equal(t, RuleTimeout, report.Findings[0].Rule, "%v", report.Findings)
+		require.Equal(t, 3*time.Second, time.Since(start))
+	})
 }
+
+// A slowBody gives a byte each second.
+type slowBody struct {
+	ctx  context.Context
+	rest io.ReadCloser
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(time.Second):
+		return b.rest.Read(p[:min(1, len(p))])
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	}
+}
+
+func (b *slowBody) Close() error { return b.rest.Close() }
 
 func TestVerifyReportsWhyItCouldNotRun(t *testing.T) {
 	relative, err := publicurl.Relative("/mail")
@@ -101,9 +127,10 @@ func TestVerifyReportsWhyItCouldNotRun(t *testing.T) {
 	refused := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("connection refused")
 	}}}
-	unknown := httptest.NewTLSServer(http.NotFoundHandler())
+	unknown := httptest.NewUnstartedServer(http.NotFoundHandler())
+	unknown.Config.ErrorLog = log.New(io.Discard, "", 0)
+	unknown.StartTLS()
 	defer unknown.Close()
-	unknown.Config.ErrorLog = nil
 	toUnknown := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, unknown.Listener.Addr().String())
 	}}}
@@ -206,7 +233,19 @@ func TestVerifyBoundsItsReport(t *testing.T) {
 			require.Less(t, len(transport.asked), maxEndpoints+40)
 		})
 	}
+}
+
+func TestVerifyCountsTheFindingsThatItLeavesOut(t *testing.T) {
 	v := &verifier{report: &Report{}}
+	for i := range maxFindings + 7 {
+		v.add(Finding{Rule: RuleOutside, Hint: fmt.Sprint(i)})
+	}
+	require.Len(t, v.report.Findings, maxFindings)
+	require.Equal(t, 7, v.report.Omitted)
+}
+
+func TestClip(t *testing.T) {
+	v := new(verifier)
 	for _, test := range []struct{ in, want string }{
 		{strings.Repeat("a", 400), strings.Repeat("a", 400)},
 		{strings.Repeat("a", 401), strings.Repeat("a", 397) + "…"},
@@ -219,11 +258,6 @@ func TestVerifyBoundsItsReport(t *testing.T) {
 		require.Equal(t, test.want, v.clip(test.in))
 		require.Equal(t, test.want, v.clip(test.want), "what is clipped stays as it is")
 	}
-	for i := range maxFindings + 7 {
-		v.add(Finding{Rule: RuleOutside, Hint: fmt.Sprint(i)})
-	}
-	require.Len(t, v.report.Findings, maxFindings)
-	require.Equal(t, 7, v.report.Omitted)
 }
 
 func requireBounded(t testing.TB, report *Report) {

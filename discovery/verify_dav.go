@@ -63,7 +63,7 @@ func (v *verifier) davRefuses(ctx context.Context, u string) bool {
 func (v *verifier) davContext(ctx context.Context, u string, a *fetched) {
 	to := a.location()
 	p := v.ask(ctx, DAVDocument, propfind(u))
-	f := Finding{Document: DAVDocument, URL: u, Rule: RuleMethod, Severity: SeverityError, Got: http.StatusText(p.status), Mistake: MistakeMethod,
+	f := Finding{Document: DAVDocument, URL: u, Rule: RuleMethod, Severity: SeverityError, Got: p.said(), Mistake: MistakeMethod,
 		Want: "a redirect for PROPFIND too", Hint: "calendar and contact clients begin with PROPFIND: let the proxy pass on every method"}
 	switch {
 	case p.err != nil:
@@ -80,7 +80,7 @@ func (v *verifier) davContext(ctx context.Context, u string, a *fetched) {
 		return
 	}
 	p = v.ask(ctx, DAVDocument, propfind(to))
-	f.URL, f.Got, f.Want = to, http.StatusText(p.status), "207 or 401"
+	f.URL, f.Got, f.Want = to, p.said(), "207 or 401"
 	switch {
 	case p.err != nil, p.status >= 500:
 		v.answered(ctx, DAVDocument, to, p)

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -49,6 +51,14 @@ var (
 	errTooLarge = errors.New("discovery: the answer is too large")
 	errNotAsked = errors.New("discovery: this URL is not asked: it is not the server's")
 )
+
+// said is the status, "404 Not Found", or why there is none.
+func (a *fetched) said() string {
+	if a.err != nil {
+		return unwrapURL(a.err).Error()
+	}
+	return strings.TrimSpace(strconv.Itoa(a.status) + " " + http.StatusText(a.status))
+}
 
 func (a *fetched) digest() string {
 	if a.err != nil || len(a.body) == 0 {

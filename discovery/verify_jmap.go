@@ -134,7 +134,7 @@ func (v *verifier) preflight(ctx context.Context, u string) {
 	}
 	got := allowed
 	if a.status < 200 || a.status >= 300 {
-		got = http.StatusText(a.status) + " to OPTIONS"
+		got = a.said() + " to OPTIONS"
 	}
 	v.add(Finding{Document: JMAPDocument, URL: u, Field: "Access-Control-Allow-Headers", Rule: RuleCORS, Severity: SeverityWarning, Got: got, Want: "Authorization", Mistake: MistakeCORS,
 		Hint: `web applications of other origins cannot sign in: let OPTIONS pass to the server without a password; "*" does not cover Authorization`})

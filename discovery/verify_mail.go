@@ -16,13 +16,6 @@ import (
 	"unicode/utf8"
 )
 
-// The hosts of a mail domain that have documents.
-const (
-	userAgentHost  = "ua-auto-config."
-	autoconfigHost = "autoconfig."
-	mtaSTSHost     = "mta-sts."
-)
-
 var mailHosts = []string{userAgentHost, autoconfigHost, mtaSTSHost}
 
 // A mailLocation is where a mail document may be.
@@ -36,7 +29,7 @@ func (v *verifier) mailLocations() []mailLocation {
 	origin := v.base.Origin()
 	all := []mailLocation{
 		{UserAgentDocument, origin + userAgentPath, false},
-		{"autoconfig", origin + autoconfigPaths[1], false},
+		{autoconfigDocument, origin + autoconfigPaths[1], false},
 	}
 	for _, d := range v.options.domains {
 		all = append(all,

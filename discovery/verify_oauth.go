@@ -138,7 +138,7 @@ func (v *verifier) usable(ctx context.Context, d Document, name, u string, a *fe
 	f := Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Want: "an endpoint"}
 	switch {
 	case a.isAbsent(), a.err == nil && a.status == http.StatusNotImplemented:
-		f.Got = http.StatusText(a.status)
+		f.Got = a.said()
 		f.Hint = "the document publishes a URL at which nothing answers: route it to the server, or leave the member out"
 		if v.base.Prefix() != "" {
 			f.Mistake = MistakePrefix
@@ -147,7 +147,7 @@ func (v *verifier) usable(ctx context.Context, d Document, name, u string, a *fe
 		v.answered(ctx, d, u, a)
 		return false
 	case a.status >= 500:
-		f.Rule, f.Got, f.Severity = RuleStatus, http.StatusText(a.status), SeverityWarning
+		f.Rule, f.Got, f.Severity = RuleStatus, a.said(), SeverityWarning
 		f.Hint = "the server fails at a request without parameters: see its log"
 	default:
 		return true
@@ -163,7 +163,7 @@ func (v *verifier) poster(ctx context.Context, d Document, name, u string, a *fe
 	case a.isRedirect():
 		v.redirected(d, a, "an answer: after a redirect clients ask by GET")
 	case a.status == http.StatusMethodNotAllowed, a.status == http.StatusOK && isHTML(a):
-		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: http.StatusText(a.status) + ", " + v.snippet(a.body), Want: "an error in JSON for an empty POST",
+		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: a.said() + ", " + v.snippet(a.body), Want: "an error in JSON for an empty POST",
 			Hint: "something else answers here, such as a web application for every path, or the method is blocked: route the URL to the server"})
 	}
 }
@@ -176,7 +176,7 @@ func (v *verifier) page(ctx context.Context, d Document, name, u string) {
 		return // no program reads it
 	}
 	if a.status == http.StatusMethodNotAllowed {
-		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: http.StatusText(a.status), Want: "a page",
+		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: a.said(), Want: "a page",
 			Hint: "a browser comes here with GET: something else answers, or the method is blocked; route the URL to the server"})
 		return
 	}

@@ -142,7 +142,7 @@ func TestVerifyNamesTheServerAtTheOrigin(t *testing.T) {
 
 func TestVerifyReportsWhatIsExpected(t *testing.T) {
 	all := []Document{OAuthDocument, OpenIDDocument, BaseResource, JMAPDocument, DAVDocument, WebUIDocument, UserAgentDocument, MTASTSDocument, AutoconfigDocument("example.com")}
-	h := at("/robots.txt", status(200))(http.NotFoundHandler())
+	h := http.NotFoundHandler()
 	missing := make(map[Document]int)
 	for _, f := range verify(t, h, rootBase, WithMailDomains("example.com"), WithExpected(all...)).Findings {
 		require.Equal(t, RuleMissing, f.Rule, "%v", f)
@@ -203,9 +203,22 @@ func TestADocumentThatChangesIsNoCaches(t *testing.T) {
 	require.Equal(t, MistakePublicURL, report.Findings[0].Mistake)
 }
 
-func TestVerifyWantsAMailDomainForWhatIsExpectedOfOne(t *testing.T) {
-	for _, d := range []Document{UserAgentDocument, MTASTSDocument, AutoconfigDocument("example.com")} {
-		_, err := Verify(t.Context(), nil, mustBase(t, rootBase), WithExpected(d))
-		require.ErrorContains(t, err, "give WithMailDomains, too")
+func TestVerifyRefusesToExpectWhatItNeverAsksFor(t *testing.T) {
+	for _, test := range []struct {
+		d       Document
+		domains []string
+		want    string
+	}{
+		{UserAgentDocument, nil, `"user-agent-configuration" is expected, which is asked for at a mail domain: give WithMailDomains, too`},
+		{MTASTSDocument, nil, "give WithMailDomains, too"},
+		{AutoconfigDocument("example.com"), nil, `"autoconfig:example.com" is expected, and is not asked for`},
+		{AutoconfigDocument("b.example"), []string{"example.com"}, "give WithMailDomains for a domain's"},
+		{"autodiscover", []string{"example.com"}, `"autodiscover" is expected, and is not asked for`},
+		{ResourceDocument("/dav/cal/"), nil, "not asked for"},
+		{"oauth", nil, "see WithExpected"},
+	} {
+		_, err := Verify(t.Context(), nil, mustBase(t, rootBase), WithMailDomains(test.domains...), WithExpected(test.d))
+		require.ErrorContains(t, err, "discovery: verify: ")
+		require.ErrorContains(t, err, test.want)
 	}
 }

@@ -50,7 +50,7 @@ func TestWebUIAnswersTheSameForEveryAccount(t *testing.T) {
 	}
 }
 
-// The reference switches to relative URLs when the socket is not TLS.
+// Some servers switch to relative URLs when their socket has no TLS.
 func TestWebUIDoesNotSwitchByTheConnection(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}, WebUI: &WebUI{}})
 	require.NoError(t, err)

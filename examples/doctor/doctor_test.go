@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -55,7 +56,7 @@ func newSite(t *testing.T, routed func(path string) bool, change func(*http.Resp
 		}
 		http.NotFound(w, r)
 	}))
-	front.Config.ErrorLog = nil
+	front.Config.ErrorLog = log.New(io.Discard, "", 0)
 	front.StartTLS()
 	t.Cleanup(front.Close)
 	s.ca = filepath.Join(t.TempDir(), "ca.pem")

@@ -39,7 +39,7 @@ func stateIn(t *testing.T) string { return filepath.Join(t.TempDir(), "state.jso
 
 var setupLine = regexp.MustCompile(`(?m)^setup http://([0-9.:\[\]]+)/admin#token=([A-Z2-7]{26})$`)
 
-// token returns the one that was printed.
+// setupToken returns the one that was printed.
 func (s *site) setupToken() string {
 	s.t.Helper()
 	require.True(s.t, s.out.await(s.ctx, 1, "setup "))

@@ -70,7 +70,7 @@ func (f *frontend) apiPassword(r *http.Request, name, password string) error {
 	} else if !check() {
 		err = f.guard.failed(cl)
 	}
-	if err != nil {
+	if err != nil || f.guard.banned(cl) { // by guesses that ran beside this one
 		return errWrong
 	}
 	return nil

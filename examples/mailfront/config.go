@@ -284,8 +284,8 @@ func (cfg *config) readLog(get func(string) setting) error {
 	return nil
 }
 
-// account is the name of the one account.
 // mailName is what the SMTP server calls itself.
 func (cfg *config) mailName() string { return cmp.Or(cfg.hostname, cfg.domains[0]) }
 
+// account is the name of the one account.
 func (cfg *config) account() string { return "demo@" + cfg.domains[0] }

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -119,5 +118,3 @@ func (cfg *config) readApplications(get func(string) setting) error {
 	}
 	return nil
 }
-
-var errRedirectURI = errors.New("use https, http on loopback or the scheme of an application, such as com.example.app:/sign-in; without user name, fragment and blanks")

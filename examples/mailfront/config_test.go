@@ -183,12 +183,9 @@ func TestHelpListsEverySetting(t *testing.T) {
 	var help bytes.Buffer
 	_, err := parseConfig([]string{"-help"}, lookup(nil), &help)
 	require.ErrorIs(t, err, flag.ErrHelp)
-	for _, name := range []string{"TRUSTED_PROXIES", "TRUSTED_PROXIES_FILE", "TLS_CERT", "TLS_KEY", "TLS_TERMINATED",
-		"TLS_REENCRYPTED", "LISTEN_HTTP", "LISTEN_HTTPS", "LISTEN_SMTP", "LISTEN_SMTPS", "LISTEN_SUBMISSION",
-		"LISTEN_SUBMISSIONS", "LISTEN_IMAP", "LISTEN_IMAPS", "LISTEN_POP3", "LISTEN_POP3S", "HTTP_CLIENT",
-		"HTTPS_CLIENT", "DOMAINS", "DEMO_PASSWORD", "LOG", "PUBLIC_URL", "HOSTNAME", "MODE", "PUBLIC_PORTS", "CLIENTS"} {
-		require.Contains(t, help.String(), "[MAILFRONT_"+name+"]")
-		require.Contains(t, help.String(), "  -"+flagName(name)+" ")
+	for _, s := range settings {
+		require.Contains(t, help.String(), "[MAILFRONT_"+s.name+"]")
+		require.Contains(t, help.String(), "  -"+flagName(s.name)+" ")
 	}
 }
 

@@ -126,7 +126,7 @@ func (f started) proxiedBy(proxy, listener string, h proxyproto.Header) net.Conn
 	return c
 }
 
-// fields returns the lines that begin with name.
+// fieldsNamed returns the lines that begin with name.
 func fieldsNamed(header, name string) []string {
 	var found []string
 	for line := range strings.SplitSeq(header, "\r\n") {

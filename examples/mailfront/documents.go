@@ -137,14 +137,12 @@ func cleanPaths(next http.Handler) http.Handler {
 // metadata of exactly the resource that was asked for, if it is one of the Config
 // (RFC 9728 section 3.3).
 func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) {
-	h := w.Header()
 	if errors.Is(err, errScope) { // RFC 6750 section 3.1
-		h.Add("WWW-Authenticate", `Bearer error="insufficient_scope", scope="openid"`)
+		w.Header().Add("WWW-Authenticate", `Bearer error="insufficient_scope", scope="openid"`)
 		http.Error(w, "403 forbidden", http.StatusForbidden)
 		return
 	}
-	h.Add("WWW-Authenticate", f.documents.Current().Challenge(r, r.URL.Path))
-	http.Error(w, "401 unauthorized", http.StatusUnauthorized)
+	f.documents.Current().Unauthorized(w, r, r.URL.Path)
 }
 
 // challengeBasic is for DAV, whose clients ask for a password when they see it.

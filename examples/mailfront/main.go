@@ -7,12 +7,15 @@
 //	go run ./examples/mailfront          serves on free loopback ports, and prints them
 //	go run ./examples/mailfront -help    lists the settings, all of them environment variables, too
 //
-// What to copy: run, for the order of a graceful end. The rest has a file each:
+// What to copy: run, for the order of a graceful end. Among the rest, a file each:
 //
 //	listeners.go  wrapping a socket with proxyproto, and closing it in order
 //	receive.go    what happens to a connection before a server sees it
 //	split.go      several servers behind one listener
 //	report.go     client address and TLS, read once and kept
+//	guard.go      limits and bans by the client's address; admit.go, budget.go and sessions.go apply them
+//	auth.go       passwords and bearer tokens; certificate.go is the server's own
+//	received.go spf.go dmarc.go    what is noted of a message's sender
 //	smtp.go imap.go pop3.go web.go    the servers
 //	documents.go  what clients find the server by, from one public base URL
 //	signin.go     the OpenID provider; signin_*.go are its parts

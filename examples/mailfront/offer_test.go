@@ -69,10 +69,10 @@ var mailClients = map[string]func(*testing.T, *script) offered{
 	},
 }
 
-// afterStartTLS lets a client that was offered STARTTLS use it.
+// startTLSCommands are for a client that was offered STARTTLS.
 var startTLSCommands = map[string]string{"smtp": "STARTTLS\r\n", "imap": "s STARTTLS\r\n", "pop3": "STLS\r\n"}
 
-// login logs in where that was offered, and returns the server's answer.
+// logins log in where that was offered, and return the server's answer.
 var logins = map[string]func(*script) string{
 	"smtp": func(s *script) string { return s.smtp("AUTH PLAIN %s", saslPlain(testAccount, testPassword)) },
 	"imap": func(s *script) string {

@@ -6,6 +6,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -87,6 +88,8 @@ func (c *signInClient) redirectsTo(uri string) bool {
 		return *r == *u
 	})
 }
+
+var errRedirectURI = errors.New("use https, http on loopback or the scheme of an application, such as com.example.app:/sign-in; without user name, fragment and blanks")
 
 // checkRedirectURI refuses what would hand a code to others (RFC 8252 section 7,
 // RFC 6749 section 3.1.2).
