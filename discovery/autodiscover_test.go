@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/seed-94e48765/portico/publicurl"
 	"github.com/stretchr/testify/require"
 )
 
@@ -341,4 +342,17 @@ func FuzzAutodiscoverAnswersWithItsOwnServersOrAnError(f *testing.F) {
 			require.Contains(t, []string{"example.com", "example.net"}, domain)
 		}
 	})
+}
+
+func TestAutodiscoverJSONAnswersTheSameEachTime(t *testing.T) {
+	base, err := publicurl.Parse("https://mail.example.com")
+	require.NoError(t, err)
+	set, err := Build(Config{Base: base, Mail: &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP}}}})
+	require.NoError(t, err)
+	h := NewServer(set, ServerConfig{}).Handler()
+	for range 50 {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/autodiscover/autodiscover.json?Protocol=AutodiscoverV1&Email=a@example.com&email=b@other.test", nil))
+		require.Equal(t, http.StatusOK, w.Code)
+	}
 }

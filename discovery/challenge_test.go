@@ -110,3 +110,12 @@ func TestChallengeAllocatesNothing(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer x")
 	require.Zero(t, testing.AllocsPerRun(100, func() { _ = set.Challenge(r, "") }))
 }
+
+func TestASetThatIsEmptyChallengesAllTheSame(t *testing.T) {
+	for _, s := range []*Set{nil, new(Set)} {
+		require.Equal(t, `Bearer realm="/"`, s.Challenge(nil, ""))
+		w := httptest.NewRecorder()
+		s.Unauthorized(w, nil, "")
+		require.Equal(t, http.StatusUnauthorized, w.Code)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-94e48765/portico/publicurl"
 	"github.com/stretchr/testify/require"
 )
 
@@ -194,4 +195,22 @@ func FuzzRecordTextReadsBack(f *testing.F) {
 		require.NotContains(t, line, "\n")
 		require.Equal(t, text, readText(t, strings.TrimPrefix(line, "a. 0 IN TXT ")))
 	})
+}
+
+func TestTheTargetOfAServiceIsNoAlias(t *testing.T) {
+	base, err := publicurl.Parse("https://mail.example.com")
+	require.NoError(t, err)
+	set, err := Build(Config{Base: base, Mail: &Mail{
+		Domains:  []string{"example.com"},
+		Services: []Service{{Protocol: IMAP, Host: "autodiscover.example.com"}},
+	}})
+	require.NoError(t, err)
+	aliases := 0
+	for _, r := range set.DNS() {
+		if r.Type == CNAME {
+			aliases++
+			require.NotEqual(t, "autodiscover.example.com.", r.Name)
+		}
+	}
+	require.NotZero(t, aliases)
 }

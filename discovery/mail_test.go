@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-94e48765/portico/publicurl"
 	"github.com/stretchr/testify/require"
 )
 
@@ -188,5 +189,28 @@ func TestDomainOf(t *testing.T) {
 	}
 	for address, want := range tests {
 		require.Equal(t, want, domainOf(address), "%q", address)
+	}
+}
+
+func TestPasswordsAreNotAskedForInTheClear(t *testing.T) {
+	for raw, published := range map[string]bool{
+		"https://mail.example.com": true,
+		"http://localhost:8080":    true, // no network is on the way
+		"http://mail.example.com":  false,
+	} {
+		base, err := publicurl.Parse(raw, publicurl.AllowInsecureHTTP())
+		require.NoError(t, err)
+		set, err := Build(Config{Base: base, JMAP: &JMAP{}, DAV: &DAV{}, Mail: &Mail{
+			Domains:  []string{"example.com"},
+			Services: []Service{{Protocol: IMAP, Host: "imap.example.com"}},
+		}})
+		require.NoError(t, err, raw)
+		body := string(set.Bytes(AutoconfigDocument("example.com")))
+		require.Contains(t, body, "imap.example.com")
+		if published {
+			require.Contains(t, body, raw+"/jmap/session")
+		} else {
+			require.NotContains(t, body, "http://")
+		}
 	}
 }

@@ -57,3 +57,27 @@ func TestAMessageThatBreaksOffGivesItsMemoryBack(t *testing.T) {
 	require.NoError(t, f.frontend.shutdown(testTimeout))
 	require.Zero(t, f.guard.counted().MemoryInUse)
 }
+
+func TestOneClientHasAShareOfTheMemoryAndLeavesTheRest(t *testing.T) {
+	limits := defaultLimits
+	limits.memory, limits.share = 8*firstRead*copiesOfMessage, 2*firstRead*copiesOfMessage
+	g, _ := testGuard(limits)
+	one, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")
+	read := func(cl client) (func(), error) {
+		_, release, err := g.receive(cl, strings.NewReader("x"))
+		return release, err
+	}
+	first, err := read(one)
+	require.NoError(t, err)
+	second, err := read(one)
+	require.NoError(t, err)
+	third, err := read(one)
+	require.ErrorIs(t, err, errNoMemory)
+	theirs, err := read(other)
+	require.NoError(t, err, "another client is not affected")
+	for _, release := range []func(){first, second, third, theirs, first} {
+		release()
+	}
+	require.Zero(t, g.counted().MemoryInUse)
+	require.Empty(t, g.share)
+}

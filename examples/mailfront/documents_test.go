@@ -200,3 +200,15 @@ func TestAProxysPathIsNotCleanedBehindItsBack(t *testing.T) {
 		require.Empty(t, response.Header.Get("Location"), path)
 	}
 }
+
+func TestNoRedirectLosesThePath(t *testing.T) {
+	for _, how := range []string{stripped, kept} {
+		s := newSite(t, testBase+"/mail", how, nil)
+		for _, target := range []string{"/mail/jmap/eventsource", "/mail/jmap/upload/demo"} {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				response, _ := s.do(method, strings.TrimPrefix(target, "/mail"), "")
+				require.Empty(t, response.Header.Get("Location"), "%s %s", method, target)
+			}
+		}
+	}
+}

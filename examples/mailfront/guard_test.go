@@ -249,3 +249,10 @@ func BenchmarkAdmit(b *testing.B) {
 		})
 	}
 }
+
+func TestBehindNAT64EveryIPv4AddressIsAClientOfItsOwn(t *testing.T) {
+	g, _ := testGuard(defaultLimits)
+	who, why := g.key(client{IP: netip.MustParseAddr("64:ff9b::cb00:7101"), Known: true})
+	require.Empty(t, why)
+	require.Equal(t, netip.MustParsePrefix("203.0.113.1/32"), who)
+}

@@ -170,3 +170,25 @@ func TestTheEventSourceEndsWithTheServer(t *testing.T) {
 	_, err = bufio.NewReader(response.Body).ReadString('\n')
 	require.Error(t, err)
 }
+
+func TestAPageOfAnotherSiteCannotLockItsVisitorOut(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	const evil = "https://evil.example"
+	for range 30 {
+		response, _ := s.do(http.MethodPost, "/jmap/", "{}", "Authorization", "Bearer guess", "Origin", evil)
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+	}
+	response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+testPassword, "Origin", evil)
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "it may not go on guessing")
+	response, _ = s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+testPassword)
+	require.Equal(t, http.StatusOK, response.StatusCode, "the visitor is served")
+}
+
+func TestAGuessInTheFormOfATokenIsAGuess(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	for range 10 {
+		s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer one.two.three.four.guess")
+	}
+	response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+testPassword)
+	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -69,4 +70,26 @@ func TestARegistrationThatWouldBeUnsafeIsRefused(t *testing.T) {
 	}
 	status, got := s.register(`{"redirect_uris":["https://a.example/cb","com.example.app:/cb"]}`)
 	require.Equal(t, http.StatusCreated, status, got)
+}
+
+func TestNobodyIsSentToASelfRegisteredAddressUnasked(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	response, body := s.do(http.MethodPost, "/auth/register", `{"redirect_uris":["https://evil.example/phish"]}`, "Content-Type", "application/json")
+	require.Equal(t, http.StatusCreated, response.StatusCode, body)
+	_, id, _ := strings.Cut(body, `"client_id":"`)
+	id, _, _ = strings.Cut(id, `"`)
+	response, body = s.do(http.MethodGet, "/login?"+url.Values{"client_id": {id}, "redirect_uri": {"https://evil.example/phish"}}.Encode(), "")
+	require.Equal(t, http.StatusBadRequest, response.StatusCode, body)
+	require.Empty(t, response.Header.Get("Location"))
+}
+
+func TestRedirectURIsAndNamesThatDeceiveAreRefused(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	for _, body := range []string{
+		`{"redirect_uris":["https://%D0%B0pple.com/cb"]}`,
+		`{"redirect_uris":["https://app.example/cb"],"client_name":"a\u202eb"}`,
+	} {
+		response, answer := s.do(http.MethodPost, "/auth/register", body, "Content-Type", "application/json")
+		require.Equal(t, http.StatusBadRequest, response.StatusCode, "%s: %s", body, answer)
+	}
 }
