@@ -216,7 +216,7 @@ func (v *verifier) appended(name publicurl.Name) string {
 func (v *verifier) ask(ctx context.Context, d Document, f fetch) *fetched {
 	a, first := v.fetcher.do(ctx, f)
 	if first && len(v.report.Checked) < maxChecked {
-		c := Checked{Document: Document(v.clip(string(d))), Method: f.method, URL: v.clip(f.url), SignedIn: f.token && v.options.token != "" && v.fetcher.mayHaveToken(f.url), Status: a.status, Location: v.clip(a.header.Get("Location")), Bytes: len(a.body), SHA256: a.digest()}
+		c := Checked{Document: Document(v.clip(string(d))), Method: f.method, URL: v.clip(f.url), SignedIn: v.fetcher.isSignedIn(f), Status: a.status, Location: v.clip(a.header.Get("Location")), Bytes: len(a.body), SHA256: a.digest()}
 		if a.err != nil {
 			c.Error = v.clip(a.err.Error())
 		}

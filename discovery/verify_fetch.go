@@ -200,9 +200,11 @@ func (f *fetcher) mayAsk(u string) bool {
 	return err == nil && p.User == nil && f.hosts[p.Scheme+"://"+p.Host]
 }
 
-// mayHaveToken is where credentials go. Others may live at the same origin, beside
-// the path of the base.
-func (f *fetcher) mayHaveToken(u string) bool { return f.base.Contains(u) || u == f.jmap }
+// isSignedIn is where credentials go. Others may live at the same origin, beside the
+// path of the base.
+func (f *fetcher) isSignedIn(r fetch) bool {
+	return r.token && f.options.token != "" && (f.base.Contains(r.url) || r.url == f.jmap)
+}
 
 func (f *fetcher) send(ctx context.Context, r fetch) *fetched {
 	a := &fetched{url: r.url, header: http.Header{}}
@@ -274,7 +276,7 @@ func (f *fetcher) setHeader(h http.Header, r fetch) {
 		h.Set("Access-Control-Request-Method", "GET")
 		h.Set("Access-Control-Request-Headers", "authorization")
 	}
-	if r.token && f.options.token != "" && f.mayHaveToken(r.url) {
+	if f.isSignedIn(r) {
 		h.Set("Authorization", "Bearer "+f.options.token)
 	}
 }

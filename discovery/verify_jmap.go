@@ -97,10 +97,11 @@ func (v *verifier) session(ctx context.Context, a *fetched) {
 		v.challenge(ctx, JMAPDocument, a)
 		v.cors(JMAPDocument, u, a)
 		v.preflight(ctx, u)
-		if v.options.token == "" || !v.fetcher.mayHaveToken(u) {
+		signedIn := fetch{method: http.MethodGet, url: u, token: true}
+		if !v.fetcher.isSignedIn(signedIn) {
 			return
 		}
-		if a = v.ask(ctx, JMAPDocument, fetch{method: http.MethodGet, url: u, token: true}); a.status == http.StatusUnauthorized {
+		if a = v.ask(ctx, JMAPDocument, signedIn); a.status == http.StatusUnauthorized {
 			v.tokenRefused(JMAPDocument, u)
 			return
 		}

@@ -108,7 +108,7 @@ func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view st
 	}
 	var b bytes.Buffer
 	if err := adminTemplates.ExecuteTemplate(&b, view, p); err != nil {
-		a.serverError(w, r, err)
+		a.f.serverError(w, r, err)
 		return
 	}
 	w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -50,7 +50,7 @@ func (f *frontend) serveDAV(path string, handler func(davTree) http.Handler) htt
 		prefix := f.documents.Current().Base().Prefix()
 		decoded, err := url.PathUnescape(prefix)
 		if err != nil {
-			f.signIn.serverError(w, r, err)
+			f.serverError(w, r, err)
 			return
 		}
 		u := *r.URL

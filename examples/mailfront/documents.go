@@ -96,7 +96,7 @@ func (f *frontend) newDocuments(next http.Handler) (*discovery.Server, error) {
 	}
 	return discovery.NewServer(set, discovery.ServerConfig{
 		Session: f.session,
-		OnError: func(r *http.Request, err error) { f.signIn.logError(r, err) },
+		OnError: f.logError,
 		Next:    f.guard.limitRequests(cleanPaths(next)), // documents cost less than counting
 	}), nil
 }

@@ -147,7 +147,7 @@ func (j *jmapServer) api(w http.ResponseWriter, r *http.Request) {
 	}
 	_, state, err := j.f.documents.Current().Session(c.jmapAccount())
 	if err != nil {
-		j.f.signIn.serverError(w, r, err)
+		j.f.serverError(w, r, err)
 		return
 	}
 	response := struct { // section 3.4

@@ -44,7 +44,7 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 	}
 	hash, err := hashPassword(password)
 	if err != nil {
-		a.serverError(w, r, err)
+		a.f.serverError(w, r, err)
 		return
 	}
 	err = a.change(p.now, &adminState{state: state{PublicURL: base.String(), PasswordHash: hash}}, base)
@@ -124,9 +124,4 @@ func (a *admin) notChanged(w http.ResponseWriter, r *http.Request, view string, 
 		status = http.StatusConflict
 	}
 	a.show(w, r, status, view, p)
-}
-
-func (a *admin) serverError(w http.ResponseWriter, r *http.Request, err error) {
-	clientOf(r).warn(a.f.log, "request_failed", slog.String("reason", noReport(err.Error())))
-	http.Error(w, "internal server error", http.StatusInternalServerError)
 }

@@ -165,7 +165,7 @@ func (s *signIn) register(w http.ResponseWriter, r *http.Request) {
 		c.ID, err = s.clientSeal.Encrypt(string(text))
 	}
 	if err != nil {
-		s.serverError(w, r, err)
+		s.frontend.serverError(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusCreated, struct { // section 3.2.1: what we made of it

@@ -61,12 +61,12 @@ type page struct {
 func (s *signIn) showForm(w http.ResponseWriter, r *http.Request, set *discovery.Set, form loginForm) {
 	text, err := json.Marshal(form)
 	if err != nil {
-		s.serverError(w, r, err)
+		s.frontend.serverError(w, r, err)
 		return
 	}
 	sealed, err := s.requestSeal.Encrypt(string(text))
 	if err != nil {
-		s.serverError(w, r, err)
+		s.frontend.serverError(w, r, err)
 		return
 	}
 	if len(sealed) > maxForm-2048 { // it comes back with name and password
@@ -75,7 +75,7 @@ func (s *signIn) showForm(w http.ResponseWriter, r *http.Request, set *discovery
 	}
 	action, err := set.Base().Join(passwordPath)
 	if err != nil {
-		s.serverError(w, r, err)
+		s.frontend.serverError(w, r, err)
 		return
 	}
 	status := http.StatusOK
@@ -113,7 +113,7 @@ func (s *signIn) show(w http.ResponseWriter, r *http.Request, status int, p page
 	p.Style = pageStyle
 	var b bytes.Buffer
 	if err := signInPage.Execute(&b, p); err != nil {
-		s.serverError(w, r, err)
+		s.frontend.serverError(w, r, err)
 		return
 	}
 	writePage(w, status, pagePolicy, b.Bytes())
@@ -130,14 +130,4 @@ func writePage(w http.ResponseWriter, status int, policy string, page []byte) {
 	h.Set("Referrer-Policy", "same-origin") // with no-referrer the form's Origin would be null
 	w.WriteHeader(status)
 	w.Write(page)
-}
-
-// serverError tells the log, and the client nothing.
-func (s *signIn) serverError(w http.ResponseWriter, r *http.Request, err error) {
-	s.logError(r, err)
-	http.Error(w, "internal server error", http.StatusInternalServerError)
-}
-
-func (s *signIn) logError(r *http.Request, err error) {
-	s.frontend.log.Error("request failed", "proto", clientOf(r).Listener, "path", noReport(r.URL.Path), "reason", noReport(err.Error()))
 }

@@ -35,7 +35,7 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 	check := http.NewCrossOriginProtection()
 	if origin := set.Base().Origin(); origin != "" {
 		if err := check.AddTrustedOrigin(origin); err != nil { // a proxy may change Host
-			s.serverError(w, r, err)
+			s.frontend.serverError(w, r, err)
 			return
 		}
 	}
@@ -73,7 +73,7 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 	s.storage.add(g)
 	code, err := op.CreateAuthRequestCode(r.Context(), codeRequest{signedIn{g}}, s.storage, s.provider.Crypto())
 	if err != nil {
-		s.serverError(w, r, err)
+		s.frontend.serverError(w, r, err)
 		return
 	}
 	s.redirect(w, r, form.Request, &authorizationResponse{Code: code, State: form.Request.State, Issuer: responseIssuer(set)})
@@ -132,7 +132,7 @@ func (s *signIn) redirect(w http.ResponseWriter, r *http.Request, request *oidc.
 	}
 	to, err := op.AuthResponseURL(request.RedirectURI, request.ResponseType, mode, answer, s.provider.Encoder())
 	if err != nil {
-		s.serverError(w, r, err)
+		s.frontend.serverError(w, r, err)
 		return
 	}
 	noStore(w)

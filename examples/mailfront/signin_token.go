@@ -30,7 +30,7 @@ func (s *signIn) token(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusBadRequest
 	switch e.ErrorType {
 	case oidc.ServerError:
-		s.serverError(w, r, err)
+		s.frontend.serverError(w, r, err)
 		return
 	case oidc.InvalidClient: // RFC 6749 section 5.2
 		status = http.StatusUnauthorized

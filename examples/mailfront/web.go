@@ -147,3 +147,13 @@ func (f *frontend) forwardedClient(listener string, r *http.Request) client {
 	}
 	return cl
 }
+
+// serverError tells the log, and the client nothing.
+func (f *frontend) serverError(w http.ResponseWriter, r *http.Request, err error) {
+	f.logError(r, err)
+	http.Error(w, "internal server error", http.StatusInternalServerError)
+}
+
+func (f *frontend) logError(r *http.Request, err error) {
+	f.log.Error("request failed", "proto", clientOf(r).Listener, "path", noReport(r.URL.Path), "reason", noReport(err.Error()))
+}
