@@ -25,11 +25,11 @@ race:
 fuzz:
 	.ci/fuzz $(FUZZTIME)
 
-# Each benchmark prints raw, Portico and its peers side by side. Those of the
-# first line do a fixed amount of work; benchstat reads all of it.
+# What has a peer, or a naive way, prints it in the same run. Benchmarks of the first
+# line do a fixed amount of work; benchstat reads all of it.
 bench:
 	go test -run '^$$' -bench . -benchtime 1x -p 1 ./proxyproto ./examples/bench
-	go test -run '^$$' -bench . -benchtime 200ms -p 1 ./trustnet ./forwarded ./publicurl ./discovery
+	go test -run '^$$' -bench . -benchtime 200ms -p 1 ./forwarded ./publicurl ./discovery
 
 # Real proxies. Without PORTICO_INTEROP=required a missing one skips its tests.
 interop:

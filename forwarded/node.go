@@ -7,7 +7,8 @@ import (
 
 // The addresses are parsed here and not by net/netip because its errors are
 // allocated, and a client may send as many malformed ones as it likes. What is
-// accepted is the same; a fuzz target compares the two.
+// accepted is the same, but for zones with a blank in them; a fuzz target compares the
+// two.
 
 // text is a value as it stands in a header, or one whose escapes were removed.
 type text interface{ string | []byte }

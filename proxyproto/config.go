@@ -28,16 +28,6 @@ const (
 	Refuse
 )
 
-func (p Policy) String() string {
-	switch p {
-	case ServeDirect:
-		return "ServeDirect"
-	case Refuse:
-		return "Refuse"
-	}
-	return "Policy(invalid)"
-}
-
 // A Config configures a [Listener]. The zero value trusts nobody: every
 // connection is direct.
 type Config struct {

@@ -163,6 +163,7 @@ func TestDirectClientsBytesArriveAtOnceAndUnchanged(t *testing.T) {
 		"an empty line":                  {"\r\n", "EHLO x\r\n"},
 		"two empty lines":                {"\r\n\r\n", "EHLO x\r\n"},
 		"all of the signature but a bit": {"\r\n\r\n\x00\r\nQUIT", "\r"},
+		"no more than PROXY":             {"PROXY"},
 		"QUIT":                           {"\r\n", "\r\n", "QUIT\r\n"},
 		"a header, later":                {"A", "PROXY TCP4 192.0.2.99 198.51.100.1 50000 25\r\n"},
 		"a v2 header, later":             {"\r\n", proxy4()},
@@ -280,5 +281,15 @@ func TestUnixPeersAreTrustedOnlyByTheKeyword(t *testing.T) {
 				require.Nil(t, info.Header().Source, "an address that is not TCP is not passed on")
 			}
 		}
+	})
+}
+
+func TestPrefixOfASplitForgedHeaderBeginsAtItsBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		client, server := direct(t, f)
+		send(t, client, "PROXY TC", "P4 192.0.2.99 198.51.100.1 50000 25\r\n")
+		io.ReadAll(server)
+		require.Equal(t, "PROXY TCP4 192.0.2.99 198.51.100.1 50000 25\r\n", string(f.rejected()[0].Prefix))
 	})
 }

@@ -2,12 +2,13 @@ package proxyproto
 
 import "errors"
 
-// The reasons why a header, or a connection, is refused. An error of this
-// package wraps one of them and adds what was seen; test with errors.Is.
+// The reasons why a header, or a connection, is refused. What is refused wraps one
+// of them and adds what was seen; test with errors.Is.
 //
-// ErrUntrustedHeader is what Read of a direct connection returns. The others
-// reach [Config.OnReject] only: a connection that they refuse never comes out
-// of Accept.
+// ErrUntrustedHeader is what Read of a direct connection returns. The others reach
+// [Config.OnReject]: a connection that they refuse never comes out of Accept.
+// [WriteHeader] and [Dialer.DialContext] return ErrUnsupported and ErrTooLarge for a
+// Header that cannot be sent.
 var (
 	// ErrNoHeader: a trusted peer sent something that is not a PROXY header.
 	// Either the proxy is not told to send one (HAProxy: send-proxy-v2, NGINX:
@@ -23,7 +24,8 @@ var (
 	ErrUnsupported = errors.New("proxyproto: unsupported PROXY header")
 
 	// ErrTimeout: the header was not complete within Config.HeaderTimeout, or a
-	// silent peer had to make room (Config.MaxPending).
+	// silent peer had to make room (Config.MaxPending), or the connection takes no
+	// read deadline.
 	ErrTimeout = errors.New("proxyproto: PROXY header did not arrive in time")
 
 	// ErrTooLarge: the header announces more than Config.MaxHeaderSize bytes, or

@@ -1,74 +1,221 @@
 package proxyproto
 
 import (
-	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+
+	wire "github.com/pires/go-proxyproto"
 )
 
-// scan looks for the end of the header at the beginning of b. It returns the
-// header's size, which may be more than len(b), or 0 while that is not known.
-// It refuses as early as it can.
-func scan(b []byte, maxBlock int) (size int, err error) {
-	var m matcher
-	switch m.feed(b) {
-	case undecided:
-		return 0, nil
-	case noHeader:
-		if bytes.HasPrefix(b, []byte(v1Signature)) {
-			return 0, fmt.Errorf("%w: %q is none", ErrMalformed, firstWords(b, 2))
-		}
-		return 0, fmt.Errorf("%w: it begins with %q; tell the proxy to send a header, or do not trust its address",
-			ErrNoHeader, firstWords(b, 1))
-	}
-	if b[0] == v1Signature[0] {
-		return scanV1(b)
-	}
-	return scanV2(b, maxBlock)
+// A Header is what a proxy tells the server about a connection that it passes
+// on. [Info.Header] makes one of what was received.
+type Header struct {
+	// Version is 1 or 2; 0 means 2. Version 1 carries the addresses only: TLS
+	// and what follows it are left out.
+	Version int
+
+	// Local says that the connection is the proxy's own, such as a health
+	// check. Everything else is left out then.
+	Local bool
+
+	// Source is the client's address, Destination the one that it connected to:
+	// both *net.TCPAddr, or both nil when they are not known. The header then
+	// is LOCAL in version 2, UNKNOWN in version 1, and carries nothing else.
+	Source, Destination net.Addr
+
+	TLS        *TLS   // what is known of the client's TLS; nil says nothing
+	ServerName string // AUTHORITY, the client's SNI; "" is left out
+	ALPN       string // "" is left out
+	UniqueID   []byte // at most 128 bytes; nil is left out
+
+	// Checksum adds the CRC32C of the header (version 2).
+	Checksum bool
+
+	// TLVs are added as they are. The types that the fields above stand for are
+	// refused.
+	TLVs []TLV
 }
 
-// firstWords returns what tells a person which protocol began instead of a
-// header, and no more: "a LOGIN me secret" fits into 17 bytes.
-func firstWords(b []byte, n int) []byte {
-	for i, c := range b {
-		if c == ' ' {
-			n--
-		}
-		if n == 0 || i == 12 {
-			return b[:i]
-		}
+// WriteHeader writes h to w, in one Write: section 2 of proxy-protocol.txt
+// wants a header to be sent at once. It must be the first thing on a
+// connection. A Header that cannot be expressed is an error, and nothing is
+// written.
+func WriteHeader(w io.Writer, h Header) error {
+	b, err := h.format()
+	if err != nil {
+		return err
 	}
-	return b
+	if _, err = w.Write(b); err != nil {
+		return fmt.Errorf("proxyproto: cannot send the header: %w", err)
+	}
+	return nil
 }
 
-// parse reads a whole header, of the size that scan returned, and makes a Conn
-// of it and the connection that it came on.
-func parse(b []byte, conn net.Conn) (*Conn, error) {
-	var info Info // what the header says beside the addresses
-	var src, dst netip.AddrPort
-	var err error
-	if b[0] == v1Signature[0] {
-		info.Version = 1
-		src, dst, err = parseV1(b, &info)
-	} else {
-		info.Version = 2
-		src, dst, err = parseV2(b, &info)
+func (h *Header) format() ([]byte, error) {
+	out := wire.Header{Version: 2, Command: wire.LOCAL, TransportProtocol: wire.UNSPEC}
+	switch h.Version {
+	case 0, 2:
+	case 1:
+		out.Version = 1
+	default:
+		return nil, fmt.Errorf("proxyproto: Header.Version is %d: use 1, 2, or 0 for 2", h.Version)
 	}
+	if h.Local || h.Source == nil && h.Destination == nil {
+		return formatted(&out) // UNKNOWN in version 1
+	}
+	src, err := endpoint("Source", h.Source)
 	if err != nil {
 		return nil, err
 	}
-	var c *Conn
-	info.Proxy = unmap(conn.RemoteAddr())
-	if info.Local || info.unknown {
-		// "must use the real connection endpoints", section 2.2; "as if there
-		// were no PROXY protocol header on the wire", section 2.1.
-		c = new(Conn)
-		info.Client, info.Server = info.Proxy, unmap(conn.LocalAddr())
-	} else {
-		c = newProxiedConn(src, dst)
-		info.Client, info.Server = c.info.Client, c.info.Server
+	dst, err := endpoint("Destination", h.Destination)
+	if err != nil {
+		return nil, err
 	}
-	c.conn, c.info = conn, info
-	return c, nil
+	// One family for both; an IPv4 address beside an IPv6 one goes out mapped.
+	out.Command, out.TransportProtocol = wire.PROXY, wire.TCPv6
+	addrSize := v2TCP6Size
+	if src.Addr().Is4() && dst.Addr().Is4() {
+		out.TransportProtocol, addrSize = wire.TCPv4, v2TCP4Size
+	}
+	out.SourceAddr, out.DestinationAddr = net.TCPAddrFromAddrPort(src), net.TCPAddrFromAddrPort(dst)
+	if out.Version == 1 {
+		return formatted(&out)
+	}
+	tlvs, err := h.vector()
+	if err != nil {
+		return nil, err
+	}
+	if n := tlvs.size(); n > 65535-addrSize {
+		return nil, fmt.Errorf("%w: TLVs of %d bytes do not fit into 65535 with the addresses", ErrTooLarge, n)
+	}
+	if err := out.SetTLVs(tlvs); err != nil {
+		return nil, fmt.Errorf("proxyproto: cannot format the TLVs: %w", err)
+	}
+	b, err := formatted(&out)
+	if err == nil && h.Checksum { // the last TLV, zero so far
+		binary.BigEndian.PutUint32(b[len(b)-4:], checksum(b, len(b)-4))
+	}
+	return b, err
+}
+
+func formatted(h *wire.Header) ([]byte, error) {
+	b, err := h.Format()
+	if err != nil {
+		return nil, fmt.Errorf("proxyproto: cannot format the header: %w", err)
+	}
+	return b, nil
+}
+
+func endpoint(field string, a net.Addr) (netip.AddrPort, error) {
+	t, ok := a.(*net.TCPAddr)
+	if !ok || t == nil {
+		return netip.AddrPort{}, fmt.Errorf("%w: Header.%s is %v (%T): use a *net.TCPAddr, or leave both addresses nil", ErrUnsupported, field, a, a)
+	}
+	ip, ok := netip.AddrFromSlice(t.IP)
+	if !ok || t.Port < 0 || t.Port > 65535 {
+		return netip.AddrPort{}, fmt.Errorf("%w: Header.%s is %v: not an IP address and a port from 0 to 65535", ErrUnsupported, field, a)
+	}
+	return netip.AddrPortFrom(ip.Unmap(), uint16(t.Port)), nil // a zone means nothing elsewhere
+}
+
+// vector lists the TLVs of h, in the order in which HAProxy sends them. The
+// checksum comes last, as four zero bytes.
+func (h *Header) vector() (vector, error) {
+	var v vector
+	if h.ALPN != "" {
+		v.add(TypeALPN, []byte(h.ALPN))
+	}
+	if h.ServerName != "" {
+		v.add(TypeAuthority, []byte(h.ServerName))
+	}
+	if h.UniqueID != nil {
+		if len(h.UniqueID) > maxUniqueID {
+			return nil, fmt.Errorf("%w: Header.UniqueID has %d bytes, at most %d are allowed", ErrTooLarge, len(h.UniqueID), maxUniqueID)
+		}
+		v.add(TypeUniqueID, h.UniqueID)
+	}
+	if h.TLS != nil {
+		value, err := h.TLS.format()
+		if err != nil {
+			return nil, err
+		}
+		v.add(TypeSSL, value)
+	}
+	for _, t := range h.TLVs {
+		switch t.Type {
+		case TypeALPN, TypeAuthority, TypeCRC32C, TypeUniqueID, TypeSSL:
+			return nil, fmt.Errorf("proxyproto: Header.TLVs holds type %#02x: use the field of Header that stands for it", t.Type)
+		}
+		v.add(t.Type, t.Value)
+	}
+	if h.Checksum {
+		v.add(TypeCRC32C, make([]byte, 4))
+	}
+	return v, nil
+}
+
+// format returns the value of TypeSSL, proxy-protocol.txt section 2.2.6.
+func (t *TLS) format() ([]byte, error) {
+	var client byte
+	if t.Client {
+		client |= clientSSL
+	}
+	if t.ClientCert {
+		client |= clientCertSess
+		if !t.FromSession {
+			client |= clientCertConn
+		}
+	} else if t.Verified || t.FromSession {
+		return nil, errors.New("proxyproto: TLS.Verified and TLS.FromSession need TLS.ClientCert")
+	}
+	// "zero if the client presented a certificate and it was successfully
+	// verified, and non-zero otherwise"
+	verify := t.VerifyError
+	if t.Verified && verify != 0 {
+		return nil, fmt.Errorf("proxyproto: TLS.Verified contradicts TLS.VerifyError %d", verify)
+	}
+	if !t.Verified && verify == 0 {
+		verify = 1
+	}
+	var v vector
+	for _, s := range []byte{subtypeVersion, subtypeCN, subtypeKeyAlg, subtypeSigAlg, subtypeCipher, subtypeGroup, subtypeSigScheme} {
+		if f := t.field(s); *f != "" {
+			v.add(s, []byte(*f))
+		}
+	}
+	if t.Certificate != nil {
+		v.add(subtypeClientCert, t.Certificate)
+	}
+	for _, s := range t.TLVs {
+		if t.field(s.Type) != nil || s.Type == subtypeClientCert {
+			return nil, fmt.Errorf("proxyproto: TLS.TLVs holds type %#02x: use the field of TLS that stands for it", s.Type)
+		}
+		v.add(s.Type, s.Value)
+	}
+	if n := v.size(); n > 65535-5 {
+		return nil, fmt.Errorf("%w: Header.TLS takes %d bytes", ErrTooLarge, n)
+	}
+	sub, err := wire.JoinTLVs(v)
+	if err != nil {
+		return nil, fmt.Errorf("proxyproto: cannot format the SSL TLV: %w", err)
+	}
+	return append(binary.BigEndian.AppendUint32([]byte{client}, verify), sub...), nil
+}
+
+type vector []wire.TLV
+
+func (v *vector) add(typ byte, value []byte) {
+	*v = append(*v, wire.TLV{Type: wire.PP2Type(typ), Value: value})
+}
+
+func (v vector) size() int {
+	n := 0
+	for _, t := range v {
+		n += 3 + len(t.Value)
+	}
+	return n
 }

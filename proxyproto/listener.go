@@ -294,9 +294,6 @@ func (l *Listener) report(peer net.Addr, err error, seen []byte) {
 // passing reports whether Accept may work again later (accept(2), "Error
 // handling", and what net calls temporary).
 func passing(err error) bool {
-	if errors.Is(err, net.ErrClosed) {
-		return false
-	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		return passingErrno(errno)

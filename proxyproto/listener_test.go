@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
 	"github.com/stretchr/testify/require"
 )
 
@@ -151,6 +152,7 @@ func TestErrorsQuoteNoLogin(t *testing.T) {
 		"a LOGIN me pw\r\n":     `"a"`,
 		"PROXY LOGIN me pw\r\n": `"PROXY LOGIN"`,
 		"\r\nlogin":             `"\r\nlogin"`,
+		"\x00AUTHPLAINme\x00pw": `"\x00AUTHPLAINme"`,
 	} {
 		_, rej := offer(t, proxyproto.Config{}, sent)
 		require.ErrorContains(t, rej.Err, says)
@@ -441,5 +443,83 @@ func TestShutdownAtTheBoundAccepts(t *testing.T) {
 		_, err := f.Accept()
 		require.NoError(t, err)
 		require.NoError(t, <-done)
+	})
+}
+
+func TestPrefixIsTheReceivers(t *testing.T) {
+	var mu sync.Mutex
+	var got []proxyproto.Rejection
+	l := wrapped(t, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1"), OnReject: func(r proxyproto.Rejection) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, r)
+	}})
+	for i := range 200 {
+		connect(t, l, 1, fmt.Sprintf("EHLO %05d", i))
+		eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return len(got) == i+1 })
+	}
+	for i, r := range got {
+		require.Equal(t, fmt.Sprintf("EHLO %05d", i), string(r.Prefix))
+	}
+}
+
+func TestAcceptKeepsTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		next, want := 0, 0
+		in := func() {
+			next++
+			f.mem.dial(fmt.Sprintf("203.0.113.7:%d", next))
+		}
+		out := func() {
+			want++
+			c, err := f.Accept()
+			require.NoError(t, err)
+			require.Equal(t, want, c.RemoteAddr().(*net.TCPAddr).Port)
+		}
+		for range 16 {
+			in()
+		}
+		for range 5 {
+			out() // the head is in the middle when the ring grows
+		}
+		for range 40 {
+			in()
+		}
+		synctest.Wait()
+		for range 51 {
+			out()
+		}
+	})
+}
+
+func TestBackoffStartsAnewAndCloseEndsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		for range 12 {
+			f.mem.errs <- passingError{}
+		}
+		f.mem.dial(clientAddr)
+		f.mem.errs <- passingError{}
+		start := time.Now()
+		f.mem.dial(clientAddr)
+		require.Equal(t, 5*time.Millisecond, time.Since(start))
+		for range 12 {
+			f.mem.errs <- passingError{}
+		}
+		start = time.Now()
+		f.Close()
+		require.NoError(t, f.Shutdown(context.Background()))
+		require.Zero(t, time.Since(start))
+	})
+}
+
+func TestPeerOfASetThatTrustsAllIsToldSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{Trusted: trustnet.MustParse("0.0.0.0/0")})
+		client, server := direct(t, f)
+		send(t, client, proxy4())
+		_, err := io.ReadAll(server)
+		require.ErrorContains(t, err, "AllowTrustAll")
 	})
 }

@@ -1,12 +1,16 @@
 package proxyproto_test
 
 import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
 	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
 	"github.com/stretchr/testify/require"
 )
 
@@ -157,7 +161,6 @@ func TestHeadersThatAreRefused(t *testing.T) {
 		"v2 SSL with a broken sub-TLV":     {proxy4(sslTLV(1, 0, "\x21\x00\x09TLSv1.3")), malformed},
 		"v2 SSL with a byte left over":     {proxy4(sslTLV(1, 0, tlv(0x21, "TLSv1.3"), "\x22")), malformed},
 		"v2 two SSL":                       {proxy4(sslTLV(0, 0), sslTLV(1, 0)), malformed},
-		"v2 two CRC32C":                    {proxy4(tlv(0x03, "\x00\x00\x00\x00"), tlv(0x03, "\x00\x00\x00\x00")), proxyproto.ErrChecksum},
 		"v2 two common names":              {proxy4(sslTLV(7, 0, tlv(0x22, "a"), tlv(0x22, "b"))), malformed},
 		"v2 two authorities":               {proxy4(tlv(0x02, "a"), tlv(0x02, "b")), malformed},
 	} {
@@ -290,4 +293,80 @@ func TestLOCALExposesNothingOfItsBlock(t *testing.T) {
 	require.Empty(t, info.ALPN+info.ServerName)
 	require.Empty(t, info.UniqueID)
 	require.Empty(t, info.TLVs)
+}
+
+func TestBytesBehindTheHeaderAreNotAnotherConnections(t *testing.T) {
+	l := wrapped(t, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
+	var conns []net.Conn
+	for i := range 200 {
+		connect(t, l, 1, proxy4()+fmt.Sprintf("payload of %05d", i))
+		s, err := l.Accept()
+		require.NoError(t, err)
+		defer s.Close()
+		conns = append(conns, s)
+	}
+	for i, s := range conns {
+		require.Equal(t, fmt.Sprintf("payload of %05d", i), read(t, s))
+	}
+}
+
+func TestFallbackAddressesAreUnmapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		for _, s := range []string{v2(0x21, 0x11, "\xcb\x00\x71\x07\x00\x00\x00\x00\x00\x00\x00\x00"), "EHLO"} {
+			a, b := net.Pipe()
+			send(t, a, s)
+			f.mem.conns <- &memConn{b,
+				&net.TCPAddr{IP: net.IPv4(192, 0, 2, 10), Port: 40000},
+				&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25}}
+		}
+		c, err := f.Accept()
+		require.NoError(t, err)
+		require.Len(t, c.LocalAddr().(*net.TCPAddr).IP, net.IPv4len)
+		synctest.Wait()
+		require.Len(t, f.rejected()[0].Peer.(*net.TCPAddr).IP, net.IPv4len)
+	})
+}
+
+func TestTLVThatStandsTwiceIsRefused(t *testing.T) {
+	zero := proxy4(tlv(0x03, "\x00\x00\x00\x00"), tlv(0x03, "\x00\x00\x00\x00"))
+	sum := crc32.Checksum([]byte(zero), crc32.MakeTable(crc32.Castagnoli)) // the first one is right
+	two := zero[:len(zero)-11] + string(binary.BigEndian.AppendUint32(nil, sum)) + zero[len(zero)-7:]
+	for name, h := range map[string]string{
+		"ALPN":      proxy4(tlv(0x01, "a"), tlv(0x01, "a")),
+		"unique ID": proxy4(tlv(0x05, "a"), tlv(0x05, "a")),
+		"CRC32C":    two,
+		"certs":     proxy4(sslTLV(7, 0, tlv(0x28, "a"), tlv(0x28, "b"))),
+	} {
+		_, rej := offer(t, proxyproto.Config{}, h)
+		require.NotNil(t, rej, name)
+		require.ErrorIs(t, rej.Err, proxyproto.ErrMalformed, name)
+		require.Contains(t, rej.Err.Error(), "twice", name)
+	}
+}
+
+func TestSubTLVThatStandsTwiceIsRefusedThoughTheFirstIsEmpty(t *testing.T) {
+	_, rej := offer(t, proxyproto.Config{}, proxy4(sslTLV(7, 0, tlv(0x22, ""), tlv(0x22, "admin"))))
+	require.ErrorIs(t, rej.Err, proxyproto.ErrMalformed)
+}
+
+func TestEveryConnectionHasItsOwnLocalAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		for _, own := range []*net.TCPAddr{
+			{IP: net.IPv4(192, 0, 2, 1), Port: 25},
+			{IP: net.IPv4(192, 0, 2, 2), Port: 25}, // the same but the address
+			{IP: net.IPv4(192, 0, 2, 2), Port: 587},
+			{IP: net.ParseIP("fe80::1"), Port: 587, Zone: "eth0"},
+			{IP: net.ParseIP("fe80::1"), Port: 587, Zone: "eth1"},
+			{IP: net.IPv4(192, 0, 2, 1), Port: 25},
+		} {
+			a, b := net.Pipe()
+			defer a.Close()
+			f.mem.conns <- &memConn{b, tcpAddr(clientAddr), own}
+			c, err := f.Accept()
+			require.NoError(t, err)
+			require.Equal(t, own.String(), c.LocalAddr().String())
+		}
+	})
 }

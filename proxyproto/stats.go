@@ -2,7 +2,7 @@ package proxyproto
 
 // Stats counts what became of a listener's connections since New. Every one
 // that was accepted ends up in exactly one of the counters from Proxied to
-// Evicted, save those that Close cut off while they waited for their header. One
+// Evicted, save those that Close cut off before they were ready. One
 // that is counted in Direct is counted in Untrusted as well if it then sends a
 // header.
 type Stats struct {
@@ -13,7 +13,7 @@ type Stats struct {
 	Probes    uint64 // trusted peers that left without a byte: health checks
 	NoHeader  uint64 // ErrNoHeader
 	Malformed uint64 // ErrMalformed, ErrUnsupported
-	TimedOut  uint64 // ErrTimeout, after Config.HeaderTimeout
+	TimedOut  uint64 // ErrTimeout, after Config.HeaderTimeout, or without read deadlines
 	TooLarge  uint64 // ErrTooLarge
 	Checksum  uint64 // ErrChecksum
 	Untrusted uint64 // ErrUntrustedHeader

@@ -35,20 +35,12 @@ func scanV1(b []byte) (size int, err error) {
 // parseV1 reads a complete line, its CRLF included. UNKNOWN yields no addresses.
 func parseV1(b []byte, info *Info) (src, dst netip.AddrPort, err error) {
 	line := string(b[:len(b)-len("\r\n")])
-	rest, ok := strings.CutPrefix(line, v1Signature+" ")
-	if !ok {
-		return src, dst, v1Error(line, "no space after PROXY")
-	}
-	proto, rest, _ := strings.Cut(rest, " ")
-	switch proto {
-	case "TCP4", "TCP6":
-	case "UNKNOWN":
+	proto, rest, _ := strings.Cut(line[len(v1Signature+" "):], " ") // TCP4, TCP6 or UNKNOWN: see matcher
+	if proto == "UNKNOWN" {
 		// Section 2.1: "the receiver must ignore anything presented before the
 		// CRLF is found".
 		info.unknown = true
 		return src, dst, nil
-	default:
-		return src, dst, v1Error(line, "the protocol is none of TCP4, TCP6 and UNKNOWN")
 	}
 	// Exactly one space between the fields: a second one makes a field empty.
 	srcIP, rest, _ := strings.Cut(rest, " ")

@@ -38,8 +38,8 @@ func (s *Set) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // the empty text is the empty set, unlike in Parse, because it is the text form
 // of that set. On an error s keeps its value.
 //
-// It is the one method that changes a Set, and is for decoding into a fresh
-// value: never call it on a Set that is in use.
+// It changes the Set, as UnmarshalJSON does and no other method, and is for decoding
+// into a fresh value: never call it on a Set that is in use.
 func (s *Set) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		return s.become(Parse())

@@ -238,3 +238,46 @@ func TestNoDeadlineIsLeftBehindByTheDialer(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+func TestHeaderSaysLocal(t *testing.T) {
+	conn, _ := offer(t, proxyproto.Config{}, v2(0x20, 0))
+	require.True(t, conn.Info().Header().Local)
+}
+
+type cancels struct {
+	net.Conn
+	cancel func()
+}
+
+func (c cancels) Write(b []byte) (int, error) {
+	c.cancel()
+	elapse(time.Second) // the AfterFunc runs
+	return len(b), nil
+}
+
+func TestDialerReportsAContextThatEndedDuringTheWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		a, b := net.Pipe()
+		defer b.Close()
+		d := proxyproto.Dialer{Dial: func(context.Context, string, string) (net.Conn, error) { return cancels{a, cancel}, nil }}
+		_, err := d.DialContext(ctx, "tcp", "x", proxyproto.Header{})
+		require.ErrorIs(t, err, context.Canceled) // else its deadline is left behind
+	})
+}
+
+func TestHeaderIsTheCallersOwn(t *testing.T) {
+	conn, _ := offer(t, proxyproto.Config{}, proxy4(tlv(0xe0, "a"), tlv(0xe1, "b"), tlv(0xe2, "c"), sslTLV(0, 0, tlv(0x2f, "x"))))
+	h1 := conn.Info().Header()
+	h1.TLVs = append(h1.TLVs, proxyproto.TLV{Type: 0xe9, Value: []byte("one")})
+	h2 := conn.Info().Header()
+	h2.TLVs = append(h2.TLVs, proxyproto.TLV{Type: 0xe9, Value: []byte("two")})
+	require.Equal(t, "one", string(h1.TLVs[3].Value))
+	h1.TLS.Client = true
+	h1.TLS.TLVs[0].Type = 0
+	secure, known := proxyproto.Secure(conn)
+	require.False(t, secure)
+	require.True(t, known)
+	require.Equal(t, byte(0x2f), conn.Info().TLS.TLVs[0].Type)
+	require.Equal(t, proxyproto.Header{}, (*proxyproto.Info)(nil).Header())
+}

@@ -1,0 +1,206 @@
+package proxyproto_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/stretchr/testify/require"
+)
+
+// A gated connection reads only after its turn came, as on a loaded machine.
+type gated struct {
+	*net.TCPConn
+	turn chan struct{}
+}
+
+func (c gated) Read(b []byte) (int, error) { <-c.turn; return c.TCPConn.Read(b) }
+
+type gatedListener struct {
+	net.Listener
+	turn chan struct{}
+}
+
+func (l gatedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return gated{c.(*net.TCPConn), l.turn}, nil
+}
+
+func TestPeerWhoseHeaderIsInTheSocketIsNotSilent(t *testing.T) {
+	turn := make(chan struct{})
+	cfg := fromLoopback(t)
+	cfg.MaxPending = 1
+	l, err := proxyproto.New(gatedListener{listen(t), turn}, cfg)
+	require.NoError(t, err)
+	defer l.Close()
+	connect(t, l, 1, proxy4())
+	<-time.After(1200 * time.Millisecond) // longer than maxSilence, on a real socket
+	close(turn)
+	_, err = l.Accept()
+	require.NoError(t, err)
+}
+
+func TestEvictionTakesTheOldestOfTheSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 4})
+		var clients []net.Conn
+		for range 3 {
+			clients = append(clients, f.mem.dial(proxyAddr))
+		}
+		elapse(2 * time.Second)                          // all three are silent, none was in the way
+		clients = append(clients, f.mem.dial(proxyAddr)) // the fourth reaches the bound
+		_, err := clients[0].Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+		synctest.Wait()
+		require.Equal(t, proxyproto.Stats{Evicted: 1, Pending: 3}, f.Stats(), "one is enough")
+		for _, c := range clients[1:] {
+			c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			_, err := c.Read(make([]byte, 1))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		}
+	})
+}
+
+func TestRefusedHeaderMakesRoomAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 1})
+		start := time.Now()
+		bad := f.mem.dial(proxyAddr)
+		synctest.Wait() // the accept loop waits for room
+		send(t, bad, "EHLO x\r\n")
+		require.NotNil(t, f.mem.dial(clientAddr))
+		require.Zero(t, time.Since(start))
+	})
+}
+
+func TestCloseAtTheBoundEndsTheAcceptLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 1})
+		f.mem.dial(clientAddr)
+		synctest.Wait()
+		require.NoError(t, f.Close())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.NoError(t, f.Shutdown(ctx), "nothing is left")
+	})
+}
+
+type slowClear struct {
+	net.Conn
+	hold chan struct{}
+}
+
+func (c slowClear) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	<-c.hold
+	return n, err
+}
+
+func TestHeaderThatWasReadIsNotEvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 1})
+		a, b := net.Pipe()
+		hold := make(chan struct{})
+		f.mem.conns <- &memConn{slowClear{b, hold}, tcpAddr(proxyAddr), tcpAddr(serverAddr)}
+		elapse(999 * time.Millisecond)
+		send(t, a, proxy4())
+		elapse(2 * time.Second)
+		close(hold)
+		c, err := f.Accept()
+		require.NoError(t, err)
+		send(t, a, "still usable: no deadline is left")
+		require.Equal(t, "still usable: no deadline is left", read(t, c))
+		require.Equal(t, proxyproto.Stats{Proxied: 1}, f.Stats())
+	})
+}
+
+type noDeadline struct{ net.Conn }
+
+func (noDeadline) SetReadDeadline(time.Time) error { return errors.New("not supported") }
+
+func TestConnectionWithoutDeadlinesIsNoProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		a, b := net.Pipe()
+		send(t, a, proxy4())
+		f.mem.conns <- &memConn{noDeadline{b}, tcpAddr(proxyAddr), tcpAddr(serverAddr)}
+		synctest.Wait()
+		require.Equal(t, proxyproto.Stats{TimedOut: 1}, f.Stats())
+		require.ErrorContains(t, f.rejected()[0].Err, "takes no read deadline: not supported")
+	})
+}
+
+type statsOnClose struct {
+	net.Conn
+	l **proxyproto.Listener
+}
+
+func (c statsOnClose) Close() error {
+	(*c.l).Stats()
+	return c.Conn.Close()
+}
+
+func TestConnectionsAreClosedOutsideTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 1})
+		a, b := net.Pipe()
+		defer a.Close()
+		f.mem.conns <- &memConn{statsOnClose{b, &f.Listener}, tcpAddr(proxyAddr), tcpAddr(serverAddr)}
+		elapse(2 * time.Second)
+		require.Equal(t, proxyproto.Stats{Evicted: 1}, f.Stats())
+	})
+}
+
+// The times in these three: after a second of silence a peer may be asked to make
+// room, and then has 10 ms in which a last look is taken.
+
+func TestPeerThatSpeaksWhenAskedIsAskedAgainLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 1})
+		c := f.mem.dial(proxyAddr)
+		elapse(1005 * time.Millisecond)
+		send(t, c, proxy4()[:1])
+		elapse(1005 * time.Millisecond) // asked for the second time 5 ms ago
+		send(t, c, proxy4()[1:])
+		_, err := f.Accept()
+		require.NoError(t, err)
+		require.Equal(t, proxyproto.Stats{Proxied: 1}, f.Stats())
+	})
+}
+
+func TestPeerThatSpeaksWhenAskedLeavesTheNextToBeAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 2})
+		start := time.Now()
+		c := f.mem.dial(proxyAddr)
+		f.mem.dial(proxyAddr)
+		elapse(1005 * time.Millisecond)
+		send(t, c, proxy4()[:1])
+		f.mem.dial(proxyAddr)
+		require.Equal(t, 1015*time.Millisecond, time.Since(start), "there is room when the second has not spoken either")
+		synctest.Wait()
+		require.Equal(t, proxyproto.Stats{Evicted: 1, Pending: 2}, f.Stats())
+	})
+}
+
+func TestPeerThatIsAskedHasItsTimeWhateverOthersDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 2})
+		first, second := f.mem.dial(proxyAddr), f.mem.dial(proxyAddr)
+		elapse(1005 * time.Millisecond) // the first was asked 5 ms ago
+		send(t, second, proxy4())
+		elapse(3 * time.Millisecond)
+		send(t, first, proxy4())
+		synctest.Wait()
+		require.Equal(t, proxyproto.Stats{Proxied: 2, Ready: 2}, f.Stats())
+	})
+}
