@@ -18,7 +18,9 @@
 // Set, and [Server.Swap] replaces it while requests run. Whatever one request
 // sees comes from one Set: body and ETag, challenge and issuer. The documents
 // never depend on how a request arrived; Host, Forwarded, X-Forwarded-* and the
-// TLS state of the connection contribute not a byte.
+// TLS state of the connection contribute not a byte. Host selects among the
+// documents of several mail domains, and autodiscover repeats the address that it
+// is asked for.
 //
 // With a relative base ([publicurl.Relative]), before the server has a host
 // name, URLs are path-absolute ("/login"), answers are no-store, and documents

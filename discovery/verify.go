@@ -275,6 +275,9 @@ func (v *verifier) redact(s string) string {
 	for _, t := range v.options.tokenSpellings {
 		s = strings.ReplaceAll(s, t, "[token]")
 	}
+	if len(v.options.tokenSpellings) > 0 && hides(s, v.options.token) {
+		return "[withheld: the token is in it]"
+	}
 	return s
 }
 

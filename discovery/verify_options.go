@@ -5,7 +5,9 @@ import (
 	"html"
 	"math"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -53,8 +55,8 @@ func WithBearer(token string) VerifyOption {
 	return VerifyOption{func(o *verifyOptions) { o.token, o.tokenSpellings = token, spellings(token) }}
 }
 
-// spellings are the ways in which an answer may hold a text: as it is, in a URL, in
-// JSON and in HTML.
+// spellings are the usual ways in which an answer may hold a text: as it is, in a URL,
+// in JSON and in HTML.
 func spellings(text string) (all []string) {
 	if len(text) < 8 {
 		return nil
@@ -62,9 +64,35 @@ func spellings(text string) (all []string) {
 	quoted, _ := json.Marshal(text) // a string can be marshalled
 	inJSON := strings.Trim(string(quoted), `"`)
 	inQuery, inPath := url.QueryEscape(text), url.PathEscape(text)
-	all = []string{text, inJSON, strings.ReplaceAll(inJSON, "/", `\/`), html.EscapeString(text), inPath, inQuery, strings.ToLower(inPath), strings.ToLower(inQuery)}
+	lower := func(s string) string { return escaped.ReplaceAllStringFunc(s, strings.ToLower) }
+	all = []string{text, inJSON, strings.ReplaceAll(inJSON, "/", `\/`), html.EscapeString(text), inPath, inQuery, lower(inPath), lower(inQuery)}
 	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
 	return all
+}
+
+// escaped is an escape of a URL, of JSON, or of HTML.
+var escaped = regexp.MustCompile(`%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|&#?[0-9A-Za-z]+;`)
+
+// hides reports whether a text says another one if all that is escaped in it is not.
+func hides(s, text string) bool {
+	for range 3 { // a URL, in JSON, in HTML
+		if !strings.ContainsAny(s, `%\&`) {
+			return false
+		}
+		s = escaped.ReplaceAllStringFunc(s, func(e string) string {
+			switch digits := strings.TrimLeft(e, `%\u`); e[0] {
+			case '&':
+				return html.UnescapeString(e)
+			default:
+				r, _ := strconv.ParseUint(digits, 16, 16)
+				return string(rune(r))
+			}
+		})
+		if strings.Contains(strings.ReplaceAll(s, `\/`, "/"), text) {
+			return true
+		}
+	}
+	return false
 }
 
 // WithRequestTimeout bounds each request, body included; default 10 s. Zero and less

@@ -83,6 +83,25 @@ func TestVerifyDoesNotRepeatTheToken(t *testing.T) {
 	require.NotContains(t, string(text), verifyToken)
 }
 
+func TestATokenThatIsEscapedIsNotRepeatedEither(t *testing.T) {
+	const token = "AbCdEf/gHiJk+lMnOpQ=="
+	v := &verifier{options: newVerifyOptions([]VerifyOption{WithBearer(token)})}
+	for said, want := range map[string]string{
+		"/login?t=AbCdEf/gHiJk+lMnOpQ==":                          "/login?t=[token]",
+		"/login?t=AbCdEf%2FgHiJk%2BlMnOpQ%3D%3D":                  "/login?t=[token]",
+		"/login?t=AbCdEf%2fgHiJk%2blMnOpQ%3d%3d":                  "/login?t=[token]",
+		`{"t":"AbCdEf\/gHiJk+lMnOpQ=="}`:                          `{"t":"[token]"}`,
+		`{"t":"AbCdEf/gHiJk\u002BlMnOpQ\u003d\u003D"}`:            "[withheld: the token is in it]",
+		"<p>AbCdEf&#x2F;gHiJk&#43;lMnOpQ&equals;=":                "[withheld: the token is in it]",
+		"/x?u=%2Flogin%3Ft%3DAbCdEf%252fgHiJk%252BlMnOpQ%253D%3D": "[withheld: the token is in it]",
+		"%41bCdEf/gHiJk+lMnOpQ==":                                 "[withheld: the token is in it]",
+		`100% & \u00e9 &amp; AbCdEf/gHiJk`:                        `100% & \u00e9 &amp; AbCdEf/gHiJk`,
+		"abcdef%2fghijk%2blmnopq%3d%3d":                           "abcdef%2fghijk%2blmnopq%3d%3d",
+	} {
+		require.Equal(t, want, v.clip(said), said)
+	}
+}
+
 // Verify does not ask other origins with the token. Should it ever try to, the request
 // goes without.
 func TestTheTokenIsForURLsBelowTheBaseOnly(t *testing.T) {

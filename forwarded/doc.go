@@ -40,9 +40,11 @@
 //     that they do not trust, and pass on a client's Forwarded as it is. Do not
 //     choose [Forwarded] behind them.
 //   - A configuration that copies Host into Forwarded must escape quotes and
-//     backslashes in it, or the client writes the proxy's element.
+//     backslashes in it, or the client writes the proxy's element, and bound its length:
+//     an element of more than 512 bytes is malformed, and leaves the client unknown.
 //
-// Config.Strip keeps what was not believed from the handlers behind.
+// Config.Strip keeps what was not believed from the handlers behind. Trailers are not
+// looked at: they come after the decision.
 //
 // # One listener, one mechanism
 //

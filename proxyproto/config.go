@@ -62,8 +62,10 @@ type Config struct {
 
 	// MaxPending bounds the connections that wait for their header plus those
 	// that wait for Accept. 0 means 4096. At the bound nothing more is accepted,
-	// and the kernel's backlog pushes back, until there is room; a peer that has
-	// sent nothing for a second is cut off to make some, the oldest first.
+	// and the kernel's backlog pushes back, until there is room; a peer that waits
+	// for its header and has sent nothing for a second is cut off to make some, the
+	// oldest first. What waits for Accept is not: a server that stops accepting stops
+	// the Listener.
 	MaxPending int
 
 	// OnReject is told of every connection that is refused. It may run

@@ -55,13 +55,14 @@ func (l *Listener) receive(c net.Conn) {
 	}
 	now := time.Now()
 	p.l, p.conn, p.buf = l, c, p.first[:0]
-	p.deadline, p.heard, p.asked, p.cut = now.Add(l.cfg.HeaderTimeout), now, false, false
+	p.deadline, p.heard, p.asked = now.Add(l.cfg.HeaderTimeout), now, false
 	p.noDeadline = c.SetReadDeadline(p.deadline)
 	l.mu.Lock()
-	p.cut = l.phase == closed
+	late := l.phase == closed
+	p.cut = late
 	l.pending.add(p)
 	l.mu.Unlock()
-	if p.cut {
+	if late {
 		c.Close()
 	}
 	go p.run()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,4 +204,16 @@ func TestPeerThatIsAskedHasItsTimeWhateverOthersDo(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, proxyproto.Stats{Proxied: 2, Ready: 2}, f.Stats())
 	})
+}
+
+// For the race detector: Close comes while a connection is made pending.
+func TestCloseBesideAConnectionThatJustCame(t *testing.T) {
+	for range fewer(500) {
+		l := wrapped(t, fromLoopback(t))
+		connect(t, l, 1, "")
+		for l.Stats().Pending == 0 {
+			runtime.Gosched()
+		}
+		require.NoError(t, l.Close())
+	}
 }

@@ -61,6 +61,7 @@ var refusedPaths = []struct {
 	{"double dot segment", "/../a", ErrPath, 1},
 	{"double dot segment at the end", "/a/..", ErrPath, 3},
 	{"escaped dot segment", "/%2e%2E/a", ErrPath, 1},
+	{"dot segment with a parameter", "/a/..;/b", ErrPath, 3},
 	{"dot segment behind an escaped slash", "/a%2f../b", ErrPath, 1},
 	{"dot segment before an escaped backslash", "/..%5Ca", ErrPath, 1},
 	{"escaped control character", "/a%0d%0ab", ErrPath, 2},

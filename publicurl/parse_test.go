@@ -109,6 +109,7 @@ func TestParseRefuses(t *testing.T) {
 		{"host missing before a query", "https://?x", ErrHost, 8, "missing"},
 		{"wildcard", "https://*.example.com", ErrHost, 8, "wildcard"},
 		{"underscore", "https://my_mail.example.com", ErrHost, 10, "underscore"},
+		{"capital sharp s, which browsers have read in two ways", "https://stra\u1e9ee.example", ErrHost, 8, "xn--"},
 		{"percent escape in the host", "https://ex%61mple.com", ErrHost, 10, "percent"},
 		{"empty label, which idna.Lookup lets pass", "https://a..b", ErrHost, 10, "extra dot"},
 		{"dot in front", "https://.example.com", ErrHost, 8, "extra dot"},

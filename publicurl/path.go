@@ -40,8 +40,9 @@ func checkPath(p string, off int, r rules) *fault {
 }
 
 // hasDotSegment reports whether a segment is "." or ".." once its escapes are
-// decoded, or holds such a part between encoded slashes or backslashes, which
-// some proxies decode before they resolve dots. The escapes are valid.
+// decoded, also with a parameter as in "..;x", or holds such a part between encoded
+// slashes or backslashes, which some proxies decode before they resolve dots. The
+// escapes are valid.
 func hasDotSegment(segment string) bool {
 	length, dots := 0, 0
 	for i := 0; i < len(segment); i++ {
@@ -57,6 +58,10 @@ func hasDotSegment(segment string) bool {
 			}
 			length, dots = 0, 0
 			continue
+		case ';': // a parameter, which some servers cut off before they resolve dots
+			if dots == length && (dots == 1 || dots == 2) {
+				return true
+			}
 		case '.':
 			dots++
 		}

@@ -71,6 +71,7 @@ func Example_tcpConn() {
 						tcp.SetKeepAlivePeriod(time.Minute)
 					}
 				}
+				c.SetDeadline(time.Now().Add(time.Minute))
 				io.Copy(c, c) // the echo service, RFC 862
 				if half, ok := c.(interface{ CloseWrite() error }); ok {
 					half.CloseWrite()

@@ -32,6 +32,9 @@ func Example_netHTTP() {
 		Handler:           http.HandlerFunc(whoami),
 		ConnContext:       proxyproto.ConnContext, // the client, for handlers, and for package forwarded
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
 		Protocols:         new(http.Protocols),
 	}
 	srv.Protocols.SetHTTP1(true)
@@ -64,6 +67,9 @@ func Example_netHTTPWithTLS() {
 		Handler:           http.HandlerFunc(whoami),
 		ConnContext:       proxyproto.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}},
 	}
 	go srv.ServeTLS(l, "", "") // HTTP/2 too

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -51,6 +52,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	return nil
 }
 
+// A real server refuses recipients that are not its own, and keeps the message.
 func (s *session) Rcpt(string, *smtp.RcptOptions) error { return nil }
 func (s *session) Data(io.Reader) error                 { return nil }
 func (s *session) Reset()                               {}
@@ -65,6 +67,8 @@ func Example_goSMTP() {
 	}))
 	srv.Domain = "mail.example.com"
 	srv.AllowInsecureAuth = true
+	srv.ReadTimeout, srv.WriteTimeout = 5*time.Minute, 5*time.Minute // RFC 5321 section 4.5.3.2
+	srv.MaxMessageBytes, srv.MaxRecipients = 10<<20, 100
 	go srv.Serve(l)
 	defer srv.Close()
 
