@@ -99,7 +99,7 @@ func (b *builder) checkOpenID(o *OAuth, m *openIDMetadata) {
 	}
 	check("subject_types_supported", m.SubjectTypes, func(s string) bool { return s == "public" || s == "pairwise" }, `use "public" and "pairwise"`)
 	if !slices.Contains(m.IDTokenSigningAlgs, "RS256") {
-		fail("id_token_signing_alg_values_supported", strings.Join(m.IDTokenSigningAlgs, " "), "RS256 must be among them: list it")
+		fail("id_token_signing_alg_values_supported", strings.Join(m.IDTokenSigningAlgs, " "), "RS256 must be among them: sign with it, too, and list it")
 	}
 	check("id_token_signing_alg_values_supported", m.IDTokenSigningAlgs, isASCII, "use the name of an algorithm, such as RS256")
 	if slices.Contains(m.IDTokenSigningAlgs, "none") {

@@ -222,3 +222,11 @@ func TestVerifyRefusesToExpectWhatItNeverAsksFor(t *testing.T) {
 		require.ErrorContains(t, err, test.want)
 	}
 }
+
+func TestVerifyByHTTPOfAServerOfHTTPSSaysSo(t *testing.T) {
+	transport := &inMemory{handler: at(oauthAtRoot, body("application/json", `{"issuer":"https://localhost:8080"}`))(http.NotFoundHandler())}
+	report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, "http://localhost:8080"))
+	require.NoError(t, err)
+	require.Len(t, report.Findings, 1)
+	require.Contains(t, report.Findings[0].Hint, "was asked by http: ask by https")
+}

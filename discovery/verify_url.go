@@ -77,6 +77,9 @@ func (v *verifier) differs(got string) string {
 		if u.Port() != v.basePort() {
 			return "the port is not the one that clients use: the server publishes its own, or one that it is not reached by; set its public URL to " + v.base.String()
 		}
+		if u.Scheme == "https" && strings.HasPrefix(v.base.Origin(), "http:") {
+			return "the server publishes https URLs, and was asked by http: ask by https, or set its public URL to " + v.base.String()
+		}
 		if u.Scheme == "https" || u.Scheme == "http" || u.Scheme == "wss" || u.Scheme == "ws" {
 			return "the path of the base is lost: the proxy strips " + orDefault(v.base.Prefix(), "/") + " and the server does not know of it; set its public URL to " + v.base.String()
 		}

@@ -40,7 +40,8 @@ func (h Hop) String() string {
 // Explain answers the question "why this address?" for req: the hops in the order
 // of the walk, from the peer to where it ended, the last of them with the Reason.
 // The decisions are those of [Resolver.ResolveRequest], made by the same code. It
-// is meant for diagnostic pages and for logs of single requests, and allocates.
+// is meant for diagnostic pages and for logs of single requests, and allocates. With
+// Config.Strip it has to come before Handler, which removes what it would explain.
 func (r *Resolver) Explain(req *http.Request) []Hop {
 	var t trace
 	var res Result

@@ -5,8 +5,9 @@ import "errors"
 // The reasons why a header, or a connection, is refused. What is refused wraps one
 // of them and adds what was seen; test with errors.Is.
 //
-// ErrUntrustedHeader is what Read of a direct connection returns. The others reach
-// [Config.OnReject]: a connection that they refuse never comes out of Accept.
+// ErrUntrustedHeader is what Read of a direct connection returns, and OnReject is told.
+// The others reach [Config.OnReject] alone: a connection that they refuse never comes
+// out of Accept.
 // [WriteHeader] and [Dialer.DialContext] return ErrUnsupported and ErrTooLarge for a
 // Header that cannot be sent.
 var (

@@ -195,6 +195,8 @@ func (p *pendingConn) goOn() {
 
 func (p *pendingConn) readError(err error) error {
 	switch n := len(p.buf); {
+	case isTimeout(err) && n == 0:
+		return fmt.Errorf("%w: no byte in %v; tell the proxy to send a header, or do not trust its address", ErrTimeout, p.l.cfg.HeaderTimeout)
 	case isTimeout(err):
 		return fmt.Errorf("%w: %d bytes in %v", ErrTimeout, n, p.l.cfg.HeaderTimeout)
 	case n == 0:
