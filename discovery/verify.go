@@ -270,8 +270,11 @@ func (v *verifier) clip(s string) string {
 	return s[:n] + "…"
 }
 
-// redact removes the caller's token, in every spelling that it may have in an answer.
+// redact removes the caller's token from the beginning of a text, of which no more is
+// shown: in the usual spellings alone, and else with all around it. The token may begin
+// where that ends, and have an escape of six bytes in place of each byte, three times over.
 func (v *verifier) redact(s string) string {
+	s = s[:min(len(s), maxFindingLength+1+6*6*6*len(v.options.token))]
 	for _, t := range v.options.tokenSpellings {
 		s = strings.ReplaceAll(s, t, "[token]")
 	}

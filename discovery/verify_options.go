@@ -49,8 +49,9 @@ func newVerifyOptions(opts []VerifyOption) verifyOptions {
 // WithBearer signs in with a bearer token (RFC 6750), so that the JMAP session and
 // the userinfo endpoint can be checked behind their 401. The token is sent below the
 // base and to /.well-known/jmap at its origin, nowhere else, and no redirect takes
-// it further. It is not in the report, even if the server repeats it; one of fewer than
-// 8 characters, which no server issues, is not looked for: it would be found in words.
+// it further. It is not in the report, even if the server repeats it, escaped or not; in
+// base64, say, it is not found. One of fewer than 8 characters, which no server issues, is
+// not looked for: it would be found in words.
 func WithBearer(token string) VerifyOption {
 	return VerifyOption{func(o *verifyOptions) { o.token, o.tokenSpellings = token, spellings(token) }}
 }

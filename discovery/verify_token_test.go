@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -99,6 +100,16 @@ func TestATokenThatIsEscapedIsNotRepeatedEither(t *testing.T) {
 		"abcdef%2fghijk%2blmnopq%3d%3d":                           "abcdef%2fghijk%2blmnopq%3d%3d",
 	} {
 		require.Equal(t, want, v.clip(said), said)
+	}
+	for escaped, times := token, 0; times <= 3; times++ {
+		for before := maxFindingLength - 30; before < maxFindingLength; before++ { // it begins where what is shown ends
+			require.NotContains(t, v.clip(strings.Repeat("x", before)+escaped+strings.Repeat("y", 1<<16)), escaped[:min(len(escaped), 12)], "escaped %d times", times)
+		}
+		var next strings.Builder
+		for _, c := range []byte(escaped) {
+			fmt.Fprintf(&next, `\u%04x`, c)
+		}
+		escaped = next.String()
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestXForwardedFor holds the rules of the walk: whom to start with, when to go on, when to stop.
+// TestXForwardedFor holds the rules of the walk: whom to start with, when to go on,
+// when to stop.
 func TestXForwardedFor(t *testing.T) {
 	type want struct {
 		client string

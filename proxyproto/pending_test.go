@@ -3,11 +3,14 @@ package proxyproto_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -217,4 +220,136 @@ func TestCloseBesideAConnectionThatJustCame(t *testing.T) {
 		}
 		require.NoError(t, l.Close())
 	}
+}
+
+func TestHeaderTimeoutIsAbsolute(t *testing.T) {
+	for name, drip := range map[string]string{"silence": "", "v1": "PROXY UNKNOWN " + strings.Repeat("x", 50), "v2": proxy4(tlv(4, strings.Repeat("x", 200)))} {
+		for want, configured := range map[time.Duration]time.Duration{5 * time.Second: 0, 300 * time.Millisecond: 300 * time.Millisecond} {
+			t.Run(fmt.Sprint(name, " ", want), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFixture(t, proxyproto.Config{HeaderTimeout: configured})
+					start := time.Now()
+					client := f.mem.dial(proxyAddr)
+					var wg sync.WaitGroup
+					defer wg.Wait()
+					wg.Go(func() { // a byte from time to time does not extend it
+						for i := range len(drip) {
+							elapse(want / 20)
+							if _, err := io.WriteString(client, drip[i:i+1]); err != nil {
+								return
+							}
+						}
+					})
+					_, err := client.Read(make([]byte, 1))
+					require.ErrorIs(t, err, io.EOF)
+					require.Equal(t, want, time.Since(start))
+					synctest.Wait()
+					require.Len(t, f.rejected(), 1)
+					require.ErrorIs(t, f.rejected()[0].Err, proxyproto.ErrTimeout)
+					require.Equal(t, drip == "", strings.Contains(f.rejected()[0].Err.Error(), "tell the proxy to send a header"))
+					require.Equal(t, proxyproto.Stats{TimedOut: 1}, f.Stats())
+				})
+			})
+		}
+	}
+}
+
+func TestSilentPeersDelayNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		for range 1000 {
+			f.mem.dial(proxyAddr)
+		}
+		start := time.Now()
+		send(t, f.mem.dial(proxyAddr), proxy4())
+		c, err := f.Accept()
+		require.NoError(t, err)
+		require.Equal(t, clientAddr, c.RemoteAddr().String())
+		direct(t, f)
+		require.Zero(t, time.Since(start))
+		require.Equal(t, 1000, f.Stats().Pending)
+		elapse(6 * time.Second)
+		require.Equal(t, uint64(1000), f.Stats().TimedOut)
+	})
+}
+
+func TestSilentPeersMakeRoomOldestFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 3})
+		var clients []net.Conn
+		for range 3 {
+			clients = append(clients, f.mem.dial(proxyAddr))
+			elapse(100 * time.Millisecond)
+		}
+		io.WriteString(clients[0], "PROXY ") // has spoken, at 0.3 s
+		start := time.Now()
+		send(t, f.mem.dial(proxyAddr), proxy4()) // waits for room
+		c, err := f.Accept()
+		require.NoError(t, err)
+		require.Equal(t, clientAddr, c.RemoteAddr().String())
+		// The second had been silent since 0.1 s, so it is asked at 1.1 s, and has
+		// 10 ms to prove that it was not.
+		require.Equal(t, 810*time.Millisecond, time.Since(start))
+		_, err = clients[1].Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+		synctest.Wait()
+		require.Len(t, f.rejected(), 1)
+		require.ErrorIs(t, f.rejected()[0].Err, proxyproto.ErrTimeout)
+		require.Equal(t, proxyproto.Stats{Proxied: 1, Evicted: 1, Pending: 2}, f.Stats())
+
+		io.WriteString(clients[0], "UNKNOWN\r\n") // the others are as good as ever
+		io.WriteString(clients[2], proxy4())
+		for range 2 {
+			_, err := f.Accept()
+			require.NoError(t, err)
+		}
+	})
+}
+
+func TestReadyConnectionsAreNeverEvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 3})
+		for range 2 {
+			send(t, f.mem.dial(proxyAddr), proxy4())
+		}
+		f.mem.dial(clientAddr) // direct
+		synctest.Wait()
+		require.Equal(t, 3, f.Stats().Ready)
+		more := make(chan net.Conn)
+		go func() { more <- f.mem.dial(clientAddr) }()
+		elapse(time.Minute)
+		select {
+		case <-more:
+			t.Fatal("accepted over the bound")
+		default:
+		}
+		for range 4 {
+			_, err := f.Accept()
+			require.NoError(t, err)
+			synctest.Wait()
+		}
+		require.NotNil(t, <-more)
+		require.Zero(t, f.Stats().Evicted)
+	})
+}
+
+func TestBoundHoldsAndABurstOfGoodPeersLosesNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bound, burst = 8, 500
+		f := newFixture(t, proxyproto.Config{MaxPending: bound})
+		for range burst {
+			go func() {
+				c := f.mem.dial(proxyAddr)
+				elapse(10 * time.Millisecond)
+				send(t, c, proxy4())
+			}()
+		}
+		for range burst {
+			s := f.Stats()
+			require.LessOrEqual(t, s.Pending+s.Ready, bound)
+			_, err := f.Accept()
+			require.NoError(t, err)
+		}
+		require.Equal(t, proxyproto.Stats{Proxied: burst}, f.Stats())
+	})
 }

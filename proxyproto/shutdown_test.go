@@ -135,3 +135,131 @@ func TestShutdownOfNothingIgnoresAContextThatHasEnded(t *testing.T) {
 		})
 	}
 }
+
+// Close and Shutdown
+
+func TestCloseEndsEverythingThatAcceptDidNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		mine, served := direct(t, f)
+		pending := f.mem.dial(proxyAddr)
+		half := f.mem.dial(proxyAddr)
+		io.WriteString(half, "PROXY ")
+		undelivered := f.mem.dial(clientAddr)
+		synctest.Wait()
+		waiting := make(chan error)
+		f2 := newFixture(t, proxyproto.Config{})
+		go func() { _, err := f2.Accept(); waiting <- err }()
+		synctest.Wait()
+
+		require.NoError(t, f2.Close())
+		require.ErrorIs(t, <-waiting, net.ErrClosed)
+		require.NoError(t, f.Close())
+		for _, c := range []net.Conn{pending, half, undelivered} {
+			_, err := c.Read(make([]byte, 1))
+			require.ErrorIs(t, err, io.EOF)
+		}
+		for range 3 {
+			_, err := f.Accept()
+			require.ErrorIs(t, err, net.ErrClosed)
+		}
+		require.NoError(t, f.Close(), "Close may be called again")
+		require.NoError(t, f.Shutdown(t.Context()))
+		require.Nil(t, f.mem.dial(clientAddr))
+		require.Empty(t, f.rejected(), "nobody did anything wrong")
+
+		send(t, served, "still here") // by now the application's
+		require.Equal(t, "still here", read(t, mine))
+	})
+}
+
+func TestShutdownHandsOutEverythingThatWasAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 4})
+		ready := f.mem.dial(clientAddr)
+		slow, bad, silent := f.mem.dial(proxyAddr), f.mem.dial(proxyAddr), f.mem.dial(proxyAddr)
+		synctest.Wait()
+		done := make(chan error)
+		start := time.Now()
+		go func() { done <- f.Shutdown(context.Background()) }()
+		synctest.Wait()
+		require.Nil(t, f.mem.dial(clientAddr), "nothing new is accepted")
+		go func() {
+			elapse(2 * time.Second)
+			io.WriteString(slow, proxy4())
+			io.WriteString(bad, "EHLO x\r\n")
+		}()
+		first, err := f.Accept()
+		require.NoError(t, err)
+		second, err := f.Accept()
+		require.NoError(t, err)
+		_, err = f.Accept()
+		require.ErrorIs(t, err, net.ErrClosed)
+		require.Equal(t, 5*time.Second, time.Since(start), "the silent one has its header timeout")
+		require.NoError(t, <-done)
+
+		send(t, first, "1")
+		send(t, second, "2")
+		require.Equal(t, "1", read(t, ready))
+		require.Equal(t, "2", read(t, slow))
+		for _, c := range []net.Conn{bad, silent} {
+			_, err = c.Read(make([]byte, 1))
+			require.ErrorIs(t, err, io.EOF)
+		}
+		require.Equal(t, proxyproto.Stats{Proxied: 1, Direct: 1, NoHeader: 1, TimedOut: 1}, f.Stats())
+	})
+}
+
+func TestShutdownOfAnIdleListenerReturnsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		require.NoError(t, f.Shutdown(context.Background()))
+		require.NoError(t, f.Shutdown(context.Background()))
+		require.NoError(t, f.Close())
+	})
+}
+
+func TestShutdownPastItsContextClosesTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		pending, ready := f.mem.dial(proxyAddr), f.mem.dial(clientAddr)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		require.ErrorIs(t, f.Shutdown(ctx), context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(start))
+		for _, c := range []net.Conn{pending, ready} {
+			_, err := c.Read(make([]byte, 1))
+			require.ErrorIs(t, err, io.EOF)
+		}
+		_, err := f.Accept()
+		require.ErrorIs(t, err, net.ErrClosed)
+	})
+}
+
+func TestCloseEndsShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		f.mem.dial(proxyAddr)
+		done := make(chan error)
+		go func() { done <- f.Shutdown(context.Background()) }()
+		synctest.Wait()
+		require.NoError(t, f.Close())
+		require.NoError(t, <-done)
+	})
+}
+
+func TestShutdownAtTheBoundAccepts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{MaxPending: 1})
+		f.mem.dial(clientAddr) // fills it: the accept loop waits for room
+		synctest.Wait()
+		done := make(chan error)
+		go func() { done <- f.Shutdown(context.Background()) }()
+		synctest.Wait()
+		_, err := f.Accept()
+		require.NoError(t, err)
+		require.NoError(t, <-done)
+	})
+}

@@ -180,7 +180,7 @@ func checkReachable(a netip.Addr, off int) *fault {
 // is converted alone, so that no mapping can add or lose a label; appendName
 // then validates the whole.
 func toASCII(name string) (string, bool) {
-	// Browsers took a capital sharp s for "ss" once and take it for "\u00df" now, by the
+	// Browsers took a capital sharp s for "ss" once and take it for "ß" now, by the
 	// Unicode version: no base is spelt with it.
 	if len(name) > maxUnicodeName || strings.Contains(name, "\u1e9e") {
 		return "", false

@@ -212,6 +212,11 @@ func (g *guard) logIn(cl client, check func() bool) error {
 		cl.log(g.log, "login_refused", slog.String("reason", err.Error()))
 		return err
 	}
+	return g.compare(cl, check)
+}
+
+// compare is logIn without its limit for tries: for requests, which have one already.
+func (g *guard) compare(cl client, check func() bool) error {
 	if !check() {
 		return g.failed(cl)
 	}
