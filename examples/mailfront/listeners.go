@@ -38,6 +38,7 @@ type server interface {
 type frontend struct {
 	cfg       *config
 	log       *slog.Logger
+	limited   *limitedLog // for what a client can cause as often as it likes
 	tls       *tls.Config
 	resolver  *forwarded.Resolver // nil if nobody is trusted
 	mail      *mailbox
@@ -80,6 +81,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 	f := &frontend{
 		cfg:      cfg,
 		log:      log,
+		limited:  newLimitedLog(log),
 		resolver: resolver,
 		mail:     newMailbox(cfg.account(), cfg.password),
 		guard:    newGuard(defaultLimits, cfg.trusted, log),

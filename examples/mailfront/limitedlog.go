@@ -1,0 +1,116 @@
+// What to copy: the whole file, for warnings that a client can cause as often as it
+// likes. What to change: the interval.
+
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	limitedLogInterval = time.Minute
+	limitedLogKeys     = 256 // that are remembered; all others share one line an interval
+)
+
+// A limitedKey identifies the lines of which one an interval is enough.
+type limitedKey struct{ cause, listener string }
+
+// otherKey is for the causes beyond limitedLogKeys.
+var otherKey = limitedKey{cause: "other", listener: "any"}
+
+// A limitedLog writes at most one warning an interval for each cause and listener. The
+// next line has the number of those that were suppressed in between. The memory is
+// bounded, also where a client can choose the cause.
+type limitedLog struct {
+	log      *slog.Logger
+	interval time.Duration
+	keys     int
+
+	mu   sync.Mutex
+	seen map[limitedKey]*limitedEntry
+}
+
+type limitedEntry struct {
+	last       time.Time // when a line was written
+	suppressed uint64    // since then
+}
+
+// newLimitedLog writes to log.
+func newLimitedLog(log *slog.Logger) *limitedLog {
+	return &limitedLog{log: log, interval: limitedLogInterval, keys: limitedLogKeys, seen: make(map[limitedKey]*limitedEntry)}
+}
+
+// warn writes a line with the attributes proto, event, those given and, if there were
+// any, suppressed; unless one with the same cause and listener was written within the
+// interval. The cause is the event of the line.
+func (l *limitedLog) warn(message, cause, listener string, attrs ...slog.Attr) {
+	suppressed, ok := l.allow(cause, listener)
+	if !ok {
+		return
+	}
+	attrs = append([]slog.Attr{slog.String("proto", listener), slog.String("event", cause)}, attrs...)
+	if suppressed > 0 {
+		attrs = append(attrs, slog.Uint64("suppressed", suppressed))
+	}
+	l.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
+}
+
+// allow reports whether a line of this cause and listener may be written now, and how
+// many were suppressed since the last one. If ok is false, this one is counted as
+// suppressed.
+func (l *limitedLog) allow(cause, listener string) (suppressed uint64, ok bool) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entry(limitedKey{cause, listener}, now)
+	if !e.last.IsZero() && now.Sub(e.last) < l.interval {
+		e.suppressed++
+		return 0, false
+	}
+	suppressed = e.suppressed
+	e.last, e.suppressed = now, 0
+	return suppressed, true
+}
+
+// entry returns that of key, or that of otherKey if there are too many. l.mu is held.
+func (l *limitedLog) entry(key limitedKey, now time.Time) *limitedEntry {
+	if e, ok := l.seen[key]; ok {
+		return e
+	}
+	if len(l.seen) >= l.keys {
+		l.forget(now)
+	}
+	if len(l.seen) >= l.keys {
+		key = otherKey
+	}
+	e, ok := l.seen[key]
+	if !ok {
+		e = new(limitedEntry)
+		l.seen[key] = e
+	}
+	return e
+}
+
+// forget removes the entries whose interval is over. The numbers that they suppressed
+// go to otherKey. l.mu is held.
+func (l *limitedLog) forget(now time.Time) {
+	var lost uint64
+	for key, e := range l.seen {
+		if key != otherKey && now.Sub(e.last) >= l.interval {
+			lost += e.suppressed
+			delete(l.seen, key)
+		}
+	}
+	if lost == 0 {
+		return
+	}
+	other, ok := l.seen[otherKey]
+	if !ok {
+		other = new(limitedEntry)
+		l.seen[otherKey] = other
+	}
+	other.suppressed += lost
+}
