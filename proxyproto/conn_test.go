@@ -5,13 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 
-	"github.com/seed-94e48765/portico/internal/proxymark"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/trustnet"
 	"github.com/stretchr/testify/require"
@@ -217,47 +215,4 @@ func TestHalfCloseAndSocketOptions(t *testing.T) {
 		_, err := server.(*proxyproto.Conn).SyscallConn()
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 	})
-}
-
-func TestConnContextMarksEveryRequestOfAListener(t *testing.T) {
-	for name, tt := range map[string]struct {
-		from, header string
-		mark         proxymark.Mark
-	}{
-		"proxied": {proxyAddr, proxy4(), proxymark.Mark{Client: tcpAddr(clientAddr).AddrPort().Addr(), Peer: tcpAddr(proxyAddr).AddrPort().Addr(), Known: true}},
-		"direct":  {clientAddr, "", proxymark.Mark{Client: tcpAddr(clientAddr).AddrPort().Addr(), Peer: tcpAddr(clientAddr).AddrPort().Addr(), Known: true}},
-		"LOCAL":   {proxyAddr, v2(0x20, 0), proxymark.Mark{Client: tcpAddr(proxyAddr).AddrPort().Addr(), Peer: tcpAddr(proxyAddr).AddrPort().Addr()}},
-		"UNKNOWN": {proxyAddr, "PROXY UNKNOWN\r\n", proxymark.Mark{Client: tcpAddr(proxyAddr).AddrPort().Addr(), Peer: tcpAddr(proxyAddr).AddrPort().Addr()}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := newFixture(t, proxyproto.Config{})
-				var mark *proxymark.Mark
-				var info *proxyproto.Info
-				srv := &http.Server{
-					ConnContext: proxyproto.ConnContext,
-					Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						mark = proxymark.FromContext(r.Context())
-						info, _ = proxyproto.FromContext(r.Context())
-					}),
-				}
-				go srv.Serve(f)
-				defer srv.Close()
-				client := f.mem.dial(tt.from)
-				send(t, client, tt.header+"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-				_, err := io.ReadAll(client)
-				require.NoError(t, err)
-				require.NotNil(t, mark)
-				require.Same(t, mark.Info, info)
-				tt.mark.Info = info
-				require.Equal(t, tt.mark, *mark)
-			})
-		})
-	}
-	a, b := net.Pipe()
-	defer b.Close()
-	ctx := proxyproto.ConnContext(t.Context(), a)
-	require.Equal(t, t.Context(), ctx, "a connection of no Listener is not marked")
-	_, ok := proxyproto.FromContext(ctx)
-	require.False(t, ok)
 }

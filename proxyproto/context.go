@@ -20,37 +20,67 @@ func FromConn(c net.Conn) (*Info, bool) {
 	return &conn.info, true
 }
 
-// ConnContext is for http.Server.ConnContext. It makes [FromContext] work in
-// handlers, and marks every request on a connection of a [Listener], so that
-// package forwarded believes no forwarding header in it: one listener means one
-// mechanism. Without it a client's X-Forwarded-For would count when its address
-// is on forwarded's list.
+// ConnContext is for http.Server.ConnContext. It calls [NewContext] with the Info
+// of c, so that handlers can use [FromContext] and package forwarded ignores the
+// forwarding headers of requests on the connection. It returns ctx unchanged if
+// [FromConn] finds no Info.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	info, ok := FromConn(c)
 	if !ok {
 		return ctx
 	}
-	m := &proxymark.Mark{Client: addrOf(info.Client), Peer: addrOf(info.Client), Known: info.ClientKnown(), Info: info}
-	if info.Proxy != nil {
-		m.Peer = addrOf(info.Proxy)
+	return NewContext(ctx, info)
+}
+
+type contextKey struct{}
+
+// NewContext returns a context from which [FromContext] returns i. It is for servers
+// that have no ConnContext (gRPC, say), and for tests of handlers.
+//
+// NewContext also marks the context: package forwarded then ignores forwarding
+// headers and takes the client from i, because a listener uses one mechanism only.
+// It does not mark the context if i belongs to a connection of a [Listener] that has
+// no trusted and no optional peers, since such a Listener does not speak the PROXY
+// protocol. A nil i returns ctx unchanged.
+func NewContext(ctx context.Context, i *Info) context.Context {
+	if i == nil {
+		return ctx
+	}
+	ctx = context.WithValue(ctx, contextKey{}, i)
+	if i.unmarked {
+		return ctx
+	}
+	m := &proxymark.Mark{Client: addrOf(i.Client), Peer: addrOf(i.Client), Known: i.ClientKnown(), Direct: i.Proxy == nil}
+	if i.Proxy != nil {
+		m.Peer = addrOf(i.Proxy)
 	}
 	return proxymark.NewContext(ctx, m)
 }
 
-// FromContext returns the Info of the connection that a request came on.
+// FromContext returns the Info of the connection that a request came on. False means
+// that the context did not pass through ConnContext or NewContext: nothing is known,
+// which does not mean that the connection is direct.
 func FromContext(ctx context.Context) (*Info, bool) {
-	m := proxymark.FromContext(ctx)
-	if m == nil {
-		return nil, false
-	}
-	info, ok := m.Info.(*Info)
-	return info, ok
+	i, ok := ctx.Value(contextKey{}).(*Info)
+	return i, ok
 }
 
-// addrOf returns the IP address in a, unmapped and without its zone.
-func addrOf(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap().WithZone("")
+// addrOf returns the IP address in a, unmapped and without its zone. It is the zero
+// Addr if a has none.
+func addrOf(a net.Addr) netip.Addr { return addrPortOf(a).Addr() }
+
+// addrPortOf returns the IP address and port in a, unmapped and without the zone. It
+// is the zero AddrPort if a has no IP address.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	var ap netip.AddrPort
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		ap = a.AddrPort()
+	case *net.UDPAddr: // a listener that is not TCP, such as one for QUIC
+		ap = a.AddrPort()
 	}
-	return netip.Addr{}
+	if !ap.IsValid() {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 }

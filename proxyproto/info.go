@@ -2,6 +2,7 @@ package proxyproto
 
 import (
 	"net"
+	"net/netip"
 	"slices"
 )
 
@@ -28,8 +29,9 @@ type Info struct {
 	// clients of a unix socket, with their traffic.
 	Local bool
 
-	unknown bool // PROXY UNKNOWN of version 1
-	path    TLSPath
+	unknown  bool // PROXY UNKNOWN of version 1
+	unmarked bool // the Listener has no trusted and no optional peers, see NewContext
+	path     TLSPath
 
 	// TLS is the SSL TLV, nil if there was none. See [Secure] for the answer to
 	// "is it encrypted".
@@ -60,8 +62,38 @@ func (i *Info) ClientKnown() bool {
 	if i == nil || i.Client == nil || i.Local || i.unknown {
 		return false
 	}
-	a, ok := i.Client.(*net.TCPAddr)
-	return !ok || a != nil && !a.IP.IsUnspecified()
+	switch a := i.Client.(type) {
+	case *net.TCPAddr:
+		return a != nil && len(a.IP) > 0 && !a.IP.IsUnspecified()
+	case *net.UDPAddr:
+		return a != nil && len(a.IP) > 0 && !a.IP.IsUnspecified()
+	}
+	return true
+}
+
+// ClientAddr returns the client's IP address and port, unmapped and without a zone.
+// It returns the zero AddrPort unless [Info.ClientKnown] and the client has an IP
+// address; a client on a unix socket has none.
+func (i *Info) ClientAddr() netip.AddrPort {
+	if !i.ClientKnown() {
+		return netip.AddrPort{}
+	}
+	return addrPortOf(i.Client)
+}
+
+// TLV returns the value of the first entry of type t in TLVs, and whether there is
+// one. The types that have a field of their own (ALPN, AUTHORITY, UNIQUE_ID, SSL) and
+// the checksum are not in TLVs.
+func (i *Info) TLV(t byte) ([]byte, bool) {
+	if i == nil {
+		return nil, false
+	}
+	for _, e := range i.TLVs {
+		if e.Type == t {
+			return e.Value, true
+		}
+	}
+	return nil, false
 }
 
 // Header returns a header that passes on what was received, or for a direct

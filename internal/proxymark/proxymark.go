@@ -3,7 +3,7 @@
 // PROXY protocol listener. One listener means one mechanism, so a request with
 // this mark never has its forwarding headers believed.
 //
-// proxyproto.ConnContext sets the mark, forwarded.Resolver reads it. The two
+// proxyproto.NewContext sets the mark, forwarded.Resolver reads it. The two
 // packages do not import each other.
 package proxymark
 
@@ -23,8 +23,9 @@ type Mark struct {
 	// Known reports whether Client is the client: a direct connection, or a
 	// PROXY header with an address.
 	Known bool
-	// Info is the *proxyproto.Info, for proxyproto.FromContext.
-	Info any
+	// Direct reports that the connection came without a PROXY header: Client is
+	// Peer.
+	Direct bool
 }
 
 type contextKey struct{}
