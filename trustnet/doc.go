@@ -1,23 +1,24 @@
-// Package trustnet answers one question: may this peer speak for a client?
+// Package trustnet holds lists of trusted networks: which peers may name a client
+// other than themselves?
 //
 // A server behind a reverse proxy learns the client's address from the proxy, in
-// a PROXY protocol header or in a forwarding header of HTTP. Anybody can send
-// such headers, so they count only when the peer that hands them over is on a list
-// of trusted networks. A [Set] is that list. It holds IP addresses, networks, and
-// peers on a unix socket; packages proxyproto and forwarded ask it with Contains
-// and ContainsAddr.
+// a PROXY protocol header or in an HTTP forwarding header. Every peer can send
+// such headers, so they count only if the peer is on a list of trusted networks. A
+// [Set] is such a list. It holds IP addresses, networks, and peers on a unix
+// socket. Packages proxyproto and forwarded use it.
 //
-// [Parse] makes a Set of what stands in a configuration or an environment
-// variable, [Read] of a file with one item a line, [FromPrefixes] of networks. A
-// Set is also a flag (with [flag.TextVar]) and a field of a JSON, YAML or TOML
-// document. A list with one bad item is an error and yields no Set.
+// [Parse] reads the items of a configuration or an environment variable, [Read] a
+// file with one item a line, [FromPrefixes] networks of type [net/netip.Prefix]. An
+// item with "!" in front is an exclusion. A Set is also a flag (with
+// [flag.TextVar]) and a field of a JSON, YAML or TOML document. A list with one
+// bad item is an error and yields no Set.
 //
-// Trust is given, never assumed. A nil *Set and the zero Set trust nobody, no
-// network is in a Set that was not asked for, and the sets of CDNs, which change,
-// are not part of this package. List the addresses of the proxies themselves
-// rather than whole ranges: every host in a trusted network can pretend to be any
-// client. [Set.TrustsAll] tells a set that trusts a whole address family.
+// A nil *Set and the zero Set trust no peer. A Set holds only the networks of its
+// items. The networks of CDNs change and are not part of this package. List the
+// addresses of the proxies rather than whole ranges: every host in a trusted
+// network can pretend to be any client. [Set.TrustsAll] reports a set that trusts
+// half of the Internet.
 //
-// To replace the list while the server runs, give it a [Live] and Store the next
-// Set there once it has been read without an error.
+// To replace the list while the server runs, give the server a [Live] and Store the
+// next Set there after it has been read without an error.
 package trustnet

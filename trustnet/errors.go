@@ -12,9 +12,10 @@ var (
 	// nobody, pass no items.
 	ErrEmpty = errors.New("empty item")
 
-	// ErrSyntax means an item that is no IP address, no network in CIDR form
-	// and no keyword. Host names, ports, brackets and address ranges with a
-	// dash are not accepted.
+	// ErrSyntax means an item that is not an IP address, not a network in CIDR
+	// form and not a keyword, or the exclusion of one with a "!" in front. Ports,
+	// brackets and address ranges with a dash are not accepted. Host names are
+	// accepted only by [Names], and never in an exclusion.
 	ErrSyntax = errors.New("not an IP address, a network such as 10.0.0.0/8, or one of loopback, private, linklocal, unix")
 
 	// ErrHostBits means a network whose address has bits set below its prefix
@@ -32,6 +33,11 @@ var (
 	// and cannot be written in IPv4 form.
 	ErrMapped = errors.New("IPv4-mapped network with a prefix shorter than /96")
 )
+
+// ErrTrustsAll is returned by proxyproto.New and forwarded.New, wrapped, when
+// [Set.TrustsAll] is true for a set of their configuration and its AllowTrustAll
+// is not set.
+var ErrTrustsAll = errors.New("at least half of the IPv4 or IPv6 Internet is trusted")
 
 // A ParseError reports the first item that [Parse], [Read], [FromPrefixes] or
 // an unmarshalling method could not accept.

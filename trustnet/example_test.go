@@ -42,9 +42,41 @@ func ExampleParse() {
 	// true
 }
 
+func ExampleParse_exclusions() {
+	s, err := trustnet.Parse("10.0.0.0/29", "!10.0.0.7") // all but the monitoring host
+	fmt.Println(s, err)
+	fmt.Println(s.Contains(netip.MustParseAddr("10.0.0.7")))
+	// Output:
+	// 10.0.0.0/30,10.0.0.4/31,10.0.0.6 <nil>
+	// false
+}
+
+func ExampleParseMasked() {
+	fmt.Println(trustnet.ParseMasked("192.168.0.1/24"))
+	fmt.Println(trustnet.Parse("192.168.0.1/24"))
+	// Output:
+	// 192.168.0.0/24 <nil>
+	//  trustnet: item 1: "192.168.0.1/24": host bits set: write 192.168.0.0/24 for the network or 192.168.0.1/32 for the one address
+}
+
+func ExampleSet_Union() {
+	configured, builtin := trustnet.MustParse("192.0.2.10"), trustnet.MustParse("loopback")
+	fmt.Println(configured.Union(builtin))
+	// Output:
+	// 127.0.0.0/8,192.0.2.10,::1
+}
+
+func ExampleSet_Without() {
+	private, guests := trustnet.MustParse("10.0.0.0/8"), trustnet.MustParse("10.128.0.0/9")
+	fmt.Println(private.Without(guests))
+	// Output:
+	// 10.0.0.0/9
+}
+
 func ExampleParseError() {
 	_, err := trustnet.Parse("loopback", "fe80::1%eth0")
-	if pe, ok := errors.AsType[*trustnet.ParseError](err); ok {
+	var pe *trustnet.ParseError
+	if errors.As(err, &pe) {
 		fmt.Printf("%d %q: %v\n", pe.Index, pe.Item, pe.Err)
 	}
 	// Output:
@@ -110,7 +142,7 @@ func ExampleSet_ContainsAddr() {
 }
 
 func ExampleSet_TrustsAll() {
-	fmt.Println(trustnet.MustParse("0.0.0.0/1", "128.0.0.0/1").TrustsAll())
+	fmt.Println(trustnet.MustParse("0.0.0.0/0", "!10.0.0.0/8").TrustsAll())
 	fmt.Println(trustnet.MustParse("private").TrustsAll())
 	// Output:
 	// true

@@ -20,6 +20,8 @@ func FuzzParseRoundTripsAndContainsAgreesWithLinearScan(f *testing.F) {
 		"", " ", ",", "10.0.0.0/8, ::1", "loopback,private,linklocal,unix", "10.1.2.3/8", "fe80::1%eth0", "fe80::%1/10",
 		"::ffff:10.0.0.0/104", "::ffff:0:0/95", "::/0", "0.0.0.0/1,128.0.0.0/1", "255.255.255.255,255.255.255.254",
 		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff,::", "2001:db8::8/125,2001:db8::/125,2001:db8:0:1::/64", "Unix", "::1 #", "::1,x",
+		"10.0.0.0/8, !10.0.0.7", "!10.0.0.0/8,10.0.0.7", "::/0,!2001:db8::1,!::ffff:10.0.0.0/104", "private,unix,!private,!unix",
+		"!", "!!::1", "! ::1", "10.0.0.0/24,!10.0.0.0/25,!10.0.0.128/26", "0.0.0.0/0,!255.255.255.255,!0.0.0.0", "!10.1.2.3/8", "dns:x", "!dns:x",
 	} {
 		f.Add(list, []byte("\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"))
 	}
@@ -49,18 +51,29 @@ func FuzzParseRoundTripsAndContainsAgreesWithLinearScan(f *testing.F) {
 		require.Equal(t, s, again, "JSON round trip")
 
 		requireMinimal(t, s)
-		prefixes := naivePrefixes(items)
-		require.Equal(t, slices.Contains(items, "unix"), s.Unix())
+		var included, excluded []string
+		for _, item := range items {
+			if rest, ok := strings.CutPrefix(item, "!"); ok {
+				excluded = append(excluded, rest)
+			} else {
+				included = append(included, item)
+			}
+		}
+		in, out := naivePrefixes(included), naivePrefixes(excluded)
+		require.Equal(t, slices.Contains(included, "unix") && !slices.Contains(excluded, "unix"), s.Unix())
+		masked, err := trustnet.ParseMasked(list)
+		require.NoError(t, err)
+		require.Equal(t, s, masked, "what Parse accepts means the same to ParseMasked")
 		probes := []netip.Addr{{}}
 		if a, ok := netip.AddrFromSlice(probe); ok {
 			probes = append(probes, a, a.Unmap(), a.WithZone("eth0"))
 		}
-		for _, p := range append(s.Prefixes(), prefixes...) {
+		for _, p := range slices.Concat(s.Prefixes(), in, out) {
 			first, last := p.Addr(), lastAddr(p)
 			probes = append(probes, first, first.Prev(), last, last.Next(), netip.AddrFrom16(last.As16()))
 		}
 		for _, a := range probes {
-			require.Equal(t, scan(prefixes, a), s.Contains(a), "%v in %v", a, s)
+			require.Equal(t, scan(in, a) && !scan(out, a), s.Contains(a), "%v in %v", a, s)
 		}
 	})
 }

@@ -40,6 +40,7 @@ const blanks = " \t\r\n"
 //     fc00::/7 (RFC 4193)
 //   - linklocal: 169.254.0.0/16 (RFC 3927) and fe80::/10
 //   - unix: every peer on a unix socket
+//   - any of these after "!": an exclusion, as in 10.0.0.0/8,!10.0.0.7
 //   - several of these, separated by commas, as an environment variable holds
 //     them and [Set.String] writes them
 //
@@ -47,11 +48,22 @@ const blanks = " \t\r\n"
 // addresses and networks mean the IPv4 ones: ::ffff:10.0.0.0/104 is 10.0.0.0/8.
 // An IPv6 network never covers IPv4 addresses, not even ::/0.
 //
+// Exclusions apply after everything else, whatever the order: !10.0.0.0/8,10.0.0.7
+// is the empty set. The Set keeps what remains; it does not remember the
+// exclusions.
+//
 // Parse without arguments returns an empty set; an empty or blank item is an
 // error. The first bad item is returned as a [*ParseError], and there is no Set
 // then: a list is accepted whole or not at all.
-func Parse(items ...string) (*Set, error) {
-	var b builder
+func Parse(items ...string) (*Set, error) { return parse(new(builder), items) }
+
+// ParseMasked is like [Parse] but clears the host bits of a network:
+// 192.168.0.1/24 is 192.168.0.0/24. It is for programs whose documentation has
+// always allowed host bits. Others use Parse, because an operator who writes
+// 10.1.2.3/8 may have meant one address.
+func ParseMasked(items ...string) (*Set, error) { return parse(&builder{mask: true}, items) }
+
+func parse(b *builder, items []string) (*Set, error) {
 	n := 0
 	for _, list := range items {
 		for item := range strings.SplitSeq(list, ",") {
@@ -62,7 +74,7 @@ func Parse(items ...string) (*Set, error) {
 			n++
 		}
 	}
-	return newSet(b.prefixes, b.unix), nil
+	return b.set(), nil
 }
 
 // MustParse is like [Parse] but panics on a bad item. It is for lists that are
@@ -106,7 +118,7 @@ func Read(r io.Reader) (*Set, error) {
 		}
 		n++
 	}
-	return newSet(b.prefixes, b.unix), nil
+	return b.set(), nil
 }
 
 // FromPrefixes returns the set of the given networks, by the rules of [Parse]:
@@ -115,29 +127,49 @@ func Read(r io.Reader) (*Set, error) {
 func FromPrefixes(p ...netip.Prefix) (*Set, error) {
 	var b builder
 	for i, p := range p {
-		if err := b.addPrefix(p); err != nil {
+		if err := b.addPrefix(&b.included, p, ""); err != nil {
 			return nil, &ParseError{Index: i, Item: p.String(), Err: err}
 		}
 	}
-	return newSet(b.prefixes, b.unix), nil
+	return b.set(), nil
 }
 
 // A builder collects what a list holds before it becomes a Set.
 type builder struct {
+	mask     bool // clear host bits instead of refusing them
+	included items
+	excluded items
+}
+
+type items struct {
 	prefixes []netip.Prefix
 	unix     bool
+}
+
+func (b *builder) set() *Set {
+	in := newSet(b.included.prefixes, b.included.unix)
+	return in.Without(newSet(b.excluded.prefixes, b.excluded.unix))
 }
 
 func (b *builder) addItem(item string) error {
 	if item == "" {
 		return fmt.Errorf("%w: remove it; to trust nobody, pass no items", ErrEmpty)
 	}
+	if rest, ok := strings.CutPrefix(item, "!"); ok {
+		return b.add(&b.excluded, rest, "!")
+	}
+	return b.add(&b.included, item, "")
+}
+
+// add adds item, which has had the sign in front removed, to the items of that
+// sign.
+func (b *builder) add(to *items, item, sign string) error {
 	if item == "unix" {
-		b.unix = true
+		to.unix = true
 		return nil
 	}
 	if k, ok := keywords[item]; ok {
-		b.prefixes = append(b.prefixes, k...)
+		to.prefixes = append(to.prefixes, k...)
 		return nil
 	}
 	if addr, zone, ok := strings.Cut(item, "%"); ok {
@@ -152,9 +184,19 @@ func (b *builder) addItem(item string) error {
 	}
 	p, err := parsePrefix(item)
 	if err != nil {
-		return ErrSyntax
+		return syntaxError(item, sign)
 	}
-	return b.addPrefix(p)
+	return b.addPrefix(to, p, sign)
+}
+
+func syntaxError(item, sign string) error {
+	switch {
+	case strings.HasPrefix(item, "dns:") && sign == "":
+		return fmt.Errorf("%w: DNS names need trustnet.Names, which looks them up again and again", ErrSyntax)
+	case strings.HasPrefix(item, "dns:"):
+		return fmt.Errorf("%w: a name cannot be excluded, because a failed look-up would remove the exclusion: exclude its addresses", ErrSyntax)
+	}
+	return ErrSyntax
 }
 
 // parsePrefix parses an address or a network.
@@ -166,7 +208,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, a.BitLen()), err
 }
 
-func (b *builder) addPrefix(p netip.Prefix) error {
+func (b *builder) addPrefix(to *items, p netip.Prefix, sign string) error {
 	if !p.IsValid() {
 		return ErrSyntax
 	}
@@ -176,10 +218,13 @@ func (b *builder) addPrefix(p netip.Prefix) error {
 		}
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
+	if b.mask {
+		p = p.Masked()
+	}
 	if p != p.Masked() {
 		host := netip.PrefixFrom(p.Addr(), p.Addr().BitLen())
-		return fmt.Errorf("%w: write %v for the network or %v for the one address", ErrHostBits, p.Masked(), host)
+		return fmt.Errorf("%w: write %s%v for the network or %s%v for the one address", ErrHostBits, sign, p.Masked(), sign, host)
 	}
-	b.prefixes = append(b.prefixes, p)
+	to.prefixes = append(to.prefixes, p)
 	return nil
 }

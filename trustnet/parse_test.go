@@ -34,6 +34,16 @@ func TestParseAccepts(t *testing.T) {
 		{"mapped network", []string{"::ffff:10.0.0.0/104"}, "10.0.0.0/8"},
 		{"mapped: all of IPv4", []string{"::ffff:0:0/96"}, "0.0.0.0/0"},
 		{"all of IPv6 stays IPv6", []string{"::/0"}, "::/0"},
+		{"an excluded address", []string{"10.0.0.0/30", "!10.0.0.2"}, "10.0.0.0/31,10.0.0.3"},
+		{"an exclusion in front of what it excludes from", []string{"!10.0.0.2, 10.0.0.0/30"}, "10.0.0.0/31,10.0.0.3"},
+		{"an exclusion of what was not included", []string{"10.0.0.0/8", "!192.0.2.1"}, "10.0.0.0/8"},
+		{"an exclusion larger than what is included", []string{"10.0.0.0/9", "10.128.0.1", "!10.0.0.0/8"}, ""},
+		{"exclusions alone", []string{"!10.0.0.7"}, ""},
+		{"an exclusion wins over the same item", []string{"10.0.0.7", "!10.0.0.7", "10.0.0.7"}, ""},
+		{"an excluded keyword", []string{"10.0.0.0/7", "!private"}, "11.0.0.0/8"},
+		{"unix excluded", []string{"unix", "::1", "!unix"}, "::1"},
+		{"an excluded mapped network", []string{"10.0.0.0/8", "!::ffff:10.0.0.0/105"}, "10.128.0.0/9"},
+		{"IPv6 excluded does not exclude IPv4", []string{"10.0.0.0/8", "::1", "!::/0"}, "10.0.0.0/8"},
 		{"IPv4-compatible is plain IPv6", []string{"::1.2.3.4"}, "::102:304"},
 	}
 	for _, tt := range tests {
@@ -73,6 +83,17 @@ func TestParseRefuses(t *testing.T) {
 		{"host bits, mapped", []string{"::ffff:10.1.2.3/104"}, 0, "::ffff:10.1.2.3/104", trustnet.ErrHostBits,
 			`write 10.0.0.0/8 for the network or 10.1.2.3/32 for the one address`},
 		{"host bits under /0", []string{"1.2.3.4/0"}, 0, "1.2.3.4/0", trustnet.ErrHostBits, `write 0.0.0.0/0`},
+
+		{"host bits in an exclusion", []string{"!10.1.2.3/8"}, 0, "!10.1.2.3/8", trustnet.ErrHostBits,
+			`trustnet: item 1: "!10.1.2.3/8": host bits set: write !10.0.0.0/8 for the network or !10.1.2.3/32 for the one address`},
+		{"an exclusion of nothing", []string{"::1", "!"}, 1, "!", trustnet.ErrSyntax, `trustnet: item 2: "!": ` + usage},
+		{"an exclusion twice", []string{"!!::1"}, 0, "!!::1", trustnet.ErrSyntax, usage},
+		{"a blank in an exclusion", []string{"! ::1"}, 0, "! ::1", trustnet.ErrSyntax, usage},
+		{"an exclusion mark behind", []string{"::1!"}, 0, "::1!", trustnet.ErrSyntax, usage},
+		{"an excluded zone", []string{"!fe80::1%eth0"}, 0, "!fe80::1%eth0", trustnet.ErrZone, `remove %eth0`},
+		{"an excluded mapped network", []string{"!::ffff:10.0.0.0/8"}, 0, "!::ffff:10.0.0.0/8", trustnet.ErrMapped, `IPv4 form`},
+		{"a DNS name", []string{"dns:proxy"}, 0, "dns:proxy", trustnet.ErrSyntax, `DNS names need trustnet.Names`},
+		{"an excluded DNS name", []string{"!dns:proxy"}, 0, "!dns:proxy", trustnet.ErrSyntax, `a name cannot be excluded`},
 
 		{"zone", []string{"fe80::1%eth0"}, 0, "fe80::1%eth0", trustnet.ErrZone,
 			`trustnet: item 1: "fe80::1%eth0": zones are not supported: remove %eth0`},
@@ -117,6 +138,45 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func TestParseMaskedClearsHostBits(t *testing.T) {
+	tests := []struct {
+		name  string
+		items []string
+		want  string
+	}{
+		{"IPv4", []string{"192.168.0.1/24"}, "192.168.0.0/24"},
+		{"IPv6", []string{"2001:db8::1/32"}, "2001:db8::/32"},
+		{"mapped", []string{"::ffff:10.1.2.3/104"}, "10.0.0.0/8"},
+		{"an exclusion", []string{"10.0.0.0/8", "!10.200.0.1/9"}, "10.0.0.0/9"},
+		{"addresses stay addresses", []string{"192.0.2.1, 2001:db8::1/128", "192.0.2.7/32"}, "192.0.2.1,192.0.2.7,2001:db8::1"},
+		{"items without host bits", []string{"loopback, unix", "10.0.0.0/8"}, "10.0.0.0/8,127.0.0.0/8,::1,unix"},
+		{"everything", []string{"1.2.3.4/0"}, "0.0.0.0/0"},
+		{"no items", nil, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := trustnet.ParseMasked(tt.items...)
+			require.NoError(t, err)
+			require.Equal(t, tt.want, s.String())
+		})
+	}
+	for _, tt := range []struct {
+		name, item string
+		err        error
+	}{
+		{"a zone", "fe80::1%eth0/10", trustnet.ErrZone},
+		{"mapped, shorter than /96", "::ffff:10.1.2.3/8", trustnet.ErrMapped},
+		{"an empty item", "", trustnet.ErrEmpty},
+		{"no network", "192.168.0.1/33", trustnet.ErrSyntax},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := trustnet.ParseMasked("10.1.2.3/8", tt.item)
+			require.Nil(t, s)
+			requireParseError(t, err, 1, tt.item, tt.err)
+		})
+	}
+}
+
 func requireParseError(t *testing.T, err error, index int, item string, reason error) {
 	t.Helper()
 	var pe *trustnet.ParseError
@@ -151,6 +211,7 @@ func TestReadAccepts(t *testing.T) {
 		{"byte order mark alone", "\ufeff", ""},
 		{"blanks around items", "\t 10.0.0.0/8 \t\n", "10.0.0.0/8"},
 		{"a comment of any length", "# " + long + "\n::1 # " + long + "\nunix", "::1,unix"},
+		{"exclusions", "!10.0.0.2 # the monitor\n10.0.0.0/30\n", "10.0.0.0/31,10.0.0.3"},
 		{"keywords", "loopback\nlinklocal\n", "127.0.0.0/8,169.254.0.0/16,::1,fe80::/10"},
 	}
 	for _, tt := range tests {

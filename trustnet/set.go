@@ -127,11 +127,6 @@ func (s *Set) containsIP(ip net.IP) bool {
 	return s.Contains(a)
 }
 
-// TrustsAll reports whether the set covers the whole of IPv4 or the whole of
-// IPv6, as one network or as the union of several. Such a set believes every peer
-// of that family and is nearly always a mistake.
-func (s *Set) TrustsAll() bool { return s != nil && s.all }
-
 // Unix reports whether the set holds the keyword unix.
 func (s *Set) Unix() bool { return s != nil && s.unix }
 
@@ -151,8 +146,8 @@ func (s *Set) Prefixes() []netip.Prefix {
 // newSet returns the Set of the given prefixes, which it sorts.
 func newSet(p []netip.Prefix, unix bool) *Set {
 	s := &Set{prefixes: minimal(p), unix: unix}
+	s.all = trustsAll(s.prefixes)
 	for _, p := range s.prefixes {
-		s.all = s.all || p.Bits() == 0
 		first, host := p.Addr().AsSlice(), uint8(p.Addr().BitLen()-p.Bits())
 		if p.Addr().Is4() {
 			s.first4 = append(s.first4, binary.BigEndian.Uint32(first))
@@ -163,27 +158,4 @@ func newSet(p []netip.Prefix, unix bool) *Set {
 		}
 	}
 	return s
-}
-
-// minimal reduces p to the fewest prefixes that cover the same addresses, sorted.
-// Two prefixes are nested or disjoint, never overlapping by halves, so it needs no
-// arithmetic on addresses, which would have to be careful at the last one.
-func minimal(p []netip.Prefix) []netip.Prefix {
-	slices.SortFunc(p, netip.Prefix.Compare) // a network comes before its parts
-	var out []netip.Prefix
-	for _, p := range p {
-		if n := len(out); n > 0 && out[n-1].Contains(p.Addr()) {
-			continue
-		}
-		out = append(out, p)
-		// Two halves are one network, which may be a half in its turn.
-		for n := len(out); n > 1; n-- {
-			parent := netip.PrefixFrom(p.Addr(), out[n-1].Bits()-1).Masked()
-			if out[n-2].Bits() != out[n-1].Bits() || !parent.Contains(out[n-2].Addr()) {
-				break
-			}
-			out = append(out[:n-2], parent)
-		}
-	}
-	return out
 }

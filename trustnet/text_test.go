@@ -5,6 +5,7 @@ import (
 	"flag"
 	"io"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,6 +42,32 @@ func TestJSONRoundTrip(t *testing.T) {
 		var again config
 		require.NoError(t, json.Unmarshal(text, &again))
 		require.Equal(t, s, *again.Trusted)
+	}
+}
+
+// The text of a set with exclusions is what remains: it needs no exclusions, and
+// equal sets have equal texts however they were written.
+func TestASetWithExclusionsRoundTrips(t *testing.T) {
+	for list, want := range map[string]string{
+		"10.0.0.0/29, !10.0.0.7":              "10.0.0.0/30,10.0.0.4/31,10.0.0.6",
+		"10.0.0.0/29, !10.0.0.0/30":           "10.0.0.4/30",
+		"loopback, unix, !unix, !127.0.0.0/8": "::1",
+		"10.0.0.7, !10.0.0.0/8":               "",
+	} {
+		s := trustnet.MustParse(list)
+		require.Equal(t, want, s.String(), list)
+		text, err := s.MarshalText()
+		require.NoError(t, err)
+		var again trustnet.Set
+		require.NoError(t, again.UnmarshalText(text))
+		require.Equal(t, s, &again)
+		text, err = json.Marshal(s)
+		require.NoError(t, err)
+		again = trustnet.Set{}
+		require.NoError(t, json.Unmarshal(text, &again))
+		require.Equal(t, s, &again)
+		require.NoError(t, json.Unmarshal([]byte(`["`+strings.Join(strings.Split(list, ", "), `","`)+`"]`), &again))
+		require.Equal(t, s, &again)
 	}
 }
 
