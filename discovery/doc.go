@@ -32,8 +32,8 @@
 // whether the proxy strips /mail or not. The well-known locations at the origin,
 // such as /.well-known/oauth-authorization-server/mail, are outside of /mail,
 // and the proxy must route them to the server too: [publicurl.Base.WellKnown].
-// [Verify] asks for every document from outside, as clients do, and names what a
-// proxy on the way does wrong.
+// Package discovery/verify requests every document from outside, as clients do, and
+// reports what a proxy on the way does wrong.
 //
 // # Where the documents are
 //

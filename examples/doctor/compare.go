@@ -9,19 +9,19 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/discovery/verify"
 )
 
 // A diagnosis is what doctor prints.
 type diagnosis struct {
-	URL         string                                  `json:"url"`
-	Error       string                                  `json:"error,omitempty"`        // why there is no report
-	Report      *discovery.Report                       `json:"report"`                 // as clients see it
-	Server      *discovery.Report                       `json:"server,omitempty"`       // past the proxy
-	ServerError string                                  `json:"server_error,omitempty"` // why there is none
-	Differences []difference                            `json:"differences,omitempty"`
-	ProxyOnly   []int                                   `json:"proxy_only,omitempty"` // findings that the server itself does not have
-	Mends       map[discovery.Mistake]map[string]string `json:"mends,omitempty"`      // by product
+	URL         string                               `json:"url"`
+	Error       string                               `json:"error,omitempty"`        // why there is no report
+	Report      *verify.Report                       `json:"report"`                 // as clients see it
+	Server      *verify.Report                       `json:"server,omitempty"`       // past the proxy
+	ServerError string                               `json:"server_error,omitempty"` // why there is none
+	Differences []difference                         `json:"differences,omitempty"`
+	ProxyOnly   []int                                `json:"proxy_only,omitempty"` // findings that the server itself does not have
+	Mends       map[verify.Mistake]map[string]string `json:"mends,omitempty"`      // by product
 }
 
 // A difference is an answer that the proxy changes.
@@ -51,7 +51,7 @@ func (d *diagnosis) compare() {
 		method, url string
 		signedIn    bool
 	}
-	server := make(map[request]discovery.Checked)
+	server := make(map[request]verify.Checked)
 	for _, c := range d.Server.Checked {
 		server[request{c.Method, c.URL, c.SignedIn}] = c
 	}
@@ -70,7 +70,7 @@ func (d *diagnosis) compare() {
 		}
 	}
 	has := make(map[string]bool)
-	keys := func(f discovery.Finding) (all []string) { // one for each member
+	keys := func(f verify.Finding) (all []string) { // one for each member
 		for field := range strings.SplitSeq(f.Field, ", ") {
 			all = append(all, fmt.Sprintf("%s %s %s %s", f.Document, f.URL, f.Rule, field))
 		}
@@ -102,7 +102,7 @@ func (d *diagnosis) atMailHost(u string) bool {
 	return err == nil && err2 == nil && asked.Host != base.Host
 }
 
-func answer(c discovery.Checked) string {
+func answer(c verify.Checked) string {
 	switch {
 	case c.Error != "":
 		return c.Error
@@ -112,7 +112,7 @@ func answer(c discovery.Checked) string {
 	return fmt.Sprint(c.Status)
 }
 
-func digest(c discovery.Checked) string {
+func digest(c verify.Checked) string {
 	if c.SHA256 == "" {
 		return "without a body"
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/discovery/verify"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -150,7 +151,7 @@ func TestDoctorPrintsJSON(t *testing.T) {
 	require.Len(t, d.ProxyOnly, len(d.Report.Findings))
 	require.Empty(t, d.Server.Findings)
 	require.NotEmpty(t, d.Differences)
-	require.Len(t, d.Mends[discovery.MistakeWellKnown], len(products))
+	require.Len(t, d.Mends[verify.MistakeWellKnown], len(products))
 }
 
 // A mistake of the server's own is told from the proxy's.
@@ -219,7 +220,7 @@ func TestDoctorSaysWhyItCouldNotRun(t *testing.T) {
 		"no file":                {[]string{"-ca", empty + "x", s.url}, "", "no such file"},
 		"no certificate in it":   {[]string{"-ca", empty, s.url}, "", "has no certificate in PEM"},
 		"a token that is none":   {[]string{s.url}, demoToken + "\n!", "is no bearer token"},
-		"a domain that is none":  {[]string{"-ca", s.ca, "-domains", "a b", s.url}, "", "is no DNS name"},
+		"a domain that is none":  {[]string{"-ca", s.ca, "-domains", "a b", s.url}, "", "invalid mail domain"},
 		"an unknown certificate": {[]string{s.url}, "", "name its file with -ca"},
 		"another name":           {[]string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, "", "is for another name than localhost"},
 		"nobody there":           {[]string{closed.URL}, "", "nothing can be reached"},
@@ -260,16 +261,16 @@ func TestEveryMistakeHasAMend(t *testing.T) {
 	require.NoError(t, err)
 	root, err := publicurl.Parse("https://example.com")
 	require.NoError(t, err)
-	for _, m := range []discovery.Mistake{
-		discovery.MistakeWellKnown, discovery.MistakePrefix, discovery.MistakePublicURL, discovery.MistakeRedirect, discovery.MistakeCache, discovery.MistakeBody,
-		discovery.MistakeCORS, discovery.MistakeBackend, discovery.MistakeAccess, discovery.MistakeAuthorization, discovery.MistakeMethod,
+	for _, m := range []verify.Mistake{
+		verify.MistakeWellKnown, verify.MistakePrefix, verify.MistakePublicURL, verify.MistakeRedirect, verify.MistakeCache, verify.MistakeBody,
+		verify.MistakeCORS, verify.MistakeBackend, verify.MistakeAccess, verify.MistakeAuthorization, verify.MistakeMethod,
 	} {
 		require.NotEmpty(t, meaning[m], m)
-		d := &diagnosis{Report: &discovery.Report{Findings: []discovery.Finding{{Mistake: m}, {Mistake: "other"}}}}
-		if m != discovery.MistakePrefix { // it has one
+		d := &diagnosis{Report: &verify.Report{Findings: []verify.Finding{{Mistake: m}, {Mistake: "other"}}}}
+		if m != verify.MistakePrefix { // it has one
 			d.mend(root)
 			for _, product := range products {
-				if m == discovery.MistakeWellKnown {
+				if m == verify.MistakeWellKnown {
 					require.Contains(t, d.Mends[m][product], "/.well-known/oauth-authorization-server")
 				}
 				require.NotEmpty(t, d.Mends[m][product])
@@ -308,8 +309,8 @@ func TestATokenGoesInTheClearToThisMachineOnlyUnlessThatIsSaid(t *testing.T) {
 }
 
 func TestWhatTheServerDoesToOneMemberIsNotTheProxysAlone(t *testing.T) {
-	find := func(field string) *discovery.Report {
-		return &discovery.Report{Findings: []discovery.Finding{{Document: "a", URL: "u", Rule: "r", Field: field}}}
+	find := func(field string) *verify.Report {
+		return &verify.Report{Findings: []verify.Finding{{Document: "a", URL: "u", Rule: "r", Field: field}}}
 	}
 	for _, c := range []struct {
 		proxy, server string
@@ -347,7 +348,7 @@ func TestDoctorAsksTheServerAlsoWhereTheProxyIsDown(t *testing.T) {
 	require.Contains(t, stdout, "The server itself, past the proxy: ")
 	status, stdout, _ = doctor(t, "", "-json", down)
 	require.Equal(t, statusError, status)
-	require.Contains(t, stdout, `"error": "discovery: verify `)
+	require.Contains(t, stdout, `"error": "verify: `)
 	require.Contains(t, stdout, `"report": null`)
 }
 
@@ -356,13 +357,13 @@ func TestDocumentsThatDoNotGetThroughAreCounted(t *testing.T) {
 	const beside = "https://example.com/.well-known/user-agent-configuration.json"
 	d := &diagnosis{
 		URL:    "https://example.com/mail",
-		Report: &discovery.Report{Checked: []discovery.Checked{{Method: "GET", URL: u, Error: "no such host"}, {Method: "GET", URL: beside, Status: 404}, {Method: "GET", URL: "https://example.com/mail/login", Status: 404}}},
-		Server: &discovery.Report{Checked: []discovery.Checked{{Method: "GET", URL: u, Status: 200}, {Method: "GET", URL: beside, Status: 200}, {Method: "GET", URL: "https://example.com/mail/login", Status: 200}}},
+		Report: &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Error: "no such host"}, {Method: "GET", URL: beside, Status: 404}, {Method: "GET", URL: "https://example.com/mail/login", Status: 404}}},
+		Server: &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Status: 200}, {Method: "GET", URL: beside, Status: 200}, {Method: "GET", URL: "https://example.com/mail/login", Status: 200}}},
 	}
 	d.compare()
 	require.Equal(t, 1, d.withheld())
 	require.Equal(t, d.Report.Checked[:1], d.notThere())
 	require.Equal(t, "documents of the server that do not get through: 1", d.summary())
-	d.Report.Findings = make([]discovery.Finding, 2)
+	d.Report.Findings = make([]verify.Finding, 2)
 	require.Equal(t, "2 findings, documents of the server that do not get through: 1", d.summary())
 }

@@ -10,7 +10,7 @@
 // It exits with 0 if it finds nothing, 1 if it does, through the proxy or past it, and 2
 // if it could not run.
 //
-// What to copy: run, for what to do with a discovery.Report, and with the error that
+// What to copy: run, for what to do with a verify.Report, and with the error that
 // is none. The rest has a file each:
 //
 //	config.go   the settings
@@ -34,7 +34,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/discovery/verify"
 )
 
 // The exit statuses.
@@ -62,11 +62,11 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		return statusError
 	}
 	d := &diagnosis{URL: cfg.base.String()}
-	if d.Report, err = verify(ctx, cfg, ""); err != nil {
+	if d.Report, err = ask(ctx, cfg, ""); err != nil {
 		d.Error = explain(err, cfg)
 	}
 	if cfg.connect != "" { // also where the proxy is down
-		if d.Server, err = verify(ctx, cfg, cfg.connect); err != nil {
+		if d.Server, err = ask(ctx, cfg, cfg.connect); err != nil {
 			d.ServerError = explain(err, cfg)
 		}
 	}
@@ -97,15 +97,17 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	return statusClean
 }
 
-// verify asks through the proxy, or if connect is not empty the server there.
-func verify(ctx context.Context, cfg *config, connect string) (*discovery.Report, error) {
+// ask checks the server through the proxy, or if connect is not empty the server there.
+func ask(ctx context.Context, cfg *config, connect string) (*verify.Report, error) {
 	client := newClient(cfg, connect)
 	defer client.CloseIdleConnections()
-	return discovery.Verify(ctx, client, cfg.base,
-		discovery.WithBearer(cfg.token),
-		discovery.WithMailDomains(cfg.domains...),
-		discovery.WithTimeout(cfg.timeout),
-		discovery.WithRequestTimeout(min(cfg.timeout, cfg.requestTimeout)))
+	return verify.Run(ctx, cfg.base, verify.Config{
+		Client:         client,
+		Bearer:         cfg.token,
+		MailDomains:    cfg.domains,
+		Timeout:        cfg.timeout,
+		RequestTimeout: min(cfg.timeout, cfg.requestTimeout),
+	})
 }
 
 // explain says what to do about a certificate that is not trusted.

@@ -7,7 +7,7 @@ package main
 import (
 	"strings"
 
-	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/discovery/verify"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -17,7 +17,7 @@ var products = []string{"HAProxy", "NGINX", "Caddy", "Traefik"}
 // mend collects what to do about the mistakes that were found.
 func (d *diagnosis) mend(base publicurl.Base) {
 	fill := strings.NewReplacer("{prefix}", base.Prefix(), "{host}", base.Hostname(), "{url}", base.String())
-	d.Mends = make(map[discovery.Mistake]map[string]string)
+	d.Mends = make(map[verify.Mistake]map[string]string)
 	if d.Report == nil {
 		return
 	}
@@ -48,22 +48,22 @@ func forMount(lines string, base publicurl.Base) string {
 }
 
 // meaning says what a mistake is, for all products.
-var meaning = map[discovery.Mistake]string{
-	discovery.MistakeWellKnown:     "The proxy does not pass these well-known locations on to the server. They are at the\norigin, not below the path of the server, and stand before any catch-all.",
-	discovery.MistakePrefix:        "The proxy does not pass on what is below the public URL.",
-	discovery.MistakePublicURL:     "The server does not know its public URL. Set it there, for mailfront by\nMAILFRONT_PUBLIC_URL. The lines below are for servers that make URLs from the request.",
-	discovery.MistakeRedirect:      "A redirect is made from the proxy's own side. Portico's are whole and need no rewriting.",
-	discovery.MistakeCache:         "A cache keeps documents without asking. Empty it, and let it heed Cache-Control.",
-	discovery.MistakeBody:          "Something rewrites bodies on their way.",
-	discovery.MistakeCORS:          "The proxy removes the CORS fields, doubles them or answers OPTIONS itself.\nThe server sends them: once is enough.",
-	discovery.MistakeBackend:       "The proxy does not reach the server, or not in time. Try -connect.",
-	discovery.MistakeAccess:        "The proxy keeps documents from clients that are not signed in yet.",
-	discovery.MistakeAuthorization: "A field of the sign-in gets lost on its way.",
-	discovery.MistakeMethod:        "The proxy lets only some methods pass. Calendar clients need PROPFIND and REPORT.",
+var meaning = map[verify.Mistake]string{
+	verify.MistakeWellKnown:     "The proxy does not pass these well-known locations on to the server. They are at the\norigin, not below the path of the server, and stand before any catch-all.",
+	verify.MistakePrefix:        "The proxy does not pass on what is below the public URL.",
+	verify.MistakePublicURL:     "The server does not know its public URL. Set it there, for mailfront by\nMAILFRONT_PUBLIC_URL. The lines below are for servers that make URLs from the request.",
+	verify.MistakeRedirect:      "A redirect is made from the proxy's own side. Portico's are whole and need no rewriting.",
+	verify.MistakeCache:         "A cache keeps documents without asking. Empty it, and let it heed Cache-Control.",
+	verify.MistakeBody:          "Something rewrites bodies on their way.",
+	verify.MistakeCORS:          "The proxy removes the CORS fields, doubles them or answers OPTIONS itself.\nThe server sends them: once is enough.",
+	verify.MistakeBackend:       "The proxy does not reach the server, or not in time. Try -connect.",
+	verify.MistakeAccess:        "The proxy keeps documents from clients that are not signed in yet.",
+	verify.MistakeAuthorization: "A field of the sign-in gets lost on its way.",
+	verify.MistakeMethod:        "The proxy lets only some methods pass. Calendar clients need PROPFIND and REPORT.",
 }
 
-var mends = map[discovery.Mistake][4]string{
-	discovery.MistakeWellKnown: {
+var mends = map[verify.Mistake][4]string{
+	verify.MistakeWellKnown: {
 		`acl well-known path /.well-known/oauth-authorization-server{prefix} {prefix}/.well-known/openid-configuration
 acl well-known path /.well-known/oauth-protected-resource{prefix}
 acl well-known path_beg /.well-known/oauth-protected-resource{prefix}/
@@ -82,7 +82,7 @@ handle @well-known {
 }`,
 		"http:\n  routers:\n    mail-well-known:\n      rule: >-\n        Host(`{host}`) && (Path(`/.well-known/oauth-authorization-server{prefix}`) ||\n        Path(`{prefix}/.well-known/openid-configuration`) ||\n        PathPrefix(`/.well-known/oauth-protected-resource{prefix}`) ||\n        Path(`/.well-known/jmap`) || Path(`/.well-known/caldav`) || Path(`/.well-known/carddav`))\n      priority: 1000    # above the catch-all\n      service: mail",
 	},
-	discovery.MistakePrefix: {
+	verify.MistakePrefix: {
 		`acl mail path {prefix}
 acl mail path_beg {prefix}/
 use_backend mail if mail`,
@@ -94,7 +94,7 @@ handle @mail {
 }`,
 		"http:\n  routers:\n    mail:\n      rule: Host(`{host}`) && (Path(`{prefix}`) || PathPrefix(`{prefix}/`))\n      service: mail",
 	},
-	discovery.MistakePublicURL: {
+	verify.MistakePublicURL: {
 		`http-request set-header X-Forwarded-Proto https if { ssl_fc }
 http-request set-header X-Forwarded-Host %[req.hdr(host)]
 # and no "http-request set-header Host"`,
@@ -112,7 +112,7 @@ servers {
         passHostHeader: true
 # Behind another proxy: entryPoints.websecure.forwardedHeaders.trustedIPs`,
 	},
-	discovery.MistakeRedirect: {
+	verify.MistakeRedirect: {
 		`# Remove "http-response replace-header Location" and "redirect prefix".
 # Redirect to the public URL only: http-request redirect location {url}/ code 308 if { path {prefix} }`,
 		`proxy_redirect off;
@@ -123,7 +123,7 @@ location = {prefix} { proxy_pass http://127.0.0.1:8080; }    # else "location {p
 		`# Remove redirectRegex and redirectScheme with a port from the router's middlewares. With
 # stripPrefix the server must be told {url}; or do without it.`,
 	},
-	discovery.MistakeCache: {
+	verify.MistakeCache: {
 		`# Leave these paths out of the cache:
 http-request cache-use pages unless { path_sub /.well-known/ } || { path_beg {prefix}/jmap/ {prefix}/api/ }`,
 		`proxy_cache off;    # in the locations of the server
@@ -133,14 +133,14 @@ http-request cache-use pages unless { path_sub /.well-known/ } || { path_beg {pr
 		`# Traefik keeps nothing by itself. Remove the plugin of the cache, or the headers middleware that
 # sets Cache-Control, from the router.`,
 	},
-	discovery.MistakeBody: {
+	verify.MistakeBody: {
 		`# Remove Lua and SPOE filters that change bodies from this backend.`,
 		`# Remove every sub_filter from the locations of the server. A location without one inherits those of
 # the server block: give "sub_filter_types none/none;" there.`,
 		`# Remove "replace", "templates" and other handlers that change bodies.`,
 		`# Remove plugins such as rewrite-body from the router's middlewares.`,
 	},
-	discovery.MistakeCORS: {
+	verify.MistakeCORS: {
 		`# Remove: http-response set-header / add-header / del-header Access-Control-…
 # Remove: http-request return … if METH_OPTIONS`,
 		`# Remove: add_header Access-Control-…, proxy_hide_header Access-Control-…,
@@ -149,7 +149,7 @@ http-request cache-use pages unless { path_sub /.well-known/ } || { path_beg {pr
 		`# Remove accessControlAllowOriginList and the other accessControl… options of the headers
 # middleware: with them Traefik answers OPTIONS itself.`,
 	},
-	discovery.MistakeBackend: {
+	verify.MistakeBackend: {
 		`server mail 127.0.0.1:8080 check     # HTTPS there: add "ssl verify required ca-file …"
 # send-proxy-v2 exactly if the server's listener expects a PROXY header
 timeout server 1m`,
@@ -167,7 +167,7 @@ proxy_read_timeout 60s;`,
         servers:
           - url: http://127.0.0.1:8080    # https:// exactly if the server does TLS there`,
 	},
-	discovery.MistakeAccess: {
+	verify.MistakeAccess: {
 		`http-request auth unless { path_sub /.well-known/ } || { path_beg {prefix}/api/discover }`,
 		`location ^~ /.well-known/ {    # ^~ comes before "location ~ /\." that denies hidden files
 	auth_basic off;
@@ -180,7 +180,7 @@ basic_auth @private {
 }`,
 		`# Give the well-known paths a router of their own, without basicAuth, forwardAuth and ipAllowList.`,
 	},
-	discovery.MistakeAuthorization: {
+	verify.MistakeAuthorization: {
 		`# Remove: http-request del-header Authorization, http-response del-header WWW-Authenticate,
 # and http-request auth for the paths of the server`,
 		`proxy_set_header Authorization $http_authorization;
@@ -188,7 +188,7 @@ basic_auth @private {
 		`# Remove: header_up -Authorization, header_down -WWW-Authenticate, and basic_auth for the server`,
 		`# Set removeHeader: false in basicAuth, or remove basicAuth and forwardAuth from the router.`,
 	},
-	discovery.MistakeMethod: {
+	verify.MistakeMethod: {
 		`# Remove: http-request deny unless METH_GET || METH_POST …`,
 		`# Remove: limit_except, and: if ($request_method !~ ^(GET|POST)$) { return 405; }`,
 		`# Remove method matchers such as "@get method GET POST" from the server's handlers.`,

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/discovery/verify"
 )
 
 func (d *diagnosis) writeJSON(w io.Writer) error {
@@ -77,7 +77,7 @@ func (d *diagnosis) writeServer(w io.Writer) {
 			fmt.Fprintf(w, "   %s\n", f)
 			continue
 		}
-		if !slices.ContainsFunc(d.Report.Findings, func(g discovery.Finding) bool {
+		if !slices.ContainsFunc(d.Report.Findings, func(g verify.Finding) bool {
 			return g.Document == f.Document && g.URL == f.URL && g.Rule == f.Rule
 		}) {
 			fmt.Fprintf(w, "   only there: %s\n", f)
@@ -87,7 +87,7 @@ func (d *diagnosis) writeServer(w io.Writer) {
 
 // notThere are the documents of mail domains that were asked for and not found. A domain
 // need not have all of them.
-func (d *diagnosis) notThere() (all []discovery.Checked) {
+func (d *diagnosis) notThere() (all []verify.Checked) {
 	for _, c := range d.Report.Checked {
 		if c.Status != http.StatusOK && d.atMailHost(c.URL) {
 			all = append(all, c)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/discovery/verify"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -68,11 +69,11 @@ func (f *frontend) tlsLearned(cl client) string {
 // verifyTimeout leaves time for the answer, within the server's WriteTimeout.
 const verifyTimeout = 20 * time.Second
 
-// A verifyResult is the outcome of one run of discovery.Verify.
+// A verifyResult is the outcome of one run of verify.Run.
 type verifyResult struct {
 	When   time.Time
 	Base   string
-	Report *discovery.Report // nil with Err
+	Report *verify.Report // nil with Err
 	Err    string
 }
 
@@ -92,10 +93,10 @@ func (a *admin) verify(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	result := &verifyResult{When: time.Now(), Base: p.set.Issuer()}
 	var err error
-	result.Report, err = discovery.Verify(ctx, nil, p.set.Base(),
-		discovery.WithTimeout(verifyTimeout), discovery.WithRequestTimeout(verifyTimeout/4),
-		discovery.WithExpected(discovery.OAuthDocument, discovery.OpenIDDocument, discovery.BaseResource,
-			discovery.JMAPDocument, discovery.DAVDocument, discovery.WebUIDocument))
+	result.Report, err = verify.Run(ctx, p.set.Base(), verify.Config{
+		Timeout: verifyTimeout, RequestTimeout: verifyTimeout / 4,
+		Expected: []discovery.Document{discovery.OAuthDocument, discovery.OpenIDDocument, discovery.BaseResource,
+			discovery.JMAPDocument, discovery.DAVDocument, discovery.WebUIDocument}})
 	if err != nil {
 		result.Err = err.Error()
 	}

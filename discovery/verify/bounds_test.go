@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"context"
@@ -22,6 +22,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -53,21 +54,22 @@ func TestVerifyIsBoundedInTime(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		tamper   tamper
-		options  []VerifyOption
+		check    Config
 		most     time.Duration
 		rules    []string
-		document Document
+		document discovery.Document
 	}{
-		{"one document hangs", at(oauthAtRoot, hang), nil, defaultRequestTimeout, []string{RuleTimeout}, OAuthDocument},
-		{"an endpoint hangs", at("/auth/token", hang), nil, defaultRequestTimeout, []string{RuleTimeout}, OAuthDocument},
-		{"shorter requests", at("/.well-known/jmap", hang), []VerifyOption{WithRequestTimeout(time.Second)}, time.Second, []string{RuleTimeout}, JMAPDocument},
-		{"too little time for all", at("/auth/token", hang), []VerifyOption{WithTimeout(time.Second)}, time.Second, []string{RuleTimeout}, configDocument},
+		{name: "one document hangs", tamper: at(oauthAtRoot, hang), most: defaultRequestTimeout, rules: []string{ruleTimeout}, document: discovery.OAuthDocument},
+		{name: "an endpoint hangs", tamper: at("/auth/token", hang), most: defaultRequestTimeout, rules: []string{ruleTimeout}, document: discovery.OAuthDocument},
+		{name: "shorter requests", tamper: at("/.well-known/jmap", hang), check: Config{RequestTimeout: time.Second}, most: time.Second, rules: []string{ruleTimeout}, document: discovery.JMAPDocument},
+		{name: "too little time for all", tamper: at("/auth/token", hang), check: Config{Timeout: time.Second}, most: time.Second, rules: []string{ruleTimeout}, document: configDocument},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := &http.Client{Transport: &inMemory{handler: c.tamper(correctServer(t, verifyConfig(t, rootBase)))}}
 				start := time.Now()
-				report, err := Verify(t.Context(), client, mustBase(t, rootBase), c.options...)
+				c.check.Client = client
+				report, err := Run(t.Context(), mustBase(t, rootBase), c.check)
 				require.NoError(t, err)
 				require.LessOrEqual(t, time.Since(start), c.most)
 				var rules []string
@@ -95,10 +97,10 @@ func TestVerifyBoundsSlowBodies(t *testing.T) {
 			return response, err
 		})
 		start := time.Now()
-		report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, rootBase), WithRequestTimeout(3*time.Second))
+		report, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: &http.Client{Transport: transport}, RequestTimeout: 3 * time.Second})
 		require.NoError(t, err)
 		require.Len(t, report.Findings, 1, "%v", report.Findings)
-		require.Equal(t, RuleTimeout, report.Findings[0].Rule, "%v", report.Findings)
+		require.Equal(t, ruleTimeout, report.Findings[0].Rule, "%v", report.Findings)
 		require.Equal(t, 3*time.Second, time.Since(start))
 	})
 }
@@ -146,22 +148,23 @@ func TestVerifyReportsWhyItCouldNotRun(t *testing.T) {
 		ctx    context.Context
 		client *http.Client
 		base   publicurl.Base
-		option VerifyOption
+		check  Config
 		want   string
 	}{
-		{"no base", t.Context(), nil, publicurl.Base{}, VerifyOption{}, "the base has no host"},
-		{"a relative base", t.Context(), nil, relative, VerifyOption{}, "the base has no host"},
-		{"a domain that is none", t.Context(), nil, base, WithMailDomains("EXAMPLE.com"), `"EXAMPLE.com" is no DNS name`},
-		{"nobody there", t.Context(), refused, base, VerifyOption{}, "nothing can be reached: check host, port and scheme: connection refused"},
-		{"an unknown certificate", t.Context(), toUnknown, base, VerifyOption{}, "the certificate is not trusted"},
-		{"no TLS", t.Context(), toPlain, base, VerifyOption{}, "nothing can be reached"},
-		{"a context that has ended", ended, refused, base, VerifyOption{}, "context canceled"},
+		{name: "no base", ctx: t.Context(), base: publicurl.Base{}, check: Config{}, want: "the base has no host"},
+		{name: "a relative base", ctx: t.Context(), base: relative, check: Config{}, want: "the base has no host"},
+		{name: "a domain that is none", ctx: t.Context(), base: base, check: Config{MailDomains: []string{"EXAMPLE.com"}}, want: `invalid mail domain "EXAMPLE.com"`},
+		{name: "nobody there", ctx: t.Context(), client: refused, base: base, check: Config{}, want: "nothing can be reached: check host, port and scheme: connection refused"},
+		{name: "an unknown certificate", ctx: t.Context(), client: toUnknown, base: base, check: Config{}, want: "the certificate is not trusted"},
+		{name: "no TLS", ctx: t.Context(), client: toPlain, base: base, check: Config{}, want: "nothing can be reached"},
+		{name: "a context that has ended", ctx: ended, client: refused, base: base, check: Config{}, want: "context canceled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			report, err := Verify(c.ctx, c.client, c.base, c.option)
+			c.check.Client = c.client
+			report, err := Run(c.ctx, c.base, c.check)
 			require.Nil(t, report)
 			require.ErrorContains(t, err, c.want)
-			require.True(t, strings.HasPrefix(err.Error(), "discovery: verify"), "%v", err)
+			require.True(t, strings.HasPrefix(err.Error(), "verify: "), "%v", err)
 			var cert *tls.CertificateVerificationError
 			require.Equal(t, c.client == toUnknown, errors.As(err, &cert))
 		})
@@ -169,9 +172,9 @@ func TestVerifyReportsWhyItCouldNotRun(t *testing.T) {
 	t.Run("a server that never answers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
-			_, err := Verify(t.Context(), &http.Client{Transport: &inMemory{handler: http.HandlerFunc(hang)}}, base)
+			_, err := Run(t.Context(), base, Config{Client: &http.Client{Transport: &inMemory{handler: http.HandlerFunc(hang)}}})
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.LessOrEqual(t, time.Since(start), defaultVerifyTimeout)
+			require.LessOrEqual(t, time.Since(start), defaultTimeout)
 		})
 	})
 }
@@ -193,7 +196,7 @@ func TestVerifyLeavesTheClientAlone(t *testing.T) {
 			return body
 		})(correctServer(t, verifyConfig(t, rootBase)))}
 		client := &http.Client{Transport: transport, Jar: jar, CheckRedirect: follow, Timeout: time.Hour}
-		report, err := Verify(t.Context(), client, mustBase(t, rootBase))
+		report, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: client})
 		require.NoError(t, err)
 		require.Empty(t, report.Findings)
 		require.Zero(t, jar.n)
@@ -205,7 +208,7 @@ func TestVerifyLeavesTheClientAlone(t *testing.T) {
 
 func TestVerifyChangesNothingAtTheServer(t *testing.T) {
 	transport := &inMemory{handler: correctServer(t, verifyConfig(t, rootBase))}
-	_, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, rootBase), WithBearer(verifyToken))
+	_, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: &http.Client{Transport: transport}, Bearer: verifyToken})
 	require.NoError(t, err)
 	for _, r := range transport.asked {
 		require.Contains(t, []string{"GET", "POST", "PROPFIND", "OPTIONS"}, r.Method)
@@ -226,7 +229,7 @@ func TestVerifyBoundsItsReport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			transport := &inMemory{handler: at(oauthAtRoot, body("application/json", doc))(http.NotFoundHandler())}
-			report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, rootBase))
+			report, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: &http.Client{Transport: transport}})
 			require.NoError(t, err)
 			require.NotEmpty(t, report.Findings)
 			requireBounded(t, report)
@@ -238,7 +241,7 @@ func TestVerifyBoundsItsReport(t *testing.T) {
 func TestVerifyCountsTheFindingsThatItLeavesOut(t *testing.T) {
 	v := &verifier{report: &Report{}}
 	for i := range maxFindings + 7 {
-		v.add(Finding{Rule: RuleOutside, Hint: fmt.Sprint(i)})
+		v.add(Finding{Rule: ruleOutside, Hint: fmt.Sprint(i)})
 	}
 	require.Len(t, v.report.Findings, maxFindings)
 	require.Equal(t, 7, v.report.Omitted)
@@ -247,13 +250,13 @@ func TestVerifyCountsTheFindingsThatItLeavesOut(t *testing.T) {
 func TestClip(t *testing.T) {
 	v := new(verifier)
 	for _, test := range []struct{ in, want string }{
-		{strings.Repeat("a", 400), strings.Repeat("a", 400)},
-		{strings.Repeat("a", 401), strings.Repeat("a", 397) + "…"},
-		{strings.Repeat("é", 300), strings.Repeat("é", 198) + "…"},
-		{"a" + strings.Repeat("é", 300), "a" + strings.Repeat("é", 198) + "…"},
-		{strings.Repeat("\x1b", 134), strings.Repeat("\uFFFD", 132) + "…"}, // each takes three bytes
-		{strings.Repeat("\xff", 500), "\uFFFD…"},
-		{strings.Repeat("a", 398) + "\xff\x1b", strings.Repeat("a", 397) + "…"},
+		{in: strings.Repeat("a", 400), want: strings.Repeat("a", 400)},
+		{in: strings.Repeat("a", 401), want: strings.Repeat("a", 397) + "…"},
+		{in: strings.Repeat("é", 300), want: strings.Repeat("é", 198) + "…"},
+		{in: "a" + strings.Repeat("é", 300), want: "a" + strings.Repeat("é", 198) + "…"},
+		{in: strings.Repeat("\x1b", 134), want: strings.Repeat("\uFFFD", 132) + "…"}, // each takes three bytes
+		{in: strings.Repeat("\xff", 500), want: "\uFFFD…"},
+		{in: strings.Repeat("a", 398) + "\xff\x1b", want: strings.Repeat("a", 397) + "…"},
 	} {
 		require.Equal(t, test.want, v.clip(test.in))
 		require.Equal(t, test.want, v.clip(test.want), "what is clipped stays as it is")
@@ -283,8 +286,8 @@ func requireBounded(t testing.TB, report *Report) {
 }
 
 func TestReportHasStableNames(t *testing.T) {
-	h := replaced(oauthAtRoot, rootBase+"/login", "http://example.com/login")(correctServer(t, Config{Base: mustBase(t, rootBase), OAuth: &OAuth{}}))
-	report := verify(t, h, rootBase)
+	h := replaced(oauthAtRoot, rootBase+"/login", "http://example.com/login")(correctServer(t, discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}}))
+	report := verify(t, h, rootBase, Config{})
 	require.Len(t, report.Findings, 1)
 	text, err := json.Marshal(report.Findings[0])
 	require.NoError(t, err)
@@ -311,7 +314,7 @@ func TestReportHasStableNames(t *testing.T) {
 
 // A clean report says what it has seen.
 func TestReportListsWhatWasChecked(t *testing.T) {
-	report := verify(t, correctServer(t, verifyConfig(t, pathBase)), pathBase)
+	report := verify(t, correctServer(t, verifyConfig(t, pathBase)), pathBase, Config{})
 	seen := make(map[string]int)
 	for _, c := range report.Checked {
 		seen[c.Method+" "+c.URL] = c.Status
@@ -355,7 +358,7 @@ func FuzzVerifyBoundsItsReportWhateverTheServerSends(f *testing.F) {
 			w.WriteHeader(100 + status&0x1ff)
 			io.WriteString(w, text)
 		})
-		report, err := Verify(t.Context(), &http.Client{Transport: &inMemory{handler: h}}, base, WithBearer(verifyToken), WithMailDomains("example.com"), WithMaxBytes(1<<16))
+		report, err := Run(t.Context(), base, Config{Client: &http.Client{Transport: &inMemory{handler: h}}, Bearer: verifyToken, MailDomains: []string{"example.com"}, MaxBytes: 1 << 16})
 		if err == nil {
 			requireBounded(t, report)
 		}
@@ -376,19 +379,19 @@ func TestVerifyComparesADocumentOnce(t *testing.T) {
 		}
 		body("application/json", `{"resource":"`+rootBase+`","authorization_servers":[""`+entries.String()+`]}`)(w, r)
 	})}
-	v := &verifier{base: mustBase(t, rootBase), options: newVerifyOptions(nil), report: new(Report)}
-	v.fetcher = newFetcher(&http.Client{Transport: transport}, v.base, v.options)
+	v := &verifier{base: mustBase(t, rootBase), settings: newSettings(Config{Client: &http.Client{Transport: transport}}), report: new(Report)}
+	v.fetcher = newFetcher(v.base, v.settings)
 	v.run(t.Context())
 	require.Len(t, v.kept, 1)
 	require.Len(t, v.report.Findings, 1)
 	v.fetcher = nil // with which it could ask and compare again
-	require.False(t, v.isKept(t.Context(), BaseResource, rootBase+"/.well-known/oauth-protected-resource"))
+	require.False(t, v.isKept(t.Context(), discovery.BaseResource, rootBase+"/.well-known/oauth-protected-resource"))
 	require.LessOrEqual(t, len(transport.asked), 30)
 }
 
 func TestVerifyShowsErrorsAsFindings(t *testing.T) {
 	refused := errors.New("x509: \x1b[31mred\r\nFAKE")
-	_, err := Verify(t.Context(), &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, refused })}, mustBase(t, rootBase))
+	_, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, refused })}})
 	require.ErrorIs(t, err, refused)
 	require.NotContains(t, err.Error(), "\x1b")
 	require.NotContains(t, err.Error(), "\n")
@@ -400,7 +403,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 func TestVerifyWithAllBytesThatThereAre(t *testing.T) {
 	c := verifyConfig(t, rootBase)
-	require.Empty(t, verify(t, correctServer(t, c), rootBase, WithMaxBytes(math.MaxInt64)).Findings)
+	require.Empty(t, verify(t, correctServer(t, c), rootBase, Config{MaxBytes: math.MaxInt64}).Findings)
 }
 
 // What is beyond the cap is not looked at; the last below it is.
@@ -421,17 +424,17 @@ func TestVerifyJudgesSoManyMembers(t *testing.T) {
 		resource, err := json.Marshal(map[string]any{"resource": rootBase, "authorization_servers": issuers})
 		require.NoError(t, err)
 		for _, c := range []struct{ path, body, field string }{
-			{"/.well-known/oauth-protected-resource", string(resource), "authorization_servers"},
-			{oauthAtRoot, string(metadata), fmt.Sprintf("m%03d_endpoint", wrong)},
+			{path: "/.well-known/oauth-protected-resource", body: string(resource), field: "authorization_servers"},
+			{path: oauthAtRoot, body: string(metadata), field: fmt.Sprintf("m%03d_endpoint", wrong)},
 		} {
-			transport := &inMemory{handler: at(c.path, body("application/json", c.body))(correctServer(t, Config{Base: mustBase(t, rootBase), OAuth: &OAuth{}}))}
-			report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, rootBase))
+			transport := &inMemory{handler: at(c.path, body("application/json", c.body))(correctServer(t, discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}}))}
+			report, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: &http.Client{Transport: transport}})
 			require.NoError(t, err)
-			found := slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Field == c.field && f.Rule != RuleEndpoint })
+			found := slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Field == c.field && f.Rule != ruleEndpoint })
 			require.Equal(t, want, found, "%s, number %d: %v", c.path, wrong, report.Findings)
 		}
-		h := at("/auth/jwks.json", body("application/json", `{"keys":[`+strings.Join(keys, ",")+`]}`))(correctServer(t, Config{Base: mustBase(t, rootBase), OAuth: &OAuth{}}))
-		report, err := Verify(t.Context(), &http.Client{Transport: &inMemory{handler: h}}, mustBase(t, rootBase))
+		h := at("/auth/jwks.json", body("application/json", `{"keys":[`+strings.Join(keys, ",")+`]}`))(correctServer(t, discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}}))
+		report, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: &http.Client{Transport: &inMemory{handler: h}}})
 		require.NoError(t, err)
 		require.Equal(t, want, len(report.Findings) > 0, "key %d", wrong)
 	}

@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 // answers changes every answer of the server.
@@ -74,7 +76,7 @@ func TestVerifyFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 	beside := func(path, location string) tamper { return at(path, redirectTo(location)) }
 	for name, c := range map[string]struct {
 		tamper tamper
-		config func(*Config)
+		config func(*discovery.Config)
 		base   string // "": the two below
 	}{
 		"the type in capitals":          {tamper: setWhere("Content-Type", contentTypeJSON, "Application/JSON; charset=UTF-8")},
@@ -161,11 +163,11 @@ func TestVerifyFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 				if c.config != nil {
 					c.config(&config)
 				}
-				options := []VerifyOption{WithBearer(verifyToken)}
+				check := Config{Bearer: verifyToken}
 				if config.Mail != nil {
-					options = append(options, WithMailDomains("example.com"))
+					check.MailDomains = []string{"example.com"}
 				}
-				report := verify(t, c.tamper(correctServer(t, config)), base, options...)
+				report := verify(t, c.tamper(correctServer(t, config)), base, check)
 				require.Empty(t, report.Findings)
 			})
 		}
@@ -177,10 +179,10 @@ func TestVerifyFindsNothingWrongAtUnusualBases(t *testing.T) {
 		"https://[2001:db8::1]", "https://[2001:db8::1]:8443/mail", "https://192.0.2.1:444", "https://münchen.example",
 		"https://example.com/a/b/c", "https://example.com/%C3%A9/x", "https://example.com/a~b/.hidden",
 	} {
-		c := fullConfig(t, base)
+		c := verifyConfig(t, base)
 		c.Mail, c.MTASTS = nil, nil // their domains are elsewhere
 		transport := &inMemory{handler: correctServer(t, c)}
-		report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, base), WithBearer(verifyToken))
+		report, err := Run(t.Context(), mustBase(t, base), Config{Client: &http.Client{Transport: transport}, Bearer: verifyToken})
 		require.NoError(t, err)
 		require.Empty(t, report.Findings, base)
 		require.NotEmpty(t, report.Checked, base)

@@ -1,10 +1,10 @@
-package discovery
+package verify
 
 import (
 	"context"
 	"net/http"
 
-	"github.com/seed-94e48765/portico/publicurl"
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 // davRedirects checks /.well-known/caldav and /.well-known/carddav (RFC 6764 section
@@ -12,41 +12,41 @@ import (
 // itself.
 func (v *verifier) davRedirects(ctx context.Context) {
 	missing := true
-	v.davRedirect(ctx, publicurl.CalDAV, defaultCalendarPath, &missing)
-	v.davRedirect(ctx, publicurl.CardDAV, defaultAddressBookPath, &missing)
+	v.davRedirect(ctx, calDAVName, defaultCalendarPath, &missing)
+	v.davRedirect(ctx, cardDAVName, defaultAddressBookPath, &missing)
 	if missing {
-		v.unexpected(DAVDocument, v.wellKnown(publicurl.CalDAV))
+		v.unexpected(discovery.DAVDocument, v.wellKnown(calDAVName))
 	}
 }
 
-func (v *verifier) davRedirect(ctx context.Context, name publicurl.Name, path string, missing *bool) {
+func (v *verifier) davRedirect(ctx context.Context, name string, path string, missing *bool) {
 	u := v.wellKnown(name)
 	elsewhere := func() string { return v.elsewhere(ctx, name, propfind, path) }
-	a, redirects := v.entry(ctx, DAVDocument, u, elsewhere)
+	a, redirects := v.entry(ctx, discovery.DAVDocument, u, elsewhere)
 	switch {
 	case redirects:
-		*missing, v.found[DAVDocument] = false, true
+		*missing, v.found[discovery.DAVDocument] = false, true
 		v.davContext(ctx, u, a)
 	case a.isRedirect():
 		*missing = false // it is reported
 	case a.err != nil, (a.status >= 500 || a.status == http.StatusForbidden) && !v.isAbsent(ctx, a):
 		*missing = false
-		v.answered(ctx, DAVDocument, u, a)
+		v.answered(ctx, discovery.DAVDocument, u, a)
 	case a.status == http.StatusUnauthorized, a.status == http.StatusMultiStatus, a.status == http.StatusOK && !isHTML(a):
-		*missing, v.found[DAVDocument] = false, true // the collection itself
+		*missing, v.found[discovery.DAVDocument] = false, true // the collection itself
 	default: // nothing, 405, a page
 		where := elsewhere()
 		switch {
 		case a.status == http.StatusOK && where != "":
 			*missing = false
-			v.html(DAVDocument, u, a, SeverityError)
+			v.html(discovery.DAVDocument, u, a, SeverityError)
 		case v.isWebSite(ctx, a):
 		case a.status == http.StatusOK:
 			*missing = false
-			v.html(DAVDocument, u, a, SeverityWarning)
+			v.html(discovery.DAVDocument, u, a, SeverityWarning)
 		case where != "" && v.davRefuses(ctx, u):
-			*missing, v.found[DAVDocument] = false, true
-			v.missing(DAVDocument, u, "it does at "+where, MistakeWellKnown, SeverityError)
+			*missing, v.found[discovery.DAVDocument] = false, true
+			v.missing(discovery.DAVDocument, u, "it does at "+where, MistakeWellKnown, SeverityError)
 		}
 	}
 }
@@ -54,7 +54,7 @@ func (v *verifier) davRedirect(ctx context.Context, name publicurl.Name, path st
 // davRefuses reports whether the location does not answer PROPFIND either, which is
 // all that some servers answer.
 func (v *verifier) davRefuses(ctx context.Context, u string) bool {
-	a := v.ask(ctx, DAVDocument, propfind(u))
+	a := v.ask(ctx, discovery.DAVDocument, propfind(u))
 	return a.err == nil && !(a.isRedirect() && v.base.Contains(a.location())) && a.status != http.StatusUnauthorized && a.status != http.StatusMultiStatus
 }
 
@@ -62,39 +62,39 @@ func (v *verifier) davRefuses(ctx context.Context, u string) bool {
 // something at the end.
 func (v *verifier) davContext(ctx context.Context, u string, a *fetched) {
 	to := a.location()
-	p := v.ask(ctx, DAVDocument, propfind(u))
-	f := Finding{Document: DAVDocument, URL: u, Rule: RuleMethod, Severity: SeverityError, Got: p.said(), Mistake: MistakeMethod,
+	p := v.ask(ctx, discovery.DAVDocument, propfind(u))
+	f := Finding{Document: discovery.DAVDocument, URL: u, Rule: ruleMethod, Severity: SeverityError, Got: p.said(), Mistake: MistakeMethod,
 		Want: "a redirect for PROPFIND too", Hint: "calendar and contact clients begin with PROPFIND: let the proxy pass on every method"}
 	switch {
 	case p.err != nil:
-		v.answered(ctx, DAVDocument, u, p)
+		v.answered(ctx, discovery.DAVDocument, u, p)
 		return
 	case p.status == http.StatusUnauthorized || p.status == http.StatusMultiStatus: // also at the collection itself
 	case p.isRedirect() && v.base.Contains(p.location()):
 		to = p.location()
 	case p.isRedirect():
-		v.redirected(DAVDocument, p, "a redirect below "+v.base.String())
+		v.redirected(discovery.DAVDocument, p, "a redirect below "+v.base.String())
 		return
 	default:
 		v.add(f)
 		return
 	}
-	p = v.ask(ctx, DAVDocument, propfind(to))
+	p = v.ask(ctx, discovery.DAVDocument, propfind(to))
 	f.URL, f.Got, f.Want = to, p.said(), "207 or 401"
 	switch {
 	case p.err != nil, p.status >= 500:
-		v.answered(ctx, DAVDocument, to, p)
+		v.answered(ctx, discovery.DAVDocument, to, p)
 	case p.isAbsent():
-		f.Rule, f.Mistake = RuleEndpoint, ""
+		f.Rule, f.Mistake = ruleEndpoint, ""
 		f.Hint = "the well-known location leads here, and nothing answers: route the path to the server"
 		if v.base.Prefix() != "" {
 			f.Mistake = MistakePrefix
 		}
 		v.add(f)
 	case p.isRedirect() && (p.location() == to || !v.base.Contains(p.location())):
-		v.redirected(DAVDocument, p, "207 or 401, or a redirect below "+v.base.String())
+		v.redirected(discovery.DAVDocument, p, "207 or 401, or a redirect below "+v.base.String())
 	case p.status == http.StatusOK && isHTML(p):
-		v.html(DAVDocument, to, p, SeverityError)
+		v.html(discovery.DAVDocument, to, p, SeverityError)
 	case p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed || p.status == http.StatusNotImplemented:
 		v.add(f)
 	}

@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 // What a published URL is for.
@@ -19,7 +21,7 @@ const (
 
 // published checks a URL that a document publishes, and reports whether it is below
 // the base. at is the document's own.
-func (v *verifier) published(ctx context.Context, d Document, at, field, got string, kind urlKind) bool {
+func (v *verifier) published(ctx context.Context, d discovery.Document, at, field, got string, kind urlKind) bool {
 	below := v.base.Contains
 	f := Finding{Document: d, URL: at, Field: field, Got: got, Want: "a URL below " + v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL}
 	if kind == webSocketURL {
@@ -32,7 +34,7 @@ func (v *verifier) published(ctx context.Context, d Document, at, field, got str
 	switch {
 	case below(got):
 		if spellsDefaultPort(got) {
-			f.Rule, f.Severity, f.Want = RuleDefaultPort, SeverityWarning, "the URL without the port"
+			f.Rule, f.Severity, f.Want = ruleDefaultPort, SeverityWarning, "the URL without the port"
 			f.Hint = "browsers leave the default port out, so that the URL is not the one they show: leave it out of the server's public URL too"
 			v.add(f)
 		}
@@ -41,7 +43,7 @@ func (v *verifier) published(ctx context.Context, d Document, at, field, got str
 		v.relative(ctx, d, at, field, got)
 		return false
 	case kind == webSocketURL:
-		f.Rule = RuleWS
+		f.Rule = ruleWS
 		f.Hint = "a page on https may open wss only: the server must make the URL from its public one, not from the connection that the proxy opens to it"
 		if v.base.ContainsWebSocket("wss" + strings.TrimPrefix(got, "https")) {
 			f.Hint = "the URL of a web socket begins with wss (RFC 8887 section 3, RFC 6455 section 3)"
@@ -49,10 +51,10 @@ func (v *verifier) published(ctx context.Context, d Document, at, field, got str
 			f.Hint = v.differs(got)
 		}
 	case v.isHTTPForHTTPS(got):
-		f.Rule = RuleHTTP
+		f.Rule = ruleHTTP
 		f.Hint = "the server takes the connection from the proxy for the client's: set its public URL, or let the proxy tell it the scheme"
 	default:
-		f.Rule, f.Hint = RuleOutside, v.differs(got)
+		f.Rule, f.Hint = ruleOutside, v.differs(got)
 	}
 	v.add(f)
 	return false
@@ -98,8 +100,8 @@ func (v *verifier) basePort() string {
 
 // relative reports a relative URL where the server has a base, which either it does
 // not know or a cache hides.
-func (v *verifier) relative(ctx context.Context, d Document, at, field, got string) {
-	f := Finding{Document: d, URL: at, Field: field, Rule: RuleRelative, Got: got, Want: "an absolute URL below " + v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL,
+func (v *verifier) relative(ctx context.Context, d discovery.Document, at, field, got string) {
+	f := Finding{Document: d, URL: at, Field: field, Rule: ruleRelative, Got: got, Want: "an absolute URL below " + v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL,
 		Hint: "the server has no public URL yet, or runs in bootstrap or recovery mode: end the set-up, and set its public URL to " + v.base.String()}
 	if v.isKept(ctx, d, at) {
 		f.Mistake = MistakeCache
@@ -111,7 +113,7 @@ func (v *verifier) relative(ctx context.Context, d Document, at, field, got stri
 // isKept reports whether a cache has kept an old document, which knows nothing of the
 // base yet. It has the document by its URL: with a query that it has not seen it asks
 // the server.
-func (v *verifier) isKept(ctx context.Context, d Document, at string) bool {
+func (v *verifier) isKept(ctx context.Context, d discovery.Document, at string) bool {
 	is, known := v.kept[at]
 	if !known {
 		kept, fresh := v.ask(ctx, d, get(at)), v.ask(ctx, d, get(at+"?"+v.fetcher.nonce))
@@ -124,8 +126,8 @@ func (v *verifier) isKept(ctx context.Context, d Document, at string) bool {
 
 // issuer checks an issuer of this server, which must be the base, character for
 // character (RFC 8414 section 3.3, OpenID Connect Discovery 1.0 section 4.3).
-func (v *verifier) issuer(ctx context.Context, d Document, at, field, got string) {
-	f := Finding{Document: d, URL: at, Field: field, Rule: RuleIssuer, Got: got, Want: v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL}
+func (v *verifier) issuer(ctx context.Context, d discovery.Document, at, field, got string) {
+	f := Finding{Document: d, URL: at, Field: field, Rule: ruleIssuer, Got: got, Want: v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL}
 	const must = "; clients compare it character by character"
 	switch base := v.base.String(); {
 	case got == base:
@@ -134,10 +136,10 @@ func (v *verifier) issuer(ctx context.Context, d Document, at, field, got string
 		v.relative(ctx, d, at, field, got)
 		return
 	case v.isHTTPForHTTPS(got):
-		f.Rule = RuleHTTP
+		f.Rule = ruleHTTP
 		f.Hint = "the server takes the connection from the proxy for the client's: set its public URL, or let the proxy tell it the scheme" + must
 	case spellsDefaultPort(got) && v.base.SameOrigin(got):
-		f.Rule = RuleDefaultPort
+		f.Rule = ruleDefaultPort
 		f.Hint = "browsers leave the default port out: leave it out of the server's public URL too" + must
 	case strings.TrimRight(got, "/") == base:
 		f.Hint = "a slash at the end makes another issuer" + must

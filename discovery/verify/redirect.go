@@ -1,17 +1,19 @@
-package discovery
+package verify
 
 import (
 	"context"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 const maxRedirects = 5
 
 // follow follows redirects within the origin of the base, where they lead to what
 // clients would see. It returns nil if they leave it, which is reported.
-func (v *verifier) follow(ctx context.Context, d Document, a *fetched) *fetched {
+func (v *verifier) follow(ctx context.Context, d discovery.Document, a *fetched) *fetched {
 	seen := map[string]bool{a.url: true}
 	for range maxRedirects {
 		to := a.location()
@@ -32,34 +34,34 @@ func (v *verifier) follow(ctx context.Context, d Document, a *fetched) *fetched 
 			return a
 		}
 	}
-	v.add(Finding{Document: d, URL: a.url, Rule: RuleRedirect, Severity: SeverityError, Got: a.header.Get("Location"), Want: "an end of the redirects", Mistake: MistakeRedirect,
+	v.add(Finding{Document: d, URL: a.url, Rule: ruleRedirect, Severity: SeverityError, Got: a.header.Get("Location"), Want: "an end of the redirects", Mistake: MistakeRedirect,
 		Hint: "redirects go in a circle: often the proxy strips the path of the base and the server redirects to add it again"})
 	return nil
 }
 
 // redirected reports a redirect as what it does wrong. One that stays below the base
 // is reported too: the caller knows where it may be.
-func (v *verifier) redirected(d Document, a *fetched, want string) {
+func (v *verifier) redirected(d discovery.Document, a *fetched, want string) {
 	f := Finding{Document: d, URL: a.url, Got: a.header.Get("Location"), Want: want, Severity: SeverityError, Mistake: MistakeRedirect}
 	to := a.location()
 	u, err := url.Parse(to)
 	switch {
 	case err != nil || u.Host == "":
-		f.Rule, f.Hint = RuleRedirect, "the Location is no URL"
+		f.Rule, f.Hint = ruleRedirect, "the Location is no URL"
 	case v.base.SameOrigin(to) && v.losesPrefix(a.url, to):
-		f.Rule = RuleRedirectPrefix
+		f.Rule = ruleRedirectPrefix
 		f.Hint = "the server redirects as if it were not mounted on " + orDefault(v.base.Prefix(), "/") + ": set its public URL, or let the proxy put the path back into Location"
 	case v.base.SameOrigin(to):
-		f.Rule = RuleRedirect
+		f.Rule = ruleRedirect
 		f.Hint = "clients do not follow redirects here: answer at this URL, and route it without adding or removing a slash"
 	case v.isHTTPForHTTPS(to) && (u.Port() == "" || u.Port() == v.basePort()):
-		f.Rule = RuleHTTP
+		f.Rule = ruleHTTP
 		f.Hint = "the redirect leads to http: the server takes the connection from the proxy for the client's; set its public URL, or let the proxy tell it the scheme"
 	case strings.EqualFold(u.Hostname(), v.base.Hostname()):
-		f.Rule = RuleRedirectPort
+		f.Rule = ruleRedirectPort
 		f.Hint = "the redirect leads to another port, where clients may reach nothing: the proxy or the server leaves the port out, or puts in its own"
 	default:
-		f.Rule = RuleRedirectOrigin
+		f.Rule = ruleRedirectOrigin
 		f.Hint = "the redirect leads to another host, where no client may send its credentials: see whether the proxy or the server makes it"
 		if isInternal(u.Hostname()) {
 			f.Hint = "the redirect leads to a host on the proxy's side: the server makes it from the Host field or its own socket; set its public URL"
@@ -82,13 +84,13 @@ func (v *verifier) losesPrefix(from, to string) bool {
 // and those of DAV. It returns the location's own answer, or 404 if it is that of a web
 // site or of another program beside the server, and whether that is a redirect to where
 // it should lead. elsewhere tells where the server answers below the base, or "".
-func (v *verifier) entry(ctx context.Context, d Document, u string, elsewhere func() string) (a *fetched, redirects bool) {
+func (v *verifier) entry(ctx context.Context, d discovery.Document, u string, elsewhere func() string) (a *fetched, redirects bool) {
 	a = v.ask(ctx, d, get(u))
 	if !a.isRedirect() {
 		return a, false
 	}
 	if to := a.location(); !v.base.Contains(to) {
-		others := v.base.SameOrigin(to) && v.losesPrefix(u, to) && v.claimed[d] == "" && !v.options.expected[d] && elsewhere() == ""
+		others := v.base.SameOrigin(to) && v.losesPrefix(u, to) && v.claimed[d] == "" && !v.settings.expected[d] && elsewhere() == ""
 		if others || v.isWebSite(ctx, a) {
 			return &fetched{url: u, status: http.StatusNotFound, header: http.Header{}}, false
 		}

@@ -1,66 +1,66 @@
-package discovery
+package verify
 
 import (
 	"context"
 	"net/http"
 	"strings"
 
-	"github.com/seed-94e48765/portico/publicurl"
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 // jmapSession checks the way from /.well-known/jmap to the session (RFC 8620 section
 // 2.2), and the session if it can be had.
 func (v *verifier) jmapSession(ctx context.Context) {
-	u := v.wellKnown(publicurl.JMAP)
-	elsewhere := func() string { return v.elsewhere(ctx, publicurl.JMAP, get, defaultSessionPath) }
-	a, redirects := v.entry(ctx, JMAPDocument, u, elsewhere)
+	u := v.wellKnown(jmapName)
+	elsewhere := func() string { return v.elsewhere(ctx, jmapName, get, defaultSessionPath) }
+	a, redirects := v.entry(ctx, discovery.JMAPDocument, u, elsewhere)
 	if redirects {
-		v.found[JMAPDocument] = true
-		if a = v.follow(ctx, JMAPDocument, a); a != nil {
+		v.found[discovery.JMAPDocument] = true
+		if a = v.follow(ctx, discovery.JMAPDocument, a); a != nil {
 			v.session(ctx, a)
 		}
 		return
 	}
 	if a.isRedirect() {
-		v.found[JMAPDocument] = true // reported
+		v.found[discovery.JMAPDocument] = true // reported
 		return
 	}
 	where := elsewhere()
 	switch {
 	case a.err == nil && a.status == http.StatusUnauthorized && where == "" && v.isCatchAll(ctx, a):
-		v.answered(ctx, JMAPDocument, u, a)
+		v.answered(ctx, discovery.JMAPDocument, u, a)
 	case a.err == nil && a.status == http.StatusUnauthorized, a.err == nil && a.status == http.StatusOK && !isHTML(a):
 		v.session(ctx, a) // the session itself is there
-	case a.err == nil && a.status == http.StatusOK && (where != "" || v.claimed[JMAPDocument] != ""):
-		v.html(JMAPDocument, u, a, SeverityError)
+	case a.err == nil && a.status == http.StatusOK && (where != "" || v.claimed[discovery.JMAPDocument] != ""):
+		v.html(discovery.JMAPDocument, u, a, SeverityError)
 	case v.isWebSite(ctx, a):
-		v.unexpected(JMAPDocument, u)
+		v.unexpected(discovery.JMAPDocument, u)
 	case a.err == nil && a.status == http.StatusOK:
-		v.html(JMAPDocument, u, a, SeverityWarning)
+		v.html(discovery.JMAPDocument, u, a, SeverityWarning)
 	case v.isAbsent(ctx, a) && where != "":
-		v.found[JMAPDocument] = true
-		v.missing(JMAPDocument, u, "it does at "+where, MistakeWellKnown, SeverityError)
-		a = v.ask(ctx, JMAPDocument, get(where))
+		v.found[discovery.JMAPDocument] = true
+		v.missing(discovery.JMAPDocument, u, "it does at "+where, MistakeWellKnown, SeverityError)
+		a = v.ask(ctx, discovery.JMAPDocument, get(where))
 		if a.isRedirect() {
-			a = v.follow(ctx, JMAPDocument, a)
+			a = v.follow(ctx, discovery.JMAPDocument, a)
 		}
 		if a != nil {
 			v.session(ctx, a)
 		}
 	case v.isAbsent(ctx, a):
-		v.unexpected(JMAPDocument, u)
+		v.unexpected(discovery.JMAPDocument, u)
 	default:
-		v.answered(ctx, JMAPDocument, u, a)
+		v.answered(ctx, discovery.JMAPDocument, u, a)
 	}
 }
 
 // elsewhere returns where below the base something answers as only the server does
 // that has what a well-known location leads to. If it answers the same to what
 // nobody has, that means nothing.
-func (v *verifier) elsewhere(ctx context.Context, name publicurl.Name, method func(string) fetch, path string) string {
-	d := JMAPDocument
-	if name != publicurl.JMAP {
-		d = DAVDocument
+func (v *verifier) elsewhere(ctx context.Context, name string, method func(string) fetch, path string) string {
+	d := discovery.JMAPDocument
+	if name != jmapName {
+		d = discovery.DAVDocument
 	}
 	for _, l := range []struct{ url, nobody string }{
 		{v.appended(name), v.base.String() + nobodysWellKnown},
@@ -85,7 +85,7 @@ func (v *verifier) elsewhere(ctx context.Context, name publicurl.Name, method fu
 
 // isCatchAll reports whether what nobody has is answered by the same status.
 func (v *verifier) isCatchAll(ctx context.Context, a *fetched) bool {
-	nobody := v.ask(ctx, JMAPDocument, get(v.base.Origin()+nobodysWellKnown))
+	nobody := v.ask(ctx, discovery.JMAPDocument, get(v.base.Origin()+nobodysWellKnown))
 	return nobody.err == nil && nobody.status == a.status
 }
 
@@ -93,33 +93,33 @@ func (v *verifier) isCatchAll(ctx context.Context, a *fetched) bool {
 func (v *verifier) session(ctx context.Context, a *fetched) {
 	u := a.url
 	if a.err == nil && a.status == http.StatusUnauthorized {
-		v.found[JMAPDocument] = true
-		v.challenge(ctx, JMAPDocument, a)
-		v.cors(JMAPDocument, u, a)
+		v.found[discovery.JMAPDocument] = true
+		v.challenge(ctx, discovery.JMAPDocument, a)
+		v.cors(discovery.JMAPDocument, u, a)
 		v.preflight(ctx, u)
 		signedIn := fetch{method: http.MethodGet, url: u, token: true}
 		if !v.fetcher.isSignedIn(signedIn) {
 			return
 		}
-		if a = v.ask(ctx, JMAPDocument, signedIn); a.status == http.StatusUnauthorized {
-			v.tokenRefused(JMAPDocument, u)
+		if a = v.ask(ctx, discovery.JMAPDocument, signedIn); a.status == http.StatusUnauthorized {
+			v.tokenRefused(discovery.JMAPDocument, u)
 			return
 		}
 	}
 	if a.isRedirect() {
-		v.redirected(JMAPDocument, a, "200")
+		v.redirected(discovery.JMAPDocument, a, "200")
 		return
 	}
-	o, state := v.decode(ctx, JMAPDocument, u, a)
+	o, state := v.decode(ctx, discovery.JMAPDocument, u, a)
 	if state == absent {
-		v.add(Finding{Document: JMAPDocument, URL: u, Rule: RuleEndpoint, Severity: SeverityError, Got: "404", Want: "the session, or 401", Hint: "the well-known location leads here, and nothing answers: route the path to the server"})
+		v.add(Finding{Document: discovery.JMAPDocument, URL: u, Rule: ruleEndpoint, Severity: SeverityError, Got: "404", Want: "the session, or 401", Hint: "the well-known location leads here, and nothing answers: route the path to the server"})
 	}
 	if state != there {
 		return
 	}
-	v.cors(JMAPDocument, u, a)
+	v.cors(discovery.JMAPDocument, u, a)
 	if !hasDirective(a.header.Values("Cache-Control"), "no-store") {
-		v.add(Finding{Document: JMAPDocument, URL: u, Field: "Cache-Control", Rule: RuleSessionCache, Severity: SeverityWarning, Got: strings.Join(a.header.Values("Cache-Control"), ", "), Want: sessionCache[0],
+		v.add(Finding{Document: discovery.JMAPDocument, URL: u, Field: "Cache-Control", Rule: ruleSessionCache, Severity: SeverityWarning, Got: strings.Join(a.header.Values("Cache-Control"), ", "), Want: "no-cache, no-store, must-revalidate",
 			Hint: "a cache may keep one user's session, and give it to another or after it has changed (RFC 8620 section 2): let the proxy pass on the field as the server sends it", Mistake: MistakeCache})
 	}
 	v.sessionURLs(ctx, u, o)
@@ -127,17 +127,17 @@ func (v *verifier) session(ctx context.Context, a *fetched) {
 
 // preflight checks that a browser may send Authorization to the session.
 func (v *verifier) preflight(ctx context.Context, u string) {
-	a := v.ask(ctx, JMAPDocument, options(u))
+	a := v.ask(ctx, discovery.JMAPDocument, options(u))
 	allowed := strings.Join(a.header.Values("Access-Control-Allow-Headers"), ",")
 	if a.err == nil && a.status >= 200 && a.status < 300 && hasDirective([]string{allowed}, "authorization") {
-		v.cors(JMAPDocument, u, a)
+		v.cors(discovery.JMAPDocument, u, a)
 		return
 	}
 	got := allowed
 	if a.status < 200 || a.status >= 300 {
 		got = a.said() + " to OPTIONS"
 	}
-	v.add(Finding{Document: JMAPDocument, URL: u, Field: "Access-Control-Allow-Headers", Rule: RuleCORS, Severity: SeverityWarning, Got: got, Want: "Authorization", Mistake: MistakeCORS,
+	v.add(Finding{Document: discovery.JMAPDocument, URL: u, Field: "Access-Control-Allow-Headers", Rule: ruleCORS, Severity: SeverityWarning, Got: got, Want: "Authorization", Mistake: MistakeCORS,
 		Hint: `web applications of other origins cannot sign in: let OPTIONS pass to the server without a password; "*" does not cover Authorization`})
 }
 
@@ -155,7 +155,7 @@ func (v *verifier) sessionURLs(ctx context.Context, at string, o object) {
 	} {
 		u, ok := o.text(t.field)
 		if !ok {
-			v.lacks(JMAPDocument, at, t.field, sessionClause)
+			v.lacks(discovery.JMAPDocument, at, t.field, sessionClause)
 			continue
 		}
 		kind := plainURL
@@ -163,22 +163,22 @@ func (v *verifier) sessionURLs(ctx context.Context, at string, o object) {
 			kind = templateURL
 			v.template(at, t.field, u, t.variables)
 		}
-		if v.published(ctx, JMAPDocument, at, t.field, u, kind) && kind == plainURL {
-			v.poster(ctx, JMAPDocument, t.field, u, v.ask(ctx, JMAPDocument, fetch{method: http.MethodPost, url: u, token: true}))
+		if v.published(ctx, discovery.JMAPDocument, at, t.field, u, kind) && kind == plainURL {
+			v.poster(ctx, discovery.JMAPDocument, t.field, u, v.ask(ctx, discovery.JMAPDocument, fetch{method: http.MethodPost, url: u, token: true}))
 		}
 	}
 	if capabilities := o.member("capabilities"); capabilities[webSocketCapability] != nil {
 		u, ok := capabilities.member(webSocketCapability).text("url")
 		if !ok {
-			v.lacks(JMAPDocument, at, webSocketCapability, "RFC 8887 section 3")
+			v.lacks(discovery.JMAPDocument, at, webSocketCapability, "RFC 8887 section 3")
 			return
 		}
-		v.published(ctx, JMAPDocument, at, webSocketCapability, u, webSocketURL)
+		v.published(ctx, discovery.JMAPDocument, at, webSocketCapability, u, webSocketURL)
 	}
 }
 
 func (v *verifier) template(at, field, u string, variables []string) {
-	f := Finding{Document: JMAPDocument, URL: at, Field: field, Rule: RuleTemplate, Severity: SeverityError, Got: u}
+	f := Finding{Document: discovery.JMAPDocument, URL: at, Field: field, Rule: ruleTemplate, Severity: SeverityError, Got: u}
 	for _, name := range variables {
 		if strings.Contains(u, "{"+name+"}") {
 			continue

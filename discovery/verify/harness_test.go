@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"context"
@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/publicurl"
 )
 
 const verifyToken = "s3cret-token"
@@ -21,19 +24,45 @@ const verifyToken = "s3cret-token"
 // verifyMounts are the four ways in which a server is mounted.
 var verifyMounts = []string{"https://example.com", "https://example.com:8443", "https://example.com/mail", "https://example.com:8443/mail"}
 
+// mustBase parses an absolute base.
+func mustBase(t testing.TB, s string) publicurl.Base {
+	t.Helper()
+	b, err := publicurl.Parse(s)
+	require.NoError(t, err)
+	return b
+}
+
+const mailCapability = "urn:ietf:params:jmap:mail"
+
 // verifyConfig has every section, for a server at example.com.
-func verifyConfig(t testing.TB, base string) Config {
-	c := fullConfig(t, base)
-	c.Mail.Domains = []string{"example.com"}
-	c.MTASTS.MX = []string{"example.com"}
-	return c
+func verifyConfig(t testing.TB, base string) discovery.Config {
+	t.Helper()
+	return discovery.Config{
+		Base:      mustBase(t, base),
+		OAuth:     &discovery.OAuth{},
+		OpenID:    &discovery.OpenID{},
+		JMAP:      &discovery.JMAP{Capabilities: map[string]any{mailCapability: nil}},
+		DAV:       &discovery.DAV{},
+		WebUI:     &discovery.WebUI{},
+		Resources: []discovery.Resource{{Path: "/dav/cal/"}},
+		Mail:      &discovery.Mail{Domains: []string{"example.com"}, Services: []discovery.Service{{Protocol: discovery.IMAP}, {Protocol: discovery.Submission}}},
+		MTASTS:    &discovery.MTASTS{MX: []string{"example.com"}},
+	}
+}
+
+func demoAccount() discovery.Account {
+	return discovery.Account{
+		Username:        "demo@example.com",
+		Accounts:        map[string]discovery.JMAPAccount{"A1": {Name: "demo@example.com", IsPersonal: true, Capabilities: map[string]any{mailCapability: nil}}},
+		PrimaryAccounts: map[string]string{mailCapability: "A1"},
+	}
 }
 
 // correctServer serves all documents, and what they speak of.
-func correctServer(t testing.TB, c Config) http.Handler {
-	set, err := Build(c)
+func correctServer(t testing.TB, c discovery.Config) http.Handler {
+	set, err := discovery.Build(c)
 	require.NoError(t, err)
-	var server *Server
+	var server *discovery.Server
 	mux := http.NewServeMux()
 	answer := func(status int, contentType, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -61,10 +90,10 @@ func correctServer(t testing.TB, c Config) http.Handler {
 	if c.DAV != nil {
 		mux.HandleFunc("/dav/", unauthorized) // for every path below, as servers do
 	}
-	server = NewServer(set, ServerConfig{
-		Session: func(r *http.Request) (Account, error) {
+	server = discovery.NewServer(set, discovery.ServerConfig{
+		Session: func(r *http.Request) (discovery.Account, error) {
 			if r.Header.Get("Authorization") != "Bearer "+verifyToken {
-				return Account{}, ErrUnauthenticated
+				return discovery.Account{}, discovery.ErrUnauthenticated
 			}
 			return demoAccount(), nil
 		},
@@ -118,9 +147,12 @@ func publicClient(t testing.TB, h http.Handler) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-func verify(t testing.TB, h http.Handler, base string, opts ...VerifyOption) *Report {
+// verify runs c, by default with time enough for a busy machine, against a handler.
+func verify(t testing.TB, h http.Handler, base string, c Config) *Report {
 	t.Helper()
-	report, err := Verify(t.Context(), publicClient(t, h), mustBase(t, base), append([]VerifyOption{WithRequestTimeout(time.Minute), WithTimeout(5 * time.Minute)}, opts...)...)
+	c.Client = publicClient(t, h)
+	c.RequestTimeout, c.Timeout = time.Minute, 5*time.Minute
+	report, err := Run(t.Context(), mustBase(t, base), c)
 	require.NoError(t, err)
 	require.NotEmpty(t, report.Checked)
 	return report

@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"encoding/json"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 // Whatever documents, challenges and redirects say, only the server is asked, and
@@ -23,9 +25,9 @@ func TestVerifyKeepsItsCredentialsAndItsRequests(t *testing.T) {
 		make func(u string) tamper
 	}
 	places := []place{
-		{"the entry of JMAP", func(u string) tamper { return at("/.well-known/jmap", redirectTo(u)) }},
-		{"the session", func(u string) tamper { return at("/mail/jmap/session", redirectTo(u)) }},
-		{"the session with a token", func(u string) tamper {
+		{name: "the entry of JMAP", make: func(u string) tamper { return at("/.well-known/jmap", redirectTo(u)) }},
+		{name: "the session", make: func(u string) tamper { return at("/mail/jmap/session", redirectTo(u)) }},
+		{name: "the session with a token", make: func(u string) tamper {
 			return func(next http.Handler) http.Handler {
 				return at("/mail/jmap/session", func(w http.ResponseWriter, r *http.Request) {
 					if r.Header.Get("Authorization") != "" {
@@ -36,21 +38,21 @@ func TestVerifyKeepsItsCredentialsAndItsRequests(t *testing.T) {
 				})(next)
 			}
 		}},
-		{"userinfo", func(u string) tamper { return at("/mail/auth/userinfo", redirectTo(u)) }},
-		{"the metadata", func(u string) tamper { return at(oauthAtPath, redirectTo(u)) }},
-		{"endpoints", func(u string) tamper { return replaced(openIDAtPath, pathBase+"/auth", u) }},
-		{"the API", func(u string) tamper { return replaced("/mail/jmap/session", pathBase+"/jmap/", u) }},
-		{"the challenge", func(u string) tamper {
+		{name: "userinfo", make: func(u string) tamper { return at("/mail/auth/userinfo", redirectTo(u)) }},
+		{name: "the metadata", make: func(u string) tamper { return at(oauthAtPath, redirectTo(u)) }},
+		{name: "endpoints", make: func(u string) tamper { return replaced(openIDAtPath, pathBase+"/auth", u) }},
+		{name: "the API", make: func(u string) tamper { return replaced("/mail/jmap/session", pathBase+"/jmap/", u) }},
+		{name: "the challenge", make: func(u string) tamper {
 			return withHeader("/mail/jmap/session", "WWW-Authenticate", `Bearer resource_metadata="`+u+`"`)
 		}},
-		{"DAV", func(u string) tamper { return at("/.well-known/caldav", redirectTo(u)) }},
+		{name: "DAV", make: func(u string) tamper { return at("/.well-known/caldav", redirectTo(u)) }},
 	}
 	correct := correctServer(t, verifyConfig(t, pathBase))
 	var withToken int
 	for _, p := range places {
 		for _, u := range elsewhere {
 			transport := &inMemory{handler: p.make(u)(correct)}
-			report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, pathBase), WithBearer(verifyToken))
+			report, err := Run(t.Context(), mustBase(t, pathBase), Config{Client: &http.Client{Transport: transport}, Bearer: verifyToken})
 			require.NoError(t, err)
 			require.NotEmpty(t, report.Findings, "%s %s", p.name, u)
 			for _, r := range transport.asked {
@@ -77,7 +79,7 @@ func TestVerifyDoesNotRepeatTheToken(t *testing.T) {
 		w.Header().Set("Content-Type", "text/"+r.Header.Get("Authorization"))
 		io.WriteString(w, r.Header.Get("Authorization"))
 	})(correctServer(t, verifyConfig(t, rootBase)))
-	report := verify(t, h, rootBase, WithBearer(verifyToken))
+	report := verify(t, h, rootBase, Config{Bearer: verifyToken})
 	text, err := json.Marshal(report)
 	require.NoError(t, err)
 	require.Contains(t, string(text), "Bearer [token]")
@@ -86,7 +88,7 @@ func TestVerifyDoesNotRepeatTheToken(t *testing.T) {
 
 func TestATokenThatIsEscapedIsNotRepeatedEither(t *testing.T) {
 	const token = "AbCdEf/gHiJk+lMnOpQ=="
-	v := &verifier{options: newVerifyOptions([]VerifyOption{WithBearer(token)})}
+	v := &verifier{settings: newSettings(Config{Bearer: token})}
 	for said, want := range map[string]string{
 		"/login?t=AbCdEf/gHiJk+lMnOpQ==":                          "/login?t=[token]",
 		"/login?t=AbCdEf%2FgHiJk%2BlMnOpQ%3D%3D":                  "/login?t=[token]",
@@ -116,7 +118,7 @@ func TestATokenThatIsEscapedIsNotRepeatedEither(t *testing.T) {
 // Verify does not ask other origins with the token. Should it ever try to, the request
 // goes without.
 func TestTheTokenIsForURLsBelowTheBaseOnly(t *testing.T) {
-	f := newFetcher(nil, mustBase(t, pathBase), verifyOptions{token: verifyToken, domains: []string{"a.example"}})
+	f := newFetcher(mustBase(t, pathBase), newSettings(Config{Bearer: verifyToken, MailDomains: []string{"a.example"}}))
 	for u, want := range map[string]bool{
 		pathBase:                                 true,
 		pathBase + "/jmap/session":               true,
@@ -141,8 +143,7 @@ func TestTheTokenIsForURLsBelowTheBaseOnly(t *testing.T) {
 // Nor are other hosts asked at all, whatever leads there.
 func TestOnlyTheBaseAndTheMailHostsAreAsked(t *testing.T) {
 	transport := &inMemory{handler: http.NotFoundHandler()}
-	f := newFetcher(&http.Client{Transport: transport}, mustBase(t, pathBase),
-		verifyOptions{requestTimeout: time.Minute, maxBytes: 1, domains: []string{"a.example"}})
+	f := newFetcher(mustBase(t, pathBase), newSettings(Config{Client: &http.Client{Transport: transport}, RequestTimeout: time.Minute, MaxBytes: 1, MailDomains: []string{"a.example"}}))
 	for u, want := range map[string]bool{
 		pathBase + "/x":                        true,
 		"https://example.com/x":                true,
@@ -185,17 +186,17 @@ func TestVerifyHidesTheTokenHoweverItIsSpelt(t *testing.T) {
 			"in PHP":       strings.ReplaceAll(strings.Trim(string(quoted), `"`), "/", `\/`),
 			"in lower hex": strings.NewReplacer("%2F", "%2f", "%2B", "%2b", "%3D", "%3d", "%3C", "%3c", "%3E", "%3e").Replace(url.QueryEscape(token)),
 		} {
-			v := &verifier{options: newVerifyOptions([]VerifyOption{WithBearer(token)}), report: new(Report)}
+			v := &verifier{settings: newSettings(Config{Bearer: token}), report: new(Report)}
 			require.Equal(t, "bad [token]", v.snippet([]byte("bad "+spelt)), name)
-			v.add(Finding{Document: ResourceDocument("/x?" + spelt), Got: spelt, URL: spelt})
-			require.Equal(t, Finding{Document: ResourceDocument("/x?[token]"), Got: "[token]", URL: "[token]"}, v.report.Findings[0], name)
+			v.add(Finding{Document: discovery.ResourceDocument("/x?" + spelt), Got: spelt, URL: spelt})
+			require.Equal(t, Finding{Document: discovery.ResourceDocument("/x?[token]"), Got: "[token]", URL: "[token]"}, v.report.Findings[0], name)
 		}
 	}
 }
 
 func TestVerifyLeavesWordsAloneThatAreTheTokenToo(t *testing.T) {
 	h := replaced(oauthAtRoot, rootBase+"/auth/token", "https://other.example/auth/token")(correctServer(t, verifyConfig(t, rootBase)))
-	report := verify(t, h, rootBase, WithBearer("token"))
+	report := verify(t, h, rootBase, Config{Bearer: "token"})
 	require.NotEmpty(t, report.Findings)
 	require.Equal(t, "token_endpoint", report.Findings[0].Field)
 }

@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"bytes"
@@ -12,15 +12,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
+
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 var mailHosts = []string{userAgentHost, autoconfigHost, mtaSTSHost}
 
 // A mailLocation is where a mail document may be.
 type mailLocation struct {
-	document Document
+	document discovery.Document
 	url      string
 	domain   bool // at a host of a mail domain, which nobody else has
 }
@@ -28,14 +29,14 @@ type mailLocation struct {
 func (v *verifier) mailLocations() []mailLocation {
 	origin := v.base.Origin()
 	all := []mailLocation{
-		{UserAgentDocument, origin + userAgentPath, false},
-		{autoconfigDocument, origin + autoconfigPaths[1], false},
+		{discovery.UserAgentDocument, origin + userAgentPath, false},
+		{autoconfigDocument, origin + autoconfigWell, false},
 	}
-	for _, d := range v.options.domains {
+	for _, d := range v.settings.MailDomains {
 		all = append(all,
-			mailLocation{UserAgentDocument, "https://" + userAgentHost + d + userAgentPath, true},
-			mailLocation{AutoconfigDocument(d), "https://" + autoconfigHost + d + autoconfigPaths[0] + "?" + emailParameter + "=portico-verify%40" + d, true},
-			mailLocation{MTASTSDocument, "https://" + mtaSTSHost + d + mtaSTSPath, true},
+			mailLocation{discovery.UserAgentDocument, "https://" + userAgentHost + d + userAgentPath, true},
+			mailLocation{discovery.AutoconfigDocument(d), "https://" + autoconfigHost + d + autoconfigPath + "?emailaddress=portico-verify%40" + d, true},
+			mailLocation{discovery.MTASTSDocument, "https://" + mtaSTSHost + d + mtaSTSPath, true},
 		)
 	}
 	return all
@@ -57,9 +58,9 @@ func (v *verifier) mailDocuments(ctx context.Context) {
 		}
 		v.found[l.document] = true
 		switch l.document {
-		case UserAgentDocument:
+		case discovery.UserAgentDocument:
 			v.userAgentDocument(ctx, l, a)
-		case MTASTSDocument:
+		case discovery.MTASTSDocument:
 			v.mtaSTSPolicy(l, a)
 		default:
 			v.autoconfigDocument(ctx, l, a)
@@ -72,11 +73,11 @@ func (v *verifier) domainDocument(ctx context.Context, l mailLocation, a *fetche
 	var noHost *net.DNSError
 	switch {
 	case errors.As(a.err, &noHost) && noHost.IsNotFound, a.isAbsent():
-		if v.options.expected[l.document] {
+		if v.settings.expected[l.document] {
 			v.missing(l.document, l.url, "the document is expected", "", SeverityError)
 		}
 	case a.isRedirect():
-		v.add(Finding{Document: l.document, URL: l.url, Rule: RuleRedirect, Severity: SeverityError, Got: a.header.Get("Location"), Want: "200",
+		v.add(Finding{Document: l.document, URL: l.url, Rule: ruleRedirect, Severity: SeverityError, Got: a.header.Get("Location"), Want: "200",
 			Hint: "the document is for this very host, and clients need not follow a redirect (RFC 8461 section 3.3 forbids it): route the host to the server, without a redirect to the main name", Mistake: MistakeRedirect})
 	case v.answered(ctx, l.document, l.url, a) != there:
 	case isHTML(a):
@@ -89,7 +90,7 @@ func (v *verifier) domainDocument(ctx context.Context, l mailLocation, a *fetche
 
 // mailURL checks a URL in a mail document. A provider may have services at other
 // hosts, of which Verify knows nothing.
-func (v *verifier) mailURL(ctx context.Context, l mailLocation, field, u string, speaksOf Document) {
+func (v *verifier) mailURL(ctx context.Context, l mailLocation, field, u string, speaksOf discovery.Document) {
 	u = placeholders.Replace(u)
 	if !isRelativeReference(u) && !v.base.SameOrigin(u) && !v.isMistakenHost(u) {
 		return
@@ -104,7 +105,7 @@ func (v *verifier) mailURL(ctx context.Context, l mailLocation, field, u string,
 func (v *verifier) mailIssuer(ctx context.Context, l mailLocation, field, issuer string) {
 	switch {
 	case issuer == v.base.String():
-		v.claimed[OAuthDocument] = l.url
+		v.claimed[discovery.OAuthDocument] = l.url
 	case strings.Contains(issuer, "/") && (isRelativeReference(issuer) || v.isMisspelt(issuer)):
 		v.issuer(ctx, l.document, l.url, field, issuer)
 	}
@@ -120,8 +121,8 @@ func (v *verifier) userAgentDocument(ctx context.Context, l mailLocation, a *fet
 	protocols := o.member("protocols")
 	for _, p := range []struct {
 		name     string
-		document Document
-	}{{"jmap", JMAPDocument}, {"caldav", DAVDocument}, {"carddav", DAVDocument}, {"webdav", ""}} {
+		document discovery.Document
+	}{{"jmap", discovery.JMAPDocument}, {"caldav", discovery.DAVDocument}, {"carddav", discovery.DAVDocument}, {"webdav", ""}} {
 		if u, ok := protocols.member(p.name).text("url"); ok {
 			v.mailURL(ctx, l, p.name, u, p.document)
 		}
@@ -136,7 +137,7 @@ func (v *verifier) malformedMail(l mailLocation, a *fetched, want string) {
 	if !l.domain {
 		s = SeverityWarning
 	}
-	v.add(Finding{Document: l.document, URL: l.url, Rule: RuleMalformed, Severity: s, Got: v.snippet(a.body), Want: want,
+	v.add(Finding{Document: l.document, URL: l.url, Rule: ruleMalformed, Severity: s, Got: v.snippet(a.body), Want: want,
 		Hint: "mail clients cannot read this: see what answers here, or what rewrites the body on its way", Mistake: MistakeBody})
 }
 
@@ -199,11 +200,11 @@ func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fe
 		case t.name == "issuer":
 			v.mailIssuer(ctx, l, "issuer", t.value)
 		case t.name == "authURL" || t.name == "tokenURL":
-			v.mailURL(ctx, l, t.name, t.value, OAuthDocument)
+			v.mailURL(ctx, l, t.name, t.value, discovery.OAuthDocument)
 		case (t.name == "url" || strings.HasSuffix(t.name, "URL")) && kind == "jmap":
-			v.mailURL(ctx, l, t.name, t.value, JMAPDocument)
+			v.mailURL(ctx, l, t.name, t.value, discovery.JMAPDocument)
 		case t.name == "url" && (kind == "caldav" || kind == "carddav"):
-			v.mailURL(ctx, l, t.name, t.value, DAVDocument)
+			v.mailURL(ctx, l, t.name, t.value, discovery.DAVDocument)
 		case t.name == "url":
 			v.mailURL(ctx, l, t.name, t.value, "")
 		}
@@ -213,7 +214,7 @@ func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fe
 // placeholders are what a client fills in, in an autoconfig document.
 var placeholders = strings.NewReplacer("%EMAILADDRESS%", "portico-verify", "%EMAILLOCALPART%", "portico-verify", "%EMAILDOMAIN%", "portico-verify")
 
-var errCharset = errors.New("discovery: another charset")
+var errCharset = errors.New("verify: another charset")
 
 // westernCharset reads what an XML document may be in besides UTF-8, as far as its
 // ASCII goes: no URL has more.
@@ -233,6 +234,8 @@ func westernCharset(charset string, in io.Reader) (io.Reader, error) {
 	return strings.NewReader(text), err
 }
 
+const maxMTASTSAge = 31_557_600 // seconds, a year
+
 // mtaSTSPolicy checks an MTA-STS policy (RFC 8461 section 3.2).
 func (v *verifier) mtaSTSPolicy(l mailLocation, a *fetched) {
 	has := make(map[string]string) // the first of each counts
@@ -245,14 +248,14 @@ func (v *verifier) mtaSTSPolicy(l mailLocation, a *fetched) {
 			has[name] = strings.Trim(value, " \t")
 		}
 	}
-	modes := []string{string(MTASTSEnforce), string(MTASTSTesting), string(MTASTSNone)}
+	modes := []string{"enforce", "testing", "none"}
 	age, err := strconv.ParseUint(has["max_age"], 10, 64)
-	if has["version"] != "STSv1" || !slices.Contains(modes, has["mode"]) || err != nil || age > uint64(maxMaxAge/time.Second) {
+	if has["version"] != "STSv1" || !slices.Contains(modes, has["mode"]) || err != nil || age > maxMTASTSAge {
 		v.malformedMail(l, a, "a policy with version: STSv1, a mode of enforce, testing and none, and max_age in seconds, a year at most")
 		return
 	}
 	if t := mediaType(a); t != "text/plain" {
-		v.add(Finding{Document: l.document, URL: l.url, Rule: RuleContentType, Severity: SeverityWarning, Got: a.header.Get("Content-Type"), Want: "text/plain",
+		v.add(Finding{Document: l.document, URL: l.url, Rule: ruleContentType, Severity: SeverityWarning, Got: a.header.Get("Content-Type"), Want: "text/plain",
 			Hint: "RFC 8461 section 3.2 demands the type, and careful senders look at it"})
 	}
 }

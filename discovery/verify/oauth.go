@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"context"
@@ -8,39 +8,39 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/seed-94e48765/portico/publicurl"
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 // authorizationServer checks the metadata of RFC 8414 and OpenID Connect. A server
 // may have either, and with both they are for the same issuer.
 func (v *verifier) authorizationServer(ctx context.Context) {
-	oauthURL, openIDURL := v.wellKnown(publicurl.OAuthAuthorizationServer), v.wellKnown(publicurl.OpenIDConfiguration)
-	openID, openIDState := v.document(ctx, OpenIDDocument, openIDURL)
-	oauth, oauthState := v.documentIf(ctx, OAuthDocument, oauthURL, func() bool {
+	oauthURL, openIDURL := v.wellKnown(oauthName), v.wellKnown(openIDName)
+	openID, openIDState := v.document(ctx, discovery.OpenIDDocument, openIDURL)
+	oauth, oauthState := v.documentIf(ctx, discovery.OAuthDocument, oauthURL, func() bool {
 		why, _ := v.oauthElsewhere(ctx, openIDState)
-		return why != "" || v.claimed[OAuthDocument] != ""
+		return why != "" || v.claimed[discovery.OAuthDocument] != ""
 	})
 	if oauthState == there {
-		v.metadata(ctx, OAuthDocument, oauthURL, oauth)
+		v.metadata(ctx, discovery.OAuthDocument, oauthURL, oauth)
 	}
 	if openIDState == there {
-		v.metadata(ctx, OpenIDDocument, openIDURL, openID)
+		v.metadata(ctx, discovery.OpenIDDocument, openIDURL, openID)
 	}
 	if oauthState == absent {
 		switch why, sure := v.oauthElsewhere(ctx, openIDState); {
 		case sure:
-			v.missing(OAuthDocument, oauthURL, why, MistakeWellKnown, SeverityError)
+			v.missing(discovery.OAuthDocument, oauthURL, why, MistakeWellKnown, SeverityError)
 		case why != "":
-			v.missing(OAuthDocument, oauthURL, why, MistakeWellKnown, SeverityWarning)
-		case openIDState == absent || v.options.expected[OAuthDocument]: // else the issuer is found by OpenID's
-			v.unexpected(OAuthDocument, oauthURL)
+			v.missing(discovery.OAuthDocument, oauthURL, why, MistakeWellKnown, SeverityWarning)
+		case openIDState == absent || v.settings.expected[discovery.OAuthDocument]: // else the issuer is found by OpenID's
+			v.unexpected(discovery.OAuthDocument, oauthURL)
 		}
 	}
 	if openIDState == absent {
 		if slices.Contains(oauth.list("scopes_supported"), "openid") {
-			v.claimed[OpenIDDocument] = oauthURL
+			v.claimed[discovery.OpenIDDocument] = oauthURL
 		}
-		v.unexpected(OpenIDDocument, openIDURL)
+		v.unexpected(discovery.OpenIDDocument, openIDURL)
 	}
 }
 
@@ -48,15 +48,15 @@ func (v *verifier) authorizationServer(ctx context.Context) {
 // origin: the proxy lets it through below the path. With OpenID's alone there that
 // is likely, not sure.
 func (v *verifier) oauthElsewhere(ctx context.Context, openIDState found) (why string, sure bool) {
-	alias := v.appended(publicurl.OAuthAuthorizationServer)
+	alias := v.appended(oauthName)
 	if alias == "" {
 		return "", false
 	}
-	a := v.ask(ctx, OAuthDocument, get(alias))
+	a := v.ask(ctx, discovery.OAuthDocument, get(alias))
 	var o object
 	if a.status == http.StatusOK && json.Unmarshal(a.body, &o) == nil {
 		if _, ok := o.text("issuer"); ok {
-			v.found[OAuthDocument] = true
+			v.found[discovery.OAuthDocument] = true
 			return "it does at " + alias, true
 		}
 	}
@@ -68,7 +68,7 @@ func (v *verifier) oauthElsewhere(ctx context.Context, openIDState found) (why s
 
 // metadata checks the members of a document of the authorization server, and asks
 // the endpoints that are below the base.
-func (v *verifier) metadata(ctx context.Context, d Document, at string, o object) {
+func (v *verifier) metadata(ctx context.Context, d discovery.Document, at string, o object) {
 	issuer, ok := o.text("issuer")
 	if !ok {
 		v.lacks(d, at, "issuer", "RFC 8414 section 2")
@@ -80,7 +80,7 @@ func (v *verifier) metadata(ctx context.Context, d Document, at string, o object
 	for _, name := range names[:min(len(names), maxMembers)] {
 		u, ok := o.text(name)
 		if !ok {
-			v.add(Finding{Document: d, URL: at, Field: name, Rule: RuleMalformed, Severity: SeverityError, Got: v.snippet(o[name]), Want: "a URL", Hint: "the member must be a string: leave it out if there is no such endpoint"})
+			v.add(Finding{Document: d, URL: at, Field: name, Rule: ruleMalformed, Severity: SeverityError, Got: v.snippet(o[name]), Want: "a URL", Hint: "the member must be a string: leave it out if there is no such endpoint"})
 			continue
 		}
 		if v.published(ctx, d, at, name, u, plainURL) {
@@ -104,15 +104,15 @@ func isEndpoint(name string) bool {
 	return strings.HasSuffix(name, "_endpoint") && len(name) < 64 || name == "jwks_uri" || name == "check_session_iframe"
 }
 
-func (v *verifier) lacks(d Document, at, field, clause string) {
-	v.add(Finding{Document: d, URL: at, Field: field, Rule: RuleMalformed, Severity: SeverityError, Got: "no such string", Want: "the member", Hint: clause + " demands it"})
+func (v *verifier) lacks(d discovery.Document, at, field, clause string) {
+	v.add(Finding{Document: d, URL: at, Field: field, Rule: ruleMalformed, Severity: SeverityError, Got: "no such string", Want: "the member", Hint: clause + " demands it"})
 }
 
 // maxEndpoints bounds the requests that a document can cause. There are about ten.
 const maxEndpoints = 30
 
 // endpoint asks what is at a published URL, without parameters.
-func (v *verifier) endpoint(ctx context.Context, d Document, name, u string) {
+func (v *verifier) endpoint(ctx context.Context, d discovery.Document, name, u string) {
 	if v.judged[name+" "+u] || len(v.judged) == maxEndpoints {
 		return
 	}
@@ -134,8 +134,8 @@ func (v *verifier) endpoint(ctx context.Context, d Document, name, u string) {
 }
 
 // usable reports an endpoint whose answer can be of no program behind it.
-func (v *verifier) usable(ctx context.Context, d Document, name, u string, a *fetched) bool {
-	f := Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Want: "an endpoint"}
+func (v *verifier) usable(ctx context.Context, d discovery.Document, name, u string, a *fetched) bool {
+	f := Finding{Document: d, URL: u, Field: name, Rule: ruleEndpoint, Severity: SeverityError, Want: "an endpoint"}
 	switch {
 	case a.isAbsent(), a.err == nil && a.status == http.StatusNotImplemented:
 		f.Got = a.said()
@@ -147,7 +147,7 @@ func (v *verifier) usable(ctx context.Context, d Document, name, u string, a *fe
 		v.answered(ctx, d, u, a)
 		return false
 	case a.status >= 500:
-		f.Rule, f.Got, f.Severity = RuleStatus, a.said(), SeverityWarning
+		f.Rule, f.Got, f.Severity = ruleStatus, a.said(), SeverityWarning
 		f.Hint = "the server fails at a request without parameters: see its log"
 	default:
 		return true
@@ -157,26 +157,26 @@ func (v *verifier) usable(ctx context.Context, d Document, name, u string, a *fe
 }
 
 // poster judges the answer to an empty POST.
-func (v *verifier) poster(ctx context.Context, d Document, name, u string, a *fetched) {
+func (v *verifier) poster(ctx context.Context, d discovery.Document, name, u string, a *fetched) {
 	switch {
 	case !v.usable(ctx, d, name, u, a):
 	case a.isRedirect():
 		v.redirected(d, a, "an answer: after a redirect clients ask by GET")
 	case a.status == http.StatusMethodNotAllowed, a.status == http.StatusOK && isHTML(a):
-		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: a.said() + ", " + v.snippet(a.body), Want: "an error in JSON for an empty POST",
+		v.add(Finding{Document: d, URL: u, Field: name, Rule: ruleEndpoint, Severity: SeverityError, Got: a.said() + ", " + v.snippet(a.body), Want: "an error in JSON for an empty POST",
 			Hint: "something else answers here, such as a web application for every path, or the method is blocked: route the URL to the server"})
 	}
 }
 
 // page judges what a browser is sent to. It may redirect, and to other hosts too,
 // where people sign in elsewhere, but not to what is lost on its way.
-func (v *verifier) page(ctx context.Context, d Document, name, u string) {
+func (v *verifier) page(ctx context.Context, d discovery.Document, name, u string) {
 	a := v.ask(ctx, d, get(u))
 	if a.err == errTooLarge {
 		return // no program reads it
 	}
 	if a.status == http.StatusMethodNotAllowed {
-		v.add(Finding{Document: d, URL: u, Field: name, Rule: RuleEndpoint, Severity: SeverityError, Got: a.said(), Want: "a page",
+		v.add(Finding{Document: d, URL: u, Field: name, Rule: ruleEndpoint, Severity: SeverityError, Got: a.said(), Want: "a page",
 			Hint: "a browser comes here with GET: something else answers, or the method is blocked; route the URL to the server"})
 		return
 	}
@@ -199,7 +199,7 @@ func (v *verifier) page(ctx context.Context, d Document, name, u string) {
 }
 
 // userinfo asks the endpoint with the token, if there is one.
-func (v *verifier) userinfo(ctx context.Context, d Document, u string) {
+func (v *verifier) userinfo(ctx context.Context, d discovery.Document, u string) {
 	a := v.ask(ctx, d, get(u))
 	if !v.usable(ctx, d, "userinfo_endpoint", u, a) {
 		return
@@ -212,7 +212,7 @@ func (v *verifier) userinfo(ctx context.Context, d Document, u string) {
 		v.html(d, u, a, SeverityError)
 		return
 	}
-	if a.status != http.StatusUnauthorized || v.options.token == "" {
+	if a.status != http.StatusUnauthorized || v.settings.Bearer == "" {
 		return
 	}
 	if a = v.ask(ctx, d, fetch{method: http.MethodGet, url: u, token: true}); a.status == http.StatusUnauthorized {
@@ -220,13 +220,13 @@ func (v *verifier) userinfo(ctx context.Context, d Document, u string) {
 	}
 }
 
-func (v *verifier) tokenRefused(d Document, u string) {
-	v.add(Finding{Document: d, URL: u, Rule: RuleToken, Severity: SeverityWarning, Got: "401", Want: "an answer for the token", Mistake: MistakeAuthorization,
+func (v *verifier) tokenRefused(d discovery.Document, u string) {
+	v.add(Finding{Document: d, URL: u, Rule: ruleToken, Severity: SeverityWarning, Got: "401", Want: "an answer for the token", Mistake: MistakeAuthorization,
 		Hint: "the token is not valid here, or the proxy removes Authorization: ask the server past the proxy"})
 }
 
 // keys checks a JWK Set (RFC 7517 section 5).
-func (v *verifier) keys(ctx context.Context, d Document, u string) {
+func (v *verifier) keys(ctx context.Context, d discovery.Document, u string) {
 	a := v.ask(ctx, d, get(u))
 	if !v.usable(ctx, d, "jwks_uri", u, a) {
 		return
@@ -241,14 +241,14 @@ func (v *verifier) keys(ctx context.Context, d Document, u string) {
 	// As an object, whose names have a case: clients find no "KEYS".
 	var set object
 	var keys []object
-	f := Finding{Document: d, URL: u, Field: "jwks_uri", Rule: RuleEndpoint, Severity: SeverityError, Got: v.snippet(a.body), Want: `a JWK Set: {"keys":[…]}`, Hint: "something else answers here: clients cannot verify ID tokens; route the URL to the server"}
+	f := Finding{Document: d, URL: u, Field: "jwks_uri", Rule: ruleEndpoint, Severity: SeverityError, Got: v.snippet(a.body), Want: `a JWK Set: {"keys":[…]}`, Hint: "something else answers here: clients cannot verify ID tokens; route the URL to the server"}
 	switch {
 	case json.Unmarshal(a.body, &set) != nil, json.Unmarshal(set["keys"], &keys) != nil, keys == nil:
 		v.add(f)
 	case slices.ContainsFunc(keys[:min(len(keys), maxMembers)], func(key object) bool { _, ok := key.text("kty"); return !ok }):
 		f.Hint = "a key must have a kty (RFC 7517 section 4.1): see what makes the document"
 		v.add(f)
-	case len(keys) == 0 && v.found[OpenIDDocument]:
+	case len(keys) == 0 && v.found[discovery.OpenIDDocument]:
 		f.Hint = "there is no key: clients cannot verify ID tokens"
 		v.add(f)
 	}
@@ -258,21 +258,21 @@ func (v *verifier) keys(ctx context.Context, d Document, u string) {
 // there.
 func (v *verifier) apiDiscover(ctx context.Context) {
 	u := v.base.MustJoin(webUIPath)
-	a := v.ask(ctx, WebUIDocument, get(u))
+	a := v.ask(ctx, discovery.WebUIDocument, get(u))
 	var o object
 	if a.status == http.StatusOK && json.Unmarshal(a.body, &o) == nil {
 		if _, ok := o.text("issuer"); ok {
-			v.found[WebUIDocument] = true
-			v.metadata(ctx, WebUIDocument, u, o)
+			v.found[discovery.WebUIDocument] = true
+			v.metadata(ctx, discovery.WebUIDocument, u, o)
 			return
 		}
 	}
-	if !v.options.expected[WebUIDocument] {
+	if !v.settings.expected[discovery.WebUIDocument] {
 		return // other servers have none, or something else there
 	}
-	if o, state := v.document(ctx, WebUIDocument, u); state == there {
-		v.metadata(ctx, WebUIDocument, u, o)
+	if o, state := v.document(ctx, discovery.WebUIDocument, u); state == there {
+		v.metadata(ctx, discovery.WebUIDocument, u, o)
 	} else if state == absent {
-		v.unexpected(WebUIDocument, u)
+		v.unexpected(discovery.WebUIDocument, u)
 	}
 }

@@ -1,4 +1,4 @@
-package discovery_test
+package verify_test
 
 import (
 	"context"
@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 
-	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/discovery/verify"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
 // A server that makes its URLs from the connection that the proxy opens.
-func ExampleVerify() {
+func ExampleRun() {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/.well-known/oauth-authorization-server" {
 			http.NotFound(w, r)
@@ -26,7 +26,7 @@ func ExampleVerify() {
 	if err != nil {
 		panic(err)
 	}
-	report, err := discovery.Verify(context.Background(), server.Client(), base)
+	report, err := verify.Run(context.Background(), base, verify.Config{Client: server.Client()})
 	if err != nil {
 		panic(err)
 	}

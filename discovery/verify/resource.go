@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"context"
@@ -7,36 +7,36 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/seed-94e48765/portico/publicurl"
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 // baseResource checks the protected-resource metadata of the base itself (RFC 9728).
 func (v *verifier) baseResource(ctx context.Context) {
-	u, alias := v.wellKnown(publicurl.OAuthProtectedResource), v.appended(publicurl.OAuthProtectedResource)
+	u, alias := v.wellKnown(resourceName), v.appended(resourceName)
 	elsewhere := func() bool {
 		if alias == "" {
 			return false
 		}
-		a := v.ask(ctx, BaseResource, get(alias))
+		a := v.ask(ctx, discovery.BaseResource, get(alias))
 		var o object
 		return a.status == http.StatusOK && json.Unmarshal(a.body, &o) == nil && o["resource"] != nil
 	}
-	o, state := v.documentIf(ctx, BaseResource, u, elsewhere)
+	o, state := v.documentIf(ctx, discovery.BaseResource, u, elsewhere)
 	switch state {
 	case there:
-		v.resource(ctx, BaseResource, u, o, v.base.String())
+		v.resource(ctx, discovery.BaseResource, u, o, v.base.String())
 	case absent:
 		if elsewhere() {
-			v.missing(BaseResource, u, "it does at "+alias, MistakeWellKnown, SeverityError)
+			v.missing(discovery.BaseResource, u, "it does at "+alias, MistakeWellKnown, SeverityError)
 			return
 		}
-		v.unexpected(BaseResource, u)
+		v.unexpected(discovery.BaseResource, u)
 	}
 }
 
 // resource checks the metadata of a protected resource, whose identifier must be
 // what the client asked for (RFC 9728 section 3.3).
-func (v *verifier) resource(ctx context.Context, d Document, at string, o object, want string) {
+func (v *verifier) resource(ctx context.Context, d discovery.Document, at string, o object, want string) {
 	got, ok := o.text("resource")
 	switch {
 	case !ok:
@@ -45,7 +45,7 @@ func (v *verifier) resource(ctx context.Context, d Document, at string, o object
 	case isRelativeReference(got):
 		v.relative(ctx, d, at, "resource", got)
 	default:
-		f := Finding{Document: d, URL: at, Field: "resource", Rule: RuleResource, Severity: SeverityError, Got: got, Want: want, Mistake: MistakePublicURL,
+		f := Finding{Document: d, URL: at, Field: "resource", Rule: ruleResource, Severity: SeverityError, Got: got, Want: want, Mistake: MistakePublicURL,
 			Hint: "clients refuse metadata whose resource is not the URL that they asked for, character by character: "}
 		switch {
 		case strings.TrimRight(got, "/") == strings.TrimRight(want, "/"):
@@ -60,7 +60,7 @@ func (v *verifier) resource(ctx context.Context, d Document, at string, o object
 	}
 	issuers := o.list("authorization_servers")
 	if issuers == nil && o["authorization_servers"] != nil {
-		v.add(Finding{Document: d, URL: at, Field: "authorization_servers", Rule: RuleMalformed, Severity: SeverityError, Got: v.snippet(o["authorization_servers"]), Want: "a list of issuers",
+		v.add(Finding{Document: d, URL: at, Field: "authorization_servers", Rule: ruleMalformed, Severity: SeverityError, Got: v.snippet(o["authorization_servers"]), Want: "a list of issuers",
 			Hint: "clients find no authorization server: the member is a list of strings (RFC 9728 section 2)"})
 	}
 	for _, issuer := range issuers[:min(len(issuers), maxMembers)] {
@@ -86,9 +86,9 @@ func (v *verifier) isMisspelt(s string) bool {
 }
 
 // challenge checks the 401 answer of a resource, and the metadata that it names.
-func (v *verifier) challenge(ctx context.Context, d Document, a *fetched) {
+func (v *verifier) challenge(ctx context.Context, d discovery.Document, a *fetched) {
 	lines := a.header.Values("WWW-Authenticate")
-	f := Finding{Document: d, URL: a.url, Field: "WWW-Authenticate", Rule: RuleChallenge, Severity: SeverityError, Got: strings.Join(lines, ", ")}
+	f := Finding{Document: d, URL: a.url, Field: "WWW-Authenticate", Rule: ruleChallenge, Severity: SeverityError, Got: strings.Join(lines, ", ")}
 	if len(lines) == 0 {
 		f.Want, f.Hint, f.Mistake = "a challenge", "a 401 answer must have one (RFC 9110 section 11.6.1), and clients find the authorization server by it: let the proxy pass it on", MistakeAuthorization
 		v.add(f)
@@ -98,17 +98,17 @@ func (v *verifier) challenge(ctx context.Context, d Document, a *fetched) {
 	if !ok {
 		return // RFC 9728 is not for every server
 	}
-	want, err := v.base.MetadataURL(a.url)
-	if err != nil { // a.url is not below the base: /.well-known/jmap
-		want = v.wellKnown(publicurl.OAuthProtectedResource)
+	want, below := metadataURL(v.base, a.url)
+	if !below { // it is /.well-known/jmap
+		want = v.wellKnown(resourceName)
 	}
 	f.Field, f.Got, f.Want = "resource_metadata", named, want
 	switch {
 	case isRelativeReference(named):
-		f.Rule, f.Mistake = RuleRelative, MistakePublicURL
+		f.Rule, f.Mistake = ruleRelative, MistakePublicURL
 		f.Hint = "the server has no public URL yet: end the set-up, and set its public URL to " + v.base.String()
 	case v.isHTTPForHTTPS(named):
-		f.Rule, f.Mistake = RuleHTTP, MistakePublicURL
+		f.Rule, f.Mistake = ruleHTTP, MistakePublicURL
 		f.Hint = "the server takes the connection from the proxy for the client's: set its public URL, or let the proxy tell it the scheme"
 	case !v.base.SameOrigin(named):
 		f.Mistake = MistakePublicURL
@@ -121,10 +121,10 @@ func (v *verifier) challenge(ctx context.Context, d Document, a *fetched) {
 }
 
 // challenged checks the metadata that a challenge names.
-func (v *verifier) challenged(ctx context.Context, d Document, resource, u string) {
-	document := BaseResource
+func (v *verifier) challenged(ctx context.Context, d discovery.Document, resource, u string) {
+	document := discovery.BaseResource
 	if resource != v.base.String() {
-		document = ResourceDocument(strings.TrimPrefix(resource, v.base.String()))
+		document = discovery.ResourceDocument(strings.TrimPrefix(resource, v.base.String()))
 	}
 	o, state := v.document(ctx, document, u)
 	switch state {

@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 type fetch struct {
 	method string
 	url    string
-	token  bool // with the token of WithBearer, if the URL may have it
+	token  bool // with the token of Config.Bearer, if the URL may have it
 }
 
 func get(u string) fetch       { return fetch{method: http.MethodGet, url: u} }
@@ -48,8 +48,8 @@ type fetched struct {
 }
 
 var (
-	errTooLarge = errors.New("discovery: the answer is too large")
-	errNotAsked = errors.New("discovery: this URL is not asked: it is not the server's")
+	errTooLarge = errors.New("verify: the answer is too large")
+	errNotAsked = errors.New("verify: this URL is not asked: it is not the server's")
 )
 
 // said is the status, "404 Not Found", or why there is none.
@@ -101,13 +101,13 @@ func (a *fetched) location() string {
 
 // A fetcher makes the requests, some at a time, each once, bounded in time and bytes.
 type fetcher struct {
-	client  *http.Client
-	own     *http.Transport // closed at the end, if the caller gave none
-	base    publicurl.Base
-	options verifyOptions
-	hosts   map[string]bool // origins besides that of the base: those of mail domains
-	jmap    string          // the well-known location
-	nonce   string          // a query that no cache has seen
+	client   *http.Client
+	own      *http.Transport // closed at the end, if the caller gave none
+	base     publicurl.Base
+	settings settings
+	hosts    map[string]bool // origins besides that of the base: those of mail domains
+	jmap     string          // the well-known location
+	nonce    string          // a query that no cache has seen
 
 	calls   map[fetch]*call
 	slots   chan struct{}
@@ -127,8 +127,9 @@ const (
 	maxHeaderBytes = 64 << 10 // of an answer, all fields together
 )
 
-func newFetcher(client *http.Client, base publicurl.Base, o verifyOptions) *fetcher {
-	f := &fetcher{base: base, options: o, hosts: make(map[string]bool), calls: make(map[fetch]*call), slots: make(chan struct{}, maxParallel)}
+func newFetcher(base publicurl.Base, s settings) *fetcher {
+	f := &fetcher{base: base, settings: s, hosts: make(map[string]bool), calls: make(map[fetch]*call), slots: make(chan struct{}, maxParallel)}
+	client := s.Client
 	if client == nil {
 		f.own = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 		if t, ok := http.DefaultTransport.(*http.Transport); ok { // else a program has put its own there
@@ -142,8 +143,8 @@ func newFetcher(client *http.Client, base publicurl.Base, o verifyOptions) *fetc
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	f.client = &own
 	f.nonce = "portico-verify=" + rand.Text()
-	f.jmap, _ = base.WellKnown(publicurl.JMAP)
-	for _, d := range o.domains {
+	f.jmap = wellKnown(base, jmapName)
+	for _, d := range s.MailDomains {
 		for _, prefix := range mailHosts {
 			f.hosts["https://"+prefix+d] = true
 		}
@@ -203,7 +204,7 @@ func (f *fetcher) mayAsk(u string) bool {
 // isSignedIn is where credentials go. Others may live at the same origin, beside the
 // path of the base.
 func (f *fetcher) isSignedIn(r fetch) bool {
-	return r.token && f.options.token != "" && (f.base.Contains(r.url) || r.url == f.jmap)
+	return r.token && f.settings.Bearer != "" && (f.base.Contains(r.url) || r.url == f.jmap)
 }
 
 func (f *fetcher) send(ctx context.Context, r fetch) *fetched {
@@ -213,7 +214,7 @@ func (f *fetcher) send(ctx context.Context, r fetch) *fetched {
 		return a
 	}
 	whole := ctx
-	ctx, cancel := context.WithTimeout(whole, f.options.requestTimeout)
+	ctx, cancel := context.WithTimeout(whole, f.settings.RequestTimeout)
 	defer cancel()
 	var reached atomic.Bool // a dial may go on after its request has ended
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached.Store(true) }})
@@ -235,12 +236,12 @@ func (f *fetcher) send(ctx context.Context, r fetch) *fetched {
 		case a.status == http.StatusSwitchingProtocols:
 			// What follows is no body, and the context does not end the wait for it.
 		default:
-			a.body, err = io.ReadAll(io.LimitReader(res.Body, f.options.maxBytes+1))
+			a.body, err = io.ReadAll(io.LimitReader(res.Body, f.settings.MaxBytes+1))
 			if err == nil {
 				err = ctx.Err() // a server that sees us go may end its answer
 			}
 		}
-		if int64(len(a.body)) > f.options.maxBytes {
+		if int64(len(a.body)) > f.settings.MaxBytes {
 			a.body, err = nil, errTooLarge
 		}
 	}
@@ -277,7 +278,7 @@ func (f *fetcher) setHeader(h http.Header, r fetch) {
 		h.Set("Access-Control-Request-Headers", "authorization")
 	}
 	if f.isSignedIn(r) {
-		h.Set("Authorization", "Bearer "+f.options.token)
+		h.Set("Authorization", "Bearer "+f.settings.Bearer)
 	}
 }
 

@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 func TestVerifyFindsNothingOnACorrectServer(t *testing.T) {
@@ -16,14 +18,13 @@ func TestVerifyFindsNothingOnACorrectServer(t *testing.T) {
 		for name, strip := range map[string]bool{"strip": true, "keep": false} {
 			t.Run(base+" "+name, func(t *testing.T) {
 				h := behindProxy(t, base, strip, correctServer(t, verifyConfig(t, base)))
-				require.Empty(t, verify(t, h, base).Findings)
-				require.Empty(t, verify(t, h, base, WithBearer(verifyToken)).Findings)
+				require.Empty(t, verify(t, h, base, Config{}).Findings)
+				require.Empty(t, verify(t, h, base, Config{Bearer: verifyToken}).Findings)
 			})
 		}
 		t.Run(base+" direct, everything expected", func(t *testing.T) {
 			h := correctServer(t, verifyConfig(t, base))
-			report := verify(t, h, base, WithBearer(verifyToken), WithMailDomains("example.com"),
-				WithExpected(OAuthDocument, OpenIDDocument, BaseResource, JMAPDocument, DAVDocument, WebUIDocument, UserAgentDocument, MTASTSDocument, AutoconfigDocument("example.com")))
+			report := verify(t, h, base, Config{Bearer: verifyToken, MailDomains: []string{"example.com"}, Expected: []discovery.Document{discovery.OAuthDocument, discovery.OpenIDDocument, discovery.BaseResource, discovery.JMAPDocument, discovery.DAVDocument, discovery.WebUIDocument, discovery.UserAgentDocument, discovery.MTASTSDocument, discovery.AutoconfigDocument("example.com")}})
 			require.Empty(t, report.Findings)
 		})
 	}
@@ -43,8 +44,8 @@ func TestVerifyKnowsUnroutedPathsByAnyStatus(t *testing.T) {
 			})
 		}
 		var missing []string
-		for _, f := range verify(t, unrouted(correctServer(t, verifyConfig(t, pathBase))), pathBase).Findings {
-			require.Equal(t, RuleMissing, f.Rule, "%v", f)
+		for _, f := range verify(t, unrouted(correctServer(t, verifyConfig(t, pathBase))), pathBase, Config{}).Findings {
+			require.Equal(t, ruleMissing, f.Rule, "%v", f)
 			require.Equal(t, MistakeWellKnown, f.Mistake, "%v", f)
 			require.Equal(t, fmt.Sprint(code), f.Got)
 			missing = append(missing, strings.TrimPrefix(f.URL, rootBase))
@@ -64,8 +65,8 @@ func TestVerifyKnowsWebSitesBesideTheServer(t *testing.T) {
 		spa(w, r)
 	})
 	var wrong []string
-	for _, f := range verify(t, site, pathBase).Findings {
-		require.Equal(t, RuleHTML, f.Rule, "%v", f)
+	for _, f := range verify(t, site, pathBase, Config{}).Findings {
+		require.Equal(t, ruleHTML, f.Rule, "%v", f)
 		require.Equal(t, MistakeWellKnown, f.Mistake, "%v", f)
 		require.Equal(t, SeverityError, f.Severity, "%v", f)
 		wrong = append(wrong, strings.TrimPrefix(f.URL, rootBase))
@@ -80,7 +81,7 @@ func TestVerifyMissesNothingThatAServerDoesNotHave(t *testing.T) {
 			if code < 400 && base != pathBase && base != bothBase {
 				continue // the page would be at the server's own locations
 			}
-			c := Config{Base: mustBase(t, base), OAuth: &OAuth{}, OpenID: &OpenID{}}
+			c := discovery.Config{Base: mustBase(t, base), OAuth: &discovery.OAuth{}, OpenID: &discovery.OpenID{}}
 			h := correctServer(t, c)
 			prefix := c.Base.Prefix()
 			front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -96,7 +97,7 @@ func TestVerifyMissesNothingThatAServerDoesNotHave(t *testing.T) {
 				w.Header().Set("Location", "/welcome")
 				w.WriteHeader(code)
 			})
-			require.Empty(t, verify(t, front, base).Findings, "%s %d", base, code)
+			require.Empty(t, verify(t, front, base, Config{}).Findings, "%s %d", base, code)
 		}
 	}
 }
@@ -105,13 +106,13 @@ func TestVerifyMissesNothingThatAServerDoesNotHave(t *testing.T) {
 func TestVerifyOnPlainHTTPWithItsOwnClient(t *testing.T) {
 	var h http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
-	c := Config{Base: mustBase(t, server.URL+"/mail"), OAuth: &OAuth{}, OpenID: &OpenID{}, JMAP: &JMAP{}, DAV: &DAV{}, WebUI: &WebUI{}}
+	c := discovery.Config{Base: mustBase(t, server.URL+"/mail"), OAuth: &discovery.OAuth{}, OpenID: &discovery.OpenID{}, JMAP: &discovery.JMAP{}, DAV: &discovery.DAV{}, WebUI: &discovery.WebUI{}}
 	h = correctServer(t, c)
-	report, err := Verify(t.Context(), nil, c.Base)
+	report, err := Run(t.Context(), c.Base, Config{})
 	require.NoError(t, err)
 	require.Empty(t, report.Findings)
 	server.Close()
-	_, err = Verify(t.Context(), nil, c.Base)
+	_, err = Run(t.Context(), c.Base, Config{})
 	require.ErrorContains(t, err, "nothing can be reached")
 }
 
@@ -121,31 +122,31 @@ func TestVerifyNamesAGatewayBeforeEverything(t *testing.T) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="staff only"`)
 		w.WriteHeader(401)
 	})
-	documents := make(map[Document]bool)
-	for _, f := range verify(t, gateway, rootBase, WithBearer(verifyToken)).Findings {
-		require.Equal(t, RuleStatus, f.Rule, "%v", f)
+	documents := make(map[discovery.Document]bool)
+	for _, f := range verify(t, gateway, rootBase, Config{Bearer: verifyToken}).Findings {
+		require.Equal(t, ruleStatus, f.Rule, "%v", f)
 		require.Equal(t, MistakeAccess, f.Mistake, "%v", f)
 		documents[f.Document] = true
 	}
-	require.Equal(t, map[Document]bool{OAuthDocument: true, OpenIDDocument: true, BaseResource: true, JMAPDocument: true}, documents)
+	require.Equal(t, map[discovery.Document]bool{discovery.OAuthDocument: true, discovery.OpenIDDocument: true, discovery.BaseResource: true, discovery.JMAPDocument: true}, documents)
 }
 
 // Whoever asks at a path where the server is not learns what it calls itself.
 func TestVerifyNamesTheServerAtTheOrigin(t *testing.T) {
-	h := correctServer(t, Config{Base: mustBase(t, rootBase), OAuth: &OAuth{}, OpenID: &OpenID{}})
-	findings := verify(t, h, "https://example.com/webmail").Findings
+	h := correctServer(t, discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}, OpenID: &discovery.OpenID{}})
+	findings := verify(t, h, "https://example.com/webmail", Config{}).Findings
 	require.Len(t, findings, 1)
-	require.Equal(t, RuleNothing, findings[0].Rule)
+	require.Equal(t, ruleNothing, findings[0].Rule)
 	require.Equal(t, MistakePublicURL, findings[0].Mistake)
 	require.Contains(t, findings[0].Got, "calls itself https://example.com")
 }
 
 func TestVerifyReportsWhatIsExpected(t *testing.T) {
-	all := []Document{OAuthDocument, OpenIDDocument, BaseResource, JMAPDocument, DAVDocument, WebUIDocument, UserAgentDocument, MTASTSDocument, AutoconfigDocument("example.com")}
+	all := []discovery.Document{discovery.OAuthDocument, discovery.OpenIDDocument, discovery.BaseResource, discovery.JMAPDocument, discovery.DAVDocument, discovery.WebUIDocument, discovery.UserAgentDocument, discovery.MTASTSDocument, discovery.AutoconfigDocument("example.com")}
 	h := http.NotFoundHandler()
-	missing := make(map[Document]int)
-	for _, f := range verify(t, h, rootBase, WithMailDomains("example.com"), WithExpected(all...)).Findings {
-		require.Equal(t, RuleMissing, f.Rule, "%v", f)
+	missing := make(map[discovery.Document]int)
+	for _, f := range verify(t, h, rootBase, Config{MailDomains: []string{"example.com"}, Expected: all}).Findings {
+		require.Equal(t, ruleMissing, f.Rule, "%v", f)
 		require.Equal(t, SeverityError, f.Severity)
 		missing[f.Document]++
 	}
@@ -156,12 +157,12 @@ func TestVerifyReportsWhatIsExpected(t *testing.T) {
 }
 
 func TestVerifyHasALimitOfTheCallers(t *testing.T) {
-	c := Config{Base: mustBase(t, rootBase), OAuth: &OAuth{}}
+	c := discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}}
 	for limit, found := range map[int64]bool{200: true, 1 << 16: false, 0: false} {
-		report := verify(t, correctServer(t, c), rootBase, WithMaxBytes(limit))
+		report := verify(t, correctServer(t, c), rootBase, Config{MaxBytes: limit})
 		require.Equal(t, found, len(report.Findings) > 0, "%d: %v", limit, report.Findings)
 		for _, f := range report.Findings {
-			require.Equal(t, RuleTooLarge, f.Rule)
+			require.Equal(t, ruleTooLarge, f.Rule)
 		}
 	}
 }
@@ -198,34 +199,35 @@ func TestADocumentThatChangesIsNoCaches(t *testing.T) {
 	h := at(oauthAtRoot, func(w http.ResponseWriter, r *http.Request) {
 		body("application/json", fmt.Sprintf(`{"issuer":"","n":%d}`, n.Add(1)))(w, r)
 	})(http.NotFoundHandler())
-	report := verify(t, h, rootBase)
+	report := verify(t, h, rootBase, Config{})
 	require.Len(t, report.Findings, 1)
 	require.Equal(t, MistakePublicURL, report.Findings[0].Mistake)
 }
 
-func TestVerifyRefusesToExpectWhatItNeverAsksFor(t *testing.T) {
+func TestExpectedDocumentsAreThoseThatAreChecked(t *testing.T) {
+	const domain, unchecked = "a document of a mail domain: set MailDomains too", "which is not checked: see Config.Expected"
 	for _, test := range []struct {
-		d       Document
-		domains []string
-		want    string
+		document discovery.Document
+		domains  []string
+		want     string
 	}{
-		{UserAgentDocument, nil, `"user-agent-configuration" is expected, which is asked for at a mail domain: give WithMailDomains, too`},
-		{MTASTSDocument, nil, "give WithMailDomains, too"},
-		{AutoconfigDocument("example.com"), nil, `"autoconfig:example.com" is expected, and is not asked for`},
-		{AutoconfigDocument("b.example"), []string{"example.com"}, "give WithMailDomains for a domain's"},
-		{"autodiscover", []string{"example.com"}, `"autodiscover" is expected, and is not asked for`},
-		{ResourceDocument("/dav/cal/"), nil, "not asked for"},
-		{"oauth", nil, "see WithExpected"},
+		{document: discovery.UserAgentDocument, want: domain},
+		{document: discovery.MTASTSDocument, want: domain},
+		{document: discovery.AutoconfigDocument("example.com"), want: unchecked},
+		{document: discovery.AutoconfigDocument("b.example"), domains: []string{"example.com"}, want: unchecked},
+		{document: "autodiscover", domains: []string{"example.com"}, want: unchecked},
+		{document: discovery.ResourceDocument("/dav/cal/"), want: unchecked},
+		{document: "oauth", want: unchecked},
 	} {
-		_, err := Verify(t.Context(), nil, mustBase(t, rootBase), WithMailDomains(test.domains...), WithExpected(test.d))
-		require.ErrorContains(t, err, "discovery: verify: ")
+		_, err := Run(t.Context(), mustBase(t, rootBase), Config{MailDomains: test.domains, Expected: []discovery.Document{test.document}})
+		require.ErrorContains(t, err, fmt.Sprintf("verify: Expected has %q, ", test.document))
 		require.ErrorContains(t, err, test.want)
 	}
 }
 
 func TestVerifyByHTTPOfAServerOfHTTPSSaysSo(t *testing.T) {
 	transport := &inMemory{handler: at(oauthAtRoot, body("application/json", `{"issuer":"https://localhost:8080"}`))(http.NotFoundHandler())}
-	report, err := Verify(t.Context(), &http.Client{Transport: transport}, mustBase(t, "http://localhost:8080"))
+	report, err := Run(t.Context(), mustBase(t, "http://localhost:8080"), Config{Client: &http.Client{Transport: transport}})
 	require.NoError(t, err)
 	require.Len(t, report.Findings, 1)
 	require.Contains(t, report.Findings[0].Hint, "was asked by http: ask by https")

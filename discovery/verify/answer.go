@@ -1,4 +1,4 @@
-package discovery
+package verify
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+
+	"github.com/seed-94e48765/portico/discovery"
 )
 
 // What a location of a document turned out to have.
@@ -50,13 +52,13 @@ func (o object) member(name string) object {
 }
 
 // document fetches a JSON document that is for everybody, and must be exactly there.
-func (v *verifier) document(ctx context.Context, d Document, u string) (object, found) {
+func (v *verifier) document(ctx context.Context, d discovery.Document, u string) (object, found) {
 	return v.documentIf(ctx, d, u, func() bool { return true })
 }
 
 // documentIf is document for one that the server may not have, which a web site beside
 // it then answers by its page for everything. exists is asked in that case.
-func (v *verifier) documentIf(ctx context.Context, d Document, u string, exists func() bool) (object, found) {
+func (v *verifier) documentIf(ctx context.Context, d discovery.Document, u string, exists func() bool) (object, found) {
 	a := v.ask(ctx, d, get(u))
 	if v.isWebSite(ctx, a) && (a.isRedirect() || !exists()) {
 		return nil, absent
@@ -75,7 +77,7 @@ func (v *verifier) documentIf(ctx context.Context, d Document, u string, exists 
 }
 
 // decode judges an answer that is to be a JSON document.
-func (v *verifier) decode(ctx context.Context, d Document, u string, a *fetched) (object, found) {
+func (v *verifier) decode(ctx context.Context, d discovery.Document, u string, a *fetched) (object, found) {
 	if state := v.answered(ctx, d, u, a); state != there {
 		return nil, state
 	}
@@ -86,44 +88,44 @@ func (v *verifier) decode(ctx context.Context, d Document, u string, a *fetched)
 	v.found[d] = true
 	var o object
 	if err := json.Unmarshal(a.body, &o); err != nil || o == nil {
-		v.add(Finding{Document: d, URL: u, Rule: RuleMalformed, Severity: SeverityError, Got: v.snippet(a.body), Want: "a JSON object",
+		v.add(Finding{Document: d, URL: u, Rule: ruleMalformed, Severity: SeverityError, Got: v.snippet(a.body), Want: "a JSON object",
 			Hint: "the server, or something that rewrites bodies on the way, sends what is no JSON object: compare with the answer of the server itself", Mistake: MistakeBody})
 		return nil, broken
 	}
 	if t := mediaType(a); t != contentTypeJSON {
-		v.add(Finding{Document: d, URL: u, Rule: RuleContentType, Severity: SeverityError, Got: a.header.Get("Content-Type"), Want: contentTypeJSON,
+		v.add(Finding{Document: d, URL: u, Rule: ruleContentType, Severity: SeverityError, Got: a.header.Get("Content-Type"), Want: contentTypeJSON,
 			Hint: "clients refuse another type: send Content-Type: application/json, also where the proxy serves the document from a file"})
 	}
 	return o, there
 }
 
 // answered reports every answer but 200 and that of an absent document.
-func (v *verifier) answered(ctx context.Context, d Document, u string, a *fetched) found {
+func (v *verifier) answered(ctx context.Context, d discovery.Document, u string, a *fetched) found {
 	f := Finding{Document: d, URL: u, Severity: SeverityError, Want: "200"}
 	switch {
 	case a.err == errTooLarge:
-		f.Rule, f.Got, f.Want = RuleTooLarge, "more", fmt.Sprintf("at most %d bytes", v.options.maxBytes)
+		f.Rule, f.Got, f.Want = ruleTooLarge, "more", fmt.Sprintf("at most %d bytes", v.settings.MaxBytes)
 		f.Hint = "clients bound what they read: make the document smaller, and see what else may answer here"
 	case a.late && !a.reached:
 		return broken // Verify says once that it has run out of time
 	case a.timedOut():
-		f.Rule, f.Got, f.Want, f.Mistake = RuleTimeout, "no whole answer", "an answer within "+v.options.requestTimeout.String(), MistakeBackend
+		f.Rule, f.Got, f.Want, f.Mistake = ruleTimeout, "no whole answer", "an answer within "+v.settings.RequestTimeout.String(), MistakeBackend
 		f.Hint = "the proxy waits for a server that does not answer, or the server for something else: ask the server past the proxy"
 	case a.err != nil:
-		f.Rule, f.Got, f.Want, f.Mistake = RuleUnreachable, a.said(), "an answer", MistakeBackend
+		f.Rule, f.Got, f.Want, f.Mistake = ruleUnreachable, a.said(), "an answer", MistakeBackend
 		f.Hint = "the connection failed or broke off: ask the server past the proxy"
 	case v.isAbsent(ctx, a):
 		return absent
 	case a.status == http.StatusOK:
 		return there
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden, a.status == http.StatusProxyAuthRequired:
-		f.Rule, f.Got, f.Mistake = RuleStatus, fmt.Sprint(a.status), MistakeAccess
+		f.Rule, f.Got, f.Mistake = ruleStatus, fmt.Sprint(a.status), MistakeAccess
 		f.Hint = "documents are for everybody, before sign-in: let them pass without a password, and do not deny paths that begin with a dot"
 	case a.status == http.StatusBadGateway, a.status == http.StatusServiceUnavailable, a.status == http.StatusGatewayTimeout:
-		f.Rule, f.Got, f.Mistake = RuleStatus, fmt.Sprint(a.status), MistakeBackend
+		f.Rule, f.Got, f.Mistake = ruleStatus, fmt.Sprint(a.status), MistakeBackend
 		f.Hint = "the proxy does not reach the server: compare the address and protocol in its configuration with the server's listener"
 	default:
-		f.Rule, f.Got = RuleStatus, fmt.Sprint(a.status)
+		f.Rule, f.Got = ruleStatus, fmt.Sprint(a.status)
 		f.Hint = "clients take nothing but 200 for the document: look in the logs of the proxy and the server for which of them answers"
 	}
 	v.add(f)
@@ -163,8 +165,8 @@ const (
 )
 
 // html reports a page where a document should be.
-func (v *verifier) html(d Document, u string, a *fetched, s Severity) {
-	f := Finding{Document: d, URL: u, Rule: RuleHTML, Severity: s, Got: "a web page, " + v.snippet(a.body), Want: "a document, or 404",
+func (v *verifier) html(d discovery.Document, u string, a *fetched, s Severity) {
+	f := Finding{Document: d, URL: u, Rule: ruleHTML, Severity: s, Got: "a web page, " + v.snippet(a.body), Want: "a document, or 404",
 		Hint: "a web application answers every path with its start page, and the document's path is not routed to the server: route it before the catch-all", Mistake: MistakeWellKnown}
 	if v.base.Contains(u) && v.base.Prefix() != "" {
 		f.Mistake = MistakePrefix
@@ -173,7 +175,7 @@ func (v *verifier) html(d Document, u string, a *fetched, s Severity) {
 }
 
 // missing reports a document that is not there, and why it should be.
-func (v *verifier) missing(d Document, u, why string, mistake Mistake, s Severity) {
+func (v *verifier) missing(d discovery.Document, u, why string, mistake Mistake, s Severity) {
 	hint := "the server does not answer here, though " + why
 	if mistake == MistakeWellKnown {
 		hint = "the proxy does not route this location to the server, though " + why + ": route it beside the path of the base"
@@ -181,7 +183,7 @@ func (v *verifier) missing(d Document, u, why string, mistake Mistake, s Severit
 			hint = "something else answers here, though " + why + `: route all of "/.well-known/" to the server, but what another program needs there, such as acme-challenge`
 		}
 	}
-	v.add(Finding{Document: d, URL: u, Rule: RuleMissing, Severity: s, Got: v.statusOf(u), Want: "the document", Hint: hint, Mistake: mistake})
+	v.add(Finding{Document: d, URL: u, Rule: ruleMissing, Severity: s, Got: v.statusOf(u), Want: "the document", Hint: hint, Mistake: mistake})
 }
 
 // statusOf is the status of an answer that is there already.
@@ -197,7 +199,7 @@ func (v *verifier) statusOf(u string) string {
 
 // unexpected reports an absent document that the caller expects or another document
 // speaks of.
-func (v *verifier) unexpected(d Document, u string) {
+func (v *verifier) unexpected(d discovery.Document, u string) {
 	mistake := Mistake("")
 	if !v.base.Contains(u) {
 		mistake = MistakeWellKnown
@@ -205,7 +207,7 @@ func (v *verifier) unexpected(d Document, u string) {
 	switch {
 	case v.claimed[d] != "":
 		v.missing(d, u, "the document at "+v.claimed[d]+" speaks of it", mistake, SeverityError)
-	case v.options.expected[d]:
+	case v.settings.expected[d]:
 		v.missing(d, u, "the document is expected", mistake, SeverityError)
 	}
 }
@@ -216,7 +218,7 @@ func (v *verifier) nothing(ctx context.Context) {
 	if len(v.found) > 0 || len(v.report.Findings) > 0 || v.fetcher.unasked > 0 {
 		return
 	}
-	f := Finding{Document: configDocument, URL: v.base.String(), Rule: RuleNothing, Severity: SeverityError, Got: "404 for every document", Want: "at least one document",
+	f := Finding{Document: configDocument, URL: v.base.String(), Rule: ruleNothing, Severity: SeverityError, Got: "404 for every document", Want: "at least one document",
 		Hint: "this is not the public URL of a server with documents, or the proxy routes nothing to it", Mistake: MistakePrefix}
 	if v.base.Prefix() == "" {
 		f.Hint = "this is not the public URL of a server with documents: a server that is mounted on a path has it in its URL, and one at another port the port"
@@ -239,12 +241,12 @@ func (v *verifier) nothing(ctx context.Context) {
 }
 
 // cors checks that web applications of other origins may read an answer.
-func (v *verifier) cors(d Document, u string, a *fetched) {
+func (v *verifier) cors(d discovery.Document, u string, a *fetched) {
 	values := a.header.Values("Access-Control-Allow-Origin")
 	if len(values) == 1 && (values[0] == "*" || values[0] == verifyOrigin) {
 		return
 	}
-	f := Finding{Document: d, URL: u, Field: "Access-Control-Allow-Origin", Rule: RuleCORS, Severity: SeverityWarning, Got: strings.Join(values, ", "), Want: "*", Mistake: MistakeCORS,
+	f := Finding{Document: d, URL: u, Field: "Access-Control-Allow-Origin", Rule: ruleCORS, Severity: SeverityWarning, Got: strings.Join(values, ", "), Want: "*", Mistake: MistakeCORS,
 		Hint: "web applications of other origins cannot read it: let the proxy pass on the field as the server sends it"}
 	if len(values) > 1 || strings.Contains(f.Got, ",") {
 		f.Hint = "a browser takes one value only: the proxy adds its own to the server's, so let one of them send it"

@@ -1,0 +1,106 @@
+package verify
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// Config configures [Run]. The zero value checks what any client sees, without signing in.
+type Config struct {
+	// Client makes the requests. Its Transport and Timeout are used, its Jar and
+	// CheckRedirect are not, and the Client is not changed. The default has the usual
+	// proxy settings and certificates. To check a server before its name is in the DNS,
+	// set a Transport whose DialContext connects to the server's address.
+	Client *http.Client
+
+	// Bearer is a bearer token (RFC 6750) to sign in with, so that the JMAP session and
+	// the userinfo endpoint can be checked behind their 401. It is sent below the base
+	// and to /.well-known/jmap at the origin of the base, nowhere else, and not along a
+	// redirect. The report does not contain the token, even if the server repeats it,
+	// escaped or not. A token in another encoding, such as base64, is not found, and a
+	// token of fewer than 8 characters is not looked for.
+	Bearer string
+
+	// Expected lists documents that the server has, so that each one that is missing is
+	// a finding: OAuthDocument, OpenIDDocument, BaseResource, JMAPDocument, DAVDocument,
+	// WebUIDocument, and with MailDomains UserAgentDocument, MTASTSDocument and
+	// [discovery.AutoconfigDocument] of a domain. A document that is not listed is
+	// missing only if another document refers to it, or if it is found elsewhere.
+	Expected []discovery.Document
+
+	// MailDomains are mail domains whose documents are checked too, at the hosts
+	// autoconfig.<domain>, ua-auto-config.<domain> and mta-sts.<domain>.
+	MailDomains []string
+
+	Timeout        time.Duration // of all requests together; default 1 minute
+	RequestTimeout time.Duration // of each request, with its body; default 10 s
+	MaxBytes       int64         // of the body of each answer, decompressed; default 1 MiB
+}
+
+const (
+	defaultTimeout        = time.Minute
+	defaultRequestTimeout = 10 * time.Second
+	defaultMaxBytes       = 1 << 20
+)
+
+// A settings is a Config with its defaults, and what is derived from it.
+type settings struct {
+	Config
+	tokenSpellings []string // longest first
+	expected       map[discovery.Document]bool
+}
+
+func newSettings(c Config) settings {
+	if c.Timeout <= 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.RequestTimeout <= 0 {
+		c.RequestTimeout = defaultRequestTimeout
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = defaultMaxBytes
+	}
+	c.MaxBytes = min(c.MaxBytes, math.MaxInt64-1) // one more is read, to see that there is more
+	s := settings{Config: c, tokenSpellings: spellings(c.Bearer), expected: make(map[discovery.Document]bool)}
+	for _, d := range c.Expected {
+		s.expected[d] = true
+	}
+	return s
+}
+
+// check reports a Config that cannot be used.
+func (s *settings) check() error {
+	for _, d := range slices.Sorted(maps.Keys(s.expected)) {
+		switch {
+		case slices.Contains(expectable, d):
+		case d == discovery.UserAgentDocument, d == discovery.MTASTSDocument:
+			if len(s.MailDomains) == 0 {
+				return fmt.Errorf("verify: Expected has %q, a document of a mail domain: set MailDomains too", d)
+			}
+		case !slices.ContainsFunc(s.MailDomains, func(domain string) bool { return d == discovery.AutoconfigDocument(domain) }):
+			return fmt.Errorf("verify: Expected has %q, which is not checked: see Config.Expected for the documents that are, and set MailDomains for the document of a domain", d)
+		}
+	}
+	for _, d := range s.MailDomains {
+		if !isDNSName(d) {
+			return fmt.Errorf("verify: invalid mail domain %q: use a DNS name in lower case and A-labels", d)
+		}
+	}
+	return nil
+}
+
+// expectable are the documents that need no mail domain.
+var expectable = []discovery.Document{discovery.OAuthDocument, discovery.OpenIDDocument, discovery.BaseResource, discovery.JMAPDocument, discovery.DAVDocument, discovery.WebUIDocument}
+
+// isDNSName reports whether a name is a DNS name in lower case and A-labels.
+func isDNSName(name string) bool {
+	base, err := publicurl.FromHostname(name)
+	return err == nil && base.Host() == name && !isAddress(name)
+}

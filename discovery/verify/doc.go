@@ -1,0 +1,41 @@
+// Package verify checks a server's discovery documents from outside, as clients see them
+// through the proxy in front of it.
+//
+// [Run] requests every document below a public base URL, and the endpoints that the
+// documents publish. It returns a [Report] of what would make clients fail, with the
+// likely cause of each [Finding] and what to do about it. It knows the documents of
+// package discovery, and works with servers that do not use that package.
+//
+// # Rules
+//
+// Finding.Rule names the rule that is broken. The names are stable, so that programs may
+// compare them:
+//
+//	url-outside-base         a published URL is not below the base
+//	http-for-https           a published URL, or a redirect, has http where the base has https
+//	ws-for-wss               the web socket's URL is not wss, or is outside the base
+//	default-port-spelt       ":443" in a URL, which browsers leave out
+//	issuer-not-identical     RFC 8414 section 3.3
+//	stale-relative-document  "/login" where the server has a public URL
+//	broken-template          RFC 8620 section 2: a variable is missing or escaped
+//	document-missing         404 where something says that there is a document
+//	no-documents             no document at all
+//	html-for-document        a web page where a document should be
+//	content-type             the document is not labelled as what it is
+//	malformed                the document cannot be decoded, or lacks a member that it must have
+//	status                   an HTTP status that no client can use
+//	redirect                 a redirect where there must be none, or in a circle
+//	redirect-loses-prefix    a redirect out of the base
+//	redirect-loses-port      a redirect to the same host at another port
+//	redirect-off-origin      a redirect to another host
+//	cors-missing             web applications cannot read the answer
+//	too-large                more bytes than Config.MaxBytes
+//	timeout                  no whole answer in time
+//	unreachable              the connection failed, where others did not
+//	endpoint-missing         a published URL at which nothing answers as it must
+//	resource-not-identical   RFC 9728 section 3.3
+//	challenge                RFC 9728 section 5.1: WWW-Authenticate is missing or wrong
+//	session-cacheable        RFC 8620 section 2: the session lacks no-store
+//	token-refused            the token of Config.Bearer counts for nothing
+//	method-blocked           GET is answered, PROPFIND is not
+package verify

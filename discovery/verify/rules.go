@@ -1,0 +1,85 @@
+package verify
+
+// The values of [Finding.Rule], which the package overview explains.
+const (
+	ruleOutside        = "url-outside-base"
+	ruleHTTP           = "http-for-https"
+	ruleWS             = "ws-for-wss"
+	ruleDefaultPort    = "default-port-spelt"
+	ruleIssuer         = "issuer-not-identical"
+	ruleRelative       = "stale-relative-document"
+	ruleTemplate       = "broken-template"
+	ruleMissing        = "document-missing"
+	ruleNothing        = "no-documents"
+	ruleHTML           = "html-for-document"
+	ruleContentType    = "content-type"
+	ruleMalformed      = "malformed"
+	ruleStatus         = "status"
+	ruleRedirect       = "redirect"
+	ruleRedirectPrefix = "redirect-loses-prefix"
+	ruleRedirectPort   = "redirect-loses-port"
+	ruleRedirectOrigin = "redirect-off-origin"
+	ruleCORS           = "cors-missing"
+	ruleTooLarge       = "too-large"
+	ruleTimeout        = "timeout"
+	ruleUnreachable    = "unreachable"
+	ruleEndpoint       = "endpoint-missing"
+	ruleResource       = "resource-not-identical"
+	ruleChallenge      = "challenge"
+	ruleSessionCache   = "session-cacheable"
+	ruleToken          = "token-refused"
+	ruleMethod         = "method-blocked"
+)
+
+// A Mistake is what a reverse proxy, or the server behind it, most likely does
+// wrong. One mistake may cause several findings. The values are stable.
+type Mistake string
+
+// The mistakes.
+const (
+	// The proxy does not pass on a well-known location to the server: those of a
+	// base with a path lie outside of it (RFC 8414 section 3.1).
+	MistakeWellKnown Mistake = "well-known-not-routed"
+
+	// The proxy passes on nothing below the path of the base.
+	MistakePrefix Mistake = "prefix-not-routed"
+
+	// The server does not have the base as its public URL, but another one, none
+	// yet, or what it makes up from the request that the proxy sends.
+	MistakePublicURL Mistake = "public-url-differs"
+
+	// The proxy or the server makes a redirect from the proxy's own side: without
+	// the path that the proxy strips, or with the port of the server.
+	MistakeRedirect Mistake = "redirect-rewritten"
+
+	// A cache keeps documents without asking whether they have changed.
+	MistakeCache Mistake = "stale-cache"
+
+	// Something rewrites or escapes the body of a document on its way.
+	MistakeBody Mistake = "body-rewritten"
+
+	// The proxy removes the CORS header fields, adds its own to them, or answers
+	// OPTIONS itself.
+	MistakeCORS Mistake = "cors-headers"
+
+	// The proxy does not reach the server, or not in time.
+	MistakeBackend Mistake = "backend-not-reached"
+
+	// The proxy denies documents that are for everybody, or wants a password.
+	MistakeAccess Mistake = "access-denied"
+
+	// The proxy removes Authorization or WWW-Authenticate.
+	MistakeAuthorization Mistake = "authorization-removed"
+
+	// The proxy lets only some methods pass.
+	MistakeMethod Mistake = "method-blocked"
+)
+
+// A Severity says what a finding means for clients.
+type Severity string
+
+// The severities.
+const (
+	SeverityError   Severity = "error"   // clients that follow the standards fail
+	SeverityWarning Severity = "warning" // some clients fail, or will
+)

@@ -1,0 +1,145 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// Run asks a server for its documents from outside, as clients do, and reports what would
+// make clients fail behind a proxy. The base is the URL that people type and browsers
+// show: Run compares everything with it.
+//
+// The documents themselves decide what must be there. A document that is not found is a
+// finding only if another document refers to it, if it is found where only the server
+// itself would have it, or if Config.Expected lists it. A server without any document is
+// a finding.
+//
+// Endpoints are requested without parameters, and never with a form or an object that
+// could change something. These are the endpoints of OAuth and OpenID, the session and API
+// of JMAP, and the collections of calendars and address books; the templates and the web
+// socket of JMAP, the DNS and autodiscover are not checked. Only endpoints below the base
+// are requested. No cookies are kept, and redirects are followed within the origin of the
+// base only; one that leaves it is a finding.
+//
+// Run returns an error if there is nothing to report: the base is relative or zero, the
+// Config is invalid, ctx ended, no connection could be made, or the certificate of the
+// host is not trusted (errors.As finds the [*crypto/tls.CertificateVerificationError]).
+func Run(ctx context.Context, base publicurl.Base, c Config) (*Report, error) {
+	if base == (publicurl.Base{}) || base.IsRelative() {
+		return nil, errors.New("verify: the base has no host: use the URL that clients use, such as https://mail.example.com")
+	}
+	s := newSettings(c)
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	within, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	f := newFetcher(base, s)
+	defer f.close(cancel)
+	v := &verifier{base: base, settings: s, fetcher: f, report: &Report{Base: base.String(), Checked: []Checked{}, Findings: []Finding{}}}
+	v.run(within)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("verify: %s: %w", base, err)
+	}
+	if err := f.unreachable(); err != nil {
+		return nil, fmt.Errorf("verify: %s: %w", base, &shownError{v.clip(err.Error()), err})
+	}
+	v.blameTheServer()
+	if n := f.unasked; n > 0 {
+		v.add(Finding{
+			Document: configDocument, URL: base.String(), Rule: ruleTimeout, Severity: SeverityError,
+			Got: fmt.Sprintf("%d requests not made", n), Want: "all within " + s.Timeout.String(),
+			Hint: "the server or the proxy is too slow for the whole check: look for what hangs, or allow more time", Mistake: MistakeBackend,
+		})
+	}
+	return v.report, nil
+}
+
+// blameTheServer corrects what was said of endpoints that are not there, before it was
+// known that the proxy does pass on the path of the base.
+func (v *verifier) blameTheServer() {
+	if !v.fetcher.answersBelow() {
+		return
+	}
+	for i := range v.report.Findings {
+		if f := &v.report.Findings[i]; f.Rule == ruleEndpoint && f.Mistake == MistakePrefix {
+			f.Mistake = ""
+			f.Hint = "the server answers below " + v.base.Prefix() + ", but not here: it has no such endpoint, so leave the member out, or the proxy passes on some paths only"
+		}
+	}
+}
+
+// A verifier runs the rules, one after the other, over what the fetcher brings.
+type verifier struct {
+	base     publicurl.Base
+	settings settings
+	fetcher  *fetcher
+	report   *Report
+	found    map[discovery.Document]bool   // documents that are there, if not always right
+	claimed  map[discovery.Document]string // documents that another one speaks of, and which
+	judged   map[string]bool               // endpoints, and as what they have been asked: several documents have the same
+	kept     map[string]bool               // of isKept
+}
+
+func (v *verifier) run(ctx context.Context) {
+	v.found, v.claimed = make(map[discovery.Document]bool), make(map[discovery.Document]string)
+	v.judged, v.kept = make(map[string]bool), make(map[string]bool)
+	if !v.prefetch(ctx) {
+		return // nothing can be reached
+	}
+	// Mail documents are first: they speak of the others.
+	v.mailDocuments(ctx)
+	v.authorizationServer(ctx)
+	v.baseResource(ctx)
+	v.jmapSession(ctx)
+	v.davRedirects(ctx)
+	v.apiDiscover(ctx)
+	v.nothing(ctx)
+}
+
+// prefetch starts the requests that every run makes, so that one which hangs does
+// not hold up the others. It reports whether anything was reached.
+func (v *verifier) prefetch(ctx context.Context) bool {
+	var all []fetch
+	for _, name := range []string{oauthName, openIDName, resourceName, jmapName, calDAVName, cardDAVName} {
+		all = append(all, get(v.wellKnown(name)))
+	}
+	all = append(all, get(v.base.MustJoin(webUIPath)))
+	for _, m := range v.mailLocations() {
+		all = append(all, get(m.url))
+	}
+	v.fetcher.start(ctx, all...)
+	for _, f := range all {
+		<-v.fetcher.calls[f].done
+	}
+	return v.fetcher.reached.Load()
+}
+
+func (v *verifier) wellKnown(name string) string { return wellKnown(v.base, name) }
+
+// appended is the alias below the base, where a proxy that routes nothing but the
+// base leaves the document. It is "" if the base has no path.
+func (v *verifier) appended(name string) string {
+	if v.base.Prefix() == "" {
+		return ""
+	}
+	return v.base.String() + "/.well-known/" + name
+}
+
+// ask makes a request, or takes its answer if it was made before, and notes it in
+// the report.
+func (v *verifier) ask(ctx context.Context, d discovery.Document, f fetch) *fetched {
+	a, first := v.fetcher.do(ctx, f)
+	if first && len(v.report.Checked) < maxChecked {
+		c := Checked{Document: discovery.Document(v.clip(string(d))), Method: f.method, URL: v.clip(f.url), SignedIn: v.fetcher.isSignedIn(f), Status: a.status, Location: v.clip(a.header.Get("Location")), Bytes: len(a.body), SHA256: a.digest()}
+		if a.err != nil {
+			c.Error = v.clip(a.err.Error())
+		}
+		v.report.Checked = append(v.report.Checked, c)
+	}
+	return a
+}
