@@ -23,9 +23,9 @@ type Config struct {
 	// Bearer is a bearer token (RFC 6750) to sign in with, so that the JMAP session and
 	// the userinfo endpoint can be checked behind their 401. It is sent below the base
 	// and to /.well-known/jmap at the origin of the base, nowhere else, and not along a
-	// redirect. The report does not contain the token, even if the server repeats it,
-	// escaped or not. A token in another encoding, such as base64, is not found, and a
-	// token of fewer than 8 characters is not looked for.
+	// redirect. If the server repeats the token, the report has "[token]" in its place. A
+	// token that the server repeats in another spelling, such as percent-encoded or base64,
+	// is not recognised, nor is one of fewer than 8 characters.
 	Bearer string
 
 	// Expected lists documents that the server has, so that each one that is missing is
@@ -53,8 +53,7 @@ const (
 // A settings is a Config with its defaults, and what is derived from it.
 type settings struct {
 	Config
-	tokenSpellings []string // longest first
-	expected       map[discovery.Document]bool
+	expected map[discovery.Document]bool
 }
 
 func newSettings(c Config) settings {
@@ -68,7 +67,7 @@ func newSettings(c Config) settings {
 		c.MaxBytes = defaultMaxBytes
 	}
 	c.MaxBytes = min(c.MaxBytes, math.MaxInt64-1) // one more is read, to see that there is more
-	s := settings{Config: c, tokenSpellings: spellings(c.Bearer), expected: make(map[discovery.Document]bool)}
+	s := settings{Config: c, expected: make(map[discovery.Document]bool)}
 	for _, d := range c.Expected {
 		s.expected[d] = true
 	}
