@@ -90,10 +90,12 @@ func listen(tb testing.TB) net.Listener {
 	return l
 }
 
+// wrapped returns a Listener on a socket that accepts.
 func wrapped(tb testing.TB, c proxyproto.Config) *proxyproto.Listener {
 	l, err := proxyproto.New(listen(tb), c)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { l.Close() })
+	l.Start()
 	return l
 }
 

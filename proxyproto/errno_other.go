@@ -4,4 +4,4 @@ package proxyproto
 
 import "syscall"
 
-func passingErrno(e syscall.Errno) bool { return e.Temporary() }
+func isTemporaryErrno(e syscall.Errno) bool { return e.Temporary() }

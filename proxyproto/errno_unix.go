@@ -4,9 +4,9 @@ package proxyproto
 
 import "syscall"
 
-// passingErrno lists what accept(2) may say of a connection that died in the
+// isTemporaryErrno lists what accept(2) may say of a connection that died in the
 // backlog, or for want of resources.
-func passingErrno(e syscall.Errno) bool {
+func isTemporaryErrno(e syscall.Errno) bool {
 	switch e {
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
 		syscall.EINTR, syscall.EAGAIN, syscall.ETIMEDOUT,

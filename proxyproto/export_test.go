@@ -5,3 +5,11 @@ func Unmarked(i Info) Info {
 	i.unmarked = true
 	return i
 }
+
+// Start begins to accept as the first Accept does, but returns at once. It is for
+// tests of what happens to connections before Accept is called again.
+func (l *Listener) Start() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.startAccepting()
+}

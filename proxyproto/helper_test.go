@@ -106,8 +106,16 @@ type fixture struct {
 	rejections []proxyproto.Rejection
 }
 
-// newFixture trusts 192.0.2.10 unless c says otherwise.
+// newFixture returns a Listener that accepts. It trusts 192.0.2.10 unless c says
+// otherwise.
 func newFixture(t *testing.T, c proxyproto.Config) *fixture {
+	f := lazyFixture(t, c)
+	f.Start()
+	return f
+}
+
+// lazyFixture is newFixture without the start: nothing is accepted before Accept.
+func lazyFixture(t *testing.T, c proxyproto.Config) *fixture {
 	f := &fixture{mem: newMemListener()}
 	if c.Trusted == nil {
 		c.Trusted = trustnet.MustParse("192.0.2.10")

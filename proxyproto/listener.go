@@ -1,38 +1,40 @@
 package proxyproto
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
 // A Listener accepts connections of which some have a PROXY header. Accept
 // returns only those that may be served now: a connection from a trusted peer
-// after its header arrived and was verified, any other at once.
+// after its header arrived and was verified, a direct client at once.
 //
 // Layers go in this order: TCP, PROXY, TLS. Wrap a Listener in tls.NewListener,
 // not the other way round: TLS below a Listener is not the client's for [Secure].
 type Listener struct {
 	inner net.Listener
 	cfg   Config
-	own   unmapper // of the accept loop
+	own   unmapper // used by the accept loop only
 
-	mu         sync.Mutex
-	acceptable sync.Cond // ready, or no more to come
-	space      sync.Cond // room below MaxPending, or closing
-	ready      queue
-	pending    pendingList
-	stats      Stats
-	phase      phase
-	failure    error         // why accepting ended, if by itself
-	stopped    bool          // accepting ended
-	closing    chan struct{} // closed when phase is no longer open
-	drained    chan struct{} // closed when nothing is left of a Listener that stopped
+	mu          sync.Mutex
+	acceptable  sync.Cond // a connection is ready, a deadline has passed, or no more will come
+	space       sync.Cond // room below MaxPending, or closing
+	ready       queue
+	pending     pendingList
+	stats       Stats
+	phase       phase
+	deadline    deadline      // of Accept
+	deadlineErr error         // a deadline of the listener below, not yet returned
+	failure     error         // why accepting ended, if by itself
+	accepting   bool          // the accept loop runs
+	stopped     bool          // accepting ended for good
+	closing     chan struct{} // closed when phase is no longer open
+	drained     chan struct{} // closed when nothing is left of a Listener that stopped
 }
 
 type phase uint8
@@ -43,10 +45,14 @@ const (
 	closed         // Close: no connections
 )
 
-// New returns a Listener on top of l and begins to accept from it. The Listener
-// owns l: close the Listener, not l.
+// New returns a Listener on top of l. The Listener owns l: close the Listener, not l.
 //
-// The error names the field of c that makes no sense.
+// The Listener accepts nothing from l before the first Accept, so a process may
+// open its listeners and leave the serving to a child process. From then on a
+// goroutine accepts connections ahead of Accept, at most Config.MaxPending.
+//
+// The error names the field of c that is invalid. It wraps [trustnet.ErrTrustsAll]
+// if the trusted peers cover an address family; see Config.AllowTrustAll.
 func New(l net.Listener, c Config) (*Listener, error) {
 	if l == nil {
 		return nil, errors.New("proxyproto: New needs a net.Listener, got nil")
@@ -62,7 +68,6 @@ func New(l net.Listener, c Config) (*Listener, error) {
 	}
 	ln.acceptable.L = &ln.mu
 	ln.space.L = &ln.mu
-	go ln.acceptLoop()
 	return ln, nil
 }
 
@@ -71,10 +76,15 @@ func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
 // Accept returns the next connection that is ready to be served, a *[Conn].
 //
-// An error means that no more will come: net.ErrClosed (for errors.Is) after
-// Close or Shutdown, or what broke the listener below. Conditions that pass,
-// such as too many open files, are waited out. A bad header is no error: see
-// Config.OnReject.
+// An error that is a timeout (os.ErrDeadlineExceeded for errors.Is) reports a
+// deadline, of [Listener.SetDeadline] or of the listener below, and Accept may be
+// called again. A deadline of the listener below is reported once, and nothing is
+// accepted from then until the next Accept.
+//
+// Any other error means that no more connections will come: net.ErrClosed after
+// Close or Shutdown, or the error of the listener below. Conditions that pass, such
+// as too many open files, are waited out. A bad header is not an error of Accept:
+// see Config.OnReject.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,18 +94,31 @@ func (l *Listener) Accept() (net.Conn, error) {
 			l.checkDrained()
 			return c, nil
 		}
-		if l.phase == closed || l.stopped && l.pending.n == 0 {
+		switch {
+		case l.phase == closed || l.stopped && l.pending.n == 0:
 			if l.phase == open {
-				return nil, fmt.Errorf("proxyproto: the listener below is broken: %w", l.failure)
+				return nil, fmt.Errorf("proxyproto: the listener below failed: %w", l.failure)
 			}
-			err := &net.OpError{Op: "accept", Err: net.ErrClosed}
-			if a := l.inner.Addr(); a != nil {
-				err.Net, err.Addr = a.Network(), a
-			}
+			return nil, l.opError("accept", net.ErrClosed)
+		case l.deadline.passed:
+			return nil, l.opError("accept", os.ErrDeadlineExceeded)
+		case l.deadlineErr != nil:
+			err := l.deadlineErr
+			l.deadlineErr = nil
 			return nil, err
 		}
+		l.startAccepting()
 		l.acceptable.Wait()
 	}
+}
+
+// opError returns err as the methods of a *net.TCPListener do.
+func (l *Listener) opError(op string, err error) error {
+	e := &net.OpError{Op: op, Err: err}
+	if a := l.inner.Addr(); a != nil {
+		e.Net, e.Addr = a.Network(), a
+	}
+	return e
 }
 
 // Close stops accepting, closes the connections that wait for their header or
@@ -110,6 +133,7 @@ func (l *Listener) Close() error {
 		return nil
 	}
 	l.setPhase(closed)
+	l.deadline.stop()
 	for p := l.pending.first; p != nil; p = p.next {
 		p.cut = true
 		defer p.conn.Close() // after the lock is released
@@ -131,7 +155,7 @@ func (l *Listener) Close() error {
 // earlier the rest is closed, and the error is that of ctx.
 //
 // Call it before the server's own Shutdown, and wait for Serve to return
-// between the two, so that the server knows every connection:
+// between the two, so that the server has every connection:
 //
 //	err := listener.Shutdown(ctx)
 //	<-served // Serve returned, with net.ErrClosed
@@ -141,6 +165,7 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	first := l.phase == open
 	if first {
 		l.setPhase(draining)
+		l.checkDrained()
 	}
 	l.mu.Unlock()
 	var err error
@@ -167,6 +192,9 @@ func (l *Listener) setPhase(p phase) {
 		close(l.closing)
 	}
 	l.phase = p
+	if !l.accepting {
+		l.stopped = true
+	}
 	l.acceptable.Broadcast()
 	l.space.Broadcast()
 }
@@ -177,127 +205,61 @@ func (l *Listener) checkDrained() {
 		select {
 		case <-l.drained:
 		default:
+			l.deadline.stop()
 			close(l.drained)
 		}
 		l.acceptable.Broadcast()
 	}
 }
 
-// acceptLoop runs until the listener below is closed, or broken.
-func (l *Listener) acceptLoop() {
-	var failure error
-	delay := time.Duration(0)
-	for l.waitForSpace() {
-		c, err := l.inner.Accept()
-		if err == nil {
-			delay = 0
-			l.admit(c)
-			continue
-		}
-		if !passing(err) {
-			failure = err
-			break
-		}
-		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		timer := time.NewTimer(delay)
-		select {
-		case <-timer.C:
-		case <-l.closing:
-			timer.Stop()
-		}
-	}
+// SetDeadline sets the deadline of Accept, as that of a *net.TCPListener: once t has
+// passed, Accept returns an error for which errors.Is(err, os.ErrDeadlineExceeded)
+// is true. The zero Time means no deadline. A connection that is ready comes before
+// the deadline's error. SetDeadline does not affect header timeouts, nor connections
+// that Accept returned. The error is net.ErrClosed after Close.
+func (l *Listener) SetDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.phase == open {
-		l.failure = failure
+	if l.phase == closed || l.stopped && l.phase != open && l.pending.n+l.ready.len() == 0 {
+		return l.opError("set", net.ErrClosed)
 	}
-	l.stopped = true
-	l.checkDrained()
+	l.deadline.set(t, l)
+	return nil
 }
 
-// admit decides what a connection is, with one snapshot of the trusted set.
-func (l *Listener) admit(c net.Conn) {
-	peer := c.RemoteAddr()
-	switch {
-	case l.trusts(peer):
-		l.receive(c)
-	case l.cfg.Untrusted == Refuse:
-		c.Close()
-		l.reject(&l.stats.Refused, peer, fmt.Errorf("%w: %v is %s", ErrRefused, peer, l.notTrusted()), nil)
-	default:
-		conn := newDirectConn(l, c)
+// A deadline ends Accept. l.mu is held in its methods.
+type deadline struct {
+	timer  *time.Timer
+	passed bool
+}
+
+func (d *deadline) set(t time.Time, l *Listener) {
+	d.stop()
+	if t.IsZero() {
+		return
+	}
+	left := time.Until(t)
+	if left <= 0 {
+		d.passed = true
+		l.acceptable.Broadcast()
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(left, func() {
 		l.mu.Lock()
-		late := l.phase == closed
-		if !late {
-			l.deliver(conn)
+		defer l.mu.Unlock()
+		if d.timer == timer { // not replaced in the meantime
+			d.passed = true
+			l.acceptable.Broadcast()
 		}
-		l.mu.Unlock()
-		if late {
-			c.Close()
-		}
-	}
+	})
+	d.timer = timer
 }
 
-func (l *Listener) trusts(peer net.Addr) bool {
-	if l.cfg.Trusted == nil {
-		return false
+// stop removes the deadline.
+func (d *deadline) stop() {
+	if d.timer != nil {
+		d.timer.Stop()
 	}
-	set := l.cfg.Trusted.Trusted()
-	if set.TrustsAll() && !l.cfg.AllowTrustAll {
-		l.mu.Lock()
-		l.stats.TrustAll++
-		l.mu.Unlock()
-		return false
-	}
-	return set.ContainsAddr(peer)
-}
-
-// notTrusted says why a peer is not, for an error.
-func (l *Listener) notTrusted() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.stats.TrustAll > 0 {
-		return "not trusted (Config.Trusted covered a whole address family, see Config.AllowTrustAll)"
-	}
-	return "not in Config.Trusted"
-}
-
-// deliver counts c and makes it ready for Accept. l.mu is held, and the phase is
-// not closed.
-func (l *Listener) deliver(c *Conn) {
-	switch {
-	case c.info.Version == 0:
-		l.stats.Direct++
-	case c.info.Local || c.info.unknown:
-		l.stats.Local++
-	default:
-		l.stats.Proxied++
-	}
-	l.ready.push(c)
-	l.acceptable.Signal()
-}
-
-// reject counts and reports a connection that is closed already.
-func (l *Listener) reject(counter *uint64, peer net.Addr, err error, seen []byte) {
-	l.mu.Lock()
-	*counter++
-	l.mu.Unlock()
-	l.report(peer, err, seen)
-}
-
-func (l *Listener) report(peer net.Addr, err error, seen []byte) {
-	if l.cfg.OnReject != nil {
-		l.cfg.OnReject(Rejection{Peer: unmap(peer), Err: err, Prefix: bytes.Clone(seen[:min(len(seen), 64)])})
-	}
-}
-
-// passing reports whether Accept may work again later (accept(2), "Error
-// handling", and what net calls temporary).
-func passing(err error) bool {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return passingErrno(errno)
-	}
-	var temp interface{ Temporary() bool }
-	return errors.As(err, &temp) && temp.Temporary()
+	d.timer, d.passed = nil, false
 }

@@ -47,6 +47,7 @@ func TestPeerWhoseHeaderIsInTheSocketIsNotSilent(t *testing.T) {
 	l, err := proxyproto.New(gatedListener{listen(t), turn}, cfg)
 	require.NoError(t, err)
 	defer l.Close()
+	l.Start()
 	connect(t, l, 1, proxy4())
 	<-time.After(1200 * time.Millisecond) // longer than maxSilence, on a real socket
 	close(turn)

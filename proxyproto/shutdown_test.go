@@ -87,6 +87,7 @@ func TestConnectionAcceptedWhileClosingIsClosed(t *testing.T) {
 			inner := &lateListener{memListener: newMemListener(), late: &memConn{b, tcpAddr(from), tcpAddr(serverAddr)}}
 			l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.10")})
 			require.NoError(t, err)
+			l.Start()
 			synctest.Wait()
 			start := time.Now()
 			require.NoError(t, l.Close())
