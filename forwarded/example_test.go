@@ -25,8 +25,8 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		res, _ := forwarded.FromContext(r.Context())
-		if !res.Complete() {
-			http.Error(w, "who are you?", http.StatusForbidden) // or: no limits, no privileges by address
+		if !res.ClientKnown() { // no limits, bans or privileges by address
+			http.Error(w, "the proxy did not pass on the client's address", http.StatusForbidden)
 			return
 		}
 		fmt.Fprintf(w, "hello %v, by %v", res.Client, res.Peer)
@@ -48,14 +48,19 @@ func Example() {
 }
 
 func ExampleNew() {
-	_, err := forwarded.New(forwarded.Config{})
-	fmt.Println(errors.Is(err, forwarded.ErrNoTrusted), err)
+	// A server that is reached directly: every peer is the client.
+	resolver, err := forwarded.New(forwarded.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(resolver.Resolve(http.Header{}, "203.0.113.7:50000").Client)
 
 	_, err = forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("0.0.0.0/0")})
-	fmt.Println(errors.Is(err, forwarded.ErrTrustsAll), err)
+	fmt.Println(errors.Is(err, trustnet.ErrTrustsAll))
 	// Output:
-	// true forwarded: no peer is trusted: Config.Trusted is nil: set it to the addresses of your proxies
-	// true forwarded: every peer is trusted: Config.Trusted is "0.0.0.0/0": list only your proxies, or set Config.AllowTrustAll if nobody else can connect
+	// 203.0.113.7
+	// true
 }
 
 // The list can change while the server runs.
@@ -89,13 +94,13 @@ func ExampleResolver_Resolve() {
 		"10.0.0.3, 10.0.0.2",
 	} {
 		res := resolver.Resolve(http.Header{"X-Forwarded-For": {value}}, "10.0.0.1:50000")
-		fmt.Println(res.Client, res.Hops, res.Reason, res.Complete())
+		fmt.Println(res.ClientKnown(), res.Client, res.Last, res.Hops, res.Reason)
 	}
 	// Output:
-	// 203.0.113.7 2 UntrustedHop true
-	// 10.0.0.2 1 Malformed false
-	// 10.0.0.1 0 Obfuscated false
-	// 10.0.0.3 2 AllTrusted false
+	// true 203.0.113.7 203.0.113.7 2 UntrustedHop
+	// false invalid IP 10.0.0.2 1 Malformed
+	// false invalid IP 10.0.0.1 0 Obfuscated
+	// false invalid IP 10.0.0.3 2 AllTrusted
 }
 
 func ExampleResolver_ResolveRequest() {
@@ -121,7 +126,7 @@ func ExampleResolver_Handler() {
 	resolver, err := forwarded.New(forwarded.Config{
 		Trusted: trustnet.MustParse("10.0.0.0/8"),
 		Strip:   true,
-		Observe: func(r *http.Request, res forwarded.Result) {
+		OnResolve: func(r *http.Request, res forwarded.Result) {
 			fmt.Println("log:", res.Client, res.Reason, r.Header["X-Forwarded-For"])
 		},
 	})
@@ -137,7 +142,7 @@ func ExampleResolver_Handler() {
 	req.Header.Set("X-Forwarded-For", "127.0.0.1")
 	h.ServeHTTP(httptest.NewRecorder(), req)
 	// Output:
-	// log: 203.0.113.7 UntrustedPeer [127.0.0.1]
+	// log: 203.0.113.7 UntrustedHeader [127.0.0.1]
 	// handler: 203.0.113.7:50000 []
 }
 
@@ -162,15 +167,16 @@ func ExampleResolver_Explain() {
 
 func ExampleFromContext() {
 	res, ok := forwarded.FromContext(context.Background())
-	fmt.Println(ok, res.Complete(), res.Reason)
+	fmt.Println(ok, res.ClientKnown(), res.Reason)
 	// Output: false false NoPeer
 }
 
-// Until it is known who the client is, it gets nothing that depends on it.
-func ExampleResult_Complete() {
+// An unknown client gets nothing that depends on its address. The zero Addr is in no
+// set, so that a caller who omits the check grants nothing either.
+func ExampleResult_ClientKnown() {
 	relayClients := trustnet.MustParse("loopback", "10.0.0.0/8")
 	mayRelay := func(res forwarded.Result) bool {
-		return res.Complete() && relayClients.Contains(res.Client)
+		return res.ClientKnown() && relayClients.Contains(res.Client)
 	}
 	resolver, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("10.0.0.1")})
 	if err != nil {
@@ -183,8 +189,8 @@ func ExampleResult_Complete() {
 	}
 	// Output:
 	// 10.4.5.6 UntrustedHop true
-	// 10.0.0.1 AllTrusted false
-	// 10.0.0.1 Obfuscated false
+	// invalid IP AllTrusted false
+	// invalid IP Obfuscated false
 }
 
 func ExampleParse() {

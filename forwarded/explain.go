@@ -50,14 +50,16 @@ func (r *Resolver) Explain(req *http.Request) []Hop {
 		Addr:    res.Peer,
 		Where:   "connection",
 		Text:    shorten(req.RemoteAddr),
-		Trusted: res.Reason != NoPeer && res.Reason != UntrustedPeer && res.Reason != ProxyProtocol,
+		Trusted: res.Reason != NoPeer && res.Reason != UntrustedPeer && res.Reason != UntrustedHeader && res.Reason != ProxyProtocol,
 		Verdict: "trusted, so its " + r.cfg.Header.String() + " is read",
 	}
 	switch res.Reason {
 	case NoPeer:
 		peer.Verdict = noPeer(req)
 	case UntrustedPeer:
-		peer.Verdict = "not trusted, so it is the client, and its headers are ignored"
+		peer.Verdict = "not trusted, so it is the client"
+	case UntrustedHeader:
+		peer.Verdict = "not trusted, so it is the client, and its forwarding headers are ignored; if it is a proxy, add it to Config.Trusted"
 	case NoHeader:
 		peer.Verdict = "trusted, but the request has no " + r.cfg.Header.String()
 	case ProxyProtocol:
@@ -70,8 +72,11 @@ func (r *Resolver) Explain(req *http.Request) []Hop {
 	hops := []Hop{peer}
 	if res.Reason == ProxyProtocol {
 		client := Hop{Addr: res.Client, Where: "PROXY protocol", Text: addrText(res.Client), Verdict: "the client"}
-		if !res.Complete() {
+		if !res.ClientKnown() {
 			client.Verdict = "the client is not known"
+			if t.directProxy {
+				client.Verdict += ": the connection has no PROXY header, and its peer is in Config.Trusted, so it is a proxy"
+			}
 		}
 		hops = append(hops, client)
 	}
@@ -115,8 +120,9 @@ func noPeer(req *http.Request) string {
 
 // A trace collects what the walk read.
 type trace struct {
-	trustsAll bool // the set was refused
-	entries   []tracedEntry
+	trustsAll   bool // the set was refused
+	directProxy bool // a proxy without a PROXY header
+	entries     []tracedEntry
 }
 
 type tracedEntry struct {

@@ -26,8 +26,11 @@ func TestExplain(t *testing.T) {
 			`X-Forwarded-For line 2 of 2, entry 1 from the right "10.0.0.2": trusted, so the next entry is read`,
 			`X-Forwarded-For line 1 of 2, entry 2 from the right "192.0.2.1": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]`,
 		}},
-		{"an untrusted peer", forwarded.Config{}, nil, "203.0.113.9:80", []string{"127.0.0.1"}, []string{
-			`connection "203.0.113.9:80": not trusted, so it is the client, and its headers are ignored [UntrustedPeer]`,
+		{"an untrusted peer", forwarded.Config{}, nil, "203.0.113.9:80", nil, []string{
+			`connection "203.0.113.9:80": not trusted, so it is the client [UntrustedPeer]`,
+		}},
+		{"an untrusted peer with a header", forwarded.Config{}, nil, "203.0.113.9:80", []string{"127.0.0.1"}, []string{
+			`connection "203.0.113.9:80": not trusted, so it is the client, and its forwarding headers are ignored; if it is a proxy, add it to Config.Trusted [UntrustedHeader]`,
 		}},
 		{"no header", forwarded.Config{}, nil, peer, nil, []string{
 			`connection "10.0.0.1:41234": trusted, but the request has no X-Forwarded-For [NoHeader]`,
@@ -91,13 +94,17 @@ func TestExplain(t *testing.T) {
 }
 
 func TestExplainOfAProxyProtocolConnection(t *testing.T) {
-	r := newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("loopback")})
-	hops := r.Explain(marked(t, requestFrom(nil, peer, "192.0.2.1")))
+	req := marked(t, requestFrom(nil, peer, "192.0.2.1"))
 	require.Equal(t, []forwarded.Hop{
 		{Addr: addr("127.0.0.1"), Where: "connection", Text: "127.0.0.1",
 			Verdict: "the connection came through a PROXY protocol listener, so no forwarding header is read"},
 		{Addr: addr("127.0.0.1"), Where: "PROXY protocol", Text: "127.0.0.1", Verdict: "the client [ProxyProtocol]"},
-	}, hops)
+	}, newResolver(t, forwarded.Config{}).Explain(req))
+	require.Equal(t, []forwarded.Hop{
+		{Addr: addr("127.0.0.1"), Where: "connection", Text: "127.0.0.1",
+			Verdict: "the connection came through a PROXY protocol listener, so no forwarding header is read"},
+		{Where: "PROXY protocol", Verdict: "the client is not known: the connection has no PROXY header, and its peer is in Config.Trusted, so it is a proxy [ProxyProtocol]"},
+	}, newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("loopback")}).Explain(req))
 }
 
 func TestExplainNamesAListThatTrustsAll(t *testing.T) {

@@ -87,7 +87,11 @@ func FuzzUntrustedOrUnclassifiablePeerMakesHeadersIrrelevant(f *testing.F) {
 			}
 			h := header(name, value)
 			h["X-Forwarded-Proto"] = []string{"https"}
-			require.Equal(t, bare, r.Resolve(h, remoteAddr))
+			want := bare
+			if want.Reason == forwarded.UntrustedPeer {
+				want.Reason = forwarded.UntrustedHeader
+			}
+			require.Equal(t, want, r.Resolve(h, remoteAddr))
 			require.Zero(t, bare.Hops)
 			require.Empty(t, bare.Proto)
 			require.Equal(t, bare.Peer, bare.Client)
@@ -136,7 +140,7 @@ func FuzzClientIsUnmappedAndZoneFree(f *testing.F) {
 		for name, r := range resolvers {
 			for _, from := range []string{peer, remoteAddr} {
 				res := r.Resolve(header(name, value), from)
-				for _, a := range []netip.Addr{res.Client, res.Peer} {
+				for _, a := range []netip.Addr{res.Client, res.Last, res.Peer} {
 					require.Equal(t, a, a.Unmap().WithZone(""))
 				}
 			}
@@ -253,7 +257,7 @@ func FuzzBytesLeftOfACompleteAnswerNeverChangeIt(f *testing.F) {
 	f.Fuzz(func(t *testing.T, left, value string) {
 		for name, r := range resolvers {
 			want := r.Resolve(header(name, value), peer)
-			if !want.Complete() {
+			if !want.ClientKnown() {
 				continue
 			}
 			for _, lines := range [][]string{{left + "," + value}, {left, value}, {left, left, left + ",," + value}} {
@@ -278,7 +282,7 @@ func FuzzElementsLeftOfAnIncompleteAnswerOnlyExtendTheWalk(f *testing.F) {
 				}
 			}
 			before := r.Resolve(header(name, value), peer)
-			if before.Complete() {
+			if before.ClientKnown() {
 				continue
 			}
 			extended := header(name, left, value)
@@ -325,7 +329,7 @@ func FuzzParseNeverPanicsAndAgreesWithTheWalk(f *testing.F) {
 		if len(value) > forwarded.MaxElement || strings.Count(value, "=") > forwarded.MaxPairs {
 			return // out of bounds, maybe
 		}
-		want := forwarded.Result{Client: peerA, Peer: peerA, Reason: forwarded.AllTrusted}
+		want := forwarded.Result{Last: peerA, Peer: peerA, Reason: forwarded.AllTrusted}
 		for i := len(elements) - 1; i >= 0; i-- {
 			e := elements[i]
 			a, ok := oracleIP(e.For, nodePortPattern)
@@ -338,7 +342,7 @@ func FuzzParseNeverPanicsAndAgreesWithTheWalk(f *testing.F) {
 			if want.Reason != forwarded.AllTrusted {
 				break
 			}
-			want.Client, want.Hops, want.Proto = a, want.Hops+1, ""
+			want.Last, want.Hops, want.Proto = a, want.Hops+1, ""
 			if p := strings.ToLower(e.Proto); p == "http" || p == "https" {
 				want.Proto = p
 			}
@@ -358,7 +362,7 @@ func FuzzExplainAgreesWithResolveRequest(f *testing.F) {
 				req.Header = header(name, a, b)
 				res, hops := r.ResolveRequest(req), r.Explain(req)
 				require.Equal(t, res.Peer, hops[0].Addr)
-				require.Equal(t, res.Client, hops[res.Hops].Addr)
+				require.Equal(t, res.Last, hops[res.Hops].Addr)
 				for i, hop := range hops {
 					require.Equal(t, fuzzSet.Contains(hop.Addr), hop.Trusted)
 					require.Equal(t, i > res.Hops || i == 0 && res.Reason == forwarded.NoPeer, !hop.Addr.IsValid())

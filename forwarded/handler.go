@@ -5,28 +5,28 @@ import (
 	"net/http"
 )
 
-// Handler returns a handler that resolves every request on its own (a proxy
-// sends the requests of many clients over one connection) and passes it on to
-// next with the [Result] in its context, for [FromContext]. RemoteAddr stays what
-// it is, the connection's peer.
+// Handler returns a handler that resolves each request on its own (a proxy sends the
+// requests of many clients over one connection) and calls next with the [Result] in
+// the request's context, for [FromContext]. RemoteAddr is not changed: it remains the
+// address of the connection's peer.
 //
-// With Config.Strip it deletes from the request's header, under any case and with
-// _ in place of - (CGI and its descendants take the two for the same):
+// If Config.Strip is set, next gets a request without the forwarding headers that were
+// not believed. Names are compared without regard to case, and _ counts as - (CGI and
+// its descendants take the two for the same). The headers are:
 //
-//   - Forwarded and X-Forwarded, alone or with anything after another dash:
+//   - Forwarded and X-Forwarded, alone or followed by a dash and more:
 //     X-Forwarded-For, -Host, -Proto, -Port, -Prefix, -Server, -By, …
-//   - X-Real-IP
+//   - X-Real-IP, X-Client-IP, True-Client-IP, CF-Connecting-IP, CF-Connecting-IPv6,
+//     Fly-Client-IP
 //
-// except those that were believed: Config.Header, if Result.Hops is not 0, and
-// X-Forwarded-Proto, if Result.Proto was taken from it. Config.Header stays as it
-// came, with the client's own claims left of the answer. Other headers that only
-// one vendor's proxy sends, such as CF-Connecting-IP, stay too.
+// Headers that were believed remain: Config.Header if Result.Hops is not 0, and
+// X-Forwarded-Proto if Result.Proto was taken from it. Config.Header remains as it
+// came, with the client's own claims left of the answer.
 //
-// The header map is not copied: handlers that wrap this one see it without the
-// deleted headers once the request has passed. To log them, use Config.Observe,
-// which is called before.
+// Handler does not modify the caller's request. It copies the header map only if it
+// removes a header.
 //
-// It panics if next is nil.
+// Handler panics if next is nil.
 func (r *Resolver) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("forwarded: Resolver.Handler was called with a nil handler: pass the one to call next")
@@ -34,18 +34,18 @@ func (r *Resolver) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		ctx := &resultContext{Context: req.Context(), result: r.ResolveRequest(req)}
 		req = req.WithContext(ctx)
-		if r.cfg.Observe != nil {
-			r.cfg.Observe(req, ctx.result)
+		if r.cfg.OnResolve != nil {
+			r.cfg.OnResolve(req, ctx.result)
 		}
 		if r.cfg.Strip {
-			r.strip(req.Header, ctx.result)
+			req.Header = r.strip(req.Header, &ctx.result)
 		}
 		next.ServeHTTP(w, req)
 	})
 }
 
-// FromContext returns the Result that [Resolver.Handler] put into the context of
-// a request. False means that the request did not pass it.
+// FromContext returns the Result that [Resolver.Handler] put into the context of a
+// request. It returns false if the request did not pass through such a handler.
 func FromContext(ctx context.Context) (Result, bool) {
 	if res, ok := ctx.Value(resultKey{}).(*Result); ok {
 		return *res, true

@@ -29,7 +29,7 @@ func TestHandlerPassesTheResultOn(t *testing.T) {
 
 	res, ok := forwarded.FromContext(got.Context())
 	require.True(t, ok)
-	require.Equal(t, forwarded.Result{Client: addr("192.0.2.1"), Peer: peerA, Hops: 1, Reason: forwarded.UntrustedHop}, res)
+	require.Equal(t, result("192.0.2.1", 1, forwarded.UntrustedHop), res)
 	require.Equal(t, peer, got.RemoteAddr)
 	require.Equal(t, "kept", got.Context().Value(key{}))
 	require.Nil(t, got.Context().Value(struct{}{}), "a key of another type")
@@ -58,12 +58,12 @@ func TestHandlerRefusesNil(t *testing.T) {
 		func() { newResolver(t, forwarded.Config{}).Handler(nil) })
 }
 
-func TestObserveSeesTheRequestAsItCame(t *testing.T) {
+func TestOnResolveGetsTheRequestAsItCame(t *testing.T) {
 	var results []forwarded.Result
 	var header http.Header
 	r := newResolver(t, forwarded.Config{
 		Strip: true,
-		Observe: func(req *http.Request, res forwarded.Result) {
+		OnResolve: func(req *http.Request, res forwarded.Result) {
 			results = append(results, res)
 			header = req.Header.Clone()
 			inContext, ok := forwarded.FromContext(req.Context())
@@ -72,7 +72,9 @@ func TestObserveSeesTheRequestAsItCame(t *testing.T) {
 		},
 	})
 	got := handle(t, r, requestFrom(nil, "203.0.113.9:80", "127.0.0.1"))
-	require.Equal(t, []forwarded.Result{{Client: addr("203.0.113.9"), Peer: addr("203.0.113.9"), Reason: forwarded.UntrustedPeer}}, results)
+	require.Len(t, results, 1)
+	require.Equal(t, forwarded.UntrustedHeader, results[0].Reason)
+	require.Equal(t, addr("203.0.113.9"), results[0].Client)
 	require.Equal(t, http.Header{"X-Forwarded-For": {"127.0.0.1"}}, header)
 	require.Empty(t, got.Header)
 }
@@ -86,12 +88,12 @@ func TestStrip(t *testing.T) {
 	)
 	// always is deleted whatever happens.
 	always := []string{
-		"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-By",
+		"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fly-Client-Ip", "CF_CONNECTING_IP", "fly_client-ip", "X-Forwarded-By",
 		"X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-Client-Cert", "X-Forwarded", "X-Real-Ip",
 		"X_forwarded_for", "X_forwarded-For", "X-Forwarded_for", "X_FORWARDED_PROTO", "x-forwarded-for", "X_real_ip", "x-real-ip",
 		"FORWARDED", "forwarded", "Forwarded-For", "Forwarded_for",
 	}
-	keep := []string{"Accept", "Host", "X-Forward", "X-Forwardeds", "Forwarder", "X.Forwarded-For", "X-Real-Ip2", "Cf-Connecting-Ip", "X-Original-Forwarded-For", "Via"}
+	keep := []string{"Accept", "Host", "X-Forward", "X-Forwardeds", "Forwarder", "X.Forwarded-For", "X-Real-Ip2", "Cf-Connecting-Ipv", "Cf-Ray", "Client-Ip", "X-Original-Forwarded-For", "Via"}
 
 	for _, tt := range []struct {
 		name       string
@@ -138,6 +140,7 @@ func TestStrip(t *testing.T) {
 			on := tt.config
 			on.Strip = true
 			require.Equal(t, want, handle(t, newResolver(t, on), req).Header)
+			require.Equal(t, before, req.Header, "the caller's request is not modified")
 		})
 	}
 }

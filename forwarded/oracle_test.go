@@ -16,7 +16,7 @@ import (
 
 // oracle returns what a walk from the trusted address peer must find.
 func oracle(name forwarded.Header, lines []string, peer netip.Addr, trusted *trustnet.Set, maxHops int) forwarded.Result {
-	res := forwarded.Result{Client: peer, Peer: peer, Reason: forwarded.NoHeader}
+	res := forwarded.Result{Last: peer, Peer: peer, Reason: forwarded.NoHeader}
 	if len(lines) == 0 {
 		return res
 	}
@@ -37,9 +37,10 @@ func oracle(name forwarded.Header, lines []string, peer netip.Addr, trusted *tru
 			res.Reason = reason
 			return res
 		}
-		res.Client = a
+		res.Last = a
 		res.Hops++
 		if !trusted.Contains(a) {
+			res.Client = a
 			res.Reason = forwarded.UntrustedHop
 			return res
 		}

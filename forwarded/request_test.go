@@ -24,7 +24,7 @@ func serve(t *testing.T, l net.Listener, r *forwarded.Resolver, connContext func
 	srv := &http.Server{
 		Handler: r.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			res, ok := forwarded.FromContext(req.Context())
-			fmt.Fprintf(w, "%v peer=%v hops=%d %v complete=%v ok=%v\n", res.Client, res.Peer, res.Hops, res.Reason, res.Complete(), ok)
+			fmt.Fprintf(w, "%v last=%v peer=%v hops=%d %v ok=%v\n", res.Client, res.Last, res.Peer, res.Hops, res.Reason, ok)
 		})),
 		ConnContext: connContext,
 	}
@@ -73,9 +73,9 @@ func TestAResultIsNotRememberedForAConnection(t *testing.T) {
 	serve(t, l, newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("loopback")}), nil)
 	c := dial(t, l.Addr())
 	br := bufio.NewReader(c)
-	require.Equal(t, "192.0.2.1 peer=127.0.0.1 hops=1 UntrustedHop complete=true ok=true\n", get(t, c, br, "192.0.2.1"))
-	require.Equal(t, "192.0.2.2 peer=127.0.0.1 hops=1 UntrustedHop complete=true ok=true\n", get(t, c, br, "192.0.2.2"))
-	require.Equal(t, "127.0.0.1 peer=127.0.0.1 hops=0 Malformed complete=false ok=true\n", get(t, c, br, "x"))
+	require.Equal(t, "192.0.2.1 last=192.0.2.1 peer=127.0.0.1 hops=1 UntrustedHop ok=true\n", get(t, c, br, "192.0.2.1"))
+	require.Equal(t, "192.0.2.2 last=192.0.2.2 peer=127.0.0.1 hops=1 UntrustedHop ok=true\n", get(t, c, br, "192.0.2.2"))
+	require.Equal(t, "invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 Malformed ok=true\n", get(t, c, br, "x"))
 }
 
 func TestUnixSockets(t *testing.T) {
@@ -84,8 +84,8 @@ func TestUnixSockets(t *testing.T) {
 		trusted string
 		want    string
 	}{
-		{"with the keyword the header counts", "unix,10.0.0.0/8", "192.0.2.1 peer=invalid IP hops=2 UntrustedHop complete=true ok=true\n"},
-		{"without it nothing is known", "loopback,private", "invalid IP peer=invalid IP hops=0 NoPeer complete=false ok=true\n"},
+		{"with the keyword the header counts", "unix,10.0.0.0/8", "192.0.2.1 last=192.0.2.1 peer=invalid IP hops=2 UntrustedHop ok=true\n"},
+		{"without it nothing is known", "loopback,private", "invalid IP last=invalid IP peer=invalid IP hops=0 NoPeer ok=true\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := listen(t, "unix", filepath.Join(t.TempDir(), "s"))
@@ -112,7 +112,7 @@ func requestFrom(local net.Addr, remoteAddr string, xff ...string) *http.Request
 func TestUnixPeers(t *testing.T) {
 	tcp := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}
 	unix := &net.UnixAddr{Name: "/run/x.sock", Net: "unix"}
-	via := forwarded.Result{Client: addr("192.0.2.1"), Hops: 1, Reason: forwarded.UntrustedHop}
+	via := forwarded.Result{Client: addr("192.0.2.1"), Last: addr("192.0.2.1"), Hops: 1, Reason: forwarded.UntrustedHop}
 	var noUnix *net.UnixAddr
 	for _, tt := range []struct {
 		name       string
@@ -131,7 +131,7 @@ func TestUnixPeers(t *testing.T) {
 		{"a nil address is no unix socket", noUnix, "@", []string{"192.0.2.1"}, forwarded.Result{}},
 		{"a client socket named like a trusted address", unix, "10.0.0.1:80", []string{"192.0.2.1"}, forwarded.Result{}},
 		{"a client socket named like a stranger", unix, "203.0.113.9:80", []string{"192.0.2.1"}, forwarded.Result{}},
-		{"a TCP peer", tcp, "10.0.0.1:80", []string{"192.0.2.1"}, forwarded.Result{Client: addr("192.0.2.1"), Peer: peerA, Hops: 1, Reason: forwarded.UntrustedHop}},
+		{"a TCP peer", tcp, "10.0.0.1:80", []string{"192.0.2.1"}, result("192.0.2.1", 1, forwarded.UntrustedHop)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("unix,10.0.0.0/8")})
@@ -164,13 +164,13 @@ func TestProxyProtocolConnections(t *testing.T) {
 		want    string
 	}{
 		{"a client in forwarded's list", "loopback", &known,
-			"10.1.2.3 peer=127.0.0.1 hops=0 ProxyProtocol complete=true ok=true\n"},
+			"10.1.2.3 last=10.1.2.3 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
 		{"LOCAL", "loopback", &proxyproto.Header{Local: true},
-			"127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol complete=false ok=true\n"},
+			"invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
 		{"UNKNOWN", "loopback", &proxyproto.Header{Version: 1},
-			"127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol complete=false ok=true\n"},
-		{"direct", "192.0.2.99", nil,
-			"127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol complete=true ok=true\n"},
+			"invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
+		{"direct, from a peer on forwarded's list", "192.0.2.99", nil,
+			"invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inner := listen(t, "tcp", "127.0.0.1:0")
@@ -207,10 +207,10 @@ func TestProxyProtocolComesFirst(t *testing.T) {
 	res := r.ResolveRequest(req)
 	require.Equal(t, forwarded.ProxyProtocol, res.Reason)
 	require.False(t, res.Client.IsValid())
-	require.False(t, res.Complete(), "a direct client on a unix socket has no address")
+	require.False(t, res.ClientKnown(), "a direct client on a unix socket has no address")
 	require.Empty(t, res.Proto)
 	require.Equal(t, []forwarded.Hop{
 		{Where: "connection", Verdict: "the connection came through a PROXY protocol listener, so no forwarding header is read"},
-		{Where: "PROXY protocol", Verdict: "the client is not known [ProxyProtocol]"},
+		{Where: "PROXY protocol", Verdict: "the client is not known: the connection has no PROXY header, and its peer is in Config.Trusted, so it is a proxy [ProxyProtocol]"},
 	}, r.Explain(req))
 }

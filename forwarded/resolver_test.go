@@ -30,6 +30,21 @@ func addr(s string) netip.Addr {
 	return netip.MustParseAddr(s)
 }
 
+// result returns the Result of a walk from the proxy 10.0.0.1 that ended at last.
+func result(last string, hops int, reason forwarded.Reason) forwarded.Result {
+	res := forwarded.Result{Last: addr(last), Peer: peerA, Hops: hops, Reason: reason}
+	switch reason {
+	case forwarded.UntrustedPeer, forwarded.UntrustedHeader, forwarded.UntrustedHop:
+		res.Client = res.Last
+	}
+	return res
+}
+
+// direct returns the Result for a peer that is not trusted.
+func direct(peer string, reason forwarded.Reason) forwarded.Result {
+	return forwarded.Result{Client: addr(peer), Last: addr(peer), Peer: addr(peer), Reason: reason}
+}
+
 func newResolver(t testing.TB, c forwarded.Config) *forwarded.Resolver {
 	t.Helper()
 	if c.Trusted == nil {
@@ -46,25 +61,18 @@ func header(name forwarded.Header, lines ...string) http.Header {
 }
 
 func TestNewRefuses(t *testing.T) {
-	ok := trustnet.MustParse("10.0.0.0/8")
-	var nilSet *trustnet.Set
 	for _, tt := range []struct {
 		name   string
 		config forwarded.Config
 		is     error
 		says   string
 	}{
-		{"no list", forwarded.Config{}, forwarded.ErrNoTrusted, "Config.Trusted is nil"},
-		{"a nil set", forwarded.Config{Trusted: nilSet}, forwarded.ErrNoTrusted, "Config.Trusted is empty"},
-		{"an empty set", forwarded.Config{Trusted: &trustnet.Set{}}, forwarded.ErrNoTrusted, "Config.Trusted is empty"},
-		{"a live list that was never filled", forwarded.Config{Trusted: new(trustnet.Live)}, forwarded.ErrNoTrusted, "Config.Trusted is empty"},
-		{"an empty set even with AllowTrustAll", forwarded.Config{Trusted: &trustnet.Set{}, AllowTrustAll: true}, forwarded.ErrNoTrusted, ""},
-		{"all of IPv4", forwarded.Config{Trusted: trustnet.MustParse("0.0.0.0/0")}, forwarded.ErrTrustsAll, `"0.0.0.0/0"`},
-		{"all of IPv6", forwarded.Config{Trusted: trustnet.MustParse("::/0")}, forwarded.ErrTrustsAll, `"::/0"`},
-		{"all of IPv4 in halves", forwarded.Config{Trusted: trustnet.MustParse("0.0.0.0/1,128.0.0.0/1")}, forwarded.ErrTrustsAll, "AllowTrustAll"},
-		{"a header that is none", forwarded.Config{Trusted: ok, Header: 2}, nil, "Config.Header is 2"},
-		{"a negative header", forwarded.Config{Trusted: ok, Header: -1}, nil, "Config.Header is -1"},
-		{"negative MaxHops", forwarded.Config{Trusted: ok, MaxHops: -1}, nil, "Config.MaxHops is -1"},
+		{name: "all of IPv4", config: forwarded.Config{Trusted: trustnet.MustParse("0.0.0.0/0")}, is: trustnet.ErrTrustsAll, says: `"0.0.0.0/0"`},
+		{name: "all of IPv6", config: forwarded.Config{Trusted: trustnet.MustParse("::/0")}, is: trustnet.ErrTrustsAll, says: `"::/0"`},
+		{name: "half of IPv4", config: forwarded.Config{Trusted: trustnet.MustParse("0.0.0.0/1")}, is: trustnet.ErrTrustsAll, says: "AllowTrustAll"},
+		{name: "an unknown header", config: forwarded.Config{Header: 2}, says: "Config.Header is 2"},
+		{name: "a negative header", config: forwarded.Config{Header: -1}, says: "Config.Header is -1"},
+		{name: "a negative MaxHops", config: forwarded.Config{MaxHops: -1}, says: "Config.MaxHops is -1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, err := forwarded.New(tt.config)
@@ -83,13 +91,32 @@ func TestNewAcceptsTheUnixKeywordAlone(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Servers whose list of proxies is optional need no branch.
+func TestWithoutTrustedPeersEveryPeerIsTheClient(t *testing.T) {
+	var nilSet *trustnet.Set
+	for name, trusted := range map[string]trustnet.Source{
+		"no list":                           nil,
+		"a nil set":                         nilSet,
+		"an empty set":                      &trustnet.Set{},
+		"a live list that was never filled": new(trustnet.Live),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := forwarded.New(forwarded.Config{Trusted: trusted, Proto: true, Strip: true})
+			require.NoError(t, err)
+			require.Equal(t, direct("10.0.0.1", forwarded.UntrustedPeer), r.Resolve(nil, peer))
+			require.Equal(t, direct("10.0.0.1", forwarded.UntrustedHeader), r.Resolve(header(forwarded.XForwardedFor, "192.0.2.1"), peer))
+			require.Equal(t, forwarded.Result{}, r.Resolve(nil, "@"))
+		})
+	}
+}
+
 func TestMaxHops(t *testing.T) {
 	hops := func(n int) string { return strings.TrimSuffix(strings.Repeat("10.0.0.9, ", n), ", ") }
 	for _, tt := range []struct {
 		name   string
 		max    int
 		value  string
-		client string
+		last   string
 		hops   int
 		reason forwarded.Reason
 	}{
@@ -105,8 +132,8 @@ func TestMaxHops(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newResolver(t, forwarded.Config{MaxHops: tt.max})
 			res := r.Resolve(header(forwarded.XForwardedFor, tt.value), peer)
-			require.Equal(t, forwarded.Result{Client: addr(tt.client), Peer: peerA, Hops: tt.hops, Reason: tt.reason}, res)
-			require.Equal(t, tt.reason == forwarded.UntrustedHop, res.Complete())
+			require.Equal(t, result(tt.last, tt.hops, tt.reason), res)
+			require.Equal(t, tt.reason == forwarded.UntrustedHop, res.ClientKnown())
 		})
 	}
 }
@@ -123,10 +150,13 @@ func TestPeer(t *testing.T) {
 		{"a trusted IPv6 peer", "[2001:db8:a::1]:80", "2001:db8:a::1", "192.0.2.1", forwarded.UntrustedHop},
 		{"a trusted mapped peer", "[::ffff:10.0.0.1]:80", "10.0.0.1", "192.0.2.1", forwarded.UntrustedHop},
 		{"a trusted peer with a zone", "[2001:db8:a::1%eth0]:80", "2001:db8:a::1", "192.0.2.1", forwarded.UntrustedHop},
-		{"an untrusted peer is the client", "203.0.113.9:80", "203.0.113.9", "203.0.113.9", forwarded.UntrustedPeer},
-		{"an untrusted mapped peer is the client", "[::ffff:203.0.113.9]:80", "203.0.113.9", "203.0.113.9", forwarded.UntrustedPeer},
-		{"an untrusted peer with a zone is the client", "[fe80::9%eth0]:80", "fe80::9", "fe80::9", forwarded.UntrustedPeer},
-		{"localhost is not trusted by itself", "127.0.0.1:80", "127.0.0.1", "127.0.0.1", forwarded.UntrustedPeer},
+		{"an untrusted peer is the client", "203.0.113.9:80", "203.0.113.9", "203.0.113.9", forwarded.UntrustedHeader},
+		{"an untrusted mapped peer is the client", "[::ffff:203.0.113.9]:80", "203.0.113.9", "203.0.113.9", forwarded.UntrustedHeader},
+		{"an untrusted peer with a zone is the client", "[fe80::9%eth0]:80", "fe80::9", "fe80::9", forwarded.UntrustedHeader},
+		{"localhost is not trusted by itself", "127.0.0.1:80", "127.0.0.1", "127.0.0.1", forwarded.UntrustedHeader},
+		{"an unspecified address", "0.0.0.0:80", "", "", forwarded.NoPeer},
+		{"an unspecified IPv6 address", "[::]:80", "", "", forwarded.NoPeer},
+		{"an unspecified mapped address", "[::ffff:0.0.0.0]:80", "", "", forwarded.NoPeer},
 		{"no address", "", "", "", forwarded.NoPeer},
 		{"a unix socket", "@", "", "", forwarded.NoPeer},
 		{"the path of a unix socket", "/run/x.sock", "", "", forwarded.NoPeer},
@@ -146,7 +176,7 @@ func TestPeer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newResolver(t, forwarded.Config{})
-			want := forwarded.Result{Client: addr(tt.client), Peer: addr(tt.peer), Reason: tt.reason}
+			want := forwarded.Result{Client: addr(tt.client), Last: addr(tt.client), Peer: addr(tt.peer), Reason: tt.reason}
 			if tt.reason == forwarded.UntrustedHop {
 				want.Hops = 1
 			}
@@ -155,7 +185,11 @@ func TestPeer(t *testing.T) {
 			h["X-Real-Ip"] = []string{"198.51.100.78"}
 			res := r.Resolve(h, tt.remoteAddr)
 			require.Equal(t, want, res)
-			require.Equal(t, tt.reason != forwarded.NoPeer, res.Complete())
+			require.Equal(t, tt.reason != forwarded.NoPeer, res.ClientKnown())
+			if res.Reason == forwarded.UntrustedHeader {
+				want.Reason = forwarded.UntrustedPeer
+				require.Equal(t, want, r.Resolve(http.Header{"Accept": {"*/*"}}, tt.remoteAddr), "no forwarding header")
+			}
 		})
 	}
 }
@@ -185,7 +219,7 @@ func TestOnlyTheConfiguredHeaderIsRead(t *testing.T) {
 
 			rest := all.Clone()
 			delete(rest, tt.header.String())
-			require.Equal(t, forwarded.Result{Client: peerA, Peer: peerA, Reason: forwarded.NoHeader}, r.Resolve(rest, peer))
+			require.Equal(t, result("10.0.0.1", 0, forwarded.NoHeader), r.Resolve(rest, peer))
 		})
 	}
 }
@@ -252,25 +286,25 @@ func TestEverySnapshotIsCheckedAgain(t *testing.T) {
 		live.Store(set)
 		return r.Resolve(h, peer)
 	}
-	direct := forwarded.Result{Client: peerA, Peer: peerA, Reason: forwarded.UntrustedPeer}
+	untrusted := direct("10.0.0.1", forwarded.UntrustedHeader)
 	t.Run("a list without the peer", func(t *testing.T) {
-		require.Equal(t, direct, resolve(t, false, trustnet.MustParse("10.0.0.2")))
+		require.Equal(t, untrusted, resolve(t, false, trustnet.MustParse("10.0.0.2")))
 	})
 	t.Run("an empty list", func(t *testing.T) {
-		require.Equal(t, direct, resolve(t, false, &trustnet.Set{}))
+		require.Equal(t, untrusted, resolve(t, false, &trustnet.Set{}))
 	})
 	t.Run("no list", func(t *testing.T) {
-		require.Equal(t, direct, resolve(t, false, nil))
+		require.Equal(t, untrusted, resolve(t, false, nil))
 	})
 	t.Run("a list that trusts all trusts nobody", func(t *testing.T) {
-		require.Equal(t, direct, resolve(t, false, trustnet.MustParse("0.0.0.0/0", "unix")))
+		require.Equal(t, untrusted, resolve(t, false, trustnet.MustParse("0.0.0.0/0", "unix")))
 	})
 	t.Run("a list that trusts all of the other family trusts nobody", func(t *testing.T) {
-		require.Equal(t, direct, resolve(t, false, trustnet.MustParse("10.0.0.0/8", "::/0")))
+		require.Equal(t, untrusted, resolve(t, false, trustnet.MustParse("10.0.0.0/8", "::/0")))
 	})
 	t.Run("a list that trusts all, allowed", func(t *testing.T) {
 		require.Equal(t,
-			forwarded.Result{Client: addr("192.0.2.1"), Peer: peerA, Hops: 1, Reason: forwarded.AllTrusted},
+			result("192.0.2.1", 1, forwarded.AllTrusted),
 			resolve(t, true, trustnet.MustParse("0.0.0.0/0")))
 	})
 }
@@ -292,37 +326,24 @@ func TestOneSnapshotForOneDecision(t *testing.T) {
 	require.Equal(t, 1, src.calls, "New")
 	res := r.Resolve(header(forwarded.XForwardedFor, "10.0.0.3, 192.0.2.1"), "192.0.2.9:80")
 	require.Equal(t, 2, src.calls)
-	require.Equal(t, forwarded.Result{Client: addr("10.0.0.3"), Peer: addr("192.0.2.9"), Hops: 2, Reason: forwarded.UntrustedHop}, res)
+	require.Equal(t, forwarded.Result{Client: addr("10.0.0.3"), Last: addr("10.0.0.3"), Peer: addr("192.0.2.9"), Hops: 2, Reason: forwarded.UntrustedHop}, res)
 }
 
 func TestZeroValuesGrantNothing(t *testing.T) {
 	var r forwarded.Resolver
 	require.Equal(t,
-		forwarded.Result{Client: peerA, Peer: peerA, Reason: forwarded.UntrustedPeer},
+		direct("10.0.0.1", forwarded.UntrustedHeader),
 		r.Resolve(header(forwarded.XForwardedFor, "192.0.2.1"), peer))
 
 	var zero forwarded.Result
-	require.False(t, zero.Complete())
+	require.False(t, zero.ClientKnown())
 	require.Equal(t, forwarded.NoPeer, zero.Reason)
 	require.False(t, zero.Client.IsValid())
 }
 
-func TestComplete(t *testing.T) {
-	for reason, want := range map[forwarded.Reason]bool{
-		forwarded.NoPeer:        false,
-		forwarded.UntrustedPeer: true,
-		forwarded.NoHeader:      false,
-		forwarded.UntrustedHop:  true,
-		forwarded.AllTrusted:    false,
-		forwarded.Malformed:     false,
-		forwarded.Obfuscated:    false,
-		forwarded.TooManyHops:   false,
-		forwarded.ProxyProtocol: false, // true only when made by a Resolver
-		forwarded.Reason(200):   false,
-	} {
-		require.Equal(t, want, forwarded.Result{Client: peerA, Reason: reason}.Complete(), reason)
-		require.False(t, forwarded.Result{Reason: reason}.Complete(), "%v without a client", reason)
-	}
+func TestClientKnown(t *testing.T) {
+	require.True(t, forwarded.Result{Client: peerA}.ClientKnown())
+	require.False(t, forwarded.Result{Last: peerA, Peer: peerA, Hops: 1, Reason: forwarded.UntrustedHop}.ClientKnown())
 }
 
 func TestNames(t *testing.T) {
@@ -330,8 +351,8 @@ func TestNames(t *testing.T) {
 	require.Equal(t, "Forwarded", forwarded.Forwarded.String())
 	require.Equal(t, "Header(7)", forwarded.Header(7).String())
 	for i, want := range []string{
-		"NoPeer", "UntrustedPeer", "NoHeader", "UntrustedHop", "AllTrusted", "Malformed",
-		"Obfuscated", "TooManyHops", "ProxyProtocol", "Reason(9)",
+		"NoPeer", "UntrustedPeer", "UntrustedHeader", "NoHeader", "UntrustedHop", "AllTrusted", "Malformed",
+		"Obfuscated", "TooManyHops", "ProxyProtocol", "Reason(10)",
 	} {
 		require.Equal(t, want, forwarded.Reason(i).String())
 	}

@@ -5,111 +5,134 @@ import (
 	"strconv"
 )
 
-// A Result says who sent a request, and why that is the answer. The zero Result
-// knows nobody and grants nothing.
+// A Result is the client of a request, and the reason for the answer. In the zero
+// Result the client is not known.
 type Result struct {
-	// Client is the address that the walk ended at, unmapped and without a zone.
-	// If Complete it is the client. If not, it is the farthest trusted hop that
-	// could be read, often one of your own proxies, or for a peer on a unix
-	// socket with no such hop the zero Addr: derive no SPF verdict, no ban, no
-	// rate limit, no relaying and no privilege from it.
+	// Client is the client's address, unmapped and without a zone, or the zero
+	// Addr if the client is not known. It is never the address of a trusted
+	// proxy that stands in for an unknown client.
 	Client netip.Addr
 
+	// Last is the farthest address that was believed, in the same form: Client if
+	// that is known, else the last trusted hop, often one of your own proxies. It
+	// is for logs: derive no SPF verdict, ban, rate limit or privilege from it. It
+	// is the zero Addr if Reason is NoPeer, and for a peer on a unix socket if no
+	// entry was believed.
+	Last netip.Addr
+
 	// Peer is the address of the connection's peer, in the same form. It is the
-	// zero Addr for a peer on a unix socket and when Reason is NoPeer.
+	// zero Addr for a peer on a unix socket and if Reason is NoPeer.
 	Peer netip.Addr
 
-	// Hops counts the entries of the header that were believed; the last of
-	// them is Client. With 0, Client is the peer (or the client that the PROXY
-	// protocol named).
+	// Hops is the number of entries of the header that were believed. The last
+	// of them is Last. If it is 0, Last is the peer, or the client that the PROXY
+	// protocol named.
 	Hops int
 
-	// Reason says why the walk ended at Client.
+	// Reason is the reason why the walk ended at Last.
 	Reason Reason
 
-	// Proto is "http" or "https": how the client reached the first proxy, as the
-	// trusted peer says. It is "" unless Config.Proto is set, and when the peer
-	// is not trusted or does not say it in exactly one valid way.
+	// Proto is "http" or "https", the scheme by which the client reached the
+	// first proxy according to the trusted peer. It is "" if Config.Proto is not
+	// set, if the peer is not trusted, and if it does not give exactly one valid
+	// scheme.
 	Proto string
 
-	known bool // the PROXY protocol named the client
+	// What Secure returns if Proto is empty.
+	secure, secureKnown bool
 }
 
-// Complete reports whether Client is the client: the address of a peer that is
-// not trusted, the first address in the header that is not, or the client of a
-// PROXY protocol connection that is direct or has a header with an address. The
-// last is not compared with Config.Trusted: a proxy that names itself is Complete.
+// ClientKnown reports whether Client is known. The Reason is then UntrustedPeer,
+// UntrustedHeader, UntrustedHop or ProxyProtocol.
+func (r Result) ClientKnown() bool { return r.Client.IsValid() }
+
+// Secure reports whether the client's connection is encrypted, and whether that is
+// known. secure is false if known is false. In an HTTP handler it replaces a look at
+// Request.TLS, which behind a proxy is about the proxy's connection:
 //
-// Only a Complete result may decide anything about the client. All others say
-// that a proxy could not or did not tell.
-func (r Result) Complete() bool {
-	switch r.Reason {
-	case UntrustedPeer, UntrustedHop:
-		return r.Client.IsValid()
-	case ProxyProtocol:
-		return r.known
+//   - The peer is not trusted: it is the client, and Request.TLS decides.
+//   - The peer is trusted: Result.Proto decides. Without one the answer is not
+//     known, even if Request.TLS is set.
+//   - The connection came through a PROXY protocol listener: the answer is that
+//     of proxyproto.Info.Secure.
+//
+// It is not known if Reason is NoPeer. [Resolver.Resolve] does not see the
+// connection, so that its Results know only what Proto says.
+func (r Result) Secure() (secure, known bool) {
+	if r.Proto != "" {
+		return r.Proto == "https", true
 	}
-	return false
+	return r.secure, r.secureKnown
 }
 
-// A Reason says why a walk ended where it did.
+// A Reason is the reason why a walk ended where it did.
 type Reason uint8
 
 const (
-	// NoPeer: the peer has no address that could be on a list, so it is not
-	// trusted and not known: a unix socket without the keyword unix in
-	// Config.Trusted, or a RemoteAddr that is not "IP:port". Middleware that
-	// copies a client's header into RemoteAddr leaves one without a port.
-	// Client and Peer are the zero Addr.
+	// NoPeer: the peer has no address that could be on a list, so it is neither
+	// trusted nor known. It is on a unix socket and Config.Trusted does not have
+	// the keyword unix, or RemoteAddr is not "IP:port" or has an unspecified
+	// address. Last and Peer are the zero Addr.
 	NoPeer Reason = iota
 
-	// UntrustedPeer: the peer is not on the list, so it is the client, and its
-	// headers were not read. Complete.
+	// UntrustedPeer: the peer is not on the list, so it is the client. The client
+	// is known.
 	UntrustedPeer
 
-	// NoHeader: the peer is trusted but the request has no line of the
-	// configured header. A health check of the proxy, or a proxy that does not
-	// add the header. Client is the peer.
+	// UntrustedHeader: as UntrustedPeer, but the request has a forwarding header
+	// (see [Resolver.Handler] for the list). Either a client sent it, and it was
+	// ignored, or the peer is a proxy that is missing from Config.Trusted. In that
+	// case all of its users share one address and one ban: log this Reason, at a
+	// limited rate. The client is known. Do not exempt the peer from limits or
+	// bans, since every client can send such a header.
+	UntrustedHeader
+
+	// NoHeader: the peer is trusted, but the request has no line of the
+	// configured header. It is a health check of the proxy, or the proxy does not
+	// write the header.
 	NoHeader
 
-	// UntrustedHop: the first address from the right that is not on the list.
-	// Complete.
+	// UntrustedHop: the first address from the right that is not on the list is
+	// the client. The client is known.
 	UntrustedHop
 
-	// AllTrusted: every entry is on the list. Client is the leftmost, a host of
-	// your own.
+	// AllTrusted: every entry is on the list. Last is the leftmost one.
 	AllTrusted
 
-	// Malformed: an entry was needed that is empty, too long, without an
-	// address, or not what the header's syntax allows. Client is the last hop
+	// Malformed: an entry that was needed is empty, too long, without an
+	// address, or not what the syntax of the header allows. Last is the hop
 	// before it.
 	Malformed
 
-	// Obfuscated: an entry was needed that withholds the address: unknown, an
-	// identifier such as _hidden (RFC 7239 sections 6.2 and 6.3), or an
-	// unspecified address (0.0.0.0, ::). Client is the last hop before it.
+	// Obfuscated: an entry that was needed withholds the address: it is unknown,
+	// an identifier such as _hidden (RFC 7239 sections 6.2 and 6.3), or an
+	// unspecified address (0.0.0.0, ::). Last is the hop before it.
 	Obfuscated
 
-	// TooManyHops: Config.MaxHops entries were read, all trusted, and there are
-	// more. Client is the last one read.
+	// TooManyHops: Config.MaxHops entries were read, all are trusted, and there
+	// are more. Last is the last one that was read.
 	TooManyHops
 
-	// ProxyProtocol: the connection came through a PROXY protocol listener,
-	// which alone says who the client is; no header was read. Complete if it
-	// knows the client.
+	// ProxyProtocol: the connection came through a PROXY protocol listener. The
+	// client is the one that the PROXY header named, or the peer of a direct
+	// connection; no forwarding header was read. The client is not known if the
+	// header named none (LOCAL, UNKNOWN), and if the connection is direct but its
+	// peer is on the Resolver's own list: then the peer is a proxy that does not
+	// send PROXY headers.
 	ProxyProtocol
 )
 
 var reasons = [...]string{
-	NoPeer:        "NoPeer",
-	UntrustedPeer: "UntrustedPeer",
-	NoHeader:      "NoHeader",
-	UntrustedHop:  "UntrustedHop",
-	AllTrusted:    "AllTrusted",
-	Malformed:     "Malformed",
-	Obfuscated:    "Obfuscated",
-	TooManyHops:   "TooManyHops",
-	ProxyProtocol: "ProxyProtocol",
+	NoPeer:          "NoPeer",
+	UntrustedPeer:   "UntrustedPeer",
+	UntrustedHeader: "UntrustedHeader",
+	NoHeader:        "NoHeader",
+	UntrustedHop:    "UntrustedHop",
+	AllTrusted:      "AllTrusted",
+	Malformed:       "Malformed",
+	Obfuscated:      "Obfuscated",
+	TooManyHops:     "TooManyHops",
+	ProxyProtocol:   "ProxyProtocol",
 }
 
 // String returns the name of the constant.

@@ -13,12 +13,12 @@ import (
 func TestForwarded(t *testing.T) {
 	ok := func(hops int) func(string) forwarded.Result {
 		return func(client string) forwarded.Result {
-			return forwarded.Result{Client: addr(client), Peer: peerA, Hops: hops, Reason: forwarded.UntrustedHop}
+			return result(client, hops, forwarded.UntrustedHop)
 		}
 	}
 	first := ok(1)
 	stop := func(reason forwarded.Reason) forwarded.Result {
-		return forwarded.Result{Client: peerA, Peer: peerA, Reason: reason}
+		return result("10.0.0.1", 0, reason)
 	}
 	malformed, obfuscated := stop(forwarded.Malformed), stop(forwarded.Obfuscated)
 	const v4, v6 = "192.0.2.60", "2001:db8:cafe::17"
@@ -45,7 +45,7 @@ func TestForwarded(t *testing.T) {
 		{"every character of a token", []string{"x!#$%&'*+-.^_`|~09AZaz=!#$%&'*+-.^_`|~09AZaz;for=192.0.2.60"}, first(v4)},
 		{"an empty quoted string", []string{`host="";for=192.0.2.60`}, first(v4)},
 		{"obs-text in a quoted string", []string{"for=192.0.2.60;ext=\"\xe9\xff\""}, first(v4)},
-		{"all trusted gives the leftmost", []string{"for=10.0.0.3, for=10.0.0.2"}, forwarded.Result{Client: addr("10.0.0.3"), Peer: peerA, Hops: 2, Reason: forwarded.AllTrusted}},
+		{"all trusted gives the leftmost", []string{"for=10.0.0.3, for=10.0.0.2"}, result("10.0.0.3", 2, forwarded.AllTrusted)},
 
 		// What stands left of the proxy's element is the client's.
 		{"an open quote", []string{`for="6.6.6.6, for=192.0.2.60`}, first(v4)},
@@ -150,8 +150,8 @@ func TestForwarded(t *testing.T) {
 		{"an obfuscated identifier with a port", []string{`for="_SEVKISEK:_p"`}, obfuscated},
 		{"an obfuscated identifier with another character", []string{`for="_a~b"`}, malformed},
 		{"the unspecified address", []string{`for="[::]:80"`}, obfuscated},
-		{"hidden stops, and nothing left of it counts", []string{"for=192.0.2.60, for=_hidden, for=10.0.0.2"}, forwarded.Result{Client: addr("10.0.0.2"), Peer: peerA, Hops: 1, Reason: forwarded.Obfuscated}},
-		{"malformed stops, and nothing left of it counts", []string{"for=192.0.2.60, for=, for=10.0.0.2"}, forwarded.Result{Client: addr("10.0.0.2"), Peer: peerA, Hops: 1, Reason: forwarded.Malformed}},
+		{"hidden stops, and nothing left of it counts", []string{"for=192.0.2.60, for=_hidden, for=10.0.0.2"}, result("10.0.0.2", 1, forwarded.Obfuscated)},
+		{"malformed stops, and nothing left of it counts", []string{"for=192.0.2.60, for=, for=10.0.0.2"}, result("10.0.0.2", 1, forwarded.Malformed)},
 
 		// The bound.
 		{"an element as long as may be", []string{longest}, first(v4)},

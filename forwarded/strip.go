@@ -1,56 +1,32 @@
 package forwarded
 
-import (
-	"net/http"
-)
+import "net/http"
 
-const (
-	xForwardedProto = "X-Forwarded-Proto"
-	xRealIP         = "X-Real-Ip"
-)
-
-// strip deletes the forwarding headers of h that res is not based on.
-func (r *Resolver) strip(h http.Header, res Result) {
+// strip returns h without the forwarding headers that res is not based on. It
+// returns h itself if there are none, and else a copy: a handler must not modify its
+// request (see [http.Handler]).
+func (r *Resolver) strip(h http.Header, res *Result) http.Header {
+	removes := false
 	for name := range h {
-		if !isForwarding(name) ||
-			name == r.key && res.Hops > 0 ||
-			name == xForwardedProto && res.Proto != "" && r.cfg.Header == XForwardedFor {
-			continue
-		}
-		delete(h, name)
-	}
-}
-
-// isForwarding reports whether a header of this name says something about the
-// client's side of a proxy.
-func isForwarding(name string) bool {
-	return isFamily(name, "Forwarded") || isFamily(name, "X-Forwarded") || isFold(name, xRealIP)
-}
-
-// isFamily reports whether name is the given one, or that one, a dash and more.
-func isFamily(name, family string) bool {
-	if len(name) > len(family) {
-		if c := name[len(family)]; c != '-' && c != '_' {
-			return false
-		}
-		name = name[:len(family)]
-	}
-	return isFold(name, family)
-}
-
-// isFold reports whether name is want in any case, with _ for - or without.
-func isFold(name, want string) bool {
-	if len(name) != len(want) {
-		return false
-	}
-	for i := range len(want) {
-		if want[i] == '-' {
-			if name[i] != '-' && name[i] != '_' {
-				return false
-			}
-		} else if name[i]|0x20 != want[i]|0x20 {
-			return false
+		if r.isForwarding(name) && !r.isBelieved(name, res) {
+			removes = true
+			break
 		}
 	}
-	return true
+	if !removes {
+		return h
+	}
+	kept := make(http.Header, len(h))
+	for name, lines := range h {
+		if !r.isForwarding(name) || r.isBelieved(name, res) {
+			kept[name] = lines[:len(lines):len(lines)] // an append must not reach h
+		}
+	}
+	return kept
+}
+
+// isBelieved reports whether res is based on the header of this name.
+func (r *Resolver) isBelieved(name string, res *Result) bool {
+	return name == r.key && res.Hops > 0 ||
+		name == xForwardedProto && res.Proto != "" && r.cfg.Header == XForwardedFor
 }

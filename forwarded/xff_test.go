@@ -12,7 +12,7 @@ import (
 // when to stop.
 func TestXForwardedFor(t *testing.T) {
 	type want struct {
-		client string
+		last   string
 		hops   int
 		reason forwarded.Reason
 	}
@@ -107,9 +107,7 @@ func TestXForwardedFor(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newResolver(t, forwarded.Config{})
-			require.Equal(t,
-				forwarded.Result{Client: addr(tt.want.client), Peer: peerA, Hops: tt.want.hops, Reason: tt.want.reason},
-				r.Resolve(header(forwarded.XForwardedFor, tt.lines...), peer))
+			require.Equal(t, result(tt.want.last, tt.want.hops, tt.want.reason), r.Resolve(header(forwarded.XForwardedFor, tt.lines...), peer))
 		})
 	}
 }

@@ -59,7 +59,7 @@ func TestAResolverOnAPROXYListenerBelievesNoHeaderIfTheServerHasConnContext(t *t
 	require.NoError(t, err)
 	handler := resolver.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		res, _ := forwarded.FromContext(r.Context())
-		fmt.Fprintf(w, "%s %s complete=%t proto=%q %d headers", res.Client, res.Reason, res.Complete(), res.Proto,
+		fmt.Fprintf(w, "%s %s known=%t proto=%q %d headers", res.Client, res.Reason, res.ClientKnown(), res.Proto,
 			len(r.Header.Values("X-Forwarded-For"))+len(r.Header.Values("X-Forwarded-Proto"))+len(r.Header.Values("Forwarded"))+len(r.Header.Values("X-Real-Ip")))
 	}))
 	for _, c := range []struct {
@@ -68,9 +68,9 @@ func TestAResolverOnAPROXYListenerBelievesNoHeaderIfTheServerHasConnContext(t *t
 		want   string
 	}{
 		{"with it", &http.Server{Handler: handler, ConnContext: proxyproto.ConnContext},
-			clientIP + ` ProxyProtocol complete=true proto="" 0 headers`},
+			clientIP + ` ProxyProtocol known=true proto="" 0 headers`},
 		{"without it the client's word counts", &http.Server{Handler: handler},
-			forgedIP + ` UntrustedHop complete=true proto="https" 2 headers`},
+			forgedIP + ` UntrustedHop known=true proto="https" 2 headers`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			socket, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))

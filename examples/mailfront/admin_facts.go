@@ -28,7 +28,7 @@ func addressLearned(cl client) string {
 	}
 	proxy := fmt.Sprintf("The proxy %s connected, ", cl.Proxy)
 	switch cl.Reason {
-	case "", forwarded.UntrustedPeer.String():
+	case "", forwarded.UntrustedPeer.String(), forwarded.UntrustedHeader.String():
 		return fmt.Sprintf(direct, cl.IP)
 	case forwarded.UntrustedHop.String():
 		return proxy + "and named the client in X-Forwarded-For."

@@ -105,8 +105,8 @@ func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
 func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t *testing.T) {
 	unknown := func(ip string) client { return client{IP: netip.MustParseAddr(ip), Listener: "imap", Version: 2} }
 	incomplete := func(r forwarded.Result) client {
-		require.False(t, r.Complete())
-		return client{IP: r.Client, Known: r.Complete(), Listener: "http", Reason: r.Reason.String()}
+		require.False(t, r.ClientKnown())
+		return client{IP: r.Last, Known: r.ClientKnown(), Listener: "http", Reason: r.Reason.String()}
 	}
 	proxy, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.7")
 	tests := map[string]struct {
@@ -115,9 +115,9 @@ func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t 
 	}{
 		"LOCAL or UNKNOWN from a proxy":         {unknown("192.0.2.1"), "the client is not known"},
 		"LOCAL with an address that is not its": {unknown("198.51.100.7"), "the client is not known"},
-		"forwarded: all hops are trusted":       {incomplete(forwarded.Result{Client: proxy, Peer: proxy, Reason: forwarded.AllTrusted}), "the client is not known"},
-		"forwarded: a hop is malformed":         {incomplete(forwarded.Result{Client: other, Peer: proxy, Reason: forwarded.Malformed}), "the client is not known"},
-		"forwarded: no header":                  {incomplete(forwarded.Result{Client: proxy, Peer: proxy, Reason: forwarded.NoHeader}), "the client is not known"},
+		"forwarded: all hops are trusted":       {incomplete(forwarded.Result{Last: proxy, Peer: proxy, Reason: forwarded.AllTrusted}), "the client is not known"},
+		"forwarded: a hop is malformed":         {incomplete(forwarded.Result{Last: other, Peer: proxy, Reason: forwarded.Malformed}), "the client is not known"},
+		"forwarded: no header":                  {incomplete(forwarded.Result{Last: proxy, Peer: proxy, Reason: forwarded.NoHeader}), "the client is not known"},
 		"a trusted proxy, as a client":          {knownClient("192.0.2.1"), "the address is a trusted proxy's"},
 		"a trusted proxy, told of by another":   {behind("2001:db8:ffff::1", "192.0.2.1"), "the address is a trusted proxy's"},
 		"a trusted proxy, 4-in-6":               {knownClient("::ffff:192.0.2.1"), "the address is a trusted proxy's"},

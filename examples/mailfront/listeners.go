@@ -40,7 +40,7 @@ type frontend struct {
 	log       *slog.Logger
 	limited   *limitedLog // for what a client can cause as often as it likes
 	tls       *tls.Config
-	resolver  *forwarded.Resolver // nil if nobody is trusted
+	resolver  *forwarded.Resolver
 	mail      *mailbox
 	guard     *guard
 	auth      *mailAuth

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -91,22 +90,17 @@ func (f *frontend) webHandler(listener string) http.Handler {
 		}
 		documents.ServeHTTP(w, withClient(r, cl))
 	}))
-	if !f.cfg.proxy[listener] && f.resolver != nil {
+	if !f.cfg.proxy[listener] {
 		h = f.resolver.Handler(h)
 	}
 	return h
 }
 
-// newResolver returns nil when nobody is trusted: there is nothing to resolve,
-// every peer is a client.
 func newResolver(cfg *config) (*forwarded.Resolver, error) {
-	if cfg.trusted.Trusted().IsEmpty() {
-		return nil, nil
-	}
 	return forwarded.New(forwarded.Config{
 		Trusted: cfg.trusted,
 		Proto:   cfg.forwardedProto,
-		Strip:   true, // no handler behind it is to read what was not believed
+		Strip:   true, // the handlers get only the headers that were believed
 	})
 }
 
@@ -124,26 +118,17 @@ func (f *frontend) clientOfRequest(listener string, r *http.Request) client {
 
 // forwardedClient is the client on a listener whose proxy speaks HTTP.
 func (f *frontend) forwardedClient(listener string, r *http.Request) client {
-	res, ok := forwarded.FromContext(r.Context())
-	if !ok {
-		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
-		res = forwarded.Result{Client: peer.Addr().Unmap().WithZone(""), Reason: forwarded.UntrustedPeer}
+	res, _ := forwarded.FromContext(r.Context())
+	cl := client{Listener: listener, IP: res.Last, Known: res.ClientKnown(), Reason: res.Reason.String()}
+	if res.Reason != forwarded.UntrustedPeer && res.Reason != forwarded.UntrustedHeader {
+		cl.Proxy = res.Peer
 	}
-	cl := client{Listener: listener, IP: res.Client, Known: res.Complete(), Reason: res.Reason.String()}
-	if res.Reason == forwarded.UntrustedPeer { // direct: the TLS we see is the client's
-		cl.setTLS(r.TLS != nil, true)
+	if !cl.Known { // a health check, for example
 		return cl
 	}
-	cl.Proxy = res.Peer
-	// The TLS we see is the proxy's own, so somebody has to tell of the client's:
-	// the proxy in X-Forwarded-Proto, or the administrator.
-	switch {
-	case !cl.Known: // nobody's client, such as a health check
-	case res.Proto != "":
-		cl.setTLS(res.Proto == "https", true)
-	case f.cfg.forwardedProto: // it did not say, or said two things
-	case f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS:
-		cl.setTLS(true, true)
+	cl.setTLS(res.Secure())
+	if !cl.TLSKnown && !f.cfg.forwardedProto && f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS {
+		cl.setTLS(true, true) // the proxy does not send X-Forwarded-Proto, but the administrator knows
 	}
 	return cl
 }

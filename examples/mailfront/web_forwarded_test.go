@@ -35,11 +35,12 @@ func TestTheForwardedClient(t *testing.T) {
 		reason   forwarded.Reason
 		tls      tlsState
 	}{
-		"a direct client":                     {plain, direct, "http", believeMe, directIP, forwarded.UntrustedPeer, no},
-		"a direct client on TLS":              {plain, direct, "https", believeMe, directIP, forwarded.UntrustedPeer, yes},
-		"a direct client, proto believed":     {proto, direct, "http", believeMe, directIP, forwarded.UntrustedPeer, no},
-		"a direct client, TLS ended by proxy": {ended, direct, "http", believeMe, directIP, forwarded.UntrustedPeer, no},
-		"nobody is trusted":                   {nobody, proxied, "http", believeMe, proxyIP, forwarded.UntrustedPeer, no},
+		"a direct client without headers":     {plain, direct, "http", http.Header{}, directIP, forwarded.UntrustedPeer, no},
+		"a direct client":                     {plain, direct, "http", believeMe, directIP, forwarded.UntrustedHeader, no},
+		"a direct client on TLS":              {plain, direct, "https", believeMe, directIP, forwarded.UntrustedHeader, yes},
+		"a direct client, proto believed":     {proto, direct, "http", believeMe, directIP, forwarded.UntrustedHeader, no},
+		"a direct client, TLS ended by proxy": {ended, direct, "http", believeMe, directIP, forwarded.UntrustedHeader, no},
+		"nobody is trusted":                   {nobody, proxied, "http", believeMe, proxyIP, forwarded.UntrustedHeader, no},
 		"a proxy without the header":          {plain, proxied, "http", http.Header{}, proxyIP, forwarded.NoHeader, unknown},
 		"a proxy's own request, TLS ended":    {ended, proxied, "http", http.Header{}, proxyIP, forwarded.NoHeader, unknown},
 		"a proxy's own request, https said":   {proto, proxied, "http", said("https"), proxyIP, forwarded.NoHeader, unknown},
@@ -72,12 +73,13 @@ func TestTheForwardedClient(t *testing.T) {
 			}
 			response, got := get(t, conn, "/whoami", test.headers)
 			require.Equal(t, http.StatusOK, response.StatusCode)
-			known := test.reason == forwarded.UntrustedPeer || test.reason == forwarded.UntrustedHop
+			direct := test.reason == forwarded.UntrustedPeer || test.reason == forwarded.UntrustedHeader
+			known := direct || test.reason == forwarded.UntrustedHop
 			want := map[string]any{
 				"client_ip": test.client, "client_known": known, "tls": test.tls == yes, "tls_known": test.tls != unknown,
 				"version": 0.0, "proto": test.listener, "reason": test.reason.String(),
 			}
-			if test.reason != forwarded.UntrustedPeer {
+			if !direct {
 				want["proxy"] = proxyIP
 			}
 			require.Equal(t, want, got)
