@@ -59,6 +59,10 @@ func newAdmin(f *frontend) *admin {
 // that to nobody.
 func (a *admin) describe(w io.Writer, listener net.Addr) {
 	if token := a.now.Load().token; token != "" {
+		if listener.Network() == "unix" {
+			fmt.Fprintf(w, "setup %s#token=%s through the proxy of %s\n", adminPath, token, listener)
+			return
+		}
 		fmt.Fprintf(w, "setup http://%s%s#token=%s\n", reachable(listener), adminPath, token)
 		if a.f.cfg.proxy["http"] {
 			fmt.Fprintln(w, "      through the proxy: this listener takes a trusted address's connections with a PROXY header only")

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ type namedSetting struct{ name, usage string }
 func listenSettings() []namedSetting {
 	var s []namedSetting
 	for _, name := range listenerNames {
-		s = append(s, namedSetting{"LISTEN_" + strings.ToUpper(name), "host:port of the " + name + " listener (default 127.0.0.1:0)"})
+		s = append(s, namedSetting{"LISTEN_" + strings.ToUpper(name), "host:port of the " + name + " listener, or unix:/path of a socket (default 127.0.0.1:0)"})
 	}
 	return s
 }
@@ -187,12 +188,24 @@ func (cfg *config) readListeners(get func(string) setting) error {
 		if s.value == "" {
 			s.value = "127.0.0.1:0"
 		}
-		if _, _, err := net.SplitHostPort(s.value); err != nil {
-			return s.wrong("use host:port, such as 127.0.0.1:2525 or [::1]:0: %w", err)
+		network, address := listenAddress(s.value)
+		if network == "unix" && !filepath.IsAbs(address) {
+			return s.wrong("the path of the socket is not absolute: use unix:/run/mailfront/%s.sock", name)
+		}
+		if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
+			return s.wrong("use host:port, such as 127.0.0.1:2525 or [::1]:0, or unix:/path: %w", err)
 		}
 		cfg.listen[name] = s
 	}
 	return nil
+}
+
+// listenAddress returns the arguments of net.Listen for a value of LISTEN_….
+func listenAddress(value string) (network, address string) {
+	if path, ok := strings.CutPrefix(value, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", value
 }
 
 func (cfg *config) readClients(get func(string) setting) error {

@@ -78,7 +78,9 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 			[]string{"MAILFRONT_FORWARDED_PROTO", `"yes"`, "true or false"}},
 
 		{"listener without port", nil, map[string]string{"MAILFRONT_LISTEN_IMAPS": "127.0.0.1"},
-			[]string{"MAILFRONT_LISTEN_IMAPS", `"127.0.0.1"`, "host:port"}},
+			[]string{"MAILFRONT_LISTEN_IMAPS", `"127.0.0.1"`, "host:port", "unix:/path"}},
+		{"listener on a relative path", nil, map[string]string{"MAILFRONT_LISTEN_IMAPS": "unix:imaps.sock"},
+			[]string{"MAILFRONT_LISTEN_IMAPS", `"unix:imaps.sock"`, "not absolute", "unix:/run/mailfront/imaps.sock"}},
 
 		{"domain", nil, map[string]string{"MAILFRONT_DOMAINS": "example.test,exa mple"},
 			[]string{"MAILFRONT_DOMAINS", `"exa mple"`}},

@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -21,48 +23,49 @@ import (
 
 const demoTimeout = 15 * time.Second
 
-// The proxy of the demo is 127.0.0.1. Its clients are the first of these
-// addresses that this machine lets us have: Linux has all of 127.0.0.0/8, others
-// only 127.0.0.1 and ::1.
-var demoClients = []string{"127.0.0.77", "::1"}
+// demoClient is the address of the demo's client. The proxy connects from 127.0.0.1.
+// Linux has all of 127.0.0.0/8. Where 127.0.0.1 is the only address, as on macOS, it is
+// the client's, and the proxy connects through unix sockets.
+const demoClient = "127.0.0.77"
+
+// demoSockets is the pattern of the temporary directory with the sockets.
+const demoSockets = "mailfront-demo-*"
 
 // A demo is mailfront, a proxy in front of it, and a client.
 type demo struct {
-	out    io.Writer
-	ctx    context.Context
-	client netip.Addr
-	behind *frontend // what the proxy connects to
-	direct *frontend // the same, unless the client can reach only ::1
-	tls    *tls.Config
-	log    *logBuffer
-	checks int
-	wrong  []string
+	out     io.Writer
+	ctx     context.Context
+	client  netip.Addr
+	behind  *frontend // what the proxy connects to
+	direct  *frontend // the same, unless the proxy connects through unix sockets
+	sockets string    // the directory of these sockets, or ""
+	tls     *tls.Config
+	log     *logBuffer
+	checks  int
+	wrong   []string
 }
 
 // runDemo prints the story. The error says how much of it went wrong.
 func runDemo(ctx context.Context, out io.Writer) error {
-	return runDemoAs(ctx, out, demoClients)
+	return runDemoAs(ctx, out, demoClient)
 }
 
-func runDemoAs(ctx context.Context, out io.Writer, clients []string) error {
+func runDemoAs(ctx context.Context, out io.Writer, client string) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
 	d := &demo{out: out, ctx: ctx, log: newLogBuffer()}
-	var err error
-	if d.client, err = bindable(clients); err != nil {
+	if err := d.start(client); err != nil {
 		return err
 	}
-	if err := d.start(); err != nil {
-		return err
-	}
-	d.introduce(clients[0])
+	defer os.RemoveAll(d.sockets)
+	d.introduce(client)
 	d.table(d.rows())
 	d.forgeries()
 	d.privileges()
 	d.documents()
 	d.ban()
-	err = d.behind.shutdown(time.Second)
+	err := d.behind.shutdown(time.Second)
 	if d.direct != d.behind {
 		err = errors.Join(err, d.direct.shutdown(time.Second))
 	}
@@ -81,31 +84,28 @@ func runDemoAs(ctx context.Context, out io.Writer, clients []string) error {
 	return nil
 }
 
-// bindable returns the first of the addresses that a client can have.
-func bindable(addresses []string) (netip.Addr, error) {
-	var errs []error
-	for _, s := range addresses {
-		l, err := net.Listen("tcp", net.JoinHostPort(s, "0"))
-		if err == nil {
-			l.Close()
-			return netip.MustParseAddr(s), nil
-		}
-		errs = append(errs, err)
+// bindable reports whether a client on this machine can have the address.
+func bindable(address string) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		return false
 	}
-	return netip.Addr{}, fmt.Errorf("mailfront: the demo needs a second loopback address, such as 127.0.0.77: %w", errors.Join(errs...))
+	l.Close()
+	return true
 }
 
-// start starts mailfront with the settings of the demo.
-func (d *demo) start() error {
+// start starts mailfront with the settings of the demo, for a client that has the
+// address if possible.
+func (d *demo) start(client string) error {
 	password := rand.Text()
-	open := func(host string) (*frontend, error) {
+	open := func(trusted string, listen func(name string) string) (*frontend, error) {
 		env := map[string]string{
-			"MAILFRONT_TRUSTED_PROXIES": "127.0.0.1",
+			"MAILFRONT_TRUSTED_PROXIES": trusted,
 			"MAILFRONT_HTTP_CLIENT":     "proxy",
 			"MAILFRONT_DEMO_PASSWORD":   password,
 		}
 		for _, name := range listenerNames {
-			env["MAILFRONT_LISTEN_"+strings.ToUpper(name)] = net.JoinHostPort(host, "0")
+			env["MAILFRONT_LISTEN_"+strings.ToUpper(name)] = listen(name)
 		}
 		cfg, err := parseConfig(nil, func(key string) (string, bool) { v, ok := env[key]; return v, ok }, io.Discard)
 		if err != nil {
@@ -113,17 +113,35 @@ func (d *demo) start() error {
 		}
 		return start(cfg, newLogger(d.log, slog.LevelDebug))
 	}
+	onTCP := func(string) string { return "127.0.0.1:0" }
 	var err error
-	if d.behind, err = open("127.0.0.1"); err != nil {
+	if bindable(client) {
+		d.client = netip.MustParseAddr(client)
+		if d.behind, err = open("127.0.0.1", onTCP); err != nil {
+			return err
+		}
+		d.direct = d.behind
+		return d.trust()
+	}
+	d.client = netip.MustParseAddr("127.0.0.1")
+	if d.sockets, err = os.MkdirTemp("", demoSockets); err != nil {
 		return err
 	}
-	d.direct = d.behind
-	if d.client.Is6() {
-		if d.direct, err = open(d.client.String()); err != nil {
-			return errors.Join(err, d.behind.shutdown(0))
-		}
+	if d.behind, err = open("unix", func(name string) string { return "unix:" + filepath.Join(d.sockets, name) }); err != nil {
+		return errors.Join(err, os.RemoveAll(d.sockets))
+	}
+	if d.direct, err = open("unix", onTCP); err != nil {
+		return errors.Join(err, d.behind.shutdown(0), os.RemoveAll(d.sockets))
 	}
 	return d.trust()
+}
+
+// proxy is what the proxy connects from.
+func (d *demo) proxy() string {
+	if d.sockets != "" {
+		return "a unix socket"
+	}
+	return "127.0.0.1"
 }
 
 // trust makes the client accept the certificates that mailfront has made itself.
@@ -141,11 +159,12 @@ func (d *demo) trust() error {
 
 func (d *demo) introduce(wanted string) {
 	d.say("A mail server, a proxy in front of it, and a client. The client is %v; the proxy", d.client)
-	d.say("connects from 127.0.0.1, and that is all that a server would see without the PROXY header,")
+	d.say("connects from %s, and that is all that a server would see without the PROXY header,", d.proxy())
 	d.say("which says who the client is and whether it came on TLS. The server believes the headers")
-	d.say("of 127.0.0.1, and of nobody else. Each line is what the server told its client:")
-	if d.client.String() != wanted {
-		d.say("\n(This system does not let a client have %s, so it has %v.)", wanted, d.client)
+	d.say("of %s, and of nobody else. Each line is what the server told its client:", d.proxy())
+	if d.sockets != "" {
+		d.say("\n(No client can have the address %s on this system. The client has %v instead,", wanted, d.client)
+		d.say("and the proxy connects to the server through unix sockets.)")
 	}
 }
 

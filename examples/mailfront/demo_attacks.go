@@ -88,7 +88,7 @@ func (d *demo) forge(listener string, version int, then string) (string, error) 
 
 // privileges tries what 127.0.0.1 may do, without being it.
 func (d *demo) privileges() {
-	d.say("\nFrom 127.0.0.1, which is trusted:\n")
+	d.say("\nFrom %s, which is trusted:\n", d.proxy())
 	words, err := d.relayAsHealthCheck()
 	d.check(err == nil, "relaying behind a LOCAL header: %v", err)
 	d.say("  A LOCAL header, as of a health check, then mail to elsewhere.test: %s", orError(words, err))
@@ -160,9 +160,12 @@ func (d *demo) forgetHeader() (string, error) {
 	return "closed, and the log says what to do about it.", nil
 }
 
-// asProxy dials from the address that is trusted.
+// asProxy dials from what is trusted: 127.0.0.1, or a unix socket.
 func (d *demo) asProxy(ctx context.Context, network, address string) (net.Conn, error) {
 	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}}
+	if d.sockets != "" {
+		from, network = new(net.Dialer), "unix"
+	}
 	c, err := from.DialContext(ctx, network, address)
 	if err == nil {
 		c.SetDeadline(time.Now().Add(demoTimeout / 3))

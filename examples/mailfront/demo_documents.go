@@ -64,7 +64,7 @@ func (d *demo) documents() {
 	d.say("  the same %d bytes on %d ways to the server.", len(first), ways)
 }
 
-// frontends are those that run: one, or two where the client cannot reach 127.0.0.1.
+// frontends are those that run: one, or two where the proxy connects through unix sockets.
 func (d *demo) frontends() []*frontend {
 	if d.direct == d.behind {
 		return []*frontend{d.behind}

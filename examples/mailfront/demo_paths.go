@@ -19,16 +19,17 @@ import (
 type hop struct {
 	l      net.Listener
 	tls    *tls.Config // ends TLS; nil: passes the bytes on
+	dial   proxyproto.Dialer
 	target string
 	open   sync.WaitGroup
 }
 
-func startHop(host, target string, config *tls.Config) (*hop, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+func startHop(dial proxyproto.Dialer, target string, config *tls.Config) (*hop, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	h := &hop{l: l, tls: config, target: target}
+	h := &hop{l: l, tls: config, dial: dial, target: target}
 	h.open.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -69,9 +70,7 @@ func (h *hop) pass(c net.Conn) {
 		header.ServerName = state.ServerName
 		c = tc
 	}
-	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}}
-	d := proxyproto.Dialer{Dial: from.DialContext}
-	s, err := d.DialContext(ctx, "tcp", h.target, header)
+	s, err := h.dial.DialContext(ctx, "tcp", h.target, header)
 	if err != nil {
 		return
 	}
@@ -136,7 +135,7 @@ func failing(err error) (visit, func()) {
 }
 
 func throughPlain(d *demo, listener string) (visit, func()) {
-	h, err := startHop(d.host(), d.behind.address(listener), nil)
+	h, err := startHop(proxyproto.Dialer{Dial: d.asProxy}, d.behind.address(listener), nil)
 	if err != nil {
 		return failing(err)
 	}
@@ -144,7 +143,7 @@ func throughPlain(d *demo, listener string) (visit, func()) {
 }
 
 func throughPlainToTLS(d *demo, listener string) (visit, func()) {
-	h, err := startHop(d.host(), d.behind.address(listener), nil)
+	h, err := startHop(proxyproto.Dialer{Dial: d.asProxy}, d.behind.address(listener), nil)
 	if err != nil {
 		return failing(err)
 	}
@@ -152,7 +151,7 @@ func throughPlainToTLS(d *demo, listener string) (visit, func()) {
 }
 
 func throughTLS(d *demo, listener string) (visit, func()) {
-	h, err := startHop(d.host(), d.behind.address(listener), d.behind.tls)
+	h, err := startHop(proxyproto.Dialer{Dial: d.asProxy}, d.behind.address(listener), d.behind.tls)
 	if err != nil {
 		return failing(err)
 	}
@@ -165,14 +164,6 @@ func directly(d *demo, listener string) (visit, func()) {
 
 func directlyOnTLS(d *demo, listener string) (visit, func()) {
 	return visit{dial: d.toTLS(d.direct.address(listener))}, func() {}
-}
-
-// host is where the client can reach the hop.
-func (d *demo) host() string {
-	if d.client.Is6() {
-		return d.client.String()
-	}
-	return "127.0.0.1"
 }
 
 // address returns where a listener is.

@@ -115,7 +115,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 // or in net/http.
 func (f *frontend) open(name string) (*listener, error) {
 	s := f.cfg.listen[name]
-	socket, err := net.Listen("tcp", s.value)
+	socket, err := net.Listen(listenAddress(s.value))
 	if err != nil {
 		return nil, s.wrong("cannot listen: %w", err)
 	}
