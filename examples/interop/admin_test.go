@@ -34,6 +34,7 @@ type adminSite struct {
 
 func startAdminSite(t *testing.T, file, prefix string, changes ...change) *adminSite {
 	t.Helper()
+	chromiumBinary(t)
 	haproxyBinary(t)
 	m := startMailfront(t, "TRUSTED_PROXIES="+sourceIP, "HTTP_CLIENT=forwarded", believeProto, "STATE="+filepath.Join(t.TempDir(), "state.json"))
 	p := startHAProxy(t, m, file, nil, append([]change{

@@ -29,11 +29,16 @@ type chromium struct {
 	problems []string // of the console
 }
 
+func chromiumBinary(t *testing.T) string {
+	t.Helper()
+	return binary(t, "chromium", "PORTICO_CHROMIUM", "apt-get install chromium")
+}
+
 // startChromium starts one for which serverName is a door of a proxy, and which
 // trusts the proxy's certificate.
 func startChromium(t *testing.T, address string) *chromium {
 	t.Helper()
-	path := binary(t, "chromium", "PORTICO_CHROMIUM", "apt-get install chromium")
+	path := chromiumBinary(t)
 	b, err := os.ReadFile(testCertificates(t).proxyCert)
 	require.NoError(t, err)
 	block, _ := pem.Decode(b)

@@ -6,7 +6,6 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -63,10 +62,6 @@ func freePorts(t *testing.T, n int) []string {
 	}
 	return ports
 }
-
-// ownGroup makes a server the leader of its processes, which it ends as such: these
-// tests are not among them.
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // awaitPort waits until a process listens, or fails if it ended. It reports false
 // if a port was taken by somebody else.
