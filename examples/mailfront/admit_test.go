@@ -72,6 +72,9 @@ func TestWrongPasswordsOverAllProtocolsCloseEveryListenerToThatClientAndToNobody
 		{"a direct client", nil, directIP, true, nil, &other},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if test.ip == directIP {
+				needDirect(t)
+			}
 			guess := func(listener string, command, want string) { // three times
 				s := newScript(t, onTLS(t, connect(test.attacker)(listener)))
 				s.line()

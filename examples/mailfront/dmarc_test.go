@@ -38,6 +38,7 @@ func signedLetter(t *testing.T, domain string) (string, fakeDNS) {
 // server that takes the proxy for the client.
 func TestSPFAndDMARCPassForTheClientAndWouldHaveFailedForTheProxy(t *testing.T) {
 	const proxy = directIP // any but 127.0.0.1, whose mail is this machine's own
+	needDirect(t)
 	_, dns := signedLetter(t, "sender.test")
 	run := func(trusted string, enforce bool, connect func(started) net.Conn) (string, string) {
 		f := startWith(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": trusted}, func(f *frontend) {

@@ -77,6 +77,7 @@ func TestTheClientsTLSIsThatOfTheHeaderOrElseWhatWeSee(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var c net.Conn
 			if test.header == nil {
+				needDirect(t)
 				c = f.connect(directIP, test.listener)
 			} else {
 				c = f.proxiedBy(proxyIP, test.listener, *test.header)

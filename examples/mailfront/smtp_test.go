@@ -68,6 +68,9 @@ func TestMailForOtherDomainsIsTakenFromKnownClientsOnThisMachineAndFromUsers(t *
 		{"from elsewhere, logged in", "submission", func() net.Conn { return r.proxied("submission", onTLSAtProxy) }, true, "^250 "},
 	} {
 		t.Run(test.listener+"/"+test.name, func(t *testing.T) {
+			if test.name == "from "+directIP {
+				needDirect(t)
+			}
 			s := ehlo(t, test.conn())
 			if test.login {
 				require.Regexp(t, "^235 ", s.smtp("AUTH PLAIN %s", saslPlain(testAccount, testPassword)))
@@ -223,6 +226,7 @@ func TestWhoamiFitsALineOfSMTPWhateverTheClientSends(t *testing.T) {
 // What a client sends together with STARTTLS came in plain text, where anyone
 // could have put it. RFC 3207 section 4.2: it is not executed inside TLS.
 func TestPlaintextPipelinedAfterSTARTTLSIsNeverExecutedInsideTLS(t *testing.T) {
+	needDirect(t)
 	r := runMailfront(t, nil)
 	t.Run("smtp", func(t *testing.T) {
 		s := ehlo(t, r.direct("smtp"))
