@@ -68,7 +68,7 @@ func (r *relay) open(rt route) (*listener, error) {
 		Untrusted: r.cfg.untrusted,
 		TLS:       r.cfg.tlsPath,
 		OnReject: func(rej proxyproto.Rejection) {
-			r.log.Warn("connection refused", "listener", socket.Addr().String(), "peer", ipOf(rej.Peer).String(), "reason", rej.Err.Error())
+			r.log.Warn("connection refused", "listener", socket.Addr().String(), "peer", host(rej.Peer), "reason", rej.Err.Error())
 		},
 	})
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -86,22 +85,22 @@ func clientAttrs(info *proxyproto.Info, state *tls.ConnectionState) []any {
 	secure, known := info.Secure(state != nil)
 	proxy := "none"
 	if info.Proxy != nil {
-		proxy = ipOf(info.Proxy).String()
+		proxy = host(info.Proxy)
 	}
 	return []any{
-		slog.String("client_ip", ipOf(info.Client).String()), slog.Bool("client_known", info.ClientKnown()),
+		slog.String("client_ip", host(info.Client)), slog.Bool("client_known", info.ClientKnown()),
 		slog.String("proxy", proxy), slog.Int("version", info.Version),
 		slog.Bool("tls", secure && known), slog.Bool("tls_known", known),
 	}
 }
 
-// ipOf returns the IP address in a: unmapped, without zone and port. It is not
-// valid for a unix socket.
-func ipOf(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok && t != nil {
-		return t.AddrPort().Addr().Unmap().WithZone("")
+// host returns a without its port.
+func host(a net.Addr) string {
+	h, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String() // a unix socket
 	}
-	return netip.Addr{}
+	return h
 }
 
 func newLogger(w io.Writer, level slog.Level) *slog.Logger {
