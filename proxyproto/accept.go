@@ -2,6 +2,7 @@ package proxyproto
 
 import (
 	"errors"
+	"net"
 	"syscall"
 	"time"
 )
@@ -37,26 +38,32 @@ func (l *Listener) acceptLoop() {
 // acceptAll accepts connections and returns the error that ended it, or nil when the
 // Listener is no longer open.
 func (l *Listener) acceptAll() error {
-	delay := time.Duration(0)
 	for l.waitForSpace() {
-		c, err := l.inner.Accept()
-		if err == nil {
-			delay = 0
-			l.admit(c)
-			continue
-		}
-		if isDeadline(err) || !isTemporary(err) {
+		c, err := acceptRetrying(l.inner, l.closing)
+		if err != nil {
 			return err
 		}
-		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+		l.admit(c)
+	}
+	return nil
+}
+
+// acceptRetrying accepts one connection. It retries after temporary errors, with delays
+// of 5 ms to 1 s, until closing is closed.
+func acceptRetrying(l net.Listener, closing <-chan struct{}) (net.Conn, error) {
+	for delay := 5 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		c, err := l.Accept()
+		if err == nil || isDeadline(err) || !isTemporary(err) {
+			return c, err
+		}
 		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
-		case <-l.closing:
+		case <-closing:
 			timer.Stop()
+			return nil, net.ErrClosed
 		}
 	}
-	return nil
 }
 
 // isDeadline reports whether err of an Accept is a deadline that was set on the

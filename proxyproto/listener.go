@@ -24,7 +24,7 @@ type Listener struct {
 	mu          sync.Mutex
 	acceptable  sync.Cond // a connection is ready, a deadline has passed, or no more will come
 	space       sync.Cond // room below MaxPending, or closing
-	ready       queue
+	ready       queue[*Conn]
 	pending     pendingList
 	stats       Stats
 	phase       phase
@@ -112,10 +112,12 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
+func (l *Listener) opError(op string, err error) error { return opError(l, op, err) }
+
 // opError returns err as the methods of a *net.TCPListener do.
-func (l *Listener) opError(op string, err error) error {
+func opError(l net.Listener, op string, err error) error {
 	e := &net.OpError{Op: op, Err: err}
-	if a := l.inner.Addr(); a != nil {
+	if a := l.Addr(); a != nil {
 		e.Net, e.Addr = a.Network(), a
 	}
 	return e
@@ -223,17 +225,18 @@ func (l *Listener) SetDeadline(t time.Time) error {
 	if l.phase == closed || l.stopped && l.phase != open && l.pending.n+l.ready.len() == 0 {
 		return l.opError("set", net.ErrClosed)
 	}
-	l.deadline.set(t, l)
+	l.deadline.set(t, &l.acceptable)
 	return nil
 }
 
-// A deadline ends Accept. l.mu is held in its methods.
+// A deadline ends Accept. The lock of Accept is held in its methods.
 type deadline struct {
 	timer  *time.Timer
 	passed bool
 }
 
-func (d *deadline) set(t time.Time, l *Listener) {
+// set sets the deadline. wake wakes Accept, and its L is the lock.
+func (d *deadline) set(t time.Time, wake *sync.Cond) {
 	d.stop()
 	if t.IsZero() {
 		return
@@ -241,16 +244,16 @@ func (d *deadline) set(t time.Time, l *Listener) {
 	left := time.Until(t)
 	if left <= 0 {
 		d.passed = true
-		l.acceptable.Broadcast()
+		wake.Broadcast()
 		return
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(left, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
+		wake.L.Lock()
+		defer wake.L.Unlock()
 		if d.timer == timer { // not replaced in the meantime
 			d.passed = true
-			l.acceptable.Broadcast()
+			wake.Broadcast()
 		}
 	})
 	d.timer = timer

@@ -2,17 +2,17 @@ package proxyproto
 
 // A queue is a first-in, first-out list of connections that are ready. It
 // grows to the most that ever waited, at most Config.MaxPending.
-type queue struct {
-	ring []*Conn
+type queue[C any] struct {
+	ring []C
 	head int
 	n    int
 }
 
-func (q *queue) len() int { return q.n }
+func (q *queue[C]) len() int { return q.n }
 
-func (q *queue) push(c *Conn) {
+func (q *queue[C]) push(c C) {
 	if q.n == len(q.ring) {
-		ring := make([]*Conn, max(16, 2*q.n))
+		ring := make([]C, max(16, 2*q.n))
 		for i := range q.n {
 			ring[i] = q.ring[(q.head+i)%q.n]
 		}
@@ -22,13 +22,14 @@ func (q *queue) push(c *Conn) {
 	q.n++
 }
 
-// pop returns nil when the queue is empty.
-func (q *queue) pop() *Conn {
+// pop returns the zero C when the queue is empty.
+func (q *queue[C]) pop() C {
+	var zero C
 	if q.n == 0 {
-		return nil
+		return zero
 	}
 	c := q.ring[q.head]
-	q.ring[q.head] = nil
+	q.ring[q.head] = zero
 	q.head = (q.head + 1) % len(q.ring)
 	q.n--
 	return c

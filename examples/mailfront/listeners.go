@@ -154,7 +154,7 @@ func (f *frontend) serve(l *listener) {
 	if strings.HasSuffix(l.name, "s") {
 		r.tls = f.tls
 	}
-	for i, side := range split(l.inner, int(offers), r.receive) {
+	for i, side := range proxyproto.Split(l.inner, int(offers), r.receive) {
 		f.run(l, newServer(f, l.name, offer(i)), side)
 	}
 }

@@ -11,7 +11,6 @@
 //
 //	listeners.go  wrapping a socket with proxyproto, and closing it in order
 //	receive.go    what happens to a connection before a server sees it
-//	split.go      several servers behind one listener
 //	report.go     client address and TLS, read once and kept
 //	guard.go      limits and bans by the client's address; admit.go, budget.go and sessions.go apply them
 //	auth.go       passwords and bearer tokens; certificate.go is the server's own

@@ -55,8 +55,8 @@ type receiver struct {
 }
 
 // receive takes a connection from the listener, and returns it with the place of
-// the server that gets it. It is the choice of a split, so that a slow handshake
-// delays nobody else.
+// the server that gets it. It is the choose function of a proxyproto.Split, so that a
+// slow handshake delays no other connection.
 func (r *receiver) receive(c net.Conn) (net.Conn, int) {
 	cl := newClient(r.listener, c)
 	release, err := r.guard.admit(cl)

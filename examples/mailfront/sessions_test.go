@@ -7,12 +7,41 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
+
+// A fakeListener hands out what is sent to conns, and ends with err.
+type fakeListener struct {
+	conns  chan net.Conn
+	err    error
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newFakeListener() *fakeListener {
+	return &fakeListener{conns: make(chan net.Conn), err: net.ErrClosed, closed: make(chan struct{})}
+}
+
+func (l *fakeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, l.err
+	}
+}
+
+func (l *fakeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *fakeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
 
 // overPipe serves a listener's protocol on one end of a pipe, as receive and serve
 // would, with passwords offered. Use it inside a synctest bubble.

@@ -2,7 +2,7 @@
 // put behind a proxy, as Examples that run with the tests:
 //
 //   - net/http, with HTTP/1.1 and HTTP/2, in clear text and with TLS on top
-//   - emersion/go-smtp
+//   - emersion/go-smtp, also as two servers behind one listener
 //   - emersion/go-imap
 //   - crypto/tls, for a protocol of your own
 //   - a server that wants a *net.TCPConn

@@ -1,0 +1,283 @@
+package proxyproto_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/stretchr/testify/require"
+)
+
+func TestClosingOnePartLeavesTheOthersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := newMemListener()
+		parts := proxyproto.Split(mem, 2, byPart)
+		a := acceptFrom(parts[1])
+		ofClosed, ofOpen := stub(0, 0), stub(1, 1)
+		mem.conns <- ofClosed
+		mem.conns <- ofOpen
+		n, _ := a.state()
+		require.Equal(t, 1, n)
+
+		require.NoError(t, parts[0].Close())
+		require.NoError(t, parts[0].Close(), "twice")
+		require.True(t, ofClosed.isClosed(), "what was in the queue")
+		_, err := parts[0].Accept()
+		require.ErrorIs(t, err, net.ErrClosed)
+		late := stub(0, 2)
+		mem.conns <- late
+		mem.conns <- stub(1, 3)
+		n, err = a.state()
+		require.True(t, late.isClosed(), "what comes later")
+		require.False(t, ofOpen.isClosed())
+		require.Equal(t, 2, n)
+		require.NoError(t, err)
+
+		require.NoError(t, parts[1].Close())
+		_, err = a.state()
+		require.ErrorIs(t, err, net.ErrClosed)
+		<-mem.closed // with the last part
+	})
+}
+
+func TestClosingAPartMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := newMemListener()
+		parts := proxyproto.Split(listenerOf(2)(t, mem), 2, func(c net.Conn) (net.Conn, int) {
+			return c, c.RemoteAddr().(*net.TCPAddr).Port % 2
+		})
+		a := acceptFrom(parts[1])
+		go func() {
+			for _, port := range []string{"2", "4", "6", "1"} {
+				mem.dial("203.0.113.7:" + port)
+			}
+		}()
+		n, _ := a.state()
+		require.Zero(t, n, "the queue of part 0 is full")
+		require.NoError(t, parts[0].Close())
+		n, _ = a.state()
+		require.Equal(t, 1, n)
+		require.NoError(t, parts[1].Close())
+	})
+}
+
+func TestClosingTheLastPartEndsTheChoices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := newMemListener()
+		returned := make(chan error, 1)
+		parts := proxyproto.Split(mem, 2, func(c net.Conn) (net.Conn, int) {
+			_, err := c.Read(nil) // a handshake with a silent client
+			returned <- err
+			return c, 1
+		})
+		a := acceptFrom(parts[0])
+		c := stub(0, 0)
+		mem.conns <- c
+		a.state()
+		require.NoError(t, parts[0].Close())
+		synctest.Wait()
+		require.False(t, c.isClosed(), "part 1 may get it")
+		require.NoError(t, parts[1].Close())
+		synctest.Wait()
+		require.True(t, c.isClosed())
+		require.ErrorIs(t, <-returned, net.ErrClosed)
+	})
+}
+
+func TestClosingPartsOfAListenerThatIsClosedIsNoError(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	parts := proxyproto.Split(l, 1, func(c net.Conn) (net.Conn, int) { return c, 0 })
+	require.NoError(t, l.Close())
+	_, err = parts[0].Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.NoError(t, parts[0].Close())
+}
+
+func TestAnErrorOfTheListenerReachesEveryPartAfterItsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("broken")
+		mem := newMemListener()
+		parts := proxyproto.Split(mem, 3, byPart)
+		waiting := acceptFrom(parts[2])
+		waiting.state()
+		for id := range 20 {
+			mem.conns <- stub(id%2, id)
+		}
+		mem.errs <- broken
+		for _, part := range parts[:2] {
+			require.Len(t, acceptIDs(t, part, 10), 10)
+		}
+		_, err := waiting.state()
+		require.ErrorIs(t, err, broken)
+		for _, part := range parts {
+			for range 2 { // every time
+				_, err := part.Accept()
+				require.ErrorIs(t, err, broken)
+			}
+			require.NoError(t, part.Close())
+		}
+	})
+}
+
+func TestTemporaryErrorsOfTheListenerAreRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := newMemListener()
+		parts := proxyproto.Split(mem, 1, byPart)
+		a := acceptFrom(parts[0])
+		for range 3 {
+			mem.errs <- &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+		}
+		mem.conns <- stub(0, 0)
+		n, err := a.state()
+		require.Equal(t, 1, n)
+		require.NoError(t, err)
+		mem.errs <- &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+		synctest.Wait()
+		require.NoError(t, parts[0].Close(), "does not wait for the end of the delay")
+		_, err = a.state()
+		require.ErrorIs(t, err, net.ErrClosed)
+	})
+}
+
+func TestADeadlineOfTheListenerBelowIsReturnedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		timeout := &net.OpError{Op: "accept", Err: os.ErrDeadlineExceeded}
+		mem := newMemListener()
+		parts := proxyproto.Split(mem, 2, byPart)
+		first, second := acceptFrom(parts[0]), acceptFrom(parts[1])
+		first.state()
+		mem.errs <- timeout
+		for _, a := range []*acceptor{first, second} {
+			_, err := a.state()
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		}
+		select {
+		case mem.conns <- stub(0, 0):
+			t.Fatal("accepted without an Accept")
+		case <-time.After(time.Minute):
+		}
+		a := acceptFrom(parts[0]) // goes on
+		mem.conns <- stub(0, 0)
+		n, err := a.state()
+		require.Equal(t, 1, n)
+		require.NoError(t, err)
+		require.NoError(t, parts[0].Close())
+		require.NoError(t, parts[1].Close())
+	})
+}
+
+func TestSetDeadlineOfAPartLimitsItsAcceptOnly(t *testing.T) {
+	type deadliner interface{ SetDeadline(time.Time) error }
+	synctest.Test(t, func(t *testing.T) {
+		mem := newMemListener()
+		parts := proxyproto.Split(mem, 2, byPart)
+		other := acceptFrom(parts[1])
+		p := parts[0].(deadliner)
+
+		require.NoError(t, p.SetDeadline(time.Now().Add(time.Minute)))
+		began := time.Now()
+		_, err := parts[0].Accept()
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		var timeout net.Error
+		require.ErrorAs(t, err, &timeout)
+		require.True(t, timeout.Timeout())
+		require.Equal(t, time.Minute, time.Since(began))
+		_, err = parts[0].Accept()
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "until another one is set")
+
+		mem.conns <- stub(0, 1)
+		synctest.Wait()
+		require.Equal(t, []int{1}, acceptIDs(t, parts[0], 1), "a ready connection comes before a deadline")
+
+		require.NoError(t, p.SetDeadline(time.Time{}))
+		a := acceptFrom(parts[0])
+		require.NoError(t, p.SetDeadline(time.Now().Add(time.Second)))
+		require.NoError(t, p.SetDeadline(time.Now().Add(time.Hour)), "replaces the second")
+		time.Sleep(time.Minute)
+		_, err = a.state()
+		require.NoError(t, err)
+		require.NoError(t, p.SetDeadline(time.Now().Add(-time.Second)), "ends an Accept that waits")
+		_, err = a.state()
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+
+		_, err = other.state()
+		require.NoError(t, err)
+		require.NoError(t, parts[0].Close())
+		require.ErrorIs(t, p.SetDeadline(time.Time{}), net.ErrClosed)
+		require.NoError(t, parts[1].Close())
+	})
+}
+
+func TestSplitOfAListenerThatShutsDownLosesNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := newMemListener()
+		l := listenerOf(4)(t, mem).(*proxyproto.Listener)
+		parts := proxyproto.Split(l, 2, func(c net.Conn) (net.Conn, int) {
+			time.Sleep(time.Second) // a handshake
+			return c, c.RemoteAddr().(*net.TCPAddr).Port % 2
+		})
+		first, second := acceptFrom(parts[0]), acceptFrom(parts[1])
+		for port := range 4 {
+			mem.dial(fmt.Sprintf("203.0.113.7:%d", port))
+		}
+		require.NoError(t, l.Shutdown(t.Context()))
+		time.Sleep(2 * time.Second)
+		for _, a := range []*acceptor{first, second} {
+			n, err := a.state()
+			require.Equal(t, 2, n)
+			require.ErrorIs(t, err, net.ErrClosed)
+		}
+	})
+}
+
+func TestPartsOfASplitMayEndInAnyOrderUnderLoad(t *testing.T) {
+	mem := newMemListener()
+	parts := proxyproto.Split(mem, 3, byPart)
+	var conns []*stubConn
+	var mu sync.Mutex
+	go func() {
+		for id := 0; ; id++ {
+			c := stub(id%3, id)
+			select {
+			case mem.conns <- c:
+				mu.Lock()
+				conns = append(conns, c)
+				mu.Unlock()
+			case <-mem.closed:
+				return
+			}
+		}
+	}()
+	var serving sync.WaitGroup
+	for i, part := range parts {
+		serving.Go(func() {
+			for {
+				c, err := part.Accept()
+				if err != nil {
+					require.ErrorIs(t, err, net.ErrClosed)
+					return
+				}
+				if s := c.(*stubConn); s.part != i {
+					t.Errorf("connection of part %d in part %d", s.part, i)
+				} else if s.id >= 1000*(i+1) {
+					part.Close()
+				}
+				c.Close()
+			}
+		})
+	}
+	serving.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	for _, c := range conns {
+		<-c.closed // none is left open
+	}
+}
