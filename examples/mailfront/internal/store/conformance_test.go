@@ -1,0 +1,318 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// conformance is what every Store does. Each test gets a store of its own.
+var conformance = []struct {
+	behaviour string
+	test      func(t *testing.T, s Store)
+}{
+	{"an absent name is ErrAbsent", func(t *testing.T, s Store) {
+		_, err := s.Get(t.Context(), "name")
+		assert.ErrorIs(t, err, ErrAbsent)
+		assert.NotErrorIs(t, err, ErrUnavailable)
+		_, err = s.Take(t.Context(), "name")
+		assert.ErrorIs(t, err, ErrAbsent)
+		assert.NoError(t, s.Delete(t.Context(), "name"))
+	}},
+	{"a value is what was put, an empty one too", func(t *testing.T, s Store) {
+		for name, value := range map[string][]byte{"empty": {}, "bytes": {0, 0xff, '\r', '\n'}, "long": bytes.Repeat([]byte("x"), maxValue)} {
+			mustPut(t, s, name, value, 0)
+			got, err := s.Get(t.Context(), name)
+			require.NoError(t, err)
+			assert.Equal(t, value, got, name)
+		}
+	}},
+	{"the store keeps a copy", func(t *testing.T, s Store) {
+		value := []byte("value")
+		mustPut(t, s, "name", value, 0)
+		value[0] = 'X'
+		got, err := s.Get(t.Context(), "name")
+		require.NoError(t, err)
+		require.Equal(t, "value", string(got))
+		got[0] = 'Y'
+		assertValue(t, s, "name", "value")
+	}},
+	{"PutIfAbsent leaves a value that is there", func(t *testing.T, s Store) {
+		mustPut(t, s, "name", []byte("first"), 0)
+		ok, err := s.PutIfAbsent(t.Context(), "name", []byte("second"), 0)
+		require.NoError(t, err)
+		assert.False(t, ok)
+		assertValue(t, s, "name", "first")
+	}},
+	{"a value expires, and its name is free again", func(t *testing.T, s Store) {
+		mustPut(t, s, "short", []byte("1"), time.Millisecond)
+		mustPut(t, s, "long", []byte("1"), time.Hour)
+		mustPut(t, s, "ever", []byte("1"), 0)
+		waitFor(t, func() bool { _, err := s.Get(t.Context(), "short"); return errors.Is(err, ErrAbsent) })
+		assertValue(t, s, "long", "1")
+		assertValue(t, s, "ever", "1")
+		mustPut(t, s, "short", []byte("2"), time.Hour)
+	}},
+	{"Take gives a value to one of many", func(t *testing.T, s Store) {
+		mustPut(t, s, "code", []byte("grant"), time.Hour)
+		var took atomic.Int32
+		each(t, 20, func(int) error {
+			value, err := s.Take(t.Context(), "code")
+			if errors.Is(err, ErrAbsent) {
+				return nil
+			}
+			if err == nil && string(value) == "grant" {
+				took.Add(1)
+			}
+			return err
+		})
+		assert.EqualValues(t, 1, took.Load())
+	}},
+	{"PutIfAbsent has one winner of many", func(t *testing.T, s Store) {
+		var won atomic.Int32
+		each(t, 20, func(i int) error {
+			ok, err := s.PutIfAbsent(t.Context(), "key", fmt.Append(nil, i), 0)
+			if ok {
+				won.Add(1)
+			}
+			return err
+		})
+		assert.EqualValues(t, 1, won.Load())
+	}},
+	{"CompareAndSwap loses no update", func(t *testing.T, s Store) {
+		mustPut(t, s, "count", []byte{0}, 0)
+		each(t, 20, func(int) error {
+			for {
+				old, err := s.Get(t.Context(), "count")
+				if err != nil {
+					return err
+				}
+				ok, err := s.CompareAndSwap(t.Context(), "count", old, []byte{old[0] + 1}, 0)
+				if ok || err != nil {
+					return err
+				}
+			}
+		})
+		assertValue(t, s, "count", "\x14")
+	}},
+	{"CompareAndSwap needs the old value", func(t *testing.T, s Store) {
+		for _, old := range []string{"", "other", "absent"} {
+			name := "name"
+			if old == "absent" {
+				name = "absent"
+			} else if old == "" {
+				mustPut(t, s, name, []byte("value"), 0)
+			}
+			ok, err := s.CompareAndSwap(t.Context(), name, []byte(old), []byte("new"), 0)
+			require.NoError(t, err)
+			assert.False(t, ok, old)
+		}
+		assertValue(t, s, "name", "value")
+		_, err := s.Get(t.Context(), "absent")
+		assert.ErrorIs(t, err, ErrAbsent)
+	}},
+	{"CompareAndSwap sets the ttl anew", func(t *testing.T, s Store) {
+		mustPut(t, s, "shorter", []byte("old"), time.Hour)
+		mustPut(t, s, "longer", []byte("old"), 200*time.Millisecond)
+		for name, ttl := range map[string]time.Duration{"shorter": time.Millisecond, "longer": 0} {
+			ok, err := s.CompareAndSwap(t.Context(), name, []byte("old"), []byte("new"), ttl)
+			require.NoError(t, err)
+			require.True(t, ok)
+		}
+		mustPut(t, s, "clock", []byte("1"), 200*time.Millisecond)
+		for _, gone := range []string{"shorter", "clock"} {
+			waitFor(t, func() bool { _, err := s.Get(t.Context(), gone); return errors.Is(err, ErrAbsent) })
+		}
+		assertValue(t, s, "longer", "new")
+	}},
+	{"List returns what has the prefix, and at most limit", func(t *testing.T, s Store) {
+		for _, name := range []string{"ban/198.51.100.7", "ban/[*]", "ban/x?", "other/x"} {
+			mustPut(t, s, name, []byte("of "+name), 0)
+		}
+		for prefix, want := range map[string][]Entry{
+			"ban/198": {{"ban/198.51.100.7", []byte("of ban/198.51.100.7")}},
+			"ban/[*]": {{"ban/[*]", []byte("of ban/[*]")}},
+			"ban/x?":  {{"ban/x?", []byte("of ban/x?")}},
+			"*":       nil,
+		} {
+			got, err := s.List(t.Context(), prefix, 10)
+			require.NoError(t, err)
+			assert.Equal(t, want, got, prefix)
+		}
+		got, err := s.List(t.Context(), BanPrefix, 2)
+		require.NoError(t, err)
+		assert.Len(t, got, 2)
+	}},
+	{"Admit charges the bucket of one client", func(t *testing.T, s Store) {
+		limit := Limit{Burst: 3, Every: time.Hour, Cost: 1}
+		for i := range 3 {
+			assert.Equal(t, Admission{OK: true}, mustAdmit(t, s, "a", limit), i)
+		}
+		refused := mustAdmit(t, s, "a", limit)
+		assert.False(t, refused.OK)
+		assert.Greater(t, refused.RetryAfter, 59*time.Minute)
+		assert.LessOrEqual(t, refused.RetryAfter, time.Hour)
+		assert.True(t, mustAdmit(t, s, "b", limit).OK, "another client")
+		limit.Cost = 0
+		assert.True(t, mustAdmit(t, s, "a", limit).OK, "no charge")
+	}},
+	{"Admit refills the bucket", func(t *testing.T, s Store) {
+		limit := Limit{Burst: 2, Every: 50 * time.Millisecond, Cost: 2}
+		assert.True(t, mustAdmit(t, s, "a", limit).OK)
+		refused := mustAdmit(t, s, "a", limit)
+		assert.False(t, refused.OK)
+		assert.LessOrEqual(t, refused.RetryAfter, 100*time.Millisecond)
+		waitFor(t, func() bool { return mustAdmit(t, s, "a", limit).OK })
+	}},
+	{"Admit lets no more than the burst pass at once", func(t *testing.T, s Store) {
+		var admitted atomic.Int32
+		each(t, 50, func(int) error {
+			a, err := s.Admit(t.Context(), "a", Limit{Burst: 9, Every: time.Hour, Cost: 1})
+			if a.OK {
+				admitted.Add(1)
+			}
+			return err
+		})
+		assert.EqualValues(t, 9, admitted.Load())
+	}},
+	{"Admit reports a ban and charges nothing", func(t *testing.T, s Store) {
+		limit := Limit{Burst: 1, Every: time.Hour, Cost: 1}
+		mustPut(t, s, BanName("a"), []byte("reason"), time.Hour)
+		for range 3 {
+			assert.Equal(t, Admission{Ban: []byte("reason")}, mustAdmit(t, s, "a", limit))
+		}
+		require.NoError(t, s.Delete(t.Context(), BanName("a")))
+		assert.True(t, mustAdmit(t, s, "a", limit).OK)
+	}},
+	{"messages reach the subscribers of their topic", func(t *testing.T, s Store) {
+		one, other := subscribe(t, s, "one"), subscribe(t, s, "other")
+		again := subscribe(t, s, "one")
+		for _, text := range []string{"a", "b"} {
+			require.NoError(t, s.Publish(t.Context(), "one", []byte(text)))
+		}
+		require.NoError(t, s.Publish(t.Context(), "other", []byte("c")))
+		assert.Equal(t, "a", <-one)
+		assert.Equal(t, "b", <-one)
+		assert.Equal(t, "a", <-again)
+		assert.Equal(t, "c", <-other)
+	}},
+	{"bad arguments are errors of their own", func(t *testing.T, s Store) {
+		ctx := t.Context()
+		for behaviour, err := range map[string]error{
+			"empty name":        errOf(s.Get(ctx, "")),
+			"space in a name":   errOf(s.Take(ctx, "a b")),
+			"zero in a name":    s.Delete(ctx, "a\x00b"),
+			"long name":         errOf(s.PutIfAbsent(ctx, strings.Repeat("x", maxName+1), nil, 0)),
+			"long value":        errOf(s.PutIfAbsent(ctx, "a", make([]byte, maxValue+1), 0)),
+			"negative ttl":      errOf(s.PutIfAbsent(ctx, "a", nil, -1)),
+			"ttl below 1ms":     errOf(s.CompareAndSwap(ctx, "a", nil, nil, time.Microsecond)),
+			"cost above burst":  errOf(s.Admit(ctx, "a", Limit{Burst: 1, Every: 1, Cost: 2})),
+			"no burst":          errOf(s.Admit(ctx, "a", Limit{Every: time.Second})),
+			"no time":           errOf(s.Admit(ctx, "a", Limit{Burst: 1})),
+			"centuries":         errOf(s.Admit(ctx, "a", Limit{Burst: 1 << 30, Every: time.Hour, Cost: 1})),
+			"long topic":        s.Publish(ctx, strings.Repeat("x", maxName+1), nil),
+			"subscribe to \"\"": s.Subscribe(ctx, "", func([]byte) {}),
+		} {
+			require.Error(t, err, behaviour)
+			assert.True(t, strings.HasPrefix(err.Error(), "store: "), err.Error())
+			assert.NotErrorIs(t, err, ErrUnavailable, behaviour)
+			assert.NotErrorIs(t, err, ErrAbsent, behaviour)
+		}
+	}},
+	{"a context that ended is ErrUnavailable", func(t *testing.T, s Store) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for method, err := range map[string]error{
+			"Get":            errOf(s.Get(ctx, "a")),
+			"PutIfAbsent":    errOf(s.PutIfAbsent(ctx, "a", nil, 0)),
+			"Take":           errOf(s.Take(ctx, "a")),
+			"CompareAndSwap": errOf(s.CompareAndSwap(ctx, "a", nil, nil, 0)),
+			"Delete":         s.Delete(ctx, "a"),
+			"List":           errOf(s.List(ctx, "a", 1)),
+			"Admit":          errOf(s.Admit(ctx, "a", Limit{Burst: 1, Every: time.Hour, Cost: 1})),
+			"Publish":        s.Publish(ctx, "a", nil),
+		} {
+			assert.ErrorIs(t, err, ErrUnavailable, method)
+		}
+	}},
+}
+
+func TestMemory(t *testing.T) {
+	for _, c := range conformance {
+		t.Run(c.behaviour, func(t *testing.T) { c.test(t, NewMemory(100)) })
+	}
+}
+
+func errOf[T any](_ T, err error) error { return err }
+
+func mustPut(t *testing.T, s Store, name string, value []byte, ttl time.Duration) {
+	t.Helper()
+	ok, err := s.PutIfAbsent(t.Context(), name, value, ttl)
+	require.NoError(t, err)
+	require.True(t, ok, name)
+}
+
+func mustAdmit(t *testing.T, s Store, client string, l Limit) Admission {
+	t.Helper()
+	a, err := s.Admit(t.Context(), client, l)
+	require.NoError(t, err)
+	return a
+}
+
+func assertValue(t *testing.T, s Store, name, want string) {
+	t.Helper()
+	got, err := s.Get(t.Context(), name)
+	require.NoError(t, err)
+	assert.Equal(t, want, string(got))
+}
+
+// each runs f n times at once.
+func each(t *testing.T, n int, f func(i int) error) {
+	t.Helper()
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { errs[i] = f(i) })
+	}
+	all.Wait()
+	require.NoError(t, errors.Join(errs...))
+}
+
+// waitFor returns when the condition holds. The times are those of a real server.
+func waitFor(t *testing.T, condition func() bool) {
+	t.Helper()
+	for tick := time.NewTicker(5 * time.Millisecond); !condition(); <-tick.C {
+		require.NoError(t, t.Context().Err())
+	}
+}
+
+// subscribe returns the messages of a topic from now on.
+func subscribe(t *testing.T, s Store, topic string) <-chan string {
+	t.Helper()
+	messages, ready := make(chan string, 100), make(chan struct{})
+	var once sync.Once
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	done.Go(func() {
+		err := s.Subscribe(ctx, topic, func(m []byte) {
+			if m == nil {
+				once.Do(func() { close(ready) })
+				return
+			}
+			messages <- string(m)
+		})
+		assert.ErrorIs(t, err, context.Canceled)
+	})
+	t.Cleanup(func() { cancel(); done.Wait() })
+	<-ready
+	return messages
+}

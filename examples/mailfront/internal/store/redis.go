@@ -1,0 +1,329 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Redis is a [Store] in Redis 6.0 or later, or Valkey. Every value and message is
+// sealed. Names and the fill of token buckets are not; a name that would be a secret
+// is made by [SecretName].
+//
+// It is for a single server, or a primary with replicas behind one address: its
+// scripts use two keys, which a Redis Cluster could keep on different servers.
+type Redis struct {
+	client *redis.Client
+	seal   *sealer
+	warn   string // of the URL
+}
+
+// Every key and channel begins with keyPrefix, so that other programs can use the
+// same server.
+const keyPrefix = "mailfront:"
+
+// ioTimeout bounds each step of a command whose context allows more.
+const ioTimeout = time.Second
+
+// NewRedis returns a store at a URL: redis://user:password@host:port/database,
+// rediss:// for TLS, or unix:///path. The first of the secrets seals; values that
+// were sealed with another of them can be read, and are sealed again when they are.
+//
+// NewRedis does not connect. Call [Redis.Check] before the first use.
+func NewRedis(rawURL string, secrets ...string) (*Redis, error) {
+	seal, err := newSealer(secrets)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil { // its text has the URL, which has the password
+		return nil, errors.New("store: the URL cannot be parsed: want redis://host:port, rediss://host:port or unix:///path (MAILFRONT_STORE)")
+	}
+	opt, err := redis.ParseURL(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("store: the URL %q: %w: want redis://host:port, rediss://host:port or unix:///path (MAILFRONT_STORE)", redacted(u), err)
+	}
+	opt.MaxRetries = -1 // a repeated write could undo a success whose reply was lost
+	opt.DialerRetries = 1
+	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = ioTimeout, ioTimeout, ioTimeout, ioTimeout
+	opt.ContextTimeoutEnabled = true
+	opt.DisableIdentity = true // CLIENT SETINFO is newer than Redis 6.0
+	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	r := &Redis{client: redis.NewClient(opt), seal: seal}
+	if u.Scheme == "redis" && !isLoopback(u.Hostname()) {
+		r.warn = fmt.Sprintf("the store %s is reached without TLS: use rediss:// (MAILFRONT_STORE)", redacted(u))
+	}
+	return r, nil
+}
+
+// redacted returns the URL without its query, which may have a password, too.
+func redacted(u *url.URL) string {
+	c := *u
+	c.RawQuery, c.Fragment = "", ""
+	return c.Redacted()
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// checkName and checkText are the check value: it can be opened by every node that
+// has one of the secrets in use.
+const (
+	checkValueName = "check"
+	checkText      = "mailfront"
+)
+
+// Check connects, and verifies that the server can be used: its version, its
+// eviction policy, and that its values were sealed with a secret of this node. The
+// warnings are for the operator. An error that is not [ErrUnavailable] does not go
+// away by itself.
+func (r *Redis) Check(ctx context.Context) (warnings []string, err error) {
+	if r.warn != "" {
+		warnings = append(warnings, r.warn)
+	}
+	server, err := r.client.Info(ctx, "server").Result()
+	if err != nil {
+		return warnings, unavailable(err)
+	}
+	version := infoField(server, "redis_version")
+	if major, _, _ := strings.Cut(version, "."); len(major) == 1 && major < "6" {
+		return warnings, fmt.Errorf("store: the server is Redis %s: want 6.0 or later", version)
+	}
+	memory, err := r.client.Info(ctx, "memory").Result()
+	if err != nil {
+		return warnings, unavailable(err)
+	}
+	if policy := infoField(memory, "maxmemory_policy"); strings.HasPrefix(policy, "allkeys-") {
+		warnings = append(warnings, fmt.Sprintf("the store may evict the signing key and the set-up state: its maxmemory-policy is %s: set it to noeviction or volatile-ttl", policy))
+	}
+	if _, err := r.PutIfAbsent(ctx, checkValueName, []byte(checkText), 0); err != nil {
+		return warnings, err
+	}
+	if _, err := r.Get(ctx, checkValueName); err != nil && !errors.Is(err, ErrAbsent) {
+		return warnings, err
+	}
+	return warnings, nil
+}
+
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// Get implements [Store].
+func (r *Redis) Get(ctx context.Context, name string) ([]byte, error) {
+	value, _, err := r.get(ctx, name)
+	return value, err
+}
+
+// get returns the value and what the server has for it. A value that was sealed
+// with an older secret is sealed with the first: so that the older one can go.
+func (r *Redis) get(ctx context.Context, name string) (value, sealed []byte, err error) {
+	if err := checkName(name); err != nil {
+		return nil, nil, err
+	}
+	sealed, err = r.client.Get(ctx, keyPrefix+name).Bytes()
+	if err != nil {
+		return nil, nil, readError(name, err)
+	}
+	value, old, err := r.seal.open(name, sealed)
+	if err != nil || !old {
+		return value, sealed, err
+	}
+	again := r.seal.seal(name, value)
+	swapped, err := resealScript.Run(ctx, r.client, []string{keyPrefix + name}, sealed, again).Bool()
+	if err == nil && swapped {
+		sealed = again
+	} // otherwise the next reader does it
+	return value, sealed, nil
+}
+
+// PutIfAbsent implements [Store].
+func (r *Redis) PutIfAbsent(ctx context.Context, name string, value []byte, ttl time.Duration) (bool, error) {
+	if err := checkValue(name, value, ttl); err != nil {
+		return false, err
+	}
+	ok, err := r.client.SetNX(ctx, keyPrefix+name, r.seal.seal(name, value), ttl).Result()
+	return ok, unavailable(err)
+}
+
+// Take implements [Store].
+func (r *Redis) Take(ctx context.Context, name string) ([]byte, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	sealed, err := takeScript.Run(ctx, r.client, []string{keyPrefix + name}).Text()
+	if err != nil {
+		return nil, readError(name, err)
+	}
+	value, _, err := r.seal.open(name, []byte(sealed))
+	return value, err
+}
+
+// CompareAndSwap implements [Store].
+func (r *Redis) CompareAndSwap(ctx context.Context, name string, old, new []byte, ttl time.Duration) (bool, error) {
+	if err := checkValue(name, new, ttl); err != nil {
+		return false, err
+	}
+	// The server compares sealed values. They differ also when another node sealed
+	// the same value again: then look at the value once more.
+	for {
+		value, sealed, err := r.get(ctx, name)
+		switch {
+		case errors.Is(err, ErrAbsent):
+			return false, nil
+		case err != nil:
+			return false, err
+		case !bytes.Equal(value, old):
+			return false, nil
+		}
+		swapped, err := swapScript.Run(ctx, r.client, []string{keyPrefix + name}, sealed, r.seal.seal(name, new), ttl.Milliseconds()).Bool()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return false, unavailable(err)
+		}
+		if swapped {
+			return true, nil
+		}
+	}
+}
+
+// Delete implements [Store].
+func (r *Redis) Delete(ctx context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	return unavailable(r.client.Del(ctx, keyPrefix+name).Err())
+}
+
+// List implements [Store].
+func (r *Redis) List(ctx context.Context, prefix string, limit int) ([]Entry, error) {
+	if err := checkName(prefix); err != nil {
+		return nil, err
+	}
+	var list []Entry
+	seen := make(map[string]bool) // SCAN may return a key more than once
+	pattern := keyPrefix + globEscaper.Replace(prefix) + "*"
+	keys := r.client.Scan(ctx, 0, pattern, 1000).Iterator()
+	for len(list) < limit && keys.Next(ctx) {
+		name := strings.TrimPrefix(keys.Val(), keyPrefix)
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		value, err := r.Get(ctx, name)
+		if errors.Is(err, ErrAbsent) {
+			continue // expired since
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Entry{Name: name, Value: value})
+	}
+	return list, unavailable(keys.Err())
+}
+
+var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `^`, `\^`)
+
+// Admit implements [Store].
+func (r *Redis) Admit(ctx context.Context, client string, l Limit) (Admission, error) {
+	if err := l.check(client); err != nil {
+		return Admission{}, err
+	}
+	ban := BanName(client)
+	keys := []string{keyPrefix + ban, keyPrefix + "bucket/" + client}
+	answer, err := admitScript.Run(ctx, r.client, keys,
+		(l.Every * time.Duration(l.Burst)).Microseconds(), (l.Every * time.Duration(l.Cost)).Microseconds()).Slice()
+	if err != nil {
+		return Admission{}, unavailable(err)
+	}
+	if len(answer) != 2 {
+		return Admission{}, fmt.Errorf("%w: the admission has %d parts", ErrUnavailable, len(answer))
+	}
+	if sealed, ok := answer[0].(string); ok && sealed != "" {
+		value, _, err := r.seal.open(ban, []byte(sealed))
+		return Admission{Ban: value}, err
+	}
+	wait, _ := answer[1].(int64)
+	return Admission{OK: wait == 0, RetryAfter: time.Duration(wait) * time.Microsecond}, nil
+}
+
+// sealedTopic is what authenticates a message. It is the name of no value: names
+// have no zero byte.
+func sealedTopic(topic string) string { return "topic\x00" + topic }
+
+// Publish implements [Store].
+func (r *Redis) Publish(ctx context.Context, topic string, message []byte) error {
+	if err := checkValue(topic, message, 0); err != nil {
+		return err
+	}
+	return unavailable(r.client.Publish(ctx, keyPrefix+topic, r.seal.seal(sealedTopic(topic), message)).Err())
+}
+
+// Subscribe implements [Store]. A lost connection is opened again.
+func (r *Redis) Subscribe(ctx context.Context, topic string, receive func([]byte)) error {
+	if err := checkName(topic); err != nil {
+		return err
+	}
+	sub := r.client.Subscribe(ctx, keyPrefix+topic)
+	defer sub.Close()
+	events := sub.ChannelWithSubscriptions()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case e, ok := <-events:
+			if !ok {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			switch e := e.(type) {
+			case *redis.Subscription:
+				receive(nil)
+			case *redis.Message:
+				message, _, err := r.seal.open(sealedTopic(topic), []byte(e.Payload))
+				if err != nil {
+					message = nil // from another secret: read the values, which report it
+				}
+				receive(message)
+			}
+		}
+	}
+}
+
+// Close implements [Store].
+func (r *Redis) Close() error { return r.client.Close() }
+
+func readError(name string, err error) error {
+	if errors.Is(err, redis.Nil) {
+		return fmt.Errorf("%w: %q", ErrAbsent, name)
+	}
+	return unavailable(err)
+}
+
+// unavailable wraps any error of the connection or the server, such as LOADING,
+// READONLY or OOM: none of them says that a name is absent.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Addr != nil {
+		return fmt.Errorf("%w: %s: %w", ErrUnavailable, op.Addr, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}

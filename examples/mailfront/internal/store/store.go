@@ -1,0 +1,154 @@
+// Package store keeps what the nodes of a mailfront share: sign-ins, bans, rate
+// limits and the set-up. [Memory] is for a single node. [Redis] keeps the same in a
+// Redis or Valkey server, where every node finds it.
+//
+// A name that is absent and a store that cannot be reached are different answers:
+// [ErrAbsent] and [ErrUnavailable]. A caller that treats the second like the first
+// signs users out, forgets bans or repeats the set-up.
+//
+// What to copy: this package; it imports no other room. What to change: the prefix
+// of the names in redis.go, and the secret's label in seal.go.
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Store keeps values under names, for one node or for all.
+//
+// Names are 1 to 255 bytes of printable ASCII without spaces, and values have at
+// most 1 MiB. Methods may be called concurrently. An error that is not [ErrAbsent]
+// and not about the arguments wraps [ErrUnavailable] or [ErrSealed]. After an
+// unavailable write the caller does not know whether it took effect, and no write
+// is repeated by the store.
+type Store interface {
+	// Get returns the value of a name, or ErrAbsent.
+	Get(ctx context.Context, name string) ([]byte, error)
+
+	// PutIfAbsent stores a value and reports whether it did: it does not if the
+	// name has a value. The value is removed after ttl; 0 keeps it.
+	PutIfAbsent(ctx context.Context, name string, value []byte, ttl time.Duration) (bool, error)
+
+	// Take returns the value of a name and removes it, in one step: of several
+	// callers one gets the value, the others ErrAbsent.
+	Take(ctx context.Context, name string) ([]byte, error)
+
+	// CompareAndSwap replaces the value of a name if it is old, and reports
+	// whether it did. The new value is removed after ttl; 0 keeps it.
+	CompareAndSwap(ctx context.Context, name string, old, new []byte, ttl time.Duration) (bool, error)
+
+	// Delete removes a name. It is not an error if the name is absent.
+	Delete(ctx context.Context, name string) error
+
+	// List returns the entries whose names begin with prefix, at most limit, in
+	// no particular order.
+	List(ctx context.Context, prefix string, limit int) ([]Entry, error)
+
+	// Admit decides whether a client may go on, in one step: if BanName(client)
+	// has a value the client is banned, otherwise its token bucket is charged.
+	Admit(ctx context.Context, client string, l Limit) (Admission, error)
+
+	// Publish sends a message to every subscriber of a topic. Delivery is not
+	// guaranteed: subscribers also read the values again from time to time.
+	Publish(ctx context.Context, topic string, message []byte) error
+
+	// Subscribe calls receive with each message of a topic until ctx ends, and
+	// returns the error of ctx. It calls receive with nil when messages may have
+	// been missed: at the start, and after a lost connection.
+	Subscribe(ctx context.Context, topic string, receive func(message []byte)) error
+
+	// Close releases the connections. No other method may be called after it.
+	Close() error
+}
+
+// Entry is a name and its value.
+type Entry struct {
+	Name  string
+	Value []byte
+}
+
+// Limit is a token bucket: Burst charges at once, and one more after each Every.
+type Limit struct {
+	Burst int           // at least 1
+	Every time.Duration // at least 1 µs
+	Cost  int           // charges of this call, 0 to Burst; 0 asks for a ban only
+}
+
+// Admission is the answer of [Store.Admit].
+type Admission struct {
+	Ban        []byte        // the value of the ban; nil if the client is not banned
+	OK         bool          // not banned, and the bucket had enough; then it was charged
+	RetryAfter time.Duration // if not OK and not banned: when the bucket has enough
+}
+
+var (
+	// ErrAbsent is returned when a name has no value.
+	ErrAbsent = errors.New("store: no value of that name")
+
+	// ErrUnavailable is returned when the store cannot be reached or cannot work
+	// now. It says nothing about the value.
+	ErrUnavailable = errors.New("store: not available")
+
+	// ErrSealed is returned when a value cannot be opened with any of the secrets.
+	ErrSealed = errors.New("store: a value was sealed with a secret that this node does not have (MAILFRONT_SECRET)")
+)
+
+const (
+	maxName  = 255
+	maxValue = 1 << 20
+)
+
+// BanName returns the name of a client's ban.
+func BanName(client string) string { return BanPrefix + client }
+
+// BanPrefix begins the names of all bans, for [Store.List].
+const BanPrefix = "ban/"
+
+// SecretName returns a name for a value that is found by a secret, such as a code
+// or a token. The secret cannot be derived from the name.
+func SecretName(kind, secret string) string {
+	sum := sha256.Sum256([]byte(kind + "\x00" + secret))
+	return kind + "/" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func checkName(name string) error {
+	if name == "" || len(name) > maxName {
+		return fmt.Errorf("store: the name %.40q has %d bytes: want 1 to %d", name, len(name), maxName)
+	}
+	for _, c := range []byte(name) {
+		if c <= ' ' || c >= 0x7f {
+			return fmt.Errorf("store: the name %q has the byte %#02x: want printable ASCII without spaces", name, c)
+		}
+	}
+	return nil
+}
+
+// checkValue also refuses a ttl that Redis would round to "for ever" or refuse.
+func checkValue(name string, value []byte, ttl time.Duration) error {
+	switch {
+	case len(value) > maxValue:
+		return fmt.Errorf("store: the value of %q has %d bytes: want at most %d", name, len(value), maxValue)
+	case ttl < 0 || ttl > 0 && ttl < time.Millisecond:
+		return fmt.Errorf("store: the ttl of %q is %v: want 0 or at least 1ms", name, ttl)
+	}
+	return checkName(name)
+}
+
+func (l Limit) check(client string) error {
+	if l.Burst < 1 || l.Every < time.Microsecond || l.Cost < 0 || l.Cost > l.Burst {
+		return fmt.Errorf("store: the limit %+v: want Burst of 1 or more, Every of 1µs or more, and Cost of 0 to Burst", l)
+	}
+	if l.Every > maxRefill/time.Duration(l.Burst) {
+		return fmt.Errorf("store: the limit %+v takes longer than %v to refill", l, maxRefill)
+	}
+	return checkName(BanName(client))
+}
+
+// maxRefill bounds Burst × Every, so that times in microseconds stay exact in the
+// floating-point numbers of Redis scripts.
+const maxRefill = 365 * 24 * time.Hour
