@@ -9,5 +9,9 @@ func ParseHeader(b []byte, c net.Conn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(b[:size], c)
+	f, err := parse(b[:size])
+	if err != nil {
+		return nil, err
+	}
+	return newHeaderConn(c, &f), nil
 }

@@ -67,19 +67,39 @@ func newDirectConn(l *Listener, c net.Conn) *Conn {
 	return &d.Conn
 }
 
-// newProxiedConn returns a Conn with the addresses of a header.
-func newProxiedConn(src, dst netip.AddrPort) *Conn {
-	if src.Addr().Is4() && dst.Addr().Is4() {
+// newHeaderConn returns a Conn for c, whose header says f.
+func newHeaderConn(c net.Conn, f *facts) *Conn {
+	conn := f.endpoints()
+	i := &conn.info
+	i.Proxy = unmap(c.RemoteAddr())
+	if f.local || f.unknown {
+		// "must use the real connection endpoints", section 2.2; "as if there
+		// were no PROXY protocol header on the wire", section 2.1.
+		i.Client, i.Server = i.Proxy, unmap(c.LocalAddr())
+	}
+	i.Version, i.Local, i.unknown = f.version, f.local, f.unknown
+	i.TLS, i.ServerName, i.ALPN, i.UniqueID, i.TLVs = f.tls, f.serverName, f.alpn, f.uniqueID, f.tlvs
+	conn.conn = c
+	return conn
+}
+
+// endpoints returns a Conn with the addresses of f, if there are any.
+func (f *facts) endpoints() *Conn {
+	src, dst := f.src.Addr(), f.dst.Addr()
+	switch {
+	case !src.IsValid():
+		return new(Conn)
+	case src.Is4() && dst.Is4():
 		c := new(proxiedConn4)
-		c.ip = [2][4]byte{src.Addr().As4(), dst.Addr().As4()}
-		c.client = net.TCPAddr{IP: c.ip[0][:], Port: int(src.Port())}
-		c.server = net.TCPAddr{IP: c.ip[1][:], Port: int(dst.Port())}
+		c.ip = [2][4]byte{src.As4(), dst.As4()}
+		c.client = net.TCPAddr{IP: c.ip[0][:], Port: int(f.src.Port())}
+		c.server = net.TCPAddr{IP: c.ip[1][:], Port: int(f.dst.Port())}
 		c.info.Client, c.info.Server = &c.client, &c.server
 		return &c.Conn
 	}
 	c := new(proxiedConn6)
-	c.client = net.TCPAddr{IP: putIP(&c.ip[0], src.Addr()), Port: int(src.Port())}
-	c.server = net.TCPAddr{IP: putIP(&c.ip[1], dst.Addr()), Port: int(dst.Port())}
+	c.client = net.TCPAddr{IP: putIP(&c.ip[0], src), Port: int(f.src.Port())}
+	c.server = net.TCPAddr{IP: putIP(&c.ip[1], dst), Port: int(f.dst.Port())}
 	c.info.Client, c.info.Server = &c.client, &c.server
 	return &c.Conn
 }

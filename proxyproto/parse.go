@@ -3,7 +3,6 @@ package proxyproto
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/netip"
 )
 
@@ -42,33 +41,27 @@ func firstWords(b []byte, n int) []byte {
 	return b
 }
 
-// parse reads a whole header, of the size that scan returned, and makes a Conn
-// of it and the connection that it came on.
-func parse(b []byte, conn net.Conn) (*Conn, error) {
-	var info Info // what the header says beside the addresses
-	var src, dst netip.AddrPort
-	var err error
+// facts is what a header says.
+type facts struct {
+	version  int
+	local    bool           // LOCAL of version 2
+	unknown  bool           // UNKNOWN of version 1
+	src, dst netip.AddrPort // unmapped; invalid if local or unknown
+
+	tls              *TLS
+	serverName, alpn string
+	uniqueID         []byte
+	tlvs             []TLV
+}
+
+// parse reads a whole header, of the size that scan returned.
+func parse(b []byte) (f facts, err error) {
 	if b[0] == v1Signature[0] {
-		info.Version = 1
-		src, dst, err = parseV1(b, &info)
+		f.version = 1
+		err = parseV1(b, &f)
 	} else {
-		info.Version = 2
-		src, dst, err = parseV2(b, &info)
+		f.version = 2
+		err = parseV2(b, &f)
 	}
-	if err != nil {
-		return nil, err
-	}
-	var c *Conn
-	info.Proxy = unmap(conn.RemoteAddr())
-	if info.Local || info.unknown {
-		// "must use the real connection endpoints", section 2.2; "as if there
-		// were no PROXY protocol header on the wire", section 2.1.
-		c = new(Conn)
-		info.Client, info.Server = info.Proxy, unmap(conn.LocalAddr())
-	} else {
-		c = newProxiedConn(src, dst)
-		info.Client, info.Server = c.info.Client, c.info.Server
-	}
-	c.conn, c.info = conn, info
-	return c, nil
+	return f, err
 }

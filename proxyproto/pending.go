@@ -125,10 +125,11 @@ func (p *pendingConn) accept() (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := parse(p.buf[:size], p.conn)
+	f, err := parse(p.buf[:size])
 	if err != nil {
 		return nil, err
 	}
+	c := newHeaderConn(p.conn, &f)
 	c.info.path = p.l.cfg.TLS
 	if len(p.buf) > size {
 		c.lead.Store(&lead{rest: bytes.NewReader(bytes.Clone(p.buf[size:]))})

@@ -341,7 +341,7 @@ func TestTLVThatStandsTwiceIsRefused(t *testing.T) {
 		_, rej := offer(t, proxyproto.Config{}, h)
 		require.NotNil(t, rej, name)
 		require.ErrorIs(t, rej.Err, proxyproto.ErrMalformed, name)
-		require.Contains(t, rej.Err.Error(), "twice", name)
+		require.Contains(t, rej.Err.Error(), "duplicate", name)
 	}
 }
 

@@ -84,10 +84,10 @@ func nextTLV(b []byte) (t TLV, rest []byte, err error) {
 	return TLV{Type: b[0], Value: b[3 : 3+n : 3+n]}, b[3+n:], nil
 }
 
-// parseTLVs reads the vector that starts at off in the header b into info.
-func parseTLVs(b []byte, off int, info *Info) error {
+// parseTLVs reads the vector that starts at off in the header b into f.
+func parseTLVs(b []byte, off int, f *facts) error {
 	var seen [TypeSSL + 1]bool
-	// b is a buffer that others will use: what info keeps is copied, once.
+	// b is a buffer that others will use: what f keeps is copied, once.
 	for rest := bytes.Clone(b[off:]); len(rest) > 0; {
 		var t TLV
 		var err error
@@ -99,15 +99,15 @@ func parseTLVs(b []byte, off int, info *Info) error {
 		case TypeALPN, TypeAuthority, TypeCRC32C, TypeUniqueID, TypeSSL:
 			// Of two answers to one question neither can be believed.
 			if seen[t.Type] {
-				return fmt.Errorf("%w: TLV %#02x stands there twice", ErrMalformed, t.Type)
+				return fmt.Errorf("%w: duplicate TLV of type %#02x", ErrMalformed, t.Type)
 			}
 			seen[t.Type] = true
 		}
 		switch t.Type {
 		case TypeALPN:
-			info.ALPN = string(t.Value)
+			f.alpn = string(t.Value)
 		case TypeAuthority:
-			info.ServerName = string(t.Value)
+			f.serverName = string(t.Value)
 		case TypeCRC32C:
 			if len(t.Value) != 4 {
 				return fmt.Errorf("%w: CRC32C of %d bytes, not 4", ErrMalformed, len(t.Value))
@@ -121,13 +121,13 @@ func parseTLVs(b []byte, off int, info *Info) error {
 			if len(t.Value) > maxUniqueID {
 				return fmt.Errorf("%w: unique ID of %d bytes, more than %d", ErrMalformed, len(t.Value), maxUniqueID)
 			}
-			info.UniqueID = t.Value
+			f.uniqueID = t.Value
 		case TypeSSL:
-			if info.TLS, err = parseTLS(t.Value); err != nil {
+			if f.tls, err = parseTLS(t.Value); err != nil {
 				return err
 			}
 		default:
-			info.TLVs = append(info.TLVs, t)
+			f.tlvs = append(f.tlvs, t)
 		}
 	}
 	return nil
@@ -158,7 +158,7 @@ func parseTLS(b []byte) (*TLS, error) {
 		}
 		s := t.field(sub.Type)
 		if (s != nil || sub.Type == subtypeClientCert) && seen[sub.Type] {
-			return nil, fmt.Errorf("%w: type %#02x stands twice inside the SSL TLV", ErrMalformed, sub.Type)
+			return nil, fmt.Errorf("%w: duplicate type %#02x in the SSL TLV", ErrMalformed, sub.Type)
 		}
 		seen[sub.Type] = true
 		if s != nil {

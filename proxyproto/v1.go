@@ -32,40 +32,47 @@ func scanV1(b []byte) (size int, err error) {
 	return 0, fmt.Errorf("%w: a single CR or LF in a version 1 line: %q", ErrMalformed, b[:i+1])
 }
 
-// parseV1 reads a complete line, its CRLF included. UNKNOWN yields no addresses.
-func parseV1(b []byte, info *Info) (src, dst netip.AddrPort, err error) {
+// parseV1 reads a complete line, its CRLF included, into f.
+func parseV1(b []byte, f *facts) error {
 	line := string(b[:len(b)-len("\r\n")])
 	proto, rest, _ := strings.Cut(line[len(v1Signature+" "):], " ") // TCP4, TCP6 or UNKNOWN: see matcher
 	if proto == "UNKNOWN" {
 		// Section 2.1: "the receiver must ignore anything presented before the
 		// CRLF is found".
-		info.unknown = true
-		return src, dst, nil
+		f.unknown = true
+		return nil
 	}
 	// Exactly one space between the fields: a second one makes a field empty.
 	srcIP, rest, _ := strings.Cut(rest, " ")
 	dstIP, rest, _ := strings.Cut(rest, " ")
 	srcPort, dstPort, _ := strings.Cut(rest, " ")
-	if src, err = v1Endpoint(proto, srcIP, srcPort); err != nil {
-		return src, dst, v1Error(line, "source "+err.Error())
+	var err error
+	if f.src, err = v1Endpoint(srcIP, srcPort); err != nil {
+		return v1Error(line, "source "+err.Error())
 	}
-	if dst, err = v1Endpoint(proto, dstIP, dstPort); err != nil {
-		return src, dst, v1Error(line, "destination "+err.Error())
+	if isIPv4 := !strings.Contains(srcIP, ":"); isIPv4 != (proto == "TCP4") {
+		return v1Error(line, fmt.Sprintf("source address %q is not one of %s", srcIP, proto))
 	}
-	return src, dst, nil
+	if f.dst, err = v1Endpoint(dstIP, dstPort); err != nil {
+		return v1Error(line, "destination "+err.Error())
+	}
+	if isIPv4 := !strings.Contains(dstIP, ":"); isIPv4 != (proto == "TCP4") {
+		return v1Error(line, fmt.Sprintf("destination address %q is not one of %s", dstIP, proto))
+	}
+	return nil
 }
 
 func v1Error(line, what string) error {
 	return fmt.Errorf("%w: %s in the version 1 line %q", ErrMalformed, what, line)
 }
 
-// v1Endpoint reads an address in the format of its family, and a port.
-func v1Endpoint(proto, ip, port string) (netip.AddrPort, error) {
-	// ParseAddr refuses heading zeroes in IPv4, as section 2.1 wants. HAProxy
+// v1Endpoint reads an address of either family, and a port.
+func v1Endpoint(ip, port string) (netip.AddrPort, error) {
+	// ParseAddr refuses leading zeros in IPv4, as section 2.1 requires. HAProxy
 	// writes an IPv4 client of an AF_INET6 socket as TCP6 ::ffff:192.0.2.1.
 	a, err := netip.ParseAddr(ip)
-	if err != nil || a.Is4() != (proto == "TCP4") || a.Zone() != "" {
-		return netip.AddrPort{}, fmt.Errorf("address %q is not one of %s", ip, proto)
+	if err != nil || a.Zone() != "" {
+		return netip.AddrPort{}, fmt.Errorf("address %q is not an IP address", ip)
 	}
 	p := 0
 	for i := range len(port) {
@@ -77,7 +84,7 @@ func v1Endpoint(proto, ip, port string) (netip.AddrPort, error) {
 		p = p*10 + int(c-'0')
 	}
 	if port == "" || p < 0 || p > 65535 {
-		return netip.AddrPort{}, fmt.Errorf("port %q is not a number from 0 to 65535 without heading zeroes", port)
+		return netip.AddrPort{}, fmt.Errorf("port %q is not a number from 0 to 65535 without leading zeros", port)
 	}
 	return netip.AddrPortFrom(a.Unmap(), uint16(p)), nil
 }

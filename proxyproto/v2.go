@@ -48,7 +48,7 @@ func scanV2(b []byte, maxBlock int) (size int, err error) {
 	}
 	block := int(binary.BigEndian.Uint16(b[14:]))
 	if block > maxBlock {
-		return 0, fmt.Errorf("%w: it announces %d bytes, Config.MaxHeaderSize is %d", ErrTooLarge, block, maxBlock)
+		return 0, fmt.Errorf("%w: it announces %d bytes, the limit is %d", ErrTooLarge, block, maxBlock)
 	}
 	if block < addrSize {
 		return 0, fmt.Errorf("%w: length %d, the addresses of family %#02x need %d", ErrMalformed, block, b[13], addrSize)
@@ -73,27 +73,27 @@ func v2AddrSize(family byte) (int, error) {
 	return 0, fmt.Errorf("%w: %w: family and protocol %#02x are not assigned", ErrMalformed, ErrUnsupported, family)
 }
 
-// parseV2 reads a complete header that scanV2 approved. The TLVs go into info,
-// in a copy of their own. A LOCAL command yields nothing.
-func parseV2(b []byte, info *Info) (src, dst netip.AddrPort, err error) {
+// parseV2 reads a complete header that scanV2 approved into f. The TLVs are in a copy
+// of their own.
+func parseV2(b []byte, f *facts) error {
 	if b[12]&0xf == v2Local {
 		// "must use the real connection endpoints and discard the protocol
 		// block": HAProxy's check of a TLS server says client = 0x01 in it.
-		info.Local = true
-		return src, dst, nil
+		f.local = true
+		return nil
 	}
 	block := b[v2FixedSize:]
 	size := v2TCP4Size
 	if b[13] == v2TCP4 {
-		src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(block)), binary.BigEndian.Uint16(block[8:]))
-		dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(block[4:])), binary.BigEndian.Uint16(block[10:]))
+		f.src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(block)), binary.BigEndian.Uint16(block[8:]))
+		f.dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(block[4:])), binary.BigEndian.Uint16(block[10:]))
 	} else {
 		size = v2TCP6Size
-		src = netip.AddrPortFrom(netip.AddrFrom16([16]byte(block)).Unmap(), binary.BigEndian.Uint16(block[32:]))
-		dst = netip.AddrPortFrom(netip.AddrFrom16([16]byte(block[16:])).Unmap(), binary.BigEndian.Uint16(block[34:]))
+		f.src = netip.AddrPortFrom(netip.AddrFrom16([16]byte(block)).Unmap(), binary.BigEndian.Uint16(block[32:]))
+		f.dst = netip.AddrPortFrom(netip.AddrFrom16([16]byte(block[16:])).Unmap(), binary.BigEndian.Uint16(block[34:]))
 	}
 	if len(block) > size {
-		err = parseTLVs(b, v2FixedSize+size, info)
+		return parseTLVs(b, v2FixedSize+size, f)
 	}
-	return src, dst, err
+	return nil
 }
