@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,7 +33,7 @@ func seeds(f *testing.F) (streams []string) {
 	}
 	return append(streams,
 		"PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\nEHLO",
-		"PROXY TCP6 ::1 ::ffff:1.2.3.4 0 65535\r\n",
+		"PROXY TCP6 ::1 ::ffff:1.2.3.4 0 65535\r\n", "PROXY TCP6 2001:db8::7 127.0.0.1 1 2\r\n",
 		"PROXY UNKNOWN \x00\r\n", "PROXY NOOP\r\n", "\r\n\r\n",
 		proxy4(tlv(4, "xx"), tlv(3, "\x00\x00\x00\x00")),
 		v2(0x20, 0x11, "abc"), v2(0x21, 0x31, strings.Repeat("x", 216)),
@@ -67,6 +68,8 @@ func receive(t *testing.T, f *fixture, from string, chunks []string) (*proxyprot
 	}
 }
 
+var mixedFamilies = regexp.MustCompile(`^PROXY (TCP4 [^ :]+ [^ ]*:[^ ]* |TCP6 [^ ]*:[^ ]* [^ :]+ )`)
+
 // Where our reader and go-proxyproto differ, and why ours is meant. Everything
 // else must be the same: accepted or not, addresses, TLVs, and the first byte
 // of the payload.
@@ -77,6 +80,8 @@ func knownDifference(stream string, ours error) string {
 		return "it does not verify CRC32C"
 	case strings.HasPrefix(stream, "PROXY UNKNOWN") && strings.ContainsAny(strings.TrimSuffix(line, "\r"), "\r"):
 		return "it lets a single CR pass in an UNKNOWN line"
+	case mixedFamilies.MatchString(line):
+		return "it refuses a destination of the other family"
 	case !strings.HasPrefix(stream, signature) || len(stream) < 16:
 		return ""
 	case stream[12] == 0x20 && ours == nil && stream[13] != 0 && stream[13] != 0x11 && stream[13] != 0x12 &&

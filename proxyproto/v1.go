@@ -53,11 +53,10 @@ func parseV1(b []byte, f *facts) error {
 	if isIPv4 := !strings.Contains(srcIP, ":"); isIPv4 != (proto == "TCP4") {
 		return v1Error(line, fmt.Sprintf("source address %q is not one of %s", srcIP, proto))
 	}
+	// The destination may have the other family: NGINX writes "PROXY TCP6
+	// 2001:db8::7 127.0.0.1 ..." for an IPv6 client of a chain over an IPv4 socket.
 	if f.dst, err = v1Endpoint(dstIP, dstPort); err != nil {
 		return v1Error(line, "destination "+err.Error())
-	}
-	if isIPv4 := !strings.Contains(dstIP, ":"); isIPv4 != (proto == "TCP4") {
-		return v1Error(line, fmt.Sprintf("destination address %q is not one of %s", dstIP, proto))
 	}
 	return nil
 }
