@@ -192,20 +192,3 @@ func ExampleResult_ClientKnown() {
 	// invalid IP AllTrusted false
 	// invalid IP Obfuscated false
 }
-
-func ExampleParse() {
-	elements, err := forwarded.Parse(`for=192.0.2.43, for="[2001:db8:cafe::17]:4711";proto=https;by=_edge`)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	for _, e := range elements {
-		fmt.Printf("%s by=%q proto=%q\n", e.For, e.By, e.Proto)
-	}
-	_, err = forwarded.Parse("for=2001:db8::17")
-	fmt.Println(err)
-	// Output:
-	// 192.0.2.43 by="" proto=""
-	// [2001:db8:cafe::17]:4711 by="_edge" proto="https"
-	// forwarded: Forwarded header, offset 4, at "2001:db8::17": "2001" is no node: write an IPv4 address, "[IPv6 address]", unknown or _name, with a port in quotes
-}

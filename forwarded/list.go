@@ -106,7 +106,7 @@ func trim(s string) string {
 
 // protoOf returns "http" or "https" if s is one of them in any case (RFC 3986
 // section 3.1), else "".
-func protoOf[T text](s T) string {
+func protoOf(s string) string {
 	const https = "https"
 	if len(s) != len(https) && len(s) != len(https)-1 {
 		return ""

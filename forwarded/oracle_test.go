@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/trustnet"
@@ -119,11 +120,12 @@ const (
 	quoted  = `"(?:[\t \x21\x23-\x5b\x5d-\x7e\x{80}-\x{ff}]|\\[\t \x21-\x7e\x{80}-\x{ff}])*"`
 	pair    = tchars + `=(?:` + tchars + `|` + quoted + `)`
 	blanks  = `[ \t]*`
-	element = `^` + blanks + `(?:` + pair + `)?(?:` + blanks + `;` + blanks + `(?:` + pair + `)?)*` + blanks + `$`
+	element = blanks + `(?:` + pair + `)?(?:` + blanks + `;` + blanks + `(?:` + pair + `)?)*` + blanks
 )
 
 var (
-	elementPattern = regexp.MustCompile(element)
+	elementPattern = regexp.MustCompile(`^` + element + `$`)
+	firstPattern   = regexp.MustCompile(`^` + element)
 	pairPattern    = regexp.MustCompile(pair)
 	escapePattern  = regexp.MustCompile(`\\(.)`)
 )
@@ -135,6 +137,25 @@ func latin1(s string) string {
 		r[i] = rune(s[i])
 	}
 	return string(r)
+}
+
+// leftToRight splits a Forwarded header into elements by the grammar. It returns false
+// if the header does not follow the grammar, or has an empty element.
+func leftToRight(s string) (elements []string, ok bool) {
+	for {
+		n := utf8.RuneCountInString(firstPattern.FindString(latin1(s))) // a rune for each byte
+		if strings.Trim(s[:n], " \t;") == "" {
+			return nil, false
+		}
+		elements = append(elements, s[:n])
+		if n == len(s) {
+			return elements, true
+		}
+		if s[n] != ',' {
+			return nil, false
+		}
+		s = s[n+1:]
+	}
 }
 
 // oracleElement reads the last element of a Forwarded header: the shortest text
