@@ -53,6 +53,13 @@ var (
 	switchedOff    = map[string]string{".caddyfile": "\n\tadmin off\n"} // what is on unless told
 )
 
+// Browsers refuse these ports above 1023 in a URL (https://fetch.spec.whatwg.org/#port-blocking,
+// ERR_UNSAFE_PORT in Chromium).
+var refusedPorts = []string{
+	"1719", "1720", "1723", "2049", "3659", "4045", "4190", "5060", "5061", "6000", "6566",
+	"6665", "6666", "6667", "6668", "6669", "6679", "6697", "10080",
+}
+
 // What people copy is on loopback, leads to the ports of mailfront.env, and has no
 // endpoint for administrators.
 func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
@@ -90,12 +97,14 @@ func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
 				switch {
 				case isServer:
 					require.Equal(t, listen["LISTEN_"+listener], value, line)
+					requireBrowserPort(t, listener, value)
 					servers++
 				case strings.HasSuffix(name, "_FRONT") || strings.HasSuffix(name, "_FRONT6"):
 					for address := range strings.SplitSeq(value, ",") {
 						host, _, err := net.SplitHostPort(address)
 						require.NoError(t, err, line)
 						require.True(t, netip.MustParseAddr(host).IsLoopback(), line)
+						requireBrowserPort(t, name, address)
 					}
 					doors++
 				case strings.HasSuffix(name, "_SOCKET"):
@@ -110,6 +119,28 @@ func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
 				require.NotZero(t, servers)
 			}
 		})
+	}
+}
+
+// requireBrowserPort checks the port of a web address, if the name is of one.
+func requireBrowserPort(t *testing.T, name, address string) {
+	t.Helper()
+	if strings.HasPrefix(name, "HTTP") {
+		_, port, err := net.SplitHostPort(address)
+		require.NoError(t, err)
+		require.NotContains(t, refusedPorts, port, "%s: browsers refuse this port", name)
+	}
+}
+
+var webAddress = regexp.MustCompile(`(?:https?://|LISTEN_HTTPS?=|-connect )[\w.\[\]:]+:(\d+)`)
+
+func TestBrowsersAcceptThePortsOfTheREADME(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	require.NoError(t, err)
+	found := webAddress.FindAllStringSubmatch(string(b), -1)
+	require.NotEmpty(t, found)
+	for _, m := range found {
+		require.NotContains(t, refusedPorts, m[1], "%s: browsers refuse this port", m[0])
 	}
 }
 
