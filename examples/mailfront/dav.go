@@ -29,7 +29,7 @@ const (
 
 func (f *frontend) davRoutes(mux *http.ServeMux) {
 	calendars, addressBooks := newCalendars(), newAddressBooks()
-	for path, handler := range map[string]func(davTree) http.Handler{
+	for path, handler := range map[string]func(*davTree) http.Handler{
 		calendarPath:    calendars.handler,
 		addressBookPath: addressBooks.handler,
 	} {
@@ -40,7 +40,7 @@ func (f *frontend) davRoutes(mux *http.ServeMux) {
 }
 
 // serveDAV takes every method of DAV.
-func (f *frontend) serveDAV(path string, handler func(davTree) http.Handler) http.Handler {
+func (f *frontend) serveDAV(path string, handler func(*davTree) http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := f.authenticate(r)
 		if err != nil {
@@ -61,7 +61,13 @@ func (f *frontend) serveDAV(path string, handler func(davTree) http.Handler) htt
 		inner := *r
 		inner.URL = &u
 		inner.Body = http.MaxBytesReader(w, r.Body, maxDAVRequest)
-		handler(davTree{root: decoded + path, account: c.account}).ServeHTTP(w, &inner)
+		tree := davTree{root: decoded + path, account: c.account}
+		h := handler(&tree)
+		if r.Method == "PROPFIND" {
+			tree.findProperties(h, w, &inner)
+			return
+		}
+		h.ServeHTTP(w, &inner)
 	})
 }
 

@@ -77,9 +77,9 @@ func newCalendars() *calendars {
 	return &calendars{davCollection[*ical.Calendar]{objects: make(map[string]davObject[*ical.Calendar])}}
 }
 
-func (c *calendars) handler(t davTree) http.Handler {
+func (c *calendars) handler(t *davTree) http.Handler {
 	t.homeName = "calendars"
-	view := davView[*ical.Calendar, caldav.CalendarObject]{principals{t}, &c.davCollection, calendarObject}
+	view := davView[*ical.Calendar, caldav.CalendarObject]{principals{*t}, &c.davCollection, calendarObject}
 	return &caldav.Handler{Backend: &calendarBackend{view}, Prefix: t.root}
 }
 
@@ -169,9 +169,9 @@ func newAddressBooks() *addressBooks {
 	return &addressBooks{davCollection[vcard.Card]{objects: make(map[string]davObject[vcard.Card])}}
 }
 
-func (a *addressBooks) handler(t davTree) http.Handler {
+func (a *addressBooks) handler(t *davTree) http.Handler {
 	t.homeName = "contacts"
-	view := davView[vcard.Card, carddav.AddressObject]{principals{t}, &a.davCollection, addressObject}
+	view := davView[vcard.Card, carddav.AddressObject]{principals{*t}, &a.davCollection, addressObject}
 	return &carddav.Handler{Backend: &addressBackend{view}, Prefix: t.root}
 }
 
