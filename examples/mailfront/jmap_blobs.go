@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -135,6 +136,9 @@ func (j *jmapServer) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ending := j.f.webEnding
+	// A comment: a proxy may hold the header back until the body begins, and the first
+	// ping can be minutes away.
+	io.WriteString(w, ":\n\n")
 	for {
 		// The server's timeouts are for requests that end.
 		// On HTTP/2 one that is over resets the stream even if nothing is to be sent.

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -167,8 +167,39 @@ func TestTheEventSourceEndsWithTheServer(t *testing.T) {
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
 	require.NoError(t, s.stop(), "it does not hold up the end")
-	_, err = bufio.NewReader(response.Body).ReadString('\n')
-	require.Error(t, err)
+	rest, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Equal(t, ":\n\n", string(rest))
+}
+
+// NGINX passes on a header in HTTP/2 only when the body begins.
+func TestTheEventSourceBeginsAtOnce(t *testing.T) {
+	for _, test := range []struct{ name, how, proto string }{
+		{name: "HTTP/1.1", how: plain, proto: "HTTP/1.1"},
+		{name: "HTTP/2", how: direct, proto: "HTTP/2.0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			base := testBase
+			if test.how == plain {
+				base = "http://127.0.0.1"
+			}
+			s := newSite(t, base, test.how, nil)
+			r, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.base+"/jmap/eventsource/?types=*&closeafter=no&ping=0", nil)
+			require.NoError(t, err)
+			r.Header.Set("Authorization", "Bearer "+testPassword)
+			transport := s.client.Transport.(*http.Transport).Clone()
+			transport.ForceAttemptHTTP2 = true
+			defer transport.CloseIdleConnections()
+			response, err := transport.RoundTrip(r)
+			require.NoError(t, err)
+			defer response.Body.Close()
+			require.Equal(t, test.proto, response.Proto)
+			first := make([]byte, 3)
+			_, err = io.ReadFull(response.Body, first)
+			require.NoError(t, err)
+			require.Equal(t, ":\n\n", string(first), "a comment")
+		})
+	}
 }
 
 func TestAPageOfAnotherSiteCannotLockItsVisitorOut(t *testing.T) {
