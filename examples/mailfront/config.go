@@ -37,7 +37,7 @@ var settings = append(listenSettings(), []namedSetting{
 	{"PUBLIC_URL", "the URL that clients know the web part of the server by, such as https://mail.example.com or, mounted on a path, https://example.com/mail (default: https:// and HOSTNAME)"},
 	{"HOSTNAME", "the host name of the server, which is also that of its mail services (default: that of PUBLIC_URL)"},
 	{"MODE", "normal, bootstrap or recovery; in the latter two documents are relative, and /admin asks for the set-up (default: normal if PUBLIC_URL, HOSTNAME or STATE gives a base, else bootstrap)"},
-	{"STATE", "file that keeps what /admin is told: the public URL, used where PUBLIC_URL is not set, and the hash of the administrator's password (default: memory, until the end)"},
+	{"STATE", "file that keeps what /admin is told: the public URL, used where PUBLIC_URL is not set, and the hash of the administrator's password; beside it, in the file with .uidvalidity after the name, the last UIDVALIDITY of IMAP (default: memory, until the end)"},
 	{"PUBLIC_PORTS", "ports that clients reach the mail services by, where they differ from the standard ones, separated by commas: imaps=1993,submissions=1465; - for one that clients are not told of: pop3=-"},
 	{"CLIENTS", "applications that may sign the user in, beside mailfront-demo and those that register themselves, separated by blanks: id=redirect_uri; several for one id are possible"},
 	{"DOMAINS", "mail domains, separated by commas (default example.test)"},

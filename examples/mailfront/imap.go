@@ -9,7 +9,6 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
-	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 )
 
 // newIMAPServer returns the server for the connections of a listener that get
@@ -40,7 +39,7 @@ type imapServer struct{ *imapserver.Server }
 func (s imapServer) Shutdown(context.Context) error { return s.Close() }
 
 type imapSession struct {
-	*imapmemserver.UserSession // nil before Login
+	*imapAccountSession // nil before Login
 
 	f        *frontend
 	conn     *imapserver.Conn
@@ -66,7 +65,7 @@ func (s *imapSession) Login(username, password string) error {
 	switch err := s.f.guard.logIn(s.client, func() bool { return s.f.mail.login(username, password) }); err {
 	case nil:
 		s.below.loggedIn()
-		s.UserSession = imapmemserver.NewUserSession(s.f.mail.imap)
+		s.imapAccountSession = s.f.mail.imap.session()
 		return nil
 	case errWrongPassword:
 		s.below.wrongLogin(err)
@@ -83,14 +82,22 @@ func (s *imapSession) Delete(mailbox string) error {
 	if mailbox == "INBOX" { // RFC 9051 section 6.3.5
 		return errInboxStays
 	}
-	return s.UserSession.Delete(mailbox)
+	return s.imapAccountSession.Delete(mailbox)
 }
 
 func (s *imapSession) Rename(mailbox, to string, options *imap.RenameOptions) error {
 	if mailbox == "INBOX" {
 		return errInboxStays
 	}
-	return s.UserSession.Rename(mailbox, to, options)
+	return s.imapAccountSession.Rename(mailbox, to, options)
+}
+
+// Close is called on every connection.
+func (s *imapSession) Close() error {
+	if s.imapAccountSession == nil {
+		return nil
+	}
+	return s.imapAccountSession.Close()
 }
 
 // AppendLimit bounds APPEND, in bytes.

@@ -88,6 +88,11 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 		auth:     newMailAuth("", false),
 		broken:   make(chan error, 1),
 	}
+	if path := cfg.stateFile.path; path != "" {
+		if err := f.mail.imap.keep(path+uidValidityFile, log); err != nil {
+			return nil, fmt.Errorf("mailfront: cannot read the last UIDVALIDITY, which is kept beside MAILFRONT_STATE: %w", err)
+		}
+	}
 	f.certificate.Store(cert)
 	f.tls = newTLSConfig(&f.certificate)
 	if err := f.openWeb(); err != nil {

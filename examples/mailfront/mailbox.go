@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 )
 
 const (
@@ -30,8 +30,9 @@ var errMailboxFull = errors.New("mailfront: the mailbox is full")
 type mailbox struct {
 	account      string
 	passwordHash [sha256.Size]byte
-	imap         *imapmemserver.User
-	maxSize      int // maxInboxSize, less in tests
+	imap         *imapAccount
+	start        string // of this process, in every POP3 id
+	maxSize      int    // maxInboxSize, less in tests
 
 	delivery sync.Mutex // of deliverIMAP
 
@@ -44,7 +45,8 @@ type mailbox struct {
 
 // A message is one in POP3. Its lines end in CRLF.
 type message struct {
-	id   uint64
+	id   uint64 // of this process
+	uid  string // of UIDL: no other message has it, also after a restart (RFC 1939 section 7)
 	data []byte
 }
 
@@ -58,18 +60,17 @@ type envelope struct {
 }
 
 func newMailbox(account, password string) *mailbox {
-	m := &mailbox{
+	mailboxes, err := newIMAPAccount(account, password, newUIDValidity(time.Now()))
+	if err != nil {
+		panic(fmt.Sprintf("mailfront: cannot create the mailboxes of a new account: %v", err))
+	}
+	return &mailbox{
 		account:      account,
 		passwordHash: sha256.Sum256([]byte(password)),
-		imap:         imapmemserver.NewUser(account, password),
+		imap:         mailboxes,
+		start:        rand.Text(),
 		maxSize:      maxInboxSize,
 	}
-	for _, name := range []string{"INBOX", "Sent", "Drafts", "Trash"} {
-		if err := m.imap.Create(name, nil); err != nil {
-			panic(fmt.Sprintf("mailfront: cannot create %s in a new mailbox: %v", name, err))
-		}
-	}
-	return m
 }
 
 // login reports whether name and password are the account's, in a time that does
@@ -89,7 +90,7 @@ func (m *mailbox) deliver(data []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lastID++
-	m.pop3 = append(m.pop3, message{id: m.lastID, data: data})
+	m.pop3 = append(m.pop3, message{id: m.lastID, uid: fmt.Sprintf("%s.%d", m.start, m.lastID), data: data})
 	m.size += len(data)
 	for len(m.pop3) > maxInboxCount || m.size > m.maxSize {
 		m.size -= len(m.pop3[0].data)

@@ -23,7 +23,7 @@
 //	admin.go      the page of the administrator; admin_*.go and debug.go are its parts
 //	reload.go     what SIGHUP does
 //
-// What to change: everything that says demo, and mailbox.go.
+// What to change: everything that says demo, mailbox.go and imap_account.go.
 package main
 
 import (

@@ -301,7 +301,7 @@ func (p *pop3Session) transaction(command, arg string) {
 	case "LIST":
 		p.list(arg, func(m message) string { return strconv.Itoa(len(m.data)) })
 	case "UIDL":
-		p.list(arg, func(m message) string { return strconv.FormatUint(m.id, 10) })
+		p.list(arg, func(m message) string { return m.uid })
 	case "RETR":
 		if m := p.message(arg); m != nil {
 			p.ok("%d octets", len(m.data))

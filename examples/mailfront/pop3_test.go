@@ -60,6 +60,7 @@ func (w failingWriter) Write(b []byte) (int, error) {
 
 func mailboxWith(t testing.TB, messages ...string) *mailbox {
 	m := newMailbox(testAccount, testPassword)
+	m.start = "START"
 	for _, text := range messages {
 		require.NoError(t, m.deliver([]byte(text)))
 	}
@@ -102,8 +103,8 @@ func TestPOP3(t *testing.T) {
 			{"STAT", "+OK 2 57"},
 			{"LIST", "+OK the list\n1 41\n2 16\n."},
 			{"list 2", "+OK 2 16"},
-			{"UIDL", "+OK the list\n1 1\n2 2\n."},
-			{"UIDL 2", "+OK 2 2"},
+			{"UIDL", "+OK the list\n1 START.1\n2 START.2\n."},
+			{"UIDL 2", "+OK 2 START.2"},
 		}},
 		{"RETR and TOP stuff dots", []string{first, second}, [][2]string{
 			{"RETR 1", "+OK 41 octets\nSubject: one\n\nline 1\n..line 2\nline 3\n."},
