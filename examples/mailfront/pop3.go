@@ -27,7 +27,7 @@ const (
 	pop3IdleTimeout  = 10 * time.Minute // RFC 1939 section 3 wants at least that
 	pop3LoginTimeout = time.Minute      // before login nobody needs to think for so long
 	pop3WriteTimeout = time.Minute
-	pop3Tries        = loginTries // wrong passwords or commands that do not exist
+	pop3Tries        = loginTries // wrong passwords; other errors never end a session
 )
 
 // A pop3Server has the two switches of go-smtp and go-imap, and their meaning.
@@ -86,7 +86,7 @@ type pop3Session struct {
 	conn   net.Conn
 	r      *bufio.Reader
 	w      *bufio.Writer
-	tries  int
+	wrong  int // passwords
 
 	user     string // of USER
 	loggedIn bool   // TRANSACTION state
@@ -186,15 +186,8 @@ func (p *pop3Session) handle(line string) {
 	case p.loggedIn:
 		p.transaction(command, arg)
 	default:
-		p.fail("not now: log in first, or see CAPA")
+		p.err("not now: log in first, or see CAPA")
 	}
-}
-
-// fail is an error that a client may not make for ever.
-func (p *pop3Session) fail(text string) {
-	p.err("%s", text)
-	p.tries++
-	p.quit = p.quit || p.tries >= pop3Tries
 }
 
 func (p *pop3Session) onTLS() bool {
@@ -250,14 +243,14 @@ func (p *pop3Session) login(command, arg string) {
 	}
 	switch {
 	case !p.mayLogIn() || !p.client.TLS:
-		p.fail("[SYS/PERM] no passwords on a connection that is not encrypted")
+		p.err("[SYS/PERM] no passwords on a connection that is not encrypted")
 	case command == "USER" && arg == "whoami":
 		p.err("%s", p.client.whoami())
 	case command == "USER":
 		p.user = arg
 		p.ok("and the password?")
 	case p.user == "":
-		p.fail("USER comes first")
+		p.err("USER comes first")
 	default:
 		p.checkPassword(arg)
 	}
@@ -272,7 +265,9 @@ func (p *pop3Session) checkPassword(password string) {
 		p.loggedIn, p.messages = true, p.server.mail.messages()
 		p.ok("%d messages", len(p.messages))
 	case errWrongPassword:
-		p.fail("[AUTH] wrong name or password") // RFC 3206
+		p.err("[AUTH] wrong name or password") // RFC 3206
+		p.wrong++
+		p.quit = p.wrong >= pop3Tries
 	default:
 		p.err("[SYS/TEMP] too many logins: try later")
 		p.quit = true
@@ -325,7 +320,7 @@ func (p *pop3Session) transaction(command, arg string) {
 		clear(p.deleted)
 		p.ok("nothing is deleted")
 	default:
-		p.fail("no such command: see CAPA")
+		p.err("no such command: see CAPA")
 	}
 }
 

@@ -192,7 +192,39 @@ func TestPOP3TakesNoPasswordInPlainText(t *testing.T) {
 		[2]string{"PASS " + testPassword, "-ERR [SYS/PERM] no passwords on a connection that is not encrypted"},
 		[2]string{"STAT", "-ERR not now: log in first, or see CAPA"},
 		[2]string{"USER whoami", "-ERR [SYS/PERM] no passwords on a connection that is not encrypted"})
-	require.Empty(t, s.end(), "three errors are enough")
+}
+
+// A client may try commands that this server does not have, and what it deleted is gone
+// after its QUIT. Only wrong passwords end a session.
+func TestPOP3ErrorsOtherThanWrongPasswordsEndNoSession(t *testing.T) {
+	for _, test := range []struct {
+		name, command, before, after string // the answers before and after the login
+	}{
+		{name: "a command that POP3 has", command: "APOP x y", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
+		{name: "a command of another protocol", command: "EHLO x", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
+		{name: "an empty line", command: "", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
+		{name: "a password without a name", command: "PASS x", before: "-ERR USER comes first", after: "-ERR no such command: see CAPA"},
+		{name: "a message that does not exist", command: "RETR 9", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such message"},
+		{name: "arguments that are no numbers", command: "TOP a b", before: "-ERR not now: log in first, or see CAPA", after: "-ERR use TOP and two numbers: message, lines"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := mailboxWith(t, "one", "two")
+			s := pop3Over(t, m, true)
+			s.line()
+			for range 2 * pop3Tries {
+				exchange(t, s, [2]string{test.command, test.before})
+			}
+			require.Regexp(t, loggedIn["pop3"], logins["pop3"](s))
+			exchange(t, s, [2]string{"DELE 1", "+OK deleted at QUIT"})
+			for range 2 * pop3Tries {
+				exchange(t, s, [2]string{test.command, test.after})
+			}
+			exchange(t, s, [2]string{"QUIT", "+OK bye"})
+			require.Empty(t, s.end())
+			require.Len(t, m.messages(), 1)
+			require.Equal(t, "two\r\n", string(m.messages()[0].data))
+		})
+	}
 }
 
 func TestPOP3EndsAfterThreeWrongPasswords(t *testing.T) {
