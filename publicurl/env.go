@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// FromSource says where [FromEnv] found the base.
-type FromSource uint8
+// Source is where [FromEnv] found the base.
+type Source uint8
 
 // The sources.
 const (
-	FromNothing  FromSource = iota // neither variable nor default hostname: a relative base
-	FromVariable                   // the environment variable
-	FromDefault                    // the default hostname
+	FromNothing  Source = iota // neither variable nor default hostname: a relative base
+	FromVariable               // the environment variable
+	FromDefault                // the default hostname
 )
 
 // String names the source in a word or two, for a line in the log.
-func (s FromSource) String() string {
+func (s Source) String() string {
 	switch s {
 	case FromVariable:
 		return "variable"
@@ -39,7 +39,7 @@ func (s FromSource) String() string {
 // lookup is like [os.LookupEnv], which stands in for nil. Blanks around both values
 // are dropped: files with variables and unit files leave them behind. With an error
 // the source is where the invalid value came from. The error is an [*Error].
-func FromEnv(lookup func(string) (string, bool), key, defaultHostname string, opts ...Option) (Base, FromSource, error) {
+func FromEnv(lookup func(string) (string, bool), key, defaultHostname string, opts ...Option) (Base, Source, error) {
 	if lookup == nil {
 		lookup = os.LookupEnv
 	}

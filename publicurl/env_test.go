@@ -13,7 +13,7 @@ func TestFromEnv(t *testing.T) {
 		env      map[string]string
 		hostname string
 		want     string
-		source   FromSource
+		source   Source
 		kind     Kind // 0: no error
 	}{
 		{"variable wins", map[string]string{key: "https://example.com/mail"}, "mail.example.org", "https://example.com/mail", FromVariable, 0},
@@ -72,7 +72,7 @@ func TestFromEnvWithoutLookupReadsTheEnvironment(t *testing.T) {
 	require.Equal(t, "https://example.com/mail", b.String())
 }
 
-func TestFromSourceNames(t *testing.T) {
+func TestSourceNames(t *testing.T) {
 	require.Equal(t, "variable", FromVariable.String())
 	require.Equal(t, "default hostname", FromDefault.String())
 	require.Equal(t, "nothing", FromNothing.String())

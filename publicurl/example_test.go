@@ -60,7 +60,7 @@ func ExampleAllowInsecureHTTP() {
 	base, err := publicurl.Parse("http://mail.test", publicurl.AllowInsecureHTTP())
 	fmt.Println(base, err)
 	// Output:
-	// publicurl: scheme not usable at byte 0 of "http://mail.test": http is for loopback hosts only (AllowInsecureHTTP lifts this); use https; write "https://mail.test"
+	// publicurl: scheme not usable at byte 0 of "http://mail.test": http is for loopback hosts only; use https; write "https://mail.test"
 	// http://mail.test <nil>
 }
 

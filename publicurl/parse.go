@@ -56,7 +56,7 @@ func parse(s string, opts []Option) (Base, *fault) {
 			allowed = allowed || opt.insecureHTTP
 		}
 		if !allowed {
-			return Base{}, &fault{ErrScheme, 0, "http is for loopback hosts only (AllowInsecureHTTP lifts this); use https"}
+			return Base{}, &fault{ErrScheme, 0, "http is for loopback hosts only; use https"}
 		}
 	}
 	if f := checkPrefix(s[o.end:], o.end); f != nil {
@@ -98,7 +98,7 @@ func fromHostname(host string) (Base, *fault) {
 		return Base{}, &fault{ErrUserinfo, 0, "give the host name alone"}
 	}
 	if i := strings.IndexAny(host, "/?#"); i >= 0 {
-		return Base{}, &fault{ErrHost, i, "give the host name alone; a URL goes to Parse"}
+		return Base{}, &fault{ErrHost, i, "give the host name alone, without a scheme and a path"}
 	}
 	name, off := host, 0
 	if isBareIPv6(host) {
@@ -109,7 +109,7 @@ func fromHostname(host string) (Base, *fault) {
 			return Base{}, f
 		}
 		if len(name) < len(host) {
-			return Base{}, &fault{ErrPort, len(name), "give the host name alone; a port goes to Parse, as in https://mail.example.com:8443"}
+			return Base{}, &fault{ErrPort, len(name), "give the host name alone, without a port"}
 		}
 	}
 	text, f := appendHost([]byte("https://"), name, off)

@@ -1,7 +1,11 @@
 package publicurl
 
 import (
+	"errors"
+	"fmt"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -213,7 +217,7 @@ func TestParseRefuses(t *testing.T) {
 		{"percent and other letters", "https://host/%zz", ErrPath, 13, "%25"},
 		{"path beyond ASCII", "https://host/müll", ErrPath, 14, `write "https://host/m%C3%BCll"`},
 		{"character of no path", "https://host/a|b", ErrPath, 14, "%7C"},
-		{"template", "https://host/{tenant}", ErrTemplate, 13, "Template"},
+		{"template", "https://host/{tenant}", ErrTemplate, 13, "not a template"},
 
 		{"pasted OpenID URL", "https://example.com/mail/.well-known/openid-configuration", ErrPath, 24, `write "https://example.com/mail"`},
 		{"pasted OpenID URL of the root", "https://example.com/.well-known/openid-configuration", ErrPath, 19, `write "https://example.com"`},
@@ -233,6 +237,46 @@ func TestParseRefuses(t *testing.T) {
 			require.Equal(t, tt.offset, e.Offset)
 			require.Contains(t, e.Hint, tt.hint)
 		})
+	}
+}
+
+func TestParseSuggestsTheHostOfTheOperator(t *testing.T) {
+	for in, want := range map[string]string{
+		"https//mail.example.com":               "https://mail.example.com",
+		"http//mail.example.com/mail":           "https://mail.example.com/mail",
+		"HTTPS//mail.example.com:8443":          "https://mail.example.com:8443",
+		"https/mail.example.com":                "https://mail.example.com",
+		"https;//mail.example.com":              "https://mail.example.com",
+		"https.//mail.example.com":              "https://mail.example.com",
+		"https:https//mail.example.com":         "https://mail.example.com",
+		"https://https//mail.example.com/mail/": "https://mail.example.com/mail",
+		"https://http//mail.example.com":        "https://mail.example.com",
+		"https.example.com":                     "https://https.example.com",
+		"https-proxy/mail":                      "https://https-proxy/mail",
+		"https://https?x":                       "https://https",
+		"https://https/mail?x":                  "https://https/mail",
+	} {
+		_, err := Parse(in)
+		var e *Error
+		require.ErrorAs(t, err, &e, in)
+		require.Contains(t, e.Hint, fmt.Sprintf("write %q", want), in)
+	}
+}
+
+// An operator who reads a hint has never seen this package.
+func TestNoHintNamesAGoOption(t *testing.T) {
+	lookup := func(string) (string, bool) { return "", false }
+	names := regexp.MustCompile(`AllowInsecureHTTP|FromHostname|FromEnv|Parse|Relative|Template|Join|Option`)
+	for _, in := range append(slices.Clone(seedBases), "http://mail.example.com", "https://host/{tenant}", "mail.example.com:443", "mail.example.com/mail", "a@b", "") {
+		_, err := Parse(in)
+		_, hostErr := FromHostname(in)
+		_, _, envErr := FromEnv(lookup, "PUBLIC_URL", in)
+		for _, err := range []error{err, hostErr, envErr} {
+			var e *Error
+			if errors.As(err, &e) {
+				require.NotRegexp(t, names, e.Hint, "%q", in)
+			}
+		}
 	}
 }
 

@@ -97,7 +97,7 @@ func checkChars(s string, off int, kind Kind, r rules) *fault {
 		case c == '}' && r&withVariables != 0:
 			return &fault{ErrTemplate, off + i, `"}" has no "{" before it`}
 		case c == '{' || c == '}':
-			return &fault{ErrTemplate, off + i, "only Template takes variables"}
+			return &fault{ErrTemplate, off + i, "remove the braces: this is not a template"}
 		default:
 			_, n := utf8.DecodeRuneInString(s[i:])
 			return &fault{kind, off + i, "percent-encode the character: write " + escape(s[i:i+n])}

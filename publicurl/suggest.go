@@ -23,9 +23,13 @@ func suggest(raw string) (string, bool) {
 		s = strings.TrimLeft(rest, "/")
 		slashes = len(rest) - len(s)
 	}
+	separator := "//" // ends what is a scheme without its colon, or with another character for it
 	if scheme == "" {
-		scheme = "https://"
+		scheme, separator = "https://", "/"
 		s = strings.TrimPrefix(s, "//")
+	}
+	if rest, ok := cutMisspeltScheme(s, separator); ok {
+		s, slashes = rest, 0
 	}
 	if slashes > 2 || strings.HasPrefix(s, "/") {
 		return "", false // a path, and its first segment is no host
@@ -44,6 +48,22 @@ func suggest(raw string) (string, bool) {
 		return "", false
 	}
 	return b.text, true
+}
+
+// cutMisspeltScheme removes a scheme that lacks its colon, or has another character in its
+// place, as in https//host and https.//host. It would be taken for the host.
+func cutMisspeltScheme(s, separator string) (string, bool) {
+	for _, scheme := range [...]string{"https", "http"} {
+		rest, ok := cutPrefixFold(s, scheme)
+		if !ok {
+			continue
+		}
+		rest = strings.TrimLeft(rest, ".:;,")
+		if strings.HasPrefix(rest, separator) {
+			return strings.TrimLeft(rest, "/"), true
+		}
+	}
+	return s, false
 }
 
 // repairPath cuts the well-known part out of a path that begins with "/", merges
