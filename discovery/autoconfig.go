@@ -85,10 +85,15 @@ type clientOAuth struct {
 	ClientID string `xml:"clientID,omitempty"`
 }
 
+// hasClientID reports whether a mail client can obtain an OAuth client identifier.
+func (b *builder) hasClientID(m *mailSettings) bool {
+	return m.ClientID != "" || b.metadata.RegistrationEndpoint != ""
+}
+
 // clientOAuth takes over what the authorization server's own document says.
 func (b *builder) clientOAuth(m *mailSettings) *clientOAuth {
-	if m.ClientID == "" && b.metadata.RegistrationEndpoint == "" {
-		b.failMail("ClientID", "", "give a client identifier that any client may use, or let clients register", autoconfigDraft+" section 6.4")
+	if !b.hasClientID(m) {
+		b.failMail("ClientID", "", "give a client identifier that any mail client may use (ClientID), let clients register (OAuth.RegistrationPath), or remove AuthOAuth2", autoconfigDraft+" section 6.4")
 	}
 	return &clientOAuth{
 		AuthURL:  b.metadata.AuthorizationEndpoint,

@@ -11,7 +11,7 @@ import (
 )
 
 func TestAutoconfigIsWhatTheDraftDemands(t *testing.T) {
-	set := mailSet(t, "https://mail.example.com:8443/m", Config{Mail: mailExample(), JMAP: new(JMAP), DAV: new(DAV), OAuth: &OAuth{Scopes: []string{"mail", "offline_access"}}})
+	set := mailSet(t, "https://mail.example.com:8443/m", Config{Mail: mailExample(), JMAP: new(JMAP), DAV: new(DAV), OAuth: &OAuth{RegistrationPath: "/auth/register", Scopes: []string{"mail", "offline_access"}}})
 	c, err := checkAutoconfig(string(set.Bytes(AutoconfigDocument("example.net"))))
 	require.NoError(t, err)
 	p := c.one("emailProvider")
@@ -51,13 +51,18 @@ func TestAutoconfigHasOnlyWhatTheServerHas(t *testing.T) {
 }
 
 func TestAutoconfigNeedsAWayToAClientIdentifier(t *testing.T) {
-	oauth := &OAuth{RegistrationPath: None}
-	_, err := Build(Config{Base: mustBase(t, "https://mail.example.com"), Mail: mailExample(), OAuth: oauth})
-	require.ErrorContains(t, err, `mail: ClientID: give a client identifier`)
-
+	oauth := &OAuth{}
 	m := mailExample()
-	m.ClientID = `open "<client>"`
 	set := mailSet(t, "https://mail.example.com", Config{Mail: m, OAuth: oauth})
+	require.NotContains(t, string(set.Bytes(AutoconfigDocument("example.com"))), "OAuth2", "the default is what clients can use")
+
+	m.Authentication = []AuthMethod{AuthOAuth2, AuthPassword}
+	_, err := Build(Config{Base: mustBase(t, "https://mail.example.com"), Mail: m, OAuth: oauth})
+	require.ErrorContains(t, err, `mail: ClientID: give a client identifier`)
+	mailSet(t, "https://mail.example.com", Config{Mail: m, OAuth: withRegistration()})
+
+	m.ClientID = `open "<client>"`
+	set = mailSet(t, "https://mail.example.com", Config{Mail: m, OAuth: oauth})
 	c, err := checkAutoconfig(string(set.Bytes(AutoconfigDocument("example.com"))))
 	require.NoError(t, err)
 	require.Equal(t, m.ClientID, c.one("oAuth2").one("clientID").text)

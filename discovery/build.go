@@ -60,15 +60,15 @@ func newBuilder(c Config) *builder {
 func (b *builder) fail(e *Error) { b.errs = append(b.errs, e) }
 
 // endpoint returns the URL of an endpoint, or "" if the server has none or the
-// path is wrong, which is reported.
-func (b *builder) endpoint(d Document, field, path, byDefault string) string {
-	path = orDefault(path, byDefault)
-	if path == None {
+// path is wrong, which is reported. An optional endpoint has no default.
+func (b *builder) endpoint(d Document, field, path, def string) string {
+	path = orDefault(path, def)
+	if isAbsent(path) {
 		return ""
 	}
 	u, err := b.base.Join(path)
 	if err != nil {
-		b.fail(&Error{Document: d, Field: field, Input: path, Rule: "use a path below the base, or None", Err: err})
+		b.fail(&Error{Document: d, Field: field, Input: path, Rule: "use a path below the base", Err: err})
 	}
 	b.keep(d, field, path)
 	return u
@@ -124,12 +124,15 @@ func (b *builder) redirect(d Document, field, path string, name publicurl.Name) 
 	b.route(route{document: d, location: []string{location}}, b.wellKnown(name)...)
 }
 
-func orDefault(path, byDefault string) string {
+func orDefault(path, def string) string {
 	if path == "" {
-		return byDefault
+		return def
 	}
 	return path
 }
+
+// isAbsent reports whether a path, with its default filled in, is that of no endpoint.
+func isAbsent(path string) bool { return path == "" || path == None }
 
 // add encodes a JSON document and serves it at the paths.
 func (b *builder) add(d Document, v any, extra map[string]any, paths ...string) {

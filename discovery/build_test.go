@@ -92,7 +92,7 @@ func TestWellKnownPathsThroughEveryProxy(t *testing.T) {
 
 func TestEndpointThatADocumentHides(t *testing.T) {
 	mail := &Mail{Domains: []string{"a.example"}, Services: []Service{{Protocol: IMAP}}}
-	below := &OAuth{TokenPath: "/token", DevicePath: "/device", RegistrationPath: None, JWKSPath: "/auth/keys/jwks.json"}
+	below := &OAuth{TokenPath: "/token", IntrospectionPath: "/auth/introspect", JWKSPath: "/auth/keys/jwks.json"}
 	tests := []struct {
 		name, base string
 		config     Config

@@ -2,15 +2,16 @@ package discovery
 
 import "github.com/seed-94e48765/portico/publicurl"
 
-// None as a path leaves the endpoint out of every document.
+// None is the value of a path that has a default, for a server that does not have this
+// endpoint. A path without a default is left empty instead.
 const None = "-"
 
-// A Config says what the server has. A nil section is not there, and its documents
-// are not found. The zero value of a section's field is its default.
+// Config describes what to publish. Documents of a nil section are not served, and the
+// zero value of a field is its default.
 //
-// Endpoints are paths below the base, such as "/auth/token", as
-// [publicurl.Base.Join] takes them; "" is the default path, and [None] says that
-// the server has no such endpoint.
+// Endpoints are paths below the base, such as "/auth/token", as [publicurl.Base.Join]
+// takes them. A path that a grant or a standard requires has a default. Every other
+// endpoint, and every claim about what the server does, is left out unless it is set.
 type Config struct {
 	// Base is the public base URL, absolute or relative. It is required.
 	Base publicurl.Base

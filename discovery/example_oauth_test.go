@@ -26,8 +26,8 @@ func printDocument(c discovery.Config, d discovery.Document) {
 	fmt.Println(b.String())
 }
 
-// The zero value is an authorization server that has every endpoint at its default
-// path.
+// The zero value is an authorization server with the authorization code and refresh
+// tokens, for public clients.
 func ExampleOAuth() {
 	printDocument(discovery.Config{
 		Base:  mustParse("https://example.com/mail"),
@@ -38,9 +38,6 @@ func ExampleOAuth() {
 	//   "issuer": "https://example.com/mail",
 	//   "authorization_endpoint": "https://example.com/mail/login",
 	//   "token_endpoint": "https://example.com/mail/auth/token",
-	//   "device_authorization_endpoint": "https://example.com/mail/auth/device",
-	//   "introspection_endpoint": "https://example.com/mail/auth/introspect",
-	//   "registration_endpoint": "https://example.com/mail/auth/register",
 	//   "jwks_uri": "https://example.com/mail/auth/jwks.json",
 	//   "scopes_supported": [
 	//     "mail",
@@ -54,16 +51,14 @@ func ExampleOAuth() {
 	//   ],
 	//   "grant_types_supported": [
 	//     "authorization_code",
-	//     "refresh_token",
-	//     "urn:ietf:params:oauth:grant-type:device_code"
+	//     "refresh_token"
 	//   ],
 	//   "token_endpoint_auth_methods_supported": [
 	//     "none"
 	//   ],
 	//   "code_challenge_methods_supported": [
 	//     "S256"
-	//   ],
-	//   "authorization_response_iss_parameter_supported": true
+	//   ]
 	// }
 }
 
@@ -71,7 +66,7 @@ func ExampleOAuth() {
 func ExampleOAuth_error() {
 	_, err := discovery.Build(discovery.Config{
 		Base:  mustParse("https://mail.example.com"),
-		OAuth: &discovery.OAuth{DevicePath: discovery.None, CodeChallengeMethods: []string{"plain"}},
+		OAuth: &discovery.OAuth{CodeChallengeMethods: []string{"plain"}},
 	})
 	fmt.Println(err)
 	var e *discovery.Error
@@ -81,22 +76,24 @@ func ExampleOAuth_error() {
 	// true oauth-authorization-server code_challenge_methods_supported RFC 7636 section 4.2
 }
 
-// A server with authorization code and refresh tokens, for public clients, and
-// nothing more.
+// A server whose clients can register, and whose authorization responses name their
+// issuer.
 func ExampleOpenID() {
 	printDocument(discovery.Config{
 		Base: mustParse("https://mail.example.com"),
 		OAuth: &discovery.OAuth{
-			DevicePath: discovery.None, IntrospectionPath: discovery.None, RegistrationPath: discovery.None,
-			Scopes: []string{"openid", "email"},
+			RegistrationPath: "/auth/register",
+			IssuerParameter:  true,
+			Scopes:           []string{"openid", "email"},
 		},
-		OpenID: &discovery.OpenID{Claims: []string{"sub", "email"}},
+		OpenID: &discovery.OpenID{UserinfoPath: "/auth/userinfo", Claims: []string{"sub", "email"}},
 	}, discovery.OpenIDDocument)
 	// Output:
 	// {
 	//   "issuer": "https://mail.example.com",
 	//   "authorization_endpoint": "https://mail.example.com/login",
 	//   "token_endpoint": "https://mail.example.com/auth/token",
+	//   "registration_endpoint": "https://mail.example.com/auth/register",
 	//   "jwks_uri": "https://mail.example.com/auth/jwks.json",
 	//   "scopes_supported": [
 	//     "openid",

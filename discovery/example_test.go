@@ -112,11 +112,7 @@ func ExampleSet_Session() {
 	//       "maxObjectsInSet": 500,
 	//       "collationAlgorithms": []
 	//     },
-	//     "urn:ietf:params:jmap:mail": {},
-	//     "urn:ietf:params:jmap:websocket": {
-	//       "url": "wss://example.com/mail/jmap/ws",
-	//       "supportsPush": false
-	//     }
+	//     "urn:ietf:params:jmap:mail": {}
 	//   },
 	//   "accounts": {
 	//     "A1": {
@@ -135,10 +131,9 @@ func ExampleSet_Session() {
 	//   "apiUrl": "https://example.com/mail/jmap/",
 	//   "downloadUrl": "https://example.com/mail/jmap/download/{accountId}/{blobId}/{name}?accept={type}",
 	//   "uploadUrl": "https://example.com/mail/jmap/upload/{accountId}/",
-	//   "eventSourceUrl": "https://example.com/mail/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}",
-	//   "state": "tCjjqK-MNJFqEY51"
+	//   "state": "EWPbn-GWwQv4LysK"
 	// }
-	// sessionState: tCjjqK-MNJFqEY51
+	// sessionState: EWPbn-GWwQv4LysK
 }
 
 // CalDAV clients begin with PROPFIND, and 307 keeps it (RFC 6764 section 5).
@@ -164,7 +159,7 @@ func ExampleBuild_errors() {
 	fmt.Println(err)
 	// Output:
 	// discovery: jmap-session: uploadUrl: "/upload": the template must contain the variable {accountId} (RFC 8620 section 2)
-	// discovery: dav: CalendarPath: "calendars": use a path below the base, or None: publicurl: path not usable at byte 0 of "calendars": begin the path with "/"; a whole URL is never joined
+	// discovery: dav: CalendarPath: "calendars": use a path below the base: publicurl: path not usable at byte 0 of "calendars": begin the path with "/"; a whole URL is never joined
 }
 
 // A handler for an endpoint asks for the Set once, and what it sends agrees.

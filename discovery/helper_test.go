@@ -84,14 +84,19 @@ func buildErrors(t testing.TB, c Config) []*Error {
 	return []*Error{e}
 }
 
+const eventSourceTemplate = "/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}"
+
+// withRegistration is an authorization server at which mail clients can register.
+func withRegistration() *OAuth { return &OAuth{RegistrationPath: "/auth/register"} }
+
 // fullConfig has every section.
 func fullConfig(t testing.TB, base string) Config {
 	t.Helper()
 	return Config{
 		Base:      mustBase(t, base),
-		OAuth:     &OAuth{},
-		OpenID:    &OpenID{},
-		JMAP:      &JMAP{Capabilities: map[string]any{mailCapability: nil}},
+		OAuth:     &OAuth{DevicePath: "/auth/device", IntrospectionPath: "/auth/introspect", RegistrationPath: "/auth/register", IssuerParameter: true},
+		OpenID:    &OpenID{UserinfoPath: "/auth/userinfo"},
+		JMAP:      &JMAP{EventSourcePath: eventSourceTemplate, WebSocketPath: "/jmap/ws", Capabilities: map[string]any{mailCapability: nil}},
 		DAV:       &DAV{},
 		WebUI:     &WebUI{},
 		Resources: []Resource{{Path: "/dav/cal/"}},

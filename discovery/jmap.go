@@ -15,20 +15,27 @@ import (
 // [ServerConfig.Session] returns. GET /.well-known/jmap redirects to it (RFC 8620
 // section 2.2).
 //
-// Every URL but the web socket's is required by RFC 8620, so that [None] is an
-// error. Where the server can do nothing the endpoint answers with an error.
+// The session, API, download and upload paths have defaults, and [None] is an error: a
+// client cannot do without them. An endpoint for something that the server does not do
+// answers with an error.
 type JMAP struct {
 	SessionPath string // the session document; default "/jmap/session"
 	APIPath     string // apiUrl; default "/jmap/"
 
-	// The paths of the URI templates (RFC 6570 level 1) hold the variables that
-	// RFC 8620 section 2 demands, each in braces, and no others:
-	DownloadPath    string // accountId, blobId, name, type; default "/jmap/download/{accountId}/{blobId}/{name}?accept={type}"
-	UploadPath      string // accountId; default "/jmap/upload/{accountId}/"
-	EventSourcePath string // types, closeafter, ping; default "/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}"
+	// The paths of the URI templates (RFC 6570 level 1) contain the variables that RFC
+	// 8620 section 2 requires, each in braces, and no others:
+	DownloadPath string // accountId, blobId, name, type; default "/jmap/download/{accountId}/{blobId}/{name}?accept={type}"
+	UploadPath   string // accountId; default "/jmap/upload/{accountId}/"
 
-	// WebSocketPath is the endpoint of JMAP over web sockets (RFC 8887); default
-	// "/jmap/ws". None leaves the capability out.
+	// EventSourcePath is the path of eventSourceUrl (RFC 8620 section 7.3), a template
+	// with the variables types, closeafter and ping, such as
+	// "/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}". Without it
+	// the session has no eventSourceUrl, and clients poll. Some strictly typed clients
+	// refuse a session without the member.
+	EventSourcePath string
+
+	// WebSocketPath is the endpoint of JMAP over web sockets (RFC 8887), such as
+	// "/jmap/ws". Without it the session does not have the capability.
 	WebSocketPath string
 	WebSocketPush bool // supportsPush: the server sends StateChange objects over web sockets
 
@@ -89,12 +96,14 @@ func (b *builder) jmap() {
 	}
 	s := &sessionTemplate{
 		fields: session{
-			APIURL:         b.jmapURL("apiUrl", j.APIPath, "/jmap/"),
-			DownloadURL:    b.jmapURL("downloadUrl", j.DownloadPath, "/jmap/download/{accountId}/{blobId}/{name}?accept={type}", "accountId", "blobId", "name", "type"),
-			UploadURL:      b.jmapURL("uploadUrl", j.UploadPath, "/jmap/upload/{accountId}/", "accountId"),
-			EventSourceURL: b.jmapURL("eventSourceUrl", j.EventSourcePath, "/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}", "types", "closeafter", "ping"),
+			APIURL:      b.jmapURL("apiUrl", j.APIPath, "/jmap/"),
+			DownloadURL: b.jmapURL("downloadUrl", j.DownloadPath, "/jmap/download/{accountId}/{blobId}/{name}?accept={type}", "accountId", "blobId", "name", "type"),
+			UploadURL:   b.jmapURL("uploadUrl", j.UploadPath, "/jmap/upload/{accountId}/", "accountId"),
 		},
 		capabilities: make(map[string]bool),
+	}
+	if !isAbsent(j.EventSourcePath) {
+		s.fields.EventSourceURL = b.jmapURL("eventSourceUrl", j.EventSourcePath, "", "types", "closeafter", "ping")
 	}
 	b.capabilities(j, s)
 	b.sessionExtra(j, s)
@@ -109,8 +118,8 @@ func (b *builder) jmap() {
 
 // jmapURL returns a URL that the session object must have, a template if there are
 // variables.
-func (b *builder) jmapURL(field, path, byDefault string, variables ...string) string {
-	path = orDefault(path, byDefault)
+func (b *builder) jmapURL(field, path, def string, variables ...string) string {
+	path = orDefault(path, def)
 	if path == None {
 		b.fail(&Error{Document: JMAPDocument, Field: field, Rule: "a session must have it: give a path, or leave out the section JMAP", Clause: sessionClause})
 		return ""
@@ -152,10 +161,14 @@ func templateVariables(template string) []string {
 
 func (b *builder) capabilities(j *JMAP, s *sessionTemplate) {
 	all := map[string]any{coreCapability: b.core(j.Core)}
-	if path := orDefault(j.WebSocketPath, "/jmap/ws"); path != None {
+	if path := j.WebSocketPath; isAbsent(path) {
+		if j.WebSocketPush {
+			b.fail(&Error{Document: JMAPDocument, Field: webSocketCapability, Rule: "WebSocketPush is about the web socket: set WebSocketPath too", Clause: "RFC 8887 section 3"})
+		}
+	} else {
 		u, err := b.base.WebSocket(path)
 		if err != nil {
-			b.fail(&Error{Document: JMAPDocument, Field: webSocketCapability, Input: path, Rule: "use a path below the base, or None", Clause: "RFC 8887 section 3", Err: err})
+			b.fail(&Error{Document: JMAPDocument, Field: webSocketCapability, Input: path, Rule: "use a path below the base", Clause: "RFC 8887 section 3", Err: err})
 		}
 		b.keep(JMAPDocument, webSocketCapability, path)
 		all[webSocketCapability] = webSocket{URL: u, SupportsPush: j.WebSocketPush}
@@ -191,9 +204,9 @@ func (b *builder) capabilities(j *JMAP, s *sessionTemplate) {
 // core fills in the defaults.
 func (b *builder) core(c Core) Core {
 	for _, limit := range []struct {
-		name      string
-		value     *int64
-		byDefault int64
+		name  string
+		value *int64
+		def   int64
 	}{
 		{"maxSizeUpload", &c.MaxSizeUpload, 50_000_000},
 		{"maxConcurrentUpload", &c.MaxConcurrentUpload, 4},
@@ -204,7 +217,7 @@ func (b *builder) core(c Core) Core {
 		{"maxObjectsInSet", &c.MaxObjectsInSet, 500},
 	} {
 		if *limit.value == 0 {
-			*limit.value = limit.byDefault
+			*limit.value = limit.def
 		}
 		if *limit.value < 0 || *limit.value > 1<<53-1 {
 			b.fail(&Error{Document: JMAPDocument, Field: limit.name, Input: fmt.Sprint(*limit.value), Rule: "an UnsignedInt is 0 to 2^53-1; 0 is the default here", Clause: "RFC 8620 section 1.3"})

@@ -29,12 +29,13 @@ func TestSessionURLs(t *testing.T) {
 		EventSourcePath: "/e/{types}/{closeafter}/{ping}",
 		WebSocketPath:   "/socket",
 	}
+	push := JMAP{EventSourcePath: eventSourceTemplate, WebSocketPath: "/jmap/ws"}
 	tests := []struct {
 		base string
 		jmap JMAP
 		want [5]string // apiUrl downloadUrl uploadUrl eventSourceUrl websocket
 	}{
-		{"https://mail.example.com", JMAP{}, [5]string{
+		{"https://mail.example.com", push, [5]string{
 			"https://mail.example.com/jmap/",
 			"https://mail.example.com/jmap/download/{accountId}/{blobId}/{name}?accept={type}",
 			"https://mail.example.com/jmap/upload/{accountId}/",
@@ -48,14 +49,14 @@ func TestSessionURLs(t *testing.T) {
 			"https://example.com:8443/mail/e/{types}/{closeafter}/{ping}",
 			"wss://example.com:8443/mail/socket",
 		}},
-		{"http://localhost:8080", JMAP{}, [5]string{
+		{"http://localhost:8080", push, [5]string{
 			"http://localhost:8080/jmap/",
 			"http://localhost:8080/jmap/download/{accountId}/{blobId}/{name}?accept={type}",
 			"http://localhost:8080/jmap/upload/{accountId}/",
 			"http://localhost:8080/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}",
 			"ws://localhost:8080/jmap/ws",
 		}},
-		{"/mail", JMAP{}, [5]string{
+		{"/mail", push, [5]string{
 			"/mail/jmap/",
 			"/mail/jmap/download/{accountId}/{blobId}/{name}?accept={type}",
 			"/mail/jmap/upload/{accountId}/",
@@ -80,6 +81,7 @@ func TestSessionCapabilities(t *testing.T) {
 		MaxSizeScriptName int `json:"maxSizeScriptName"`
 	}
 	got := sessionOf(t, Config{Base: mustBase(t, "https://example.com"), JMAP: &JMAP{
+		WebSocketPath: "/jmap/ws",
 		WebSocketPush: true,
 		Core:          Core{MaxObjectsInGet: 1, MaxSizeUpload: 1<<53 - 1, CollationAlgorithms: []string{"i;ascii-casemap"}},
 		Capabilities: map[string]any{
@@ -105,7 +107,8 @@ func TestSessionCapabilities(t *testing.T) {
 	require.JSONEq(t, want, string(capabilities))
 	require.Equal(t, []any{1.0}, got["vendor"])
 
-	got = sessionOf(t, Config{Base: mustBase(t, "https://example.com"), JMAP: &JMAP{WebSocketPath: None}})
+	got = sessionOf(t, Config{Base: mustBase(t, "https://example.com"), JMAP: &JMAP{}})
+	require.NotContains(t, got, "eventSourceUrl")
 	capabilities, err = json.Marshal(got["capabilities"])
 	require.NoError(t, err)
 	require.JSONEq(t, `{"urn:ietf:params:jmap:core": {
@@ -141,7 +144,7 @@ func TestJMAPRules(t *testing.T) {
 		{"no API", JMAP{APIPath: None}, "apiUrl", "must have it", 0},
 		{"no download", JMAP{DownloadPath: None}, "downloadUrl", "must have it", 0},
 		{"no upload", JMAP{UploadPath: None}, "uploadUrl", "must have it", 0},
-		{"no event source", JMAP{EventSourcePath: None}, "eventSourceUrl", "must have it", 0},
+		{"push over no web socket", JMAP{WebSocketPush: true}, webSocketCapability, "set WebSocketPath too", 0},
 		{"download without accountId", JMAP{DownloadPath: "/{blobId}/{name}/{type}"}, "downloadUrl", "{accountId}", 0},
 		{"download without blobId", JMAP{DownloadPath: "/{accountId}/{name}/{type}"}, "downloadUrl", "{blobId}", 0},
 		{"download without name", JMAP{DownloadPath: "/{accountId}/{blobId}/{type}"}, "downloadUrl", "{name}", 0},

@@ -51,14 +51,14 @@ type Mail struct {
 	// says that there are only JMAP, calendars and address books.
 	Services []Service
 
-	// Authentication are the methods of every service, JMAP and DAV included,
-	// the preferred one first. The default is AuthOAuth2, if the server has an
-	// authorization server (Config.OAuth), and AuthPassword. One must be
-	// AuthPassword: clients skip OAuth 2.0 where they are not registered.
+	// Authentication lists the methods of every service, JMAP and DAV included, the
+	// preferred one first. The default is AuthOAuth2, if clients can obtain a client
+	// identifier (ClientID or OAuth.RegistrationPath), and then AuthPassword.
 	Authentication []AuthMethod
 
-	// ClientID is the OAuth client identifier that any mail client may use,
-	// without a secret. It may be left out if clients can register (RFC 7591).
+	// ClientID is the OAuth client identifier that any mail client may use, without a
+	// secret. With AuthOAuth2 it is required unless clients can register (RFC 7591) at
+	// OAuth.RegistrationPath.
 	ClientID string
 
 	// LocalPartLogin says that people sign in with what stands before the "@".
@@ -162,7 +162,7 @@ func (b *builder) mail() {
 	b.mailDomains(m)
 	b.mailNames(m)
 	if len(m.Authentication) == 0 {
-		if b.config.OAuth != nil {
+		if b.config.OAuth != nil && b.hasClientID(m) {
 			m.Authentication = append(m.Authentication, AuthOAuth2)
 		}
 		m.Authentication = append(m.Authentication, AuthPassword)
@@ -362,8 +362,8 @@ func isLoopback(host string) bool {
 }
 
 // mailURL is builder.endpoint for a path that its own section has reported.
-func (b *builder) mailURL(path, byDefault string) string {
-	if path = orDefault(path, byDefault); path == None {
+func (b *builder) mailURL(path, def string) string {
+	if path = orDefault(path, def); path == None {
 		return ""
 	}
 	u, _ := b.base.Join(path)

@@ -110,7 +110,7 @@ func TestMailReportsEveryMistakeAtOnce(t *testing.T) {
 
 func TestMailDoesNotChangeTheConfiguration(t *testing.T) {
 	m := mailExample()
-	mailSet(t, "https://mail.example.com", Config{Mail: m, OAuth: new(OAuth)})
+	mailSet(t, "https://mail.example.com", Config{Mail: m, OAuth: withRegistration()})
 	require.Equal(t, mailExample(), m)
 }
 

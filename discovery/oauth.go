@@ -15,19 +15,18 @@ import (
 // published as it is, since publicurl.Parse takes one for loopback hosts, or where
 // the caller has allowed it, only.
 //
-// The defaults are those of a server that has everything: set [None] for the endpoints
-// that it does not have, lest clients be sent there.
-//
-// Of a list nil is the default and an empty one leaves the member out, where the
-// standard lets it.
+// A nil list is the default. An empty list leaves the member out, where the standard
+// allows it.
 type OAuth struct {
 	AuthorizationPath string // authorization_endpoint; default "/login"
 	TokenPath         string // token_endpoint; default "/auth/token"
-	DevicePath        string // device_authorization_endpoint (RFC 8628 section 4); default "/auth/device"
-	IntrospectionPath string // introspection_endpoint (RFC 7662); default "/auth/introspect"
-	RegistrationPath  string // registration_endpoint (RFC 7591); default "/auth/register"
 	JWKSPath          string // jwks_uri; default "/auth/jwks.json"
-	RevocationPath    string // revocation_endpoint (RFC 7009); no default: "" leaves it out
+
+	// Optional endpoints, left out if they are empty.
+	DevicePath        string // device_authorization_endpoint (RFC 8628 section 4)
+	IntrospectionPath string // introspection_endpoint (RFC 7662)
+	RegistrationPath  string // registration_endpoint (RFC 7591)
+	RevocationPath    string // revocation_endpoint (RFC 7009)
 
 	// Scopes are scopes_supported. The default is "openid" with Config.OpenID,
 	// and nothing without.
@@ -43,7 +42,7 @@ type OAuth struct {
 
 	// GrantTypes are grant_types_supported, which is always written: without it
 	// clients assume the implicit grant. The default is "authorization_code" and
-	// "refresh_token", and [DeviceGrant] unless DevicePath is None.
+	// "refresh_token", and [DeviceGrant] if there is a DevicePath.
 	GrantTypes []string
 
 	// TokenEndpointAuthMethods are token_endpoint_auth_methods_supported. The
@@ -74,11 +73,11 @@ type OAuth struct {
 	// clients take PKCE for unsupported.
 	CodeChallengeMethods []string
 
-	// NoIssuerParameter says that authorization responses lack the iss parameter
-	// (RFC 9207). Otherwise authorization_response_iss_parameter_supported is
-	// true, and clients refuse a response without [Set.Issuer] as its iss. On a
-	// relative base it is always false: iss is a URL (section 2).
-	NoIssuerParameter bool
+	// IssuerParameter is authorization_response_iss_parameter_supported: every
+	// authorization response has [Set.Issuer] as its iss parameter (RFC 9207).
+	// Clients refuse a response without it then. Without IssuerParameter, and on a
+	// relative base, where the issuer is not a URL (section 2), the member is left out.
+	IssuerParameter bool
 
 	// Realm is the realm of [Set.Challenge], in printable ASCII. The default is
 	// the base, or its prefix and "/" if that is relative.
@@ -113,12 +112,14 @@ type oauthMetadata struct {
 	RevocationEndpointAuthMethods        []string `json:"revocation_endpoint_auth_methods_supported,omitempty"`
 	RevocationEndpointAuthSigningAlgs    []string `json:"revocation_endpoint_auth_signing_alg_values_supported,omitempty"`
 	CodeChallengeMethods                 []string `json:"code_challenge_methods_supported,omitempty"`
-	IssuerParameter                      bool     `json:"authorization_response_iss_parameter_supported"`
+	IssuerParameter                      bool     `json:"authorization_response_iss_parameter_supported,omitempty"`
 }
 
 const (
 	metadataClause = "RFC 8414 section 2"
 	deviceClause   = "RFC 8628 section 4"
+
+	defaultTokenPath = "/auth/token"
 )
 
 func (b *builder) oauth() {
@@ -129,11 +130,11 @@ func (b *builder) oauth() {
 	b.metadata = oauthMetadata{
 		Issuer:                               b.set.Issuer(),
 		AuthorizationEndpoint:                b.endpoint(OAuthDocument, "authorization_endpoint", o.AuthorizationPath, "/login"),
-		TokenEndpoint:                        b.endpoint(OAuthDocument, "token_endpoint", o.TokenPath, "/auth/token"),
-		DeviceAuthorizationEndpoint:          b.endpoint(OAuthDocument, "device_authorization_endpoint", o.DevicePath, "/auth/device"),
-		IntrospectionEndpoint:                b.endpoint(OAuthDocument, "introspection_endpoint", o.IntrospectionPath, "/auth/introspect"),
-		RevocationEndpoint:                   b.endpoint(OAuthDocument, "revocation_endpoint", o.RevocationPath, None),
-		RegistrationEndpoint:                 b.endpoint(OAuthDocument, "registration_endpoint", o.RegistrationPath, "/auth/register"),
+		TokenEndpoint:                        b.endpoint(OAuthDocument, "token_endpoint", o.TokenPath, defaultTokenPath),
+		DeviceAuthorizationEndpoint:          b.endpoint(OAuthDocument, "device_authorization_endpoint", o.DevicePath, ""),
+		IntrospectionEndpoint:                b.endpoint(OAuthDocument, "introspection_endpoint", o.IntrospectionPath, ""),
+		RevocationEndpoint:                   b.endpoint(OAuthDocument, "revocation_endpoint", o.RevocationPath, ""),
+		RegistrationEndpoint:                 b.endpoint(OAuthDocument, "registration_endpoint", o.RegistrationPath, ""),
 		JWKSURI:                              b.endpoint(OAuthDocument, "jwks_uri", o.JWKSPath, "/auth/jwks.json"),
 		Scopes:                               o.Scopes,
 		ResponseTypes:                        listOr(o.ResponseTypes, "code"),
@@ -146,7 +147,7 @@ func (b *builder) oauth() {
 		RevocationEndpointAuthMethods:        o.RevocationEndpointAuthMethods,
 		RevocationEndpointAuthSigningAlgs:    o.RevocationEndpointAuthSigningAlgs,
 		CodeChallengeMethods:                 o.CodeChallengeMethods,
-		IssuerParameter:                      !o.NoIssuerParameter && !b.base.IsRelative(),
+		IssuerParameter:                      o.IssuerParameter && !b.base.IsRelative(),
 	}
 	b.oauthDefaults(o, &b.metadata)
 	b.checkOAuth(o, &b.metadata)
@@ -164,13 +165,13 @@ func (b *builder) oauthDefaults(o *OAuth, m *oauthMetadata) {
 		m.ResponseModes = append(m.ResponseModes, "fragment")
 	}
 	m.GrantTypes = listOr(m.GrantTypes, "authorization_code", "refresh_token")
-	if o.GrantTypes == nil && o.DevicePath != None {
+	if o.GrantTypes == nil && !isAbsent(o.DevicePath) {
 		m.GrantTypes = append(m.GrantTypes, DeviceGrant)
 	}
 	if o.TokenPath != None {
 		m.TokenEndpointAuthMethods = listOr(m.TokenEndpointAuthMethods, "none")
 	}
-	if orDefault(o.RevocationPath, None) != None {
+	if !isAbsent(o.RevocationPath) {
 		if m.RevocationEndpointAuthMethods == nil {
 			m.RevocationEndpointAuthMethods = m.TokenEndpointAuthMethods
 		}
@@ -217,25 +218,25 @@ func (b *builder) checkOAuth(o *OAuth, m *oauthMetadata) {
 		fail("grant_types_supported", "", "list at least one: without the member clients assume authorization_code and implicit", metadataClause)
 	}
 	switch device := slices.Contains(m.GrantTypes, DeviceGrant); {
-	case device && o.DevicePath == None:
+	case device && isAbsent(o.DevicePath):
 		fail("device_authorization_endpoint", "", "the grant "+DeviceGrant+" begins there: give a path, or remove the grant", deviceClause)
-	case !device && o.DevicePath != None && len(m.GrantTypes) > 0:
-		fail("device_authorization_endpoint", orDefault(o.DevicePath, "/auth/device"), "only the grant "+DeviceGrant+" uses it: set DevicePath to None, or add the grant", deviceClause)
+	case !device && !isAbsent(o.DevicePath) && len(m.GrantTypes) > 0:
+		fail("device_authorization_endpoint", o.DevicePath, "only the grant "+DeviceGrant+" uses it: remove DevicePath, or add the grant", deviceClause)
 	}
 	b.checkResponseTypes(o, m, code, implicit)
 	for _, e := range []struct {
 		prefix, path  string
 		methods, algs []string
 	}{
-		{"token_endpoint", o.TokenPath, m.TokenEndpointAuthMethods, m.TokenEndpointAuthSigningAlgs},
-		{"revocation_endpoint", orDefault(o.RevocationPath, None), m.RevocationEndpointAuthMethods, m.RevocationEndpointAuthSigningAlgs},
+		{"token_endpoint", orDefault(o.TokenPath, defaultTokenPath), m.TokenEndpointAuthMethods, m.TokenEndpointAuthSigningAlgs},
+		{"revocation_endpoint", o.RevocationPath, m.RevocationEndpointAuthMethods, m.RevocationEndpointAuthSigningAlgs},
 		{"introspection_endpoint", o.IntrospectionPath, m.IntrospectionEndpointAuthMethods, m.IntrospectionEndpointAuthSigningAlgs},
 	} {
-		if e.path == None && len(e.methods) > 0 {
+		if isAbsent(e.path) && len(e.methods) > 0 {
 			fail(e.prefix+"_auth_methods_supported", strings.Join(e.methods, " "), "there is no such endpoint: give its path, or remove them", metadataClause)
 		}
 		field := e.prefix + "_auth_signing_alg_values_supported"
-		if e.path == None && len(e.algs) > 0 {
+		if isAbsent(e.path) && len(e.algs) > 0 {
 			fail(field, strings.Join(e.algs, " "), "there is no such endpoint: give its path, or remove them", metadataClause)
 		}
 		for _, method := range []string{"private_key_jwt", "client_secret_jwt"} {
@@ -313,9 +314,9 @@ func (b *builder) checkOAuthLists(m *oauthMetadata) {
 }
 
 // listOr returns the default for a nil list.
-func listOr(list []string, byDefault ...string) []string {
+func listOr(list []string, def ...string) []string {
 	if list == nil {
-		return byDefault
+		return def
 	}
 	return list
 }

@@ -40,35 +40,34 @@ func testBrokenRules(t *testing.T, tests []brokenRule) {
 
 func TestOAuthRules(t *testing.T) {
 	const metadata = "RFC 8414 section 2"
-	device := []string{DeviceGrant}
 	var tests []brokenRule
 	add := func(name string, o OAuth, field, input, rule, clause string) {
 		tests = append(tests, brokenRule{name, Config{OAuth: &o}, OAuthDocument, field, input, rule, clause})
 	}
-	add("code grant without authorization endpoint", OAuth{AuthorizationPath: None, DevicePath: None},
+	add("code grant without authorization endpoint", OAuth{AuthorizationPath: None},
 		"authorization_endpoint", "", "authorization_code and implicit use it", metadata)
-	add("implicit grant without authorization endpoint", OAuth{AuthorizationPath: None, DevicePath: None, GrantTypes: []string{"implicit", "client_credentials"}},
+	add("implicit grant without authorization endpoint", OAuth{AuthorizationPath: None, GrantTypes: []string{"implicit", "client_credentials"}},
 		"authorization_endpoint", "", "authorization_code and implicit use it", metadata)
 	add("no token endpoint", OAuth{TokenPath: None}, "token_endpoint", "", "every grant but implicit uses it", metadata)
-	add("no token endpoint for a grant beside implicit", OAuth{TokenPath: None, DevicePath: None, GrantTypes: []string{"implicit", "refresh_token"}, ResponseTypes: []string{"token"}},
+	add("no token endpoint for a grant beside implicit", OAuth{TokenPath: None, GrantTypes: []string{"implicit", "refresh_token"}, ResponseTypes: []string{"token"}},
 		"token_endpoint", "", "every grant but implicit uses it", metadata)
 	add("no response type", OAuth{ResponseTypes: []string{}}, "response_types_supported", "", "required", metadata)
 	add("no grant type", OAuth{GrantTypes: []string{}}, "grant_types_supported", "", "at least one", metadata)
 
-	add("device grant without endpoint", OAuth{DevicePath: None, GrantTypes: append([]string{"authorization_code"}, device...)},
+	add("device grant without endpoint", OAuth{GrantTypes: []string{"authorization_code", DeviceGrant}},
 		"device_authorization_endpoint", "", "begins there", "RFC 8628 section 4")
-	add("device endpoint without grant", OAuth{GrantTypes: []string{"authorization_code"}},
-		"device_authorization_endpoint", "/auth/device", "None", "RFC 8628 section 4")
+	add("device endpoint without grant", OAuth{DevicePath: "/auth/device", GrantTypes: []string{"authorization_code"}},
+		"device_authorization_endpoint", "/auth/device", "remove DevicePath", "RFC 8628 section 4")
 
-	add("code without grant", OAuth{GrantTypes: append([]string{"implicit"}, device...), ResponseTypes: []string{"token", "code"}},
+	add("code without grant", OAuth{GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token", "code"}},
 		"response_types_supported", "code", "authorization_code", "RFC 7591 section 2.1")
 	add("token without grant", OAuth{ResponseTypes: []string{"code", "token"}},
 		"response_types_supported", "token", "implicit", "RFC 7591 section 2.1")
 	add("hybrid without grant", OAuth{ResponseTypes: []string{"code id_token"}},
 		"response_types_supported", "code id_token", "implicit", "RFC 7591 section 2.1")
-	add("code grant without response type", OAuth{GrantTypes: append([]string{"authorization_code", "implicit"}, device...), ResponseTypes: []string{"token"}},
+	add("code grant without response type", OAuth{GrantTypes: []string{"authorization_code", "implicit"}, ResponseTypes: []string{"token"}},
 		"grant_types_supported", "authorization_code", "response type", "RFC 7591 section 2.1")
-	add("implicit grant without response type", OAuth{GrantTypes: append([]string{"authorization_code", "implicit"}, device...)},
+	add("implicit grant without response type", OAuth{GrantTypes: []string{"authorization_code", "implicit"}},
 		"grant_types_supported", "implicit", "response type", "RFC 7591 section 2.1")
 
 	for _, method := range []string{"private_key_jwt", "client_secret_jwt"} {
@@ -77,28 +76,28 @@ func TestOAuthRules(t *testing.T) {
 			"token_endpoint_auth_signing_alg_values_supported", "", method, metadata)
 		add(method+" at the revocation endpoint without algorithms", OAuth{RevocationPath: "/auth/revoke", RevocationEndpointAuthMethods: methods},
 			"revocation_endpoint_auth_signing_alg_values_supported", "", method, metadata)
-		add(method+" at the introspection endpoint without algorithms", OAuth{IntrospectionEndpointAuthMethods: methods},
+		add(method+" at the introspection endpoint without algorithms", OAuth{IntrospectionPath: "/auth/introspect", IntrospectionEndpointAuthMethods: methods},
 			"introspection_endpoint_auth_signing_alg_values_supported", "", method, metadata)
 	}
 	add("unsigned at the token endpoint", OAuth{TokenEndpointAuthSigningAlgs: []string{"RS256", "none"}},
 		"token_endpoint_auth_signing_alg_values_supported", "none", "remove", metadata)
 	add("unsigned at the revocation endpoint", OAuth{RevocationPath: "/auth/revoke", RevocationEndpointAuthSigningAlgs: []string{"none"}},
 		"revocation_endpoint_auth_signing_alg_values_supported", "none", "remove", metadata)
-	add("unsigned at the introspection endpoint", OAuth{IntrospectionEndpointAuthSigningAlgs: []string{"none"}},
+	add("unsigned at the introspection endpoint", OAuth{IntrospectionPath: "/auth/introspect", IntrospectionEndpointAuthSigningAlgs: []string{"none"}},
 		"introspection_endpoint_auth_signing_alg_values_supported", "none", "remove", metadata)
-	add("introspection by everybody", OAuth{IntrospectionEndpointAuthMethods: []string{"none"}},
+	add("introspection by everybody", OAuth{IntrospectionPath: "/auth/introspect", IntrospectionEndpointAuthMethods: []string{"none"}},
 		"introspection_endpoint_auth_methods_supported", "none", "remove", "RFC 7662 section 2.1")
-	add("methods of no introspection endpoint", OAuth{IntrospectionPath: None, IntrospectionEndpointAuthMethods: []string{"Bearer"}},
+	add("methods of no introspection endpoint", OAuth{IntrospectionEndpointAuthMethods: []string{"Bearer"}},
 		"introspection_endpoint_auth_methods_supported", "Bearer", "no such endpoint", metadata)
 	add("methods of no revocation endpoint", OAuth{RevocationEndpointAuthMethods: []string{"none"}},
 		"revocation_endpoint_auth_methods_supported", "none", "no such endpoint", metadata)
-	add("methods of no token endpoint", OAuth{TokenPath: None, DevicePath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}, TokenEndpointAuthMethods: []string{"none"}},
+	add("methods of no token endpoint", OAuth{TokenPath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}, TokenEndpointAuthMethods: []string{"none"}},
 		"token_endpoint_auth_methods_supported", "none", "no such endpoint", metadata)
-	add("algorithms of no introspection endpoint", OAuth{IntrospectionPath: None, IntrospectionEndpointAuthSigningAlgs: []string{"ES256"}},
+	add("algorithms of no introspection endpoint", OAuth{IntrospectionEndpointAuthSigningAlgs: []string{"ES256"}},
 		"introspection_endpoint_auth_signing_alg_values_supported", "ES256", "no such endpoint", metadata)
 	add("algorithms of no revocation endpoint", OAuth{RevocationEndpointAuthSigningAlgs: []string{"RS256", "ES256"}},
 		"revocation_endpoint_auth_signing_alg_values_supported", "RS256 ES256", "no such endpoint", metadata)
-	add("algorithms of no token endpoint", OAuth{TokenPath: None, DevicePath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}, TokenEndpointAuthSigningAlgs: []string{"ES256"}},
+	add("algorithms of no token endpoint", OAuth{TokenPath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}, TokenEndpointAuthSigningAlgs: []string{"ES256"}},
 		"token_endpoint_auth_signing_alg_values_supported", "ES256", "no such endpoint", metadata)
 	add("PKCE without S256", OAuth{CodeChallengeMethods: []string{"plain"}},
 		"code_challenge_methods_supported", "plain", "S256", "RFC 7636 section 4.2")
@@ -110,7 +109,7 @@ func TestOAuthRules(t *testing.T) {
 	add("response type malformed", OAuth{ResponseTypes: []string{"code", "none  x"}}, "response_types_supported", "none  x", "one blank", "RFC 6749 section 3.1.1")
 	add("response type with a dash", OAuth{ResponseTypes: []string{"code", "x-y"}}, "response_types_supported", "x-y", "one blank", "RFC 6749 section 3.1.1")
 	add("value in Extra that JSON does not have", OAuth{Extra: map[string]any{"x": func() {}}}, "Extra", "", "cannot encode", "")
-	add("grant type with a blank", OAuth{GrantTypes: append([]string{"authorization_code", "x y"}, device...)}, "grant_types_supported", "x y", "without blanks", metadata)
+	add("grant type with a blank", OAuth{GrantTypes: []string{"authorization_code", "x y"}}, "grant_types_supported", "x y", "without blanks", metadata)
 	add("response mode empty", OAuth{ResponseModes: []string{"query", ""}}, "response_modes_supported", "", "empty", metadata)
 	add("method twice", OAuth{TokenEndpointAuthMethods: []string{"none", "none"}}, "token_endpoint_auth_methods_supported", "none", "twice", metadata)
 
@@ -160,19 +159,33 @@ func TestOAuthLists(t *testing.T) {
 		want  map[string]any // nil: absent
 	}{
 		{"defaults", OAuth{}, map[string]any{
-			"grant_types_supported":                          list("authorization_code", "refresh_token", DeviceGrant),
+			"grant_types_supported":                          list("authorization_code", "refresh_token"),
 			"response_types_supported":                       list("code"),
 			"response_modes_supported":                       list("query"),
 			"token_endpoint_auth_methods_supported":          list("none"),
 			"code_challenge_methods_supported":               list("S256"),
-			"authorization_response_iss_parameter_supported": true,
+			"authorization_endpoint":                         "https://example.com/login",
+			"token_endpoint":                                 "https://example.com/auth/token",
+			"jwks_uri":                                       "https://example.com/auth/jwks.json",
+			"authorization_response_iss_parameter_supported": nil,
 			"scopes_supported":                               nil,
+			"device_authorization_endpoint":                  nil,
+			"introspection_endpoint":                         nil,
+			"registration_endpoint":                          nil,
 			"revocation_endpoint":                            nil,
 			"introspection_endpoint_auth_methods_supported":  nil,
+			"revocation_endpoint_auth_methods_supported":     nil,
 		}},
 		{"no endpoint that can be left out", OAuth{DevicePath: None, IntrospectionPath: None, RegistrationPath: None, JWKSPath: None, RevocationPath: None}, map[string]any{
 			"grant_types_supported":         list("authorization_code", "refresh_token"),
 			"device_authorization_endpoint": nil, "introspection_endpoint": nil, "registration_endpoint": nil, "jwks_uri": nil, "revocation_endpoint": nil,
+		}},
+		{"optional endpoints", OAuth{DevicePath: "/device", IntrospectionPath: "/introspect", RegistrationPath: "/register", RevocationPath: "/revoke"}, map[string]any{
+			"grant_types_supported":         list("authorization_code", "refresh_token", DeviceGrant),
+			"device_authorization_endpoint": "https://example.com/device",
+			"introspection_endpoint":        "https://example.com/introspect",
+			"registration_endpoint":         "https://example.com/register",
+			"revocation_endpoint":           "https://example.com/revoke",
 		}},
 		{"empty lists are absent", OAuth{Scopes: []string{}, ResponseModes: []string{}, TokenEndpointAuthMethods: []string{}, CodeChallengeMethods: []string{}, TokenEndpointAuthSigningAlgs: []string{}}, map[string]any{
 			"scopes_supported": nil, "response_modes_supported": nil, "token_endpoint_auth_methods_supported": nil,
@@ -183,18 +196,18 @@ func TestOAuthLists(t *testing.T) {
 			"revocation_endpoint_auth_methods_supported":            list("private_key_jwt"),
 			"revocation_endpoint_auth_signing_alg_values_supported": list("ES256"),
 		}},
-		{"only devices", OAuth{AuthorizationPath: None, GrantTypes: []string{DeviceGrant}}, map[string]any{
+		{"only devices", OAuth{AuthorizationPath: None, DevicePath: "/auth/device", GrantTypes: []string{DeviceGrant}}, map[string]any{
 			"authorization_endpoint":           nil,
 			"response_types_supported":         list("code"),
 			"code_challenge_methods_supported": nil,
 		}},
-		{"only implicit", OAuth{TokenPath: None, DevicePath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}}, map[string]any{
+		{"only implicit", OAuth{TokenPath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}}, map[string]any{
 			"token_endpoint":                        nil,
 			"token_endpoint_auth_methods_supported": nil,
 			"response_modes_supported":              list("query", "fragment"),
 		}},
-		{"no issuer parameter", OAuth{NoIssuerParameter: true}, map[string]any{
-			"authorization_response_iss_parameter_supported": false,
+		{"issuer parameter", OAuth{IssuerParameter: true}, map[string]any{
+			"authorization_response_iss_parameter_supported": true,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -214,13 +227,13 @@ func TestOAuthLists(t *testing.T) {
 // On a relative base the issuer is no URL, and must not be the iss of a response
 // (RFC 9207 section 2).
 func TestOAuthOnARelativeBase(t *testing.T) {
-	set, err := Build(Config{Base: mustBase(t, "/mail"), OAuth: &OAuth{}})
+	set, err := Build(Config{Base: mustBase(t, "/mail"), OAuth: &OAuth{IssuerParameter: true}})
 	require.NoError(t, err)
 	got := decode(t, set, OAuthDocument)
 	require.Equal(t, "/mail", got["issuer"])
 	require.Equal(t, "/mail/login", got["authorization_endpoint"])
 	require.Equal(t, "/mail/auth/jwks.json", got["jwks_uri"])
-	require.Equal(t, false, got["authorization_response_iss_parameter_supported"])
+	require.NotContains(t, got, "authorization_response_iss_parameter_supported")
 }
 
 func TestOAuthPathsOfTheDocument(t *testing.T) {

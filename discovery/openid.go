@@ -17,10 +17,10 @@ import (
 // (section 3). Build does not demand them: RFC 9700 section 2.1.2 advises against
 // them.
 //
-// Of a list nil is the default and an empty one leaves the member out, where the
-// standard lets it.
+// A nil list is the default. An empty list leaves the member out, where the standard
+// allows it.
 type OpenID struct {
-	UserinfoPath string // userinfo_endpoint; default "/auth/userinfo"
+	UserinfoPath string // userinfo_endpoint; left out if it is empty
 
 	// SubjectTypes are subject_types_supported: "public" and "pairwise"; default
 	// "public".
@@ -65,7 +65,7 @@ func (b *builder) openID() {
 	}
 	m := openIDMetadata{
 		oauthMetadata:       b.metadata,
-		UserinfoEndpoint:    b.endpoint(OpenIDDocument, "userinfo_endpoint", id.UserinfoPath, "/auth/userinfo"),
+		UserinfoEndpoint:    b.endpoint(OpenIDDocument, "userinfo_endpoint", id.UserinfoPath, ""),
 		SubjectTypes:        listOr(id.SubjectTypes, "public"),
 		IDTokenSigningAlgs:  listOr(id.IDTokenSigningAlgs, "RS256"),
 		Claims:              listOr(id.Claims, "sub"),

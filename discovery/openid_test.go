@@ -13,7 +13,7 @@ func TestOpenIDRules(t *testing.T) {
 		tests = append(tests, brokenRule{name, Config{OAuth: o, OpenID: &id}, OpenIDDocument, field, input, rule, clause})
 	}
 	add("no OAuth", nil, OpenID{}, "OpenID", "", "Config.OAuth", clause)
-	add("no authorization endpoint", &OAuth{AuthorizationPath: None, GrantTypes: []string{DeviceGrant}}, OpenID{},
+	add("no authorization endpoint", &OAuth{AuthorizationPath: None, DevicePath: "/auth/device", GrantTypes: []string{DeviceGrant}}, OpenID{},
 		"authorization_endpoint", "", "required", clause)
 	add("no keys", &OAuth{JWKSPath: None}, OpenID{}, "jwks_uri", "", "required", clause)
 	add("no scope openid", &OAuth{Scopes: []string{"email", "profile"}}, OpenID{}, "scopes_supported", "email profile", `"openid"`, clause)
@@ -24,7 +24,7 @@ func TestOpenIDRules(t *testing.T) {
 	add("no RS256", &OAuth{}, OpenID{IDTokenSigningAlgs: []string{"ES256", "EdDSA"}}, "id_token_signing_alg_values_supported", "ES256 EdDSA", "RS256", clause)
 	add("algorithm with a blank", &OAuth{}, OpenID{IDTokenSigningAlgs: []string{"RS256", "ES256 "}}, "id_token_signing_alg_values_supported", "ES256 ", "name of an algorithm", clause)
 	add("unsigned ID token through the browser",
-		&OAuth{GrantTypes: []string{"authorization_code", "implicit", DeviceGrant}, ResponseTypes: []string{"code", "code id_token"}},
+		&OAuth{GrantTypes: []string{"authorization_code", "implicit"}, ResponseTypes: []string{"code", "code id_token"}},
 		OpenID{IDTokenSigningAlgs: []string{"RS256", "none"}},
 		"id_token_signing_alg_values_supported", "none", "code id_token", clause)
 	add("claim twice", &OAuth{}, OpenID{Claims: []string{"sub", "sub"}}, "claims_supported", "sub", "twice", clause)
@@ -59,7 +59,7 @@ func TestOpenIDHasAllOfOAuth(t *testing.T) {
 		set, err := Build(Config{
 			Base:   mustBase(t, base),
 			OAuth:  &OAuth{Extra: map[string]any{"service_documentation": "https://example.org/"}},
-			OpenID: &OpenID{Extra: map[string]any{"claim_types_supported": []string{"normal"}}},
+			OpenID: &OpenID{UserinfoPath: "/auth/userinfo", Extra: map[string]any{"claim_types_supported": []string{"normal"}}},
 		})
 		require.NoError(t, err)
 		oauth, openID := decode(t, set, OAuthDocument), decode(t, set, OpenIDDocument)

@@ -50,7 +50,7 @@ type session struct {
 	APIURL          string                    `json:"apiUrl"`
 	DownloadURL     string                    `json:"downloadUrl"`
 	UploadURL       string                    `json:"uploadUrl"`
-	EventSourceURL  string                    `json:"eventSourceUrl"`
+	EventSourceURL  string                    `json:"eventSourceUrl,omitempty"`
 	State           string                    `json:"state"` // the last: Session fills it in
 }
 

@@ -15,7 +15,7 @@ const mailCapability = "urn:ietf:params:jmap:mail"
 
 func jmapSet(t testing.TB, base string, change func(*JMAP)) *Set {
 	t.Helper()
-	j := JMAP{Capabilities: map[string]any{mailCapability: nil}}
+	j := JMAP{EventSourcePath: eventSourceTemplate, WebSocketPath: "/jmap/ws", Capabilities: map[string]any{mailCapability: nil}}
 	if change != nil {
 		change(&j)
 	}

@@ -43,7 +43,7 @@ func readUserAgent(t testing.TB, set *Set) userAgentReader {
 }
 
 func TestUserAgentHasTheServices(t *testing.T) {
-	set := mailSet(t, "https://mail.example.com/m", Config{Mail: mailExample(), JMAP: new(JMAP), DAV: new(DAV), OAuth: new(OAuth)})
+	set := mailSet(t, "https://mail.example.com/m", Config{Mail: mailExample(), JMAP: new(JMAP), DAV: new(DAV), OAuth: withRegistration()})
 	c := readUserAgent(t, set)
 	got := map[string]string{}
 	for name, p := range c.Protocols {
@@ -99,14 +99,14 @@ func TestUserAgentHasOAuthIfEveryServiceTakesIt(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			m := &Mail{Domains: []string{"example.com"}, Authentication: tt.mail, Services: []Service{{Protocol: Submission, Authentication: tt.submission}}}
-			c := readUserAgent(t, mailSet(t, tt.base, Config{Mail: m, JMAP: new(JMAP), OAuth: new(OAuth)}))
+			c := readUserAgent(t, mailSet(t, tt.base, Config{Mail: m, JMAP: new(JMAP), OAuth: withRegistration()}))
 			require.Equal(t, tt.want, c.Authentication.OAuth != nil)
 		})
 	}
 }
 
 func TestUserAgentDigestIsOfTheBytesServed(t *testing.T) {
-	c := Config{Mail: mailExample(), JMAP: new(JMAP), OAuth: new(OAuth)}
+	c := Config{Mail: mailExample(), JMAP: new(JMAP), OAuth: withRegistration()}
 	var before string
 	for range 3 { // restarts
 		set := mailSet(t, "https://mail.example.org", c)

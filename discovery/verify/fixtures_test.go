@@ -276,8 +276,8 @@ func verifyFixtures() []fixture {
 			rule: ruleWS, document: discovery.JMAPDocument, mistake: MistakePublicURL, field: webSocketCapability, got: "wss://example.com/jmap/ws", hint: "path of the base is lost"},
 		{name: "a session URL on http", base: rootBase, config: jmapOnly, tamper: replaced(session, rootBase+"/jmap/upload", "http://example.com/jmap/upload"), check: token,
 			rule: ruleHTTP, document: discovery.JMAPDocument, mistake: MistakePublicURL, field: "uploadUrl", got: "http://example.com/jmap/upload/{accountId}/", hint: "takes the connection"},
-		{name: "a session without a member", base: rootBase, config: jmapOnly, tamper: replaced(session, "eventSourceUrl", "eventsourceurl"), check: token,
-			rule: ruleMalformed, document: discovery.JMAPDocument, field: "eventSourceUrl", got: "no such string", hint: "RFC 8620"},
+		{name: "a session without a member", base: rootBase, config: jmapOnly, tamper: replaced(session, "uploadUrl", "uploadurl"), check: token,
+			rule: ruleMalformed, document: discovery.JMAPDocument, field: "uploadUrl", got: "no such string", hint: "RFC 8620"},
 		{name: "no API", base: rootBase, config: jmapOnly, tamper: at("/jmap/", http.NotFound), check: token,
 			rule: ruleEndpoint, document: discovery.JMAPDocument, field: "apiUrl", got: "Not Found", hint: "nothing answers"},
 

@@ -39,9 +39,9 @@ func verifyConfig(t testing.TB, base string) discovery.Config {
 	t.Helper()
 	return discovery.Config{
 		Base:      mustBase(t, base),
-		OAuth:     &discovery.OAuth{},
-		OpenID:    &discovery.OpenID{},
-		JMAP:      &discovery.JMAP{Capabilities: map[string]any{mailCapability: nil}},
+		OAuth:     &discovery.OAuth{DevicePath: "/auth/device", IntrospectionPath: "/auth/introspect", RegistrationPath: "/auth/register", IssuerParameter: true},
+		OpenID:    &discovery.OpenID{UserinfoPath: "/auth/userinfo"},
+		JMAP:      &discovery.JMAP{EventSourcePath: "/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}", WebSocketPath: "/jmap/ws", Capabilities: map[string]any{mailCapability: nil}},
 		DAV:       &discovery.DAV{},
 		WebUI:     &discovery.WebUI{},
 		Resources: []discovery.Resource{{Path: "/dav/cal/"}},

@@ -154,6 +154,9 @@ func (v *verifier) sessionURLs(ctx context.Context, at string, o object) {
 		{"eventSourceUrl", []string{"types", "closeafter", "ping"}},
 	} {
 		u, ok := o.text(t.field)
+		if !ok && t.field == "eventSourceUrl" && o[t.field] == nil {
+			continue // required by RFC 8620 section 2, but servers without push leave it out
+		}
 		if !ok {
 			v.lacks(discovery.JMAPDocument, at, t.field, sessionClause)
 			continue

@@ -151,6 +151,9 @@ func TestVerifyFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 				*body = strings.Replace(*body, "/dav/cal/<", "/dav<!-- where -->/cal/<", 1)
 			}
 		})},
+		"a session without push": {tamper: func(next http.Handler) http.Handler { return next }, config: func(c *discovery.Config) {
+			c.JMAP.EventSourcePath, c.JMAP.WebSocketPath = "", ""
+		}},
 		"a policy in another order": {tamper: at("/.well-known/mta-sts.txt", body("text/plain", "mode: testing\nmx: example.com\nmax_age: 31557600\nversion: STSv1\n"))},
 	} {
 		bases := []string{c.base}

@@ -77,8 +77,8 @@ func newServer(t *testing.T, public string) http.Handler {
 	require.NoError(t, err)
 	set, err := discovery.Build(discovery.Config{
 		Base:  base,
-		OAuth: &discovery.OAuth{IntrospectionPath: discovery.None, DevicePath: discovery.None, RegistrationPath: discovery.None},
-		JMAP:  &discovery.JMAP{WebSocketPath: discovery.None},
+		OAuth: &discovery.OAuth{},
+		JMAP:  &discovery.JMAP{},
 	})
 	require.NoError(t, err)
 	mux := http.NewServeMux()

@@ -22,17 +22,19 @@ func (cfg *config) discoveryConfig(base publicurl.Base) discovery.Config {
 	c := discovery.Config{
 		Base: base,
 		OAuth: &discovery.OAuth{
-			DevicePath:                       discovery.None,
+			IntrospectionPath:                "/auth/introspect",
+			RegistrationPath:                 "/auth/register",
+			IssuerParameter:                  true,
 			Scopes:                           signInScopes,
 			ResponseModes:                    []string{"query", "fragment"},
 			IntrospectionEndpointAuthMethods: []string{"Bearer"},
 		},
-		OpenID: &discovery.OpenID{Claims: signInClaims},
+		OpenID: &discovery.OpenID{UserinfoPath: "/auth/userinfo", Claims: signInClaims},
 		WebUI:  &discovery.WebUI{},
 		JMAP: &discovery.JMAP{
-			SessionPath:   jmapSessionPath,
-			WebSocketPath: discovery.None,
-			Core:          jmapLimits,
+			SessionPath:     jmapSessionPath,
+			EventSourcePath: "/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}",
+			Core:            jmapLimits,
 		},
 		DAV: &discovery.DAV{FilePath: discovery.None},
 		// Beside the base and the JMAP session: what answers 401.
