@@ -1,0 +1,200 @@
+// Submission is the smallest useful server on Portico: SMTP behind HAProxy, which
+// ends the clients' TLS, and the documents by which mail clients find it. Read it
+// from top to bottom; ../mailfront is the complete sample.
+//
+//	SUBMISSION_PASSWORD=… go run ./examples/submission -trusted 127.0.0.1
+//
+// haproxy.cfg in this folder is the proxy's side. Users of -domain sign in and send
+// anywhere. Other servers may send to -domain, if SPF does not fail. Accepted mail
+// is logged and dropped: replace session.Data.
+package main
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"blitiri.com.ar/go/spf"
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/publicurl"
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Getenv("SUBMISSION_PASSWORD"), func(smtp, http net.Addr) {}); err != nil {
+		slog.Error(err.Error())
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, password string, started func(smtp, http net.Addr)) error {
+	flags := flag.NewFlagSet("submission", flag.ExitOnError)
+	smtpAddr := flags.String("smtp", "127.0.0.1:10465", "`address` for HAProxy's SMTP connections")
+	httpAddr := flags.String("http", "127.0.0.1:18080", "`address` for HAProxy's HTTP connections")
+	trusted := flags.String("trusted", "", "comma-separated `networks` that HAProxy connects from")
+	host := flags.String("host", "mail.example.com", "public host `name`")
+	domain := flags.String("domain", "example.com", "mail `domain`")
+	flags.Parse(args)
+	if password == "" {
+		return errors.New("submission: SUBMISSION_PASSWORD is not set: it is the password of every user")
+	}
+	proxies, err := trustnet.Parse(strings.Split(*trusted, ",")...)
+	if err != nil {
+		return fmt.Errorf("submission: -trusted %q: %w: want the address that HAProxy connects from", *trusted, err)
+	}
+	base, err := publicurl.FromHostname(*host)
+	if err != nil {
+		return err
+	}
+	set, err := discovery.Build(discovery.Config{Base: base, Mail: &discovery.Mail{ // on port 465 of HAProxy
+		Domains:  []string{*domain},
+		Services: []discovery.Service{{Protocol: discovery.Submission}},
+	}})
+	if err != nil {
+		return err
+	}
+	web := &http.Server{Handler: discovery.NewServer(set, discovery.ServerConfig{}).Handler(), ReadHeaderTimeout: 10 * time.Second}
+	mail := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		s := &session{conn: c, domain: *domain, password: password}
+		if info, ok := proxyproto.FromConn(c.Conn()); ok {
+			s.address = info.ClientAddr().Addr()
+		}
+		s.secure, _ = proxyproto.Secure(c.Conn()) // false if it is not known
+		return s, nil
+	}))
+	mail.Domain, mail.AllowInsecureAuth = *host, true // go-smtp sees no TLS: AuthMechanisms decides by the client's
+	mail.ReadTimeout, mail.WriteTimeout = 5*time.Minute, 5*time.Minute
+	mail.MaxMessageBytes, mail.MaxRecipients = 10<<20, 100
+	smtpListener, err := listen("smtp", *smtpAddr, proxies)
+	if err != nil {
+		return err
+	}
+	httpListener, err := listen("http", *httpAddr, proxies)
+	if err != nil {
+		return errors.Join(err, smtpListener.Close())
+	}
+	started(smtpListener.Addr(), httpListener.Addr())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error)
+	go func() { ended <- serve(ctx, smtpListener, mail) }()
+	go func() { ended <- serve(ctx, httpListener, web) }()
+	err = <-ended
+	cancel() // if one breaks the other ends, too
+	return errors.Join(err, <-ended)
+}
+
+// serve ends with ctx: first the listener, so that no accepted connection is lost,
+// then the server, with ten seconds for open sessions.
+func serve(ctx context.Context, l *proxyproto.Listener, s interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+}) error {
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := l.Shutdown(grace)
+	<-served
+	return errors.Join(err, s.Shutdown(grace))
+}
+
+// listen accepts connections of HAProxy with a PROXY header, and others as direct
+// clients.
+func listen(name, addr string, proxies *trustnet.Set) (*proxyproto.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return proxyproto.New(l, proxyproto.Config{
+		Trusted: proxies,
+		OnReject: func(r proxyproto.Rejection) {
+			slog.Warn("connection refused: see -trusted and HAProxy's send-proxy-v2-ssl", "listener", name, "peer", r.Peer, "err", r.Err)
+		},
+	})
+}
+
+// session is one client. Its address is the zero value if it is not known, as for a
+// health check of HAProxy.
+type session struct {
+	conn                   *smtp.Conn
+	address                netip.Addr
+	secure, signedIn       bool
+	domain, password, from string
+	spf                    spf.Result
+}
+
+// AuthMechanisms offers passwords only to clients on TLS.
+func (s *session) AuthMechanisms() []string {
+	if s.secure {
+		return []string{sasl.Plain}
+	}
+	return nil
+}
+
+func (s *session) Auth(mechanism string) (sasl.Server, error) {
+	if !s.secure || mechanism != sasl.Plain { // RFC 4954 section 4
+		return nil, smtp.ErrAuthUnsupported
+	}
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if s.signedIn = strings.HasSuffix(user, "@"+s.domain) && subtle.ConstantTimeCompare([]byte(password), []byte(s.password)) == 1; s.signedIn {
+			return nil
+		}
+		slog.Warn("wrong password", "user", user, "client", s.address) // limit this address, unless it is the zero value
+		return smtp.ErrAuthFailed
+	}), nil
+}
+
+// lookUpSPF is replaced by the test.
+var lookUpSPF = spf.CheckHostWithSender
+
+func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+	s.from, s.spf = from, spf.None
+	if !s.signedIn && s.address.IsValid() { // no verdict about the proxy's own address
+		s.spf, _ = lookUpSPF(s.address.AsSlice(), s.conn.Hostname(), from)
+	}
+	if s.spf == spf.Fail {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 23}, Message: "SPF validation failed"} // RFC 7372
+	}
+	return nil
+}
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if !s.signedIn && !strings.HasSuffix(strings.ToLower(to), "@"+s.domain) {
+		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
+	}
+	return nil
+}
+
+func (s *session) Data(r io.Reader) error {
+	size, err := io.Copy(io.Discard, r)
+	slog.Info("message", "client", s.address, "tls", s.secure, "from", s.from, "spf", s.spf, "size", size)
+	return err
+}
+
+func (s *session) Reset()        {}
+func (s *session) Logout() error { return nil }
