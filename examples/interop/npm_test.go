@@ -38,6 +38,7 @@ var mounts = []mount{
 }
 
 func TestClientsFromNPMSignInByTheDocuments(t *testing.T) {
+	needAddresses(t) // before npm, which needs a minute to give up without a network
 	dir := installNPMClients(t)
 	for _, at := range mounts {
 		t.Run(at.name, func(t *testing.T) {
@@ -104,23 +105,29 @@ func installNPMClients(t *testing.T) string {
 	if err != nil {
 		cache = shared
 	}
-	dir := filepath.Join(cache, "portico-interop", hex.EncodeToString(hash.Sum(nil)[:8]))
+	dir := filepath.Join(cache, "portico-interop", "npm-"+hex.EncodeToString(hash.Sum(nil)[:8]))
 
 	npmInstall.Lock()
 	defer npmInstall.Unlock()
-	installed := filepath.Join(dir, "installed")
-	if _, err := os.Stat(installed); err == nil {
+	if _, err := os.Stat(dir); err == nil {
 		return dir
 	}
-	require.NoError(t, os.MkdirAll(dir, 0o755))
+	// Other processes see the directory when it is complete. npm ci empties the one that
+	// it is used in, even if it fails then.
+	require.NoError(t, os.MkdirAll(filepath.Dir(dir), 0o755))
+	temporary, err := os.MkdirTemp(filepath.Dir(dir), "npm")
+	require.NoError(t, err)
+	defer os.RemoveAll(temporary)
 	for name, b := range content {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(temporary, name), b, 0o644))
 	}
 	cmd := exec.CommandContext(t.Context(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = dir
+	cmd.Dir = temporary
 	if out, err := cmd.CombinedOutput(); err != nil {
 		unavailable(t, "npm ci: %v\n%s", err, out)
 	}
-	require.NoError(t, os.WriteFile(installed, nil, 0o644))
+	if err := os.Rename(temporary, dir); err != nil {
+		require.DirExists(t, dir, "%v", err) // another process was first
+	}
 	return dir
 }
