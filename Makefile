@@ -6,12 +6,14 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ALL         = ./... ./examples/...
 FUZZTIME   ?= 10s
 
-.PHONY: check test race fuzz bench interop soak
+.PHONY: check test race fuzz bench interop machines soak
 
-# Formatting, vet, staticcheck, and the module rules.
+# Formatting, vet (of all systems), staticcheck, and the module rules.
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet $(ALL)
+	GOOS=windows go vet $(ALL)
+	GOOS=darwin go vet $(ALL)
 	go run $(STATICCHECK) $(ALL)
 	.ci/modules
 
@@ -34,6 +36,10 @@ bench:
 # Real proxies. Without PORTICO_INTEROP=required a missing one skips its tests.
 interop:
 	PORTICO_INTEROP=required go test -count=1 -v ./examples/interop/...
+
+# What the README promises, on machines without programs, addresses or IPv6. Needs root.
+machines:
+	.ci/other-machines
 
 # Load and faults for SOAKTIME, and 8,000 idle clients. Prints what the README says.
 SOAKTIME ?= 60s

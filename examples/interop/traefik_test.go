@@ -27,7 +27,7 @@ func traefikBinary(t *testing.T) string {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("no Traefik in PORTICO_TRAEFIK or PATH: %v", err)
+		t.Skipf("traefik is not installed: a binary of Traefik 3 (or PORTICO_TRAEFIK=/path/to/traefik)")
 	}
 	return path
 }
