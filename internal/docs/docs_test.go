@@ -38,8 +38,8 @@ var packages = map[string]string{
 
 const advice = `a block of Go code in the documentation does not compile. Correct it at the line that the
 compiler names. If the block uses a name that the reader's program has already, declare the
-name in examples/docs/testdata/context.go; a package without an import is a line of the map
-packages in examples/docs/docs_test.go. In a block with both, only what follows the line
+name in internal/docs/testdata/context.go; a package without an import is a line of the map
+packages in internal/docs/docs_test.go. In a block with both, only what follows the line
 "// after" is compiled, not what follows "// before".`
 
 func TestTheGoCodeOfTheDocumentationCompiles(t *testing.T) {
