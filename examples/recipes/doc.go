@@ -6,6 +6,7 @@
 //   - emersion/go-imap
 //   - crypto/tls, for a protocol of your own
 //   - a server that wants a *net.TCPConn
+//   - the identifiers that AWS, Azure and Google Cloud send for private links
 //
 // In all of them 127.0.0.1 is the proxy, and the client that it tells of is at
 // 203.0.113.7. What to copy is the part above the line that says so; below it stands
