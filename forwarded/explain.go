@@ -120,6 +120,7 @@ func noPeer(req *http.Request) string {
 
 // A trace collects what the walk read.
 type trace struct {
+	before      list // as it was when the entry was read
 	trustsAll   bool // the set was refused
 	directProxy bool // a proxy without a PROXY header
 	entries     []tracedEntry
@@ -133,8 +134,9 @@ type tracedEntry struct {
 	fault       fault
 }
 
-// add notes an entry: the list was at before, and reading it led to after.
-func (t *trace) add(before, after list, a netip.Addr, trusted bool, f fault) {
+// add notes an entry: reading it led from t.before to after.
+func (t *trace) add(after list, a netip.Addr, trusted bool, f fault) {
+	before := t.before
 	// Where an entry begins that could not be read, nobody knows.
 	text := before.rest[strings.LastIndexByte(before.rest, ',')+1:]
 	if f == faultNone {

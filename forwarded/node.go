@@ -7,25 +7,32 @@ import (
 
 // parsePeer parses the RemoteAddr of a request, always "IP:port".
 func parsePeer(s string) (netip.Addr, bool) {
-	if s == "" || s[0] != '[' && (s[0] < '0' || s[0] > '9') || strings.IndexByte(s, ':') < 0 {
-		return netip.Addr{}, false // such as "@": no error of net/netip for a unix socket
+	if s == "" || s[0] != '[' && (s[0] < '0' || s[0] > '9') {
+		return netip.Addr{}, false // no error of net/netip for "@", a peer on a unix socket
 	}
 	a, port, ok := parseHost(s)
 	return a.Unmap(), ok && port != "" && isPort(port, false)
 }
 
 // parseAddress parses an entry of X-Forwarded-For, which has no standard: an IP
-// address, or v4:port, [v6] or [v6]:port.
+// address, or v4:port, [v6] or [v6]:port. s is not empty.
 func parseAddress(s string) (netip.Addr, fault) {
+	colon := strings.IndexByte(s, ':')
+	if colon < 0 && s[0] <= '9' { // IPv4 without a port, the usual case
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return netip.Addr{}, faultAddress
+		}
+		return specified(a)
+	}
 	if isHidden(s) {
 		return netip.Addr{}, faultHidden
 	}
 	var a netip.Addr
 	var port string
 	var ok bool
-	if i := strings.IndexByte(s, ':'); i >= 0 && s[0] != '[' && strings.IndexByte(s[i+1:], ':') >= 0 {
+	if colon >= 0 && s[0] != '[' && strings.IndexByte(s[colon+1:], ':') >= 0 {
 		a, ok = parseIP(s)
-		ok = ok && a.Is6()
 	} else {
 		a, port, ok = parseHost(s)
 	}
@@ -59,8 +66,8 @@ func parseHost(s string) (a netip.Addr, port string, ok bool) {
 		if i := strings.IndexByte(s, ':'); i >= 0 {
 			s, port = s[:i], s[i:]
 		}
-		a, ok = parseIP(s)
-		return a, port, ok && a.Is4()
+		a, err := netip.ParseAddr(s) // without a colon there is no IPv6 and no zone
+		return a, port, err == nil
 	}
 	i := strings.IndexByte(s, ']')
 	if i < 0 {
@@ -74,16 +81,25 @@ func parseHost(s string) (a netip.Addr, port string, ok bool) {
 // host and is dropped; net/netip would allocate for it. The error of net/netip is the
 // one allocation that a malformed entry costs.
 func parseIP(s string) (netip.Addr, bool) {
-	s, zone, zoned := strings.Cut(s, "%")
+	zone := strings.IndexByte(s, '%')
+	if zone >= 0 {
+		if !isZone(s[zone+1:]) {
+			return netip.Addr{}, false
+		}
+		s = s[:zone]
+	}
 	a, err := netip.ParseAddr(s)
-	return a, err == nil && (!zoned || a.Is6() && isZone(zone))
+	return a, err == nil && (zone < 0 || a.Is6())
 }
 
 // specified refuses the unspecified addresses. They identify no host (RFC 1122 section
 // 3.2.1.3, RFC 4291 section 2.5.2), and a proxy that writes one does not know its
 // client.
 func specified(a netip.Addr) (netip.Addr, fault) {
-	if a = a.Unmap(); a.IsUnspecified() {
+	if a.Is4In6() {
+		a = a.Unmap()
+	}
+	if a.IsUnspecified() {
 		return netip.Addr{}, faultUnspecified
 	}
 	return a, faultNone
@@ -94,6 +110,9 @@ func specified(a netip.Addr) (netip.Addr, fault) {
 // (section 6.3).
 func isHidden(s string) bool {
 	const unknown = "unknown"
+	if s == "" || s[0] < 'A' { // a digit, in most addresses
+		return false
+	}
 	if len(s) != len(unknown) || s[0] == '_' {
 		return isObfuscated(s)
 	}

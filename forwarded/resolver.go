@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 
 	"github.com/seed-94e48765/portico/internal/proxymark"
 	"github.com/seed-94e48765/portico/trustnet"
@@ -115,37 +116,44 @@ func (r *Resolver) resolve(res *Result, set *trustnet.Set, h http.Header, remote
 // lets it read one entry more, and the first address that is not trusted is the
 // client. An entry that cannot be read ends the walk; none is skipped.
 func (r *Resolver) walk(res *Result, set *trustnet.Set, h http.Header, t *trace) {
-	res.Reason = NoHeader
+	reason, last, hops := NoHeader, res.Last, 0
 	for l := newList(h[r.key]); l.more(); {
-		if res.Hops == r.cfg.MaxHops {
-			res.Reason = TooManyHops
+		if hops == r.cfg.MaxHops {
+			reason = TooManyHops
 			break
 		}
-		var before list
 		if t != nil {
-			before = l
+			t.before = l
 		}
-		a, proto, f := r.entry(&l)
+		var a netip.Addr
+		var proto string
+		var f fault
+		if r.cfg.Header == Forwarded {
+			a, proto, f = l.element()
+		} else {
+			a, f = l.address()
+		}
 		trusted := set.Contains(a)
 		if t != nil {
-			t.add(before, l, a, trusted, f)
+			t.add(l, a, trusted, f)
 		}
 		if f != faultNone {
-			res.Reason = f.reason()
+			reason = f.reason()
 			break
 		}
-		res.Hops++
-		res.Last = a
+		hops++
+		last = a
 		if r.cfg.Proto {
 			res.Proto = proto
 		}
 		if !trusted {
 			res.Client = a
-			res.Reason = UntrustedHop
+			reason = UntrustedHop
 			break
 		}
-		res.Reason = AllTrusted
+		reason = AllTrusted
 	}
+	res.Reason, res.Last, res.Hops = reason, last, hops
 	if r.cfg.Proto && r.cfg.Header == XForwardedFor {
 		if lines := h[xForwardedProto]; len(lines) == 1 {
 			res.Proto = protoOf(trim(lines[0]))
