@@ -1,6 +1,7 @@
 package forwarded
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 
@@ -49,7 +50,9 @@ type Config struct {
 
 	// AllowTrustAll permits a Trusted set for which TrustsAll is true. Without
 	// it, New refuses such a set, and no peer is trusted while a Source returns
-	// one later. An address that is trusted is never the client of the walk.
+	// one later. Without TrustedHops and SingleHeader an address that is trusted
+	// is never the client. With one of them, set it only if nothing but the proxy
+	// can connect: any peer could choose its address.
 	AllowTrustAll bool
 
 	// Header is the header that is read. No other list is read, not even when
@@ -57,16 +60,34 @@ type Config struct {
 	// write.
 	Header Header
 
+	// SingleHeader is the name of a header with the address of the client, such
+	// as CF-Connecting-IP, True-Client-IP, Fly-Client-IP or X-Real-IP. Every
+	// trusted peer must write it, replacing the client's. It must have exactly
+	// one line with exactly one address. Header is not read then; it only selects
+	// what SetHeaders writes. The default is "", to read Header.
+	SingleHeader string
+
+	// TrustedHops is the number of entries that trusted proxies append to Header.
+	// The entry at that position, counted from the right, is the client, whether
+	// its address is trusted or not. It is for load balancers whose addresses
+	// cannot be listed, and for those that append their own address (Google and
+	// Fly write "client, load balancer", so that it is 2). The peer must be
+	// trusted, and fewer entries leave the client unknown. A number that is too
+	// large lets clients choose their address. The default 0 compares addresses
+	// with Trusted instead.
+	TrustedHops int
+
 	// MaxHops is the largest number of entries of the header that are read. 0
 	// means [DefaultMaxHops].
 	MaxHops int
 
-	// Proto sets Result.Proto to what the trusted peer says: the value of
-	// X-Forwarded-Proto, or with the Forwarded header the proto parameter of
-	// the element that names Result.Last. Set it only if every trusted proxy
-	// sets or deletes X-Forwarded-Proto: HAProxy's option forwardfor and NGINX's
-	// proxy_pass pass on the client's. Values other than http and https (Traefik
-	// writes wss for a web socket) leave Result.Proto empty.
+	// Proto sets Result.Proto from X-Forwarded-Proto, or with the Forwarded
+	// header from the proto parameter of the element that names Result.Last.
+	// X-Forwarded-Proto may have several values if all are equal and there are no
+	// more than Result.Hops. Values other than http and https (Traefik writes wss
+	// for a web socket) leave Result.Proto empty. Set it only if the first
+	// trusted proxy sets or deletes X-Forwarded-Proto: HAProxy's option forwardfor
+	// and NGINX's proxy_pass pass on the client's.
 	Proto bool
 
 	// Strip makes Handler remove every forwarding header that was not believed
@@ -97,7 +118,17 @@ func New(c Config) (*Resolver, error) {
 	case c.MaxHops == 0:
 		c.MaxHops = DefaultMaxHops
 	}
-	r := &Resolver{cfg: c, name: c.Header.String()}
+	switch {
+	case c.TrustedHops < 0:
+		return nil, fmt.Errorf("forwarded: Config.TrustedHops is %d, want a positive number, or 0 to compare addresses", c.TrustedHops)
+	case c.TrustedHops > c.MaxHops:
+		return nil, fmt.Errorf("forwarded: Config.TrustedHops is %d, above Config.MaxHops, which is %d", c.TrustedHops, c.MaxHops)
+	case c.SingleHeader != "" && c.TrustedHops > 0:
+		return nil, fmt.Errorf("forwarded: Config.SingleHeader is %.100q and Config.TrustedHops is %d: set one of them", c.SingleHeader, c.TrustedHops)
+	case !isToken(c.SingleHeader):
+		return nil, fmt.Errorf("forwarded: Config.SingleHeader is %.100q, want the name of a header, such as CF-Connecting-IP", c.SingleHeader)
+	}
+	r := &Resolver{cfg: c, name: cmp.Or(c.SingleHeader, c.Header.String())}
 	r.key = http.CanonicalHeaderKey(r.name)
 	return r, nil
 }

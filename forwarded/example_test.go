@@ -162,7 +162,7 @@ func ExampleResolver_Explain() {
 	// Output:
 	// connection "10.0.0.1:50000": trusted, so its X-Forwarded-For is read
 	// X-Forwarded-For line 2 of 2, entry 1 from the right "10.0.0.2": trusted, so the next entry is read
-	// X-Forwarded-For line 1 of 2, entry 2 from the right "203.0.113.7": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]
+	// X-Forwarded-For line 1 of 2, entry 2 from the right "203.0.113.7": not trusted, so it is the client; nothing to the left of it is read [UntrustedHop]
 }
 
 func ExampleFromContext() {

@@ -24,7 +24,7 @@ func TestExplain(t *testing.T) {
 		{"a client behind two proxies", forwarded.Config{}, nil, peer, []string{"6.6.6.6, 192.0.2.1", "10.0.0.2"}, []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 2 of 2, entry 1 from the right "10.0.0.2": trusted, so the next entry is read`,
-			`X-Forwarded-For line 1 of 2, entry 2 from the right "192.0.2.1": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]`,
+			`X-Forwarded-For line 1 of 2, entry 2 from the right "192.0.2.1": not trusted, so it is the client; nothing to the left of it is read [UntrustedHop]`,
 		}},
 		{"an untrusted peer", forwarded.Config{}, nil, "203.0.113.9:80", nil, []string{
 			`connection "203.0.113.9:80": not trusted, so it is the client [UntrustedPeer]`,
@@ -37,7 +37,7 @@ func TestExplain(t *testing.T) {
 		}},
 		{"all trusted", forwarded.Config{}, nil, peer, []string{"10.0.0.2"}, []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
-			`X-Forwarded-For line 1 of 1, entry 1 from the right "10.0.0.2": trusted, and there is no further entry [AllTrusted]`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "10.0.0.2": trusted, but there is no further entry [AllTrusted]`,
 		}},
 		{"too many hops", forwarded.Config{MaxHops: 1}, nil, peer, []string{"192.0.2.1, 10.0.0.2"}, []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
@@ -45,37 +45,53 @@ func TestExplain(t *testing.T) {
 		}},
 		{"a malformed entry, quoted", forwarded.Config{}, nil, peer, []string{"192.0.2.1, a\x00\"\n"}, []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
-			`X-Forwarded-For line 1 of 1, entry 1 from the right "a\x00\"\n": not an address in a form that the header allows, so the hop before is the last that is known [Malformed]`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "a\x00\"\n": not an address in a form that the header allows, so the hop before it is the last one that is known [Malformed]`,
 		}},
 		{"an empty entry", forwarded.Config{}, nil, peer, []string{"192.0.2.1,"}, []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
-			`X-Forwarded-For line 1 of 1, entry 1 from the right "": the entry is empty, so the hop before is the last that is known [Malformed]`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "": the entry is empty, so the hop before it is the last one that is known [Malformed]`,
 		}},
 		{"a hidden hop", forwarded.Config{Header: forwarded.Forwarded}, nil, peer, []string{`for=_x, for="[2001:db8:a::2]:80";proto=https`}, []string{
 			`connection "10.0.0.1:41234": trusted, so its Forwarded is read`,
 			`Forwarded line 1 of 1, entry 1 from the right "for=\"[2001:db8:a::2]:80\";proto=https": trusted, so the next entry is read`,
-			`Forwarded line 1 of 1, entry 2 from the right "for=_x": the proxy withholds the address, so the hop before is the last that is known [Obfuscated]`,
+			`Forwarded line 1 of 1, entry 2 from the right "for=_x": the proxy withholds the address, so the hop before it is the last one that is known [Obfuscated]`,
 		}},
 		{"an element over lines", forwarded.Config{Header: forwarded.Forwarded}, nil, peer, []string{`for=_x, for=192.0.2.1;a="b`, "c", `d"`}, []string{
 			`connection "10.0.0.1:41234": trusted, so its Forwarded is read`,
-			`Forwarded line 3 of 3, entry 1 from the right "for=192.0.2.1;a=\"b,c,d\"": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]`,
+			`Forwarded line 3 of 3, entry 1 from the right "for=192.0.2.1;a=\"b,c,d\"": not trusted, so it is the client; nothing to the left of it is read [UntrustedHop]`,
 		}},
 		{"an element from the beginning of a line before", forwarded.Config{Header: forwarded.Forwarded}, nil, peer, []string{`for=_x`, `for=192.0.2.1;a="b`, `d"`}, []string{
 			`connection "10.0.0.1:41234": trusted, so its Forwarded is read`,
-			`Forwarded line 3 of 3, entry 1 from the right "for=192.0.2.1;a=\"b,d\"": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]`,
+			`Forwarded line 3 of 3, entry 1 from the right "for=192.0.2.1;a=\"b,d\"": not trusted, so it is the client; nothing to the left of it is read [UntrustedHop]`,
 		}},
 		{"a trusted unix socket", forwarded.Config{Trusted: trustnet.MustParse("unix")}, unix, "@", []string{"192.0.2.1"}, []string{
 			`connection "@": trusted, so its X-Forwarded-For is read`,
-			`X-Forwarded-For line 1 of 1, entry 1 from the right "192.0.2.1": not trusted, so it is the client; what stands left of it is not read [UntrustedHop]`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "192.0.2.1": not trusted, so it is the client; nothing to the left of it is read [UntrustedHop]`,
 		}},
 		{"a unix socket without the keyword", forwarded.Config{}, unix, "@", []string{"192.0.2.1"}, []string{
-			`connection "@": a peer on a unix socket, and Config.Trusted has no unix, so its headers are ignored [NoPeer]`,
+			`connection "@": a peer on a unix socket, and Config.Trusted does not have the keyword unix, so the headers are ignored [NoPeer]`,
 		}},
 		{"an IP address on a unix socket", forwarded.Config{Trusted: trustnet.MustParse("unix")}, unix, "10.0.0.1:80", nil, []string{
-			`connection "10.0.0.1:80": an IP address on a unix socket, which proves nothing, so its headers are ignored [NoPeer]`,
+			`connection "10.0.0.1:80": an IP address on a unix socket, which proves nothing, so the headers are ignored [NoPeer]`,
+		}},
+		{"an unspecified peer", forwarded.Config{}, nil, "0.0.0.0:80", nil, []string{
+			`connection "0.0.0.0:80": the unspecified address identifies no host, so nothing is known and the headers are ignored [NoPeer]`,
+		}},
+		{"counted hops", forwarded.Config{TrustedHops: 2}, nil, peer, []string{"6.6.6.6, 192.0.2.1, 198.51.100.3"}, []string{
+			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "198.51.100.3": Config.TrustedHops is 2, so the next entry is read`,
+			`X-Forwarded-For line 1 of 1, entry 2 from the right "192.0.2.1": Config.TrustedHops is 2, so it is the client; nothing to the left of it is read [CountedHop]`,
+		}},
+		{"too few hops", forwarded.Config{TrustedHops: 2}, nil, peer, []string{"192.0.2.1"}, []string{
+			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "192.0.2.1": Config.TrustedHops is 2, but there is no further entry [TooFewHops]`,
+		}},
+		{"a loopback address at the counted hop", forwarded.Config{TrustedHops: 1}, nil, peer, []string{"127.0.0.1"}, []string{
+			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
+			`X-Forwarded-For line 1 of 1, entry 1 from the right "127.0.0.1": a loopback or multicast address, which no client of a load balancer has, so the hop before it is the last one that is known [Malformed]`,
 		}},
 		{"no peer", forwarded.Config{}, nil, "10.0.0.1", nil, []string{
-			`connection "10.0.0.1": not an address and a port, so nothing is known and its headers are ignored [NoPeer]`,
+			`connection "10.0.0.1": not an address and a port, so nothing is known and the headers are ignored [NoPeer]`,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -114,7 +130,7 @@ func TestExplainNamesAListThatTrustsAll(t *testing.T) {
 	live.Store(trustnet.MustParse("0.0.0.0/0"))
 	hops := r.Explain(requestFrom(nil, peer, "192.0.2.1").WithContext(context.Background()))
 	require.Len(t, hops, 1)
-	require.Contains(t, hops[0].Verdict, "Config.Trusted covers a whole address family and trusts nobody without AllowTrustAll")
+	require.Contains(t, hops[0].Verdict, "no peer is trusted, because Config.Trusted covers at least half of the Internet and AllowTrustAll is not set")
 }
 
 func TestExplainCutsLongTexts(t *testing.T) {

@@ -18,15 +18,21 @@ import (
 
 var fuzzSet = trustnet.MustParse(proxies)
 
-// both are the resolvers of the two headers.
-func both(t testing.TB, c forwarded.Config) map[forwarded.Header]*forwarded.Resolver {
+// A variant is a resolver of a list: by address or by count, of each header.
+type variant struct {
+	*forwarded.Resolver
+	header forwarded.Header
+	count  int
+}
+
+func byAddressAndCount(t testing.TB, c forwarded.Config) (all []variant) {
 	c.Trusted = fuzzSet
-	m := map[forwarded.Header]*forwarded.Resolver{}
-	for _, h := range []forwarded.Header{forwarded.XForwardedFor, forwarded.Forwarded} {
-		c.Header = h
-		m[h] = newResolver(t, c)
+	for _, c.Header = range []forwarded.Header{forwarded.XForwardedFor, forwarded.Forwarded} {
+		for _, c.TrustedHops = range []int{0, 1, 2} {
+			all = append(all, variant{newResolver(t, c), c.Header, c.TrustedHops})
+		}
 	}
-	return m
+	return all
 }
 
 // seeds are header values with everything that matters in them.
@@ -57,16 +63,16 @@ func addSeeds(f *testing.F, n int) {
 	}
 }
 
-// FuzzClientIsThePeerOrAnAddressOfTheHeaderAndAllToItsRightIsTrusted compares
-// every Result with the oracle, which can say nothing else.
+// FuzzClientIsThePeerOrAnAddressOfTheHeaderAndAllToItsRightIsTrusted compares every
+// Result with that of the oracle, of which the property is easy to see.
 func FuzzClientIsThePeerOrAnAddressOfTheHeaderAndAllToItsRightIsTrusted(f *testing.F) {
 	addSeeds(f, 3)
-	resolvers := both(f, forwarded.Config{MaxHops: 4})
+	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 4})
 	f.Fuzz(func(t *testing.T, a, b, c string) {
-		for name, r := range resolvers {
+		for _, r := range resolvers {
 			for _, lines := range [][]string{nil, {a}, {a, b}, {a, b, c}} {
-				res := r.Resolve(header(name, lines...), peer)
-				require.Equal(t, oracle(name, lines, peerA, fuzzSet, 4), res, "%v %q", name, lines)
+				res := r.Resolve(header(r.header, lines...), peer)
+				require.Equal(t, oracle(r.header, lines, peerA, fuzzSet, 4, r.count), res, "%v %d %q", r.header, r.count, lines)
 			}
 		}
 	})
@@ -78,15 +84,15 @@ func FuzzUntrustedOrUnclassifiablePeerMakesHeadersIrrelevant(f *testing.F) {
 			f.Add(remoteAddr, value)
 		}
 	}
-	resolvers := both(f, forwarded.Config{Proto: true})
+	resolvers := byAddressAndCount(f, forwarded.Config{Proto: true})
 	f.Fuzz(func(t *testing.T, remoteAddr, value string) {
-		for name, r := range resolvers {
+		for _, r := range resolvers {
 			bare := r.Resolve(nil, remoteAddr)
 			if bare.Reason == forwarded.NoHeader {
 				require.True(t, fuzzSet.Contains(bare.Peer))
 				continue
 			}
-			h := header(name, value)
+			h := header(r.header, value)
 			h["X-Forwarded-Proto"] = []string{"https"}
 			want := bare
 			if want.Reason == forwarded.UntrustedPeer {
@@ -136,11 +142,11 @@ func FuzzEnlargingTrustedNeverLowersHops(f *testing.F) {
 
 func FuzzClientIsUnmappedAndZoneFree(f *testing.F) {
 	addSeeds(f, 2)
-	resolvers := both(f, forwarded.Config{})
+	resolvers := byAddressAndCount(f, forwarded.Config{})
 	f.Fuzz(func(t *testing.T, value, remoteAddr string) {
-		for name, r := range resolvers {
+		for _, r := range resolvers {
 			for _, from := range []string{peer, remoteAddr} {
-				res := r.Resolve(header(name, value), from)
+				res := r.Resolve(header(r.header, value), from)
 				for _, a := range []netip.Addr{res.Client, res.Last, res.Peer} {
 					require.Equal(t, a, a.Unmap().WithZone(""))
 				}
@@ -203,7 +209,7 @@ func FuzzRespellingAHopChangesNothing(f *testing.F) {
 	f.Add([]byte{192, 0, 2, 1, 10, 0, 0, 3}, uint64(1))
 	f.Add([]byte{192, 0, 2, 1, 10, 0, 0, 3, 10, 0, 0, 2, 10, 9, 8, 7}, uint64(7))
 	f.Add([]byte("\xff 01\r\xb8\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x01 \x01\r\xb8\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x02"), uint64(3))
-	resolvers := both(f, forwarded.Config{})
+	resolvers := byAddressAndCount(f, forwarded.Config{})
 	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
 		var hops []netip.Addr
 		for len(data) >= 4 && len(hops) < 6 {
@@ -219,77 +225,106 @@ func FuzzRespellingAHopChangesNothing(f *testing.F) {
 			}
 		}
 		rnd := rand.New(rand.NewPCG(seed, 0))
-		for name, r := range resolvers {
+		for _, r := range resolvers {
 			var plain, respelled []string
 			for _, a := range hops {
 				switch {
-				case name == forwarded.XForwardedFor:
+				case r.header == forwarded.XForwardedFor:
 					plain = append(plain, a.String())
 				case a.Is6():
 					plain = append(plain, `for="[`+a.String()+`]"`)
 				default:
 					plain = append(plain, "for="+a.String())
 				}
-				respelled = append(respelled, spell(rnd, name, a))
+				respelled = append(respelled, spell(rnd, r.header, a))
 			}
-			require.Equal(t, r.Resolve(header(name, plain...), peer), r.Resolve(header(name, respelled...), peer), "%q", respelled)
+			require.Equal(t, r.Resolve(header(r.header, plain...), peer), r.Resolve(header(r.header, respelled...), peer), "%q", respelled)
 		}
 	})
 }
 
 func FuzzLinesEqualOneLineWithCommas(f *testing.F) {
 	addSeeds(f, 3)
-	resolvers := both(f, forwarded.Config{Proto: true, MaxHops: 5})
+	resolvers := byAddressAndCount(f, forwarded.Config{Proto: true, MaxHops: 5})
 	f.Fuzz(func(t *testing.T, a, b, c string) {
-		for name, r := range resolvers {
-			want := r.Resolve(header(name, a+","+b+","+c), peer)
+		for _, r := range resolvers {
+			want := r.Resolve(header(r.header, a+","+b+","+c), peer)
 			for _, lines := range [][]string{{a, b, c}, {a + "," + b, c}, {a, b + "," + c}} {
-				require.Equal(t, want, r.Resolve(header(name, lines...), peer), "%v %q", name, lines)
+				require.Equal(t, want, r.Resolve(header(r.header, lines...), peer), "%v %d %q", r.header, r.count, lines)
 			}
 		}
 	})
 }
 
-// FuzzBytesLeftOfACompleteAnswerNeverChangeIt: value is what the proxies wrote,
-// left what the client sent, in the same line and in a line of its own.
-func FuzzBytesLeftOfACompleteAnswerNeverChangeIt(f *testing.F) {
+// FuzzUnknownClientIsTheZeroAddr, for every header and every Config: an application that
+// omits ClientKnown gets no address that stands in for the client.
+func FuzzUnknownClientIsTheZeroAddr(f *testing.F) {
+	for i, value := range seeds {
+		f.Add(value, seeds[(i+5)%len(seeds)], peer)
+		f.Add("192.0.2.1, "+value, "", []string{peer, "0.0.0.0:80", "@", "203.0.113.9:80"}[i%4])
+	}
+	all := byAddressAndCount(f, forwarded.Config{Proto: true, MaxHops: 4})
+	all = append(all, variant{Resolver: newResolver(f, forwarded.Config{SingleHeader: "X-Forwarded-For"})})
+	known := map[forwarded.Reason]bool{forwarded.UntrustedPeer: true, forwarded.UntrustedHeader: true, forwarded.UntrustedHop: true, forwarded.CountedHop: true}
+	f.Fuzz(func(t *testing.T, a, b, remoteAddr string) {
+		for _, r := range all {
+			for _, lines := range [][]string{nil, {a}, {a, b}} {
+				res := r.Resolve(header(r.header, lines...), remoteAddr)
+				require.Equal(t, known[res.Reason], res.ClientKnown(), "%v", res.Reason)
+				if !res.ClientKnown() {
+					require.Equal(t, netip.Addr{}, res.Client)
+					continue
+				}
+				require.Equal(t, res.Last, res.Client)
+				require.False(t, res.Client.IsUnspecified())
+				if res.Reason == forwarded.CountedHop {
+					require.False(t, res.Client.IsLoopback() || res.Client.IsMulticast(), "%v", res.Client)
+				}
+			}
+		}
+	})
+}
+
+// FuzzBytesLeftOfAKnownClientNeverChangeIt: value is what the proxies wrote, left what
+// the client sent, in the same line and in a line of its own.
+func FuzzBytesLeftOfAKnownClientNeverChangeIt(f *testing.F) {
 	addSeeds(f, 2)
-	resolvers := both(f, forwarded.Config{Proto: true, MaxHops: 5})
+	resolvers := byAddressAndCount(f, forwarded.Config{Proto: true, MaxHops: 5})
 	f.Fuzz(func(t *testing.T, left, value string) {
-		for name, r := range resolvers {
-			want := r.Resolve(header(name, value), peer)
+		for _, r := range resolvers {
+			want := r.Resolve(header(r.header, value), peer)
 			if !want.ClientKnown() {
 				continue
 			}
 			for _, lines := range [][]string{{left + "," + value}, {left, value}, {left, left, left + ",," + value}} {
-				require.Equal(t, want, r.Resolve(header(name, lines...), peer), "%v %q", name, lines)
+				require.Equal(t, want, r.Resolve(header(r.header, lines...), peer), "%v %d %q", r.header, r.count, lines)
 			}
 		}
 	})
 }
 
-// FuzzElementsLeftOfAnIncompleteAnswerOnlyExtendTheWalk: no hop that was walked
-// before is lost or changed, and a hop that stopped the walk stops it still. The
-// one exception is a Forwarded element of a proxy that writes a quote and does
-// not open it: what it means depends on what stands left of it, and always will.
-func FuzzElementsLeftOfAnIncompleteAnswerOnlyExtendTheWalk(f *testing.F) {
+// FuzzElementsLeftOfAnUnknownClientOnlyExtendTheWalk: no hop that was read before is
+// lost or changed, and an entry that ended the walk still ends it. The one exception is
+// a Forwarded element of a proxy that writes a closing quote without an opening one: its
+// meaning depends on what is left of it.
+func FuzzElementsLeftOfAnUnknownClientOnlyExtendTheWalk(f *testing.F) {
 	addSeeds(f, 2)
-	resolvers := both(f, forwarded.Config{MaxHops: 5})
+	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 5})
 	f.Fuzz(func(t *testing.T, left, value string) {
-		for name, r := range resolvers {
-			if _, ok := leftToRight(left); !ok && name == forwarded.Forwarded {
+		for _, r := range resolvers {
+			if _, ok := leftToRight(left); !ok && r.header == forwarded.Forwarded {
 				continue // not whole elements
 			}
-			before := r.Resolve(header(name, value), peer)
+			before := r.Resolve(header(r.header, value), peer)
 			if before.ClientKnown() {
 				continue
 			}
-			extended := header(name, left, value)
+			extended := header(r.header, left, value)
 			after := r.Resolve(extended, peer)
 			switch before.Reason {
-			case forwarded.AllTrusted:
+			case forwarded.AllTrusted, forwarded.TooFewHops:
 			case forwarded.Malformed:
-				if name == forwarded.Forwarded && strings.Contains(value, `"`) {
+				if r.header == forwarded.Forwarded && strings.Contains(value, `"`) {
 					break
 				}
 				require.Equal(t, before, after)
@@ -306,7 +341,7 @@ func FuzzElementsLeftOfAnIncompleteAnswerOnlyExtendTheWalk(f *testing.F) {
 				}
 				return addrs
 			}
-			require.Equal(t, walked(header(name, value)), walked(extended))
+			require.Equal(t, walked(header(r.header, value)), walked(extended))
 		}
 	})
 }
@@ -337,12 +372,13 @@ func FuzzForwardedReadsTheSameFromBothEnds(f *testing.F) {
 // FuzzExplainAgreesWithResolveRequest and never panics.
 func FuzzExplainAgreesWithResolveRequest(f *testing.F) {
 	addSeeds(f, 3)
-	resolvers := both(f, forwarded.Config{MaxHops: 5})
+	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 5, Proto: true})
+	resolvers = append(resolvers, variant{Resolver: newResolver(f, forwarded.Config{SingleHeader: "X-Forwarded-For"})})
 	f.Fuzz(func(t *testing.T, a, b, remoteAddr string) {
-		for name, r := range resolvers {
+		for _, r := range resolvers {
 			for _, from := range []string{peer, remoteAddr} {
 				req := requestFrom(nil, from)
-				req.Header = header(name, a, b)
+				req.Header = header(r.header, a, b)
 				res, hops := r.ResolveRequest(req), r.Explain(req)
 				require.Equal(t, res.Peer, hops[0].Addr)
 				require.Equal(t, res.Last, hops[res.Hops].Addr)

@@ -85,6 +85,7 @@ func TestStrip(t *testing.T) {
 		xff       = "X-Forwarded-For"
 		xfp       = "X-Forwarded-Proto"
 		fwd       = "Forwarded"
+		example   = "X-Example"
 	)
 	// always is deleted whatever happens.
 	always := []string{
@@ -112,6 +113,10 @@ func TestStrip(t *testing.T) {
 		{"Forwarded was believed", forwarded.Config{Header: forwarded.Forwarded}, peer, "192.0.2.1", "for=192.0.2.1", []string{"https"}, []string{fwd}},
 		{"X-Forwarded-Proto does not count beside Forwarded", forwarded.Config{Header: forwarded.Forwarded, Proto: true}, peer, "", "for=192.0.2.1;proto=https", []string{"https"}, []string{fwd}},
 		{"Forwarded was not believed", forwarded.Config{Header: forwarded.Forwarded, Proto: true}, peer, "192.0.2.1", "for=x", []string{"https"}, nil},
+		{"X-Forwarded-For with TrustedHops", forwarded.Config{TrustedHops: 1, Proto: true}, peer, "192.0.2.1", "for=6.6.6.6", []string{"https"}, []string{xff, xfp}},
+		{"a SingleHeader was believed", forwarded.Config{SingleHeader: "X-Example", Proto: true}, peer, "6.6.6.6", "for=6.6.6.6", []string{"https"}, []string{example, xfp}},
+		{"a SingleHeader of a list", forwarded.Config{SingleHeader: "X-Example", Header: forwarded.Forwarded, Proto: true}, peer, "6.6.6.6", "for=6.6.6.6", []string{"https"}, []string{example, xfp}},
+		{"a SingleHeader of an untrusted peer", forwarded.Config{SingleHeader: "X-Example", Proto: true}, untrusted, "6.6.6.6", "", []string{"https"}, nil},
 		{"an untrusted peer", forwarded.Config{Proto: true}, untrusted, "192.0.2.1", "for=192.0.2.1", []string{"https"}, nil},
 		{"no peer", forwarded.Config{Proto: true}, "@", "192.0.2.1", "for=192.0.2.1", []string{"https"}, nil},
 	} {
@@ -119,6 +124,10 @@ func TestStrip(t *testing.T) {
 			req := requestFrom(nil, tt.remoteAddr)
 			for _, name := range append(append([]string{}, always...), keep...) {
 				req.Header[name] = []string{"127.0.0.1"}
+			}
+			if tt.config.SingleHeader != "" {
+				req.Header[example] = []string{"192.0.2.1"}
+				req.Header["x_example"] = []string{"192.0.2.1"}
 			}
 			for name, value := range map[string]string{xff: tt.xff, fwd: tt.fwd} {
 				if value != "" {

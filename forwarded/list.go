@@ -52,19 +52,23 @@ const (
 	faultQuote
 	faultTwice
 	faultNoFor
+	faultLocal
+	faultLines
 )
 
 var faults = [...]string{
-	faultNone:        "fine",
+	faultNone:        "valid",
 	faultEmpty:       "the entry is empty",
 	faultTooLong:     "the entry is longer than what a proxy writes",
 	faultAddress:     "not an address in a form that the header allows",
 	faultHidden:      "the proxy withholds the address",
-	faultUnspecified: "the unspecified address names no host",
+	faultUnspecified: "the unspecified address identifies no host",
 	faultSyntax:      "not a list of name=value pairs (RFC 7239 section 4)",
 	faultQuote:       "a quoted string does not open where it should",
-	faultTwice:       "a parameter stands twice in one element (RFC 7239 section 4)",
+	faultTwice:       "duplicate parameter in one element (RFC 7239 section 4)",
 	faultNoFor:       "the element has no for parameter",
+	faultLocal:       "a loopback or multicast address, which no client of a load balancer has",
+	faultLines:       "the header has more than one line",
 }
 
 func (f fault) String() string { return faults[f] }
@@ -90,19 +94,4 @@ func trim(s string) string {
 		s = s[:len(s)-1]
 	}
 	return s
-}
-
-// protoOf returns "http" or "https" if s is one of them in any case (RFC 3986
-// section 3.1), else "".
-func protoOf(s string) string {
-	const https = "https"
-	if len(s) != len(https) && len(s) != len(https)-1 {
-		return ""
-	}
-	for i := range len(s) {
-		if s[i]|0x20 != https[i] {
-			return ""
-		}
-	}
-	return https[:len(s)]
 }

@@ -38,7 +38,7 @@ func (r *Resolver) isForwarding(name string) bool {
 			return true
 		}
 	}
-	return false
+	return r.cfg.SingleHeader != "" && isFold(name, r.key)
 }
 
 // isFamily reports whether name is family, or family, a dash and more.

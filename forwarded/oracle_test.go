@@ -15,8 +15,9 @@ import (
 // lines, cuts entries off the right end, and takes net/netip's word for what an
 // address is. The fuzz targets compare it with the real one.
 
-// oracle returns what a walk from the trusted address peer must find.
-func oracle(name forwarded.Header, lines []string, peer netip.Addr, trusted *trustnet.Set, maxHops int) forwarded.Result {
+// oracle returns what a walk from the trusted address peer must find. If count is not 0,
+// it is TrustedHops.
+func oracle(name forwarded.Header, lines []string, peer netip.Addr, trusted *trustnet.Set, maxHops, count int) forwarded.Result {
 	res := forwarded.Result{Last: peer, Peer: peer, Reason: forwarded.NoHeader}
 	if len(lines) == 0 {
 		return res
@@ -38,15 +39,24 @@ func oracle(name forwarded.Header, lines []string, peer netip.Addr, trusted *tru
 			res.Reason = reason
 			return res
 		}
-		res.Last = a
-		res.Hops++
-		if !trusted.Contains(a) {
-			res.Client = a
+		if counted := count == res.Hops+1; counted && (a.IsLoopback() || a.IsMulticast()) {
+			res.Reason = forwarded.Malformed
+			return res
+		} else if counted || count == 0 && !trusted.Contains(a) {
+			res.Client, res.Last, res.Hops = a, a, res.Hops+1
 			res.Reason = forwarded.UntrustedHop
+			if counted {
+				res.Reason = forwarded.CountedHop
+			}
 			return res
 		}
+		res.Last = a
+		res.Hops++
 	}
 	res.Reason = forwarded.AllTrusted
+	if count > 0 {
+		res.Reason = forwarded.TooFewHops
+	}
 	return res
 }
 

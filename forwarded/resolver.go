@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"net/netip"
 
 	"github.com/seed-94e48765/portico/internal/proxymark"
 	"github.com/seed-94e48765/portico/trustnet"
@@ -50,7 +49,7 @@ func (r *Resolver) resolveRequest(res *Result, req *http.Request, t *trace) {
 	set := r.trusted(t)
 	// A listener uses one mechanism: the mark comes before everything else.
 	if m := proxymark.FromContext(ctx); m != nil {
-		resolveMark(res, set, m, t)
+		resolveMark(res, set, m, req.TLS != nil, t)
 		return
 	}
 	if local := unixSocket(ctx); local == nil {
@@ -61,7 +60,7 @@ func (r *Resolver) resolveRequest(res *Result, req *http.Request, t *trace) {
 		// reads the PROXY protocol. Neither is the proxy that Trusted means.
 		res.Reason = NoPeer
 	} else {
-		r.walk(res, set, req.Header, t)
+		r.readHeader(res, set, req.Header, t)
 	}
 	if res.Reason == UntrustedPeer || res.Reason == UntrustedHeader {
 		res.secure, res.secureKnown = req.TLS != nil, true
@@ -78,7 +77,7 @@ func unixSocket(ctx context.Context) net.Addr {
 }
 
 // resolveMark takes the client from the PROXY protocol.
-func resolveMark(res *Result, set *trustnet.Set, m *proxymark.Mark, t *trace) {
+func resolveMark(res *Result, set *trustnet.Set, m *proxymark.Mark, onTLS bool, t *trace) {
 	res.Reason = ProxyProtocol
 	res.Peer, res.Last = m.Peer, m.Peer
 	if m.Direct && (set.Contains(m.Peer) || !m.Peer.IsValid() && set.Unix()) {
@@ -87,6 +86,9 @@ func resolveMark(res *Result, set *trustnet.Set, m *proxymark.Mark, t *trace) {
 			t.directProxy = true
 		}
 		return
+	}
+	if m.Info != nil {
+		res.secure, res.secureKnown = m.Info.Secure(onTLS)
 	}
 	if m.Known && m.Client.IsValid() && !m.Client.IsUnspecified() {
 		res.Client, res.Last = m.Client, m.Client
@@ -102,7 +104,7 @@ func (r *Resolver) resolve(res *Result, set *trustnet.Set, h http.Header, remote
 	}
 	res.Peer, res.Last = peer, peer
 	if set.Contains(peer) {
-		r.walk(res, set, h, t)
+		r.readHeader(res, set, h, t)
 		return
 	}
 	res.Client = peer
@@ -112,52 +114,15 @@ func (r *Resolver) resolve(res *Result, set *trustnet.Set, h http.Header, remote
 	}
 }
 
-// walk reads the header of a trusted peer from right to left. Each trusted address
-// lets it read one entry more, and the first address that is not trusted is the
-// client. An entry that cannot be read ends the walk; none is skipped.
-func (r *Resolver) walk(res *Result, set *trustnet.Set, h http.Header, t *trace) {
-	reason, last, hops := NoHeader, res.Last, 0
-	for l := newList(h[r.key]); l.more(); {
-		if hops == r.cfg.MaxHops {
-			reason = TooManyHops
-			break
-		}
-		if t != nil {
-			t.before = l
-		}
-		var a netip.Addr
-		var proto string
-		var f fault
-		if r.cfg.Header == Forwarded {
-			a, proto, f = l.element()
-		} else {
-			a, f = l.address()
-		}
-		trusted := set.Contains(a)
-		if t != nil {
-			t.add(l, a, trusted, f)
-		}
-		if f != faultNone {
-			reason = f.reason()
-			break
-		}
-		hops++
-		last = a
-		if r.cfg.Proto {
-			res.Proto = proto
-		}
-		if !trusted {
-			res.Client = a
-			reason = UntrustedHop
-			break
-		}
-		reason = AllTrusted
+// readHeader takes the client and the scheme from the header of a trusted peer.
+func (r *Resolver) readHeader(res *Result, set *trustnet.Set, h http.Header, t *trace) {
+	if r.cfg.SingleHeader != "" {
+		r.single(res, set, h, t)
+	} else {
+		r.walk(res, set, h, t)
 	}
-	res.Reason, res.Last, res.Hops = reason, last, hops
-	if r.cfg.Proto && r.cfg.Header == XForwardedFor {
-		if lines := h[xForwardedProto]; len(lines) == 1 {
-			res.Proto = protoOf(trim(lines[0]))
-		}
+	if r.cfg.Proto && r.readsXForwardedProto() {
+		res.Proto, _ = listedProto(h[xForwardedProto], res.Hops)
 	}
 }
 

@@ -34,7 +34,7 @@ func addr(s string) netip.Addr {
 func result(last string, hops int, reason forwarded.Reason) forwarded.Result {
 	res := forwarded.Result{Last: addr(last), Peer: peerA, Hops: hops, Reason: reason}
 	switch reason {
-	case forwarded.UntrustedPeer, forwarded.UntrustedHeader, forwarded.UntrustedHop:
+	case forwarded.UntrustedPeer, forwarded.UntrustedHeader, forwarded.UntrustedHop, forwarded.CountedHop:
 		res.Client = res.Last
 	}
 	return res
@@ -73,6 +73,13 @@ func TestNewRefuses(t *testing.T) {
 		{name: "an unknown header", config: forwarded.Config{Header: 2}, says: "Config.Header is 2"},
 		{name: "a negative header", config: forwarded.Config{Header: -1}, says: "Config.Header is -1"},
 		{name: "a negative MaxHops", config: forwarded.Config{MaxHops: -1}, says: "Config.MaxHops is -1"},
+		{name: "a negative TrustedHops", config: forwarded.Config{TrustedHops: -1}, says: "Config.TrustedHops is -1"},
+		{name: "a TrustedHops above MaxHops", config: forwarded.Config{TrustedHops: 3, MaxHops: 2}, says: "Config.TrustedHops is 3, above Config.MaxHops, which is 2"},
+		{name: "a TrustedHops above the default of MaxHops", config: forwarded.Config{TrustedHops: 33}, says: "which is 32"},
+		{name: "SingleHeader with TrustedHops", config: forwarded.Config{SingleHeader: "X-Real-IP", TrustedHops: 1}, says: "set one of them"},
+		{name: "a SingleHeader with a blank", config: forwarded.Config{SingleHeader: "X Real IP"}, says: `Config.SingleHeader is "X Real IP"`},
+		{name: "a SingleHeader with a colon", config: forwarded.Config{SingleHeader: "X-Real-IP:"}, says: `Config.SingleHeader is "X-Real-IP:"`},
+		{name: "a SingleHeader that is not ASCII", config: forwarded.Config{SingleHeader: "X-Réal-IP"}, says: "want the name of a header"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, err := forwarded.New(tt.config)
@@ -224,58 +231,6 @@ func TestOnlyTheConfiguredHeaderIsRead(t *testing.T) {
 	}
 }
 
-func TestProto(t *testing.T) {
-	const untrusted = "203.0.113.9:80"
-	for _, tt := range []struct {
-		name       string
-		header     forwarded.Header
-		remoteAddr string
-		list       []string
-		xfp        []string
-		want       string
-	}{
-		{"https", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"https"}, "https"},
-		{"http", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"http"}, "http"},
-		{"any case", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"HTTPS"}, "https"},
-		{"blanks around", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{" https\t"}, "https"},
-		{"without an address", forwarded.XForwardedFor, peer, nil, []string{"https"}, "https"},
-		{"absent", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, nil, ""},
-		{"an untrusted peer", forwarded.XForwardedFor, untrusted, []string{"192.0.2.1"}, []string{"https"}, ""},
-		{"no peer", forwarded.XForwardedFor, "@", []string{"192.0.2.1"}, []string{"https"}, ""},
-		{"two lines", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"https", "https"}, ""},
-		{"a list", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"https, http"}, ""},
-		{"another scheme", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"wss"}, ""},
-		{"no scheme", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"httpx"}, ""},
-		{"a longer word", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{"https\x00"}, ""},
-		{"empty", forwarded.XForwardedFor, peer, []string{"192.0.2.1"}, []string{""}, ""},
-
-		{"of the element", forwarded.Forwarded, peer, []string{"for=192.0.2.1;proto=https"}, nil, "https"},
-		{"quoted and in any case", forwarded.Forwarded, peer, []string{`Proto="hTTp";For=192.0.2.1`}, nil, "http"},
-		{"with an escape", forwarded.Forwarded, peer, []string{`for=192.0.2.1;proto="http\s"`}, nil, "https"},
-		{"with an escape at its beginning", forwarded.Forwarded, peer, []string{`for=192.0.2.1;proto="\http"`}, nil, "http"},
-		{"of the chosen element only", forwarded.Forwarded, peer, []string{"for=192.0.2.1;proto=http, for=10.0.0.2;proto=https"}, nil, "http"},
-		{"not of an element to its right", forwarded.Forwarded, peer, []string{"for=192.0.2.1, for=10.0.0.2;proto=https"}, nil, ""},
-		{"not of an element to its left", forwarded.Forwarded, peer, []string{"for=127.0.0.1;proto=https, for=192.0.2.1"}, nil, ""},
-		{"of the last good element", forwarded.Forwarded, peer, []string{"for=unknown;proto=http, for=10.0.0.2;proto=https"}, nil, "https"},
-		{"not of a bad element", forwarded.Forwarded, peer, []string{"for=unknown;proto=https"}, nil, ""},
-		{"another scheme in the element", forwarded.Forwarded, peer, []string{"for=192.0.2.1;proto=ftp"}, nil, ""},
-		{"two schemes in the element", forwarded.Forwarded, peer, []string{`for=192.0.2.1;proto="https,http"`}, nil, ""},
-		{"Forwarded does not look at X-Forwarded-Proto", forwarded.Forwarded, peer, []string{"for=192.0.2.1"}, []string{"https"}, ""},
-		{"an element of an untrusted peer", forwarded.Forwarded, untrusted, []string{"for=192.0.2.1;proto=https"}, nil, ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			h := header(tt.header, tt.list...)
-			if tt.xfp != nil {
-				h["X-Forwarded-Proto"] = tt.xfp
-			}
-			on := newResolver(t, forwarded.Config{Header: tt.header, Proto: true})
-			require.Equal(t, tt.want, on.Resolve(h, tt.remoteAddr).Proto)
-			off := newResolver(t, forwarded.Config{Header: tt.header})
-			require.Empty(t, off.Resolve(h, tt.remoteAddr).Proto, "Config.Proto is off")
-		})
-	}
-}
-
 func TestEverySnapshotIsCheckedAgain(t *testing.T) {
 	h := header(forwarded.XForwardedFor, "192.0.2.1")
 	resolve := func(t *testing.T, allow bool, set *trustnet.Set) forwarded.Result {
@@ -351,8 +306,8 @@ func TestNames(t *testing.T) {
 	require.Equal(t, "Forwarded", forwarded.Forwarded.String())
 	require.Equal(t, "Header(7)", forwarded.Header(7).String())
 	for i, want := range []string{
-		"NoPeer", "UntrustedPeer", "UntrustedHeader", "NoHeader", "UntrustedHop", "AllTrusted", "Malformed",
-		"Obfuscated", "TooManyHops", "ProxyProtocol", "Reason(10)",
+		"NoPeer", "UntrustedPeer", "UntrustedHeader", "NoHeader", "UntrustedHop", "CountedHop", "AllTrusted", "TooFewHops", "Malformed",
+		"Obfuscated", "TooManyHops", "ProxyProtocol", "Reason(12)",
 	} {
 		require.Equal(t, want, forwarded.Reason(i).String())
 	}

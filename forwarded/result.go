@@ -34,8 +34,8 @@ type Result struct {
 
 	// Proto is "http" or "https", the scheme by which the client reached the
 	// first proxy according to the trusted peer. It is "" if Config.Proto is not
-	// set, if the peer is not trusted, and if it does not give exactly one valid
-	// scheme.
+	// set, if the peer is not trusted, and if the proxies do not agree on one
+	// scheme; see Config.Proto.
 	Proto string
 
 	// What Secure returns if Proto is empty.
@@ -43,7 +43,7 @@ type Result struct {
 }
 
 // ClientKnown reports whether Client is known. The Reason is then UntrustedPeer,
-// UntrustedHeader, UntrustedHop or ProxyProtocol.
+// UntrustedHeader, UntrustedHop, CountedHop or ProxyProtocol.
 func (r Result) ClientKnown() bool { return r.Client.IsValid() }
 
 // Secure reports whether the client's connection is encrypted, and whether that is
@@ -96,12 +96,23 @@ const (
 	// the client. The client is known.
 	UntrustedHop
 
+	// CountedHop: the entry at position Config.TrustedHops from the right, or the
+	// one address of Config.SingleHeader, is the client. The client is known.
+	CountedHop
+
 	// AllTrusted: every entry is on the list. Last is the leftmost one.
 	AllTrusted
 
+	// TooFewHops: the header has fewer entries than Config.TrustedHops. The
+	// request did not come through all of the proxies, or the number is too
+	// large. Last is the leftmost entry.
+	TooFewHops
+
 	// Malformed: an entry that was needed is empty, too long, without an
-	// address, or not what the syntax of the header allows. Last is the hop
-	// before it.
+	// address, or not what the syntax of the header allows. Config.SingleHeader
+	// has more than one line, or not exactly one address. A loopback or multicast
+	// address is where Config.TrustedHops or Config.SingleHeader finds the client.
+	// Last is the hop before it.
 	Malformed
 
 	// Obfuscated: an entry that was needed withholds the address: it is unknown,
@@ -128,7 +139,9 @@ var reasons = [...]string{
 	UntrustedHeader: "UntrustedHeader",
 	NoHeader:        "NoHeader",
 	UntrustedHop:    "UntrustedHop",
+	CountedHop:      "CountedHop",
 	AllTrusted:      "AllTrusted",
+	TooFewHops:      "TooFewHops",
 	Malformed:       "Malformed",
 	Obfuscated:      "Obfuscated",
 	TooManyHops:     "TooManyHops",

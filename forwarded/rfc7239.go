@@ -193,6 +193,16 @@ func (r *reader) backslashes() int {
 // quoted string: all but HTAB.
 func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
+// isToken reports whether s is a token, RFC 9110 section 5.6.2, or empty.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isTokenChar[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
 // isTokenChar holds the tchar of RFC 9110 section 5.6.2.
 var isTokenChar = func() (t [256]bool) {
 	for c := range t {

@@ -28,5 +28,5 @@ func (r *Resolver) strip(h http.Header, res *Result) http.Header {
 // isBelieved reports whether res is based on the header of this name.
 func (r *Resolver) isBelieved(name string, res *Result) bool {
 	return name == r.key && res.Hops > 0 ||
-		name == xForwardedProto && res.Proto != "" && r.cfg.Header == XForwardedFor
+		name == xForwardedProto && res.Proto != "" && r.readsXForwardedProto()
 }

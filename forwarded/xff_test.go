@@ -125,11 +125,11 @@ func TestAddressesAreThoseOfNetip(t *testing.T) {
 	fr := newResolver(t, forwarded.Config{Header: forwarded.Forwarded})
 	check := func(s string) {
 		lines := []string{s}
-		if got, want := r.Resolve(header(forwarded.XForwardedFor, s), peer), oracle(forwarded.XForwardedFor, lines, peerA, fuzzSet, 32); got != want {
+		if got, want := r.Resolve(header(forwarded.XForwardedFor, s), peer), oracle(forwarded.XForwardedFor, lines, peerA, fuzzSet, 32, 0); got != want {
 			require.Equal(t, want, got, "%q", s)
 		}
 		lines[0] = `for="` + s + `"`
-		if got, want := fr.Resolve(header(forwarded.Forwarded, lines...), peer), oracle(forwarded.Forwarded, lines, peerA, fuzzSet, 32); got != want {
+		if got, want := fr.Resolve(header(forwarded.Forwarded, lines...), peer), oracle(forwarded.Forwarded, lines, peerA, fuzzSet, 32, 0); got != want {
 			require.Equal(t, want, got, "%q", lines)
 		}
 	}

@@ -50,7 +50,7 @@ func NewContext(ctx context.Context, i *Info) context.Context {
 	if i.unmarked {
 		return ctx
 	}
-	m := &proxymark.Mark{Client: addrOf(i.Client), Peer: addrOf(i.Client), Known: i.ClientKnown(), Direct: i.Proxy == nil}
+	m := &proxymark.Mark{Client: addrOf(i.Client), Peer: addrOf(i.Client), Known: i.ClientKnown(), Direct: i.Proxy == nil, Info: i}
 	if i.Proxy != nil {
 		m.Peer = addrOf(i.Proxy)
 	}

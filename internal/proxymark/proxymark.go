@@ -26,6 +26,11 @@ type Mark struct {
 	// Direct reports that the connection came without a PROXY header: Client is
 	// Peer.
 	Direct bool
+	// Info reports whether the client's connection is encrypted; onTLS is whether
+	// there is TLS on top of the connection.
+	Info interface {
+		Secure(onTLS bool) (secure, known bool)
+	}
 }
 
 type contextKey struct{}
