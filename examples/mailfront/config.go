@@ -99,6 +99,17 @@ type config struct {
 // A setting is a value and the variable or flag that it comes from.
 type setting struct{ value, from string }
 
+// name is what s is called in a sentence.
+func (s setting) name() string {
+	switch {
+	case strings.HasPrefix(s.from, "-"):
+		return "the flag " + s.from
+	case strings.HasPrefix(s.from, "MAILFRONT_"):
+		return "the variable " + s.from
+	}
+	return s.from
+}
+
 // wrong is the error for s. It quotes the value: not for passwords.
 func (s setting) wrong(format string, args ...any) error {
 	return fmt.Errorf("mailfront: %s is %q: %w", s.from, s.value, fmt.Errorf(format, args...))
