@@ -17,7 +17,7 @@ func marked(t testing.TB, req *http.Request) *http.Request {
 	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l, err := proxyproto.New(inner, proxyproto.Config{})
+	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.99")})
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	c, err := net.Dial("tcp", inner.Addr().String())

@@ -193,7 +193,7 @@ func TestProxyProtocolConnections(t *testing.T) {
 // socket say something else.
 func TestProxyProtocolComesFirst(t *testing.T) {
 	inner := listen(t, "unix", filepath.Join(t.TempDir(), "s"))
-	l, err := proxyproto.New(inner, proxyproto.Config{})
+	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.99")})
 	require.NoError(t, err)
 	dial(t, inner.Addr())
 	conn, err := l.Accept()

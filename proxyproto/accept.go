@@ -1,9 +1,7 @@
 package proxyproto
 
 import (
-	"errors"
 	"net"
-	"syscall"
 	"time"
 )
 
@@ -64,22 +62,4 @@ func acceptRetrying(l net.Listener, closing <-chan struct{}) (net.Conn, error) {
 			return nil, net.ErrClosed
 		}
 	}
-}
-
-// isDeadline reports whether err of an Accept is a deadline that was set on the
-// listener below. ETIMEDOUT, which accept(2) may return for one connection, is not.
-func isDeadline(err error) bool {
-	var errno syscall.Errno
-	return err != nil && !errors.As(err, &errno) && isTimeout(err)
-}
-
-// isTemporary reports whether Accept may work again later (accept(2), "Error
-// handling", and what package net calls temporary).
-func isTemporary(err error) bool {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return isTemporaryErrno(errno)
-	}
-	var temp interface{ Temporary() bool }
-	return errors.As(err, &temp) && temp.Temporary()
 }

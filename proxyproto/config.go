@@ -11,86 +11,134 @@ import (
 // The defaults of [Config].
 const (
 	DefaultHeaderTimeout = 5 * time.Second
+	DefaultOptionalWait  = 300 * time.Millisecond
 	DefaultMaxHeaderSize = 4096
 	DefaultMaxPending    = 4096
 )
 
-// A Policy says what happens to peers that are not trusted.
+// A Policy is what a [Listener] does with peers that are on none of the lists of its
+// [Config].
 type Policy uint8
 
 const (
-	// ServeDirect serves them as the direct clients they are, at once. A PROXY
-	// header from one fails its Read with [ErrUntrustedHeader].
+	// ServeDirect serves the peer at once as the direct client that it is. If it sends
+	// a PROXY header, its Read fails with [ErrUntrustedHeader] and the connection is
+	// closed.
 	ServeDirect Policy = iota
 
-	// Refuse closes their connections at once, with [ErrRefused] to
-	// Config.OnReject.
+	// Refuse closes the connection at once and reports [ErrRefused] to OnReject.
 	Refuse
+
+	// Ignore serves the peer at once and drops its PROXY header, if it sends one:
+	// addresses and TLS facts stay those of a direct client. OnReject reports the header
+	// with Rejection.Served set. A malformed header ends the connection with
+	// [ErrUntrustedHeader].
+	//
+	// Read holds back what may still become a header, at most MaxHeaderSize bytes and at
+	// most HeaderTimeout after the first one. Write never waits. When that time is over
+	// an incomplete header ends the connection, and fewer bytes than tell a header from
+	// other data are delivered.
+	Ignore
 )
 
-// A Config configures a [Listener]. The zero value trusts nobody: every
-// connection is direct.
+// A Config configures a [Listener]. In the zero value every connection is direct.
+//
+// The lists are consulted in the order Direct, Trusted, Optional; the first that
+// contains the peer decides. Each is read once for every connection, so that a
+// *trustnet.Live can replace it while in use.
+//
+// A Listener whose Trusted and Optional are both nil, or a nil or empty *trustnet.Set,
+// does not speak the PROXY protocol. It refuses and reports headers, and leaves its
+// connections unmarked: see [ConnContext]. Put one under an HTTP listener that uses
+// package forwarded, to learn about proxies that send the wrong kind of header.
 type Config struct {
-	// Trusted holds the peers that must send a PROXY header. It is asked once
-	// for every connection, so that a *trustnet.Live can change it. Nil trusts
-	// nobody.
+	// Trusted contains the peers that must send a PROXY header. Nil trusts no peer.
 	Trusted trustnet.Source
 
-	// AllowTrustAll makes a Trusted set count that covers all of IPv4 or all of
-	// IPv6. Without it such a set trusts nobody, and every connection that meets
-	// it is counted in Stats.TrustAll: whoever may send a header may be anyone.
-	// Set it where something else keeps all but the proxies away, such as a
-	// unix socket or a private network.
+	// Optional contains the peers that may send a PROXY header. One that does is treated
+	// as a trusted peer. One whose first bytes are not a header, or that sends nothing
+	// for OptionalWait, is a direct client.
+	//
+	// A proxy that is on this list and does not send headers yet looks like one client
+	// that makes all its connections.
+	Optional trustnet.Source
+
+	// Direct contains the peers that are always direct clients, even if Untrusted is
+	// Refuse or Ignore. A header from one is treated as under ServeDirect.
+	Direct trustnet.Source
+
+	// AllowTrustAll allows Trusted, Optional or both together to cover half of the IPv4
+	// or IPv6 Internet (trustnet.Set.TrustsAll). Without it New returns
+	// trustnet.ErrTrustsAll, and a set that grows to it later trusts no peer: each
+	// connection that this affects is counted in Stats.TrustAll. Set AllowTrustAll only
+	// if other means, such as a unix socket or a private network, restrict who can
+	// connect.
 	AllowTrustAll bool
 
-	// Untrusted says what happens to all other peers.
+	// Untrusted is what happens to peers on none of the lists. The default is
+	// ServeDirect. Ignore is an error in a Listener that does not speak the protocol.
 	Untrusted Policy
 
 	// TLS says who ends the client's TLS. See [Secure].
 	TLS TLSPath
 
-	// HeaderTimeout is the time for the whole header, from the moment that the
-	// connection is accepted. 0 means 5 s. proxy-protocol.txt section 2
-	// recommends at least 3 s, to survive one lost packet.
+	// HeaderTimeout is the time for the whole header, from the moment the connection is
+	// accepted. 0 means 5 s. proxy-protocol.txt section 2 recommends at least 3 s, to
+	// survive one lost packet.
 	HeaderTimeout time.Duration
 
-	// MaxHeaderSize is how many bytes of addresses and TLVs a version 2 header
-	// may announce, 12 to 65535. 0 means 4096, which leaves room for a client
-	// certificate. Below 36 no IPv6 client fits. A longer header is refused as
-	// soon as it announces itself.
+	// OptionalWait is how long a peer on Optional may send nothing before it is served
+	// as a direct client. 0 means 300 ms, or HeaderTimeout if that is shorter. It may not
+	// be longer than HeaderTimeout. A header that begins later ends the connection.
+	//
+	// A client that waits for the server to speak first waits for OptionalWait, and a
+	// proxy must send the first byte of its header within it.
+	OptionalWait time.Duration
+
+	// MaxHeaderSize is how many bytes of addresses and TLVs a version 2 header may
+	// announce, 12 to 65535. 0 means 4096, which leaves room for a client certificate.
+	// IPv6 needs 36. A longer header is refused as soon as it announces its length.
 	MaxHeaderSize int
 
-	// MaxPending bounds the connections that wait for their header plus those
-	// that wait for Accept. 0 means 4096. At the bound nothing more is accepted,
-	// and the kernel's backlog pushes back, until there is room; a peer that waits
-	// for its header and has sent nothing for a second is cut off to make some, the
-	// oldest first. What waits for Accept is not: a server that stops accepting stops
-	// the Listener.
+	// MaxPending bounds the connections that wait for their header plus those that wait
+	// for Accept. 0 means 4096. At the bound no more connections are accepted, and they
+	// queue in the kernel's backlog. To make room, a pending connection that has sent
+	// nothing for a second is closed, the oldest first, and an optional peer not before
+	// OptionalWait. A connection that waits for Accept is never closed: a server that
+	// stops accepting stops the Listener.
 	MaxPending int
 
-	// OnReject is told of every connection that is refused. It may run
-	// concurrently, and after Shutdown returned; it must not block, panic or call
-	// Shutdown. Health checks that connect and leave without a byte are not
-	// reported, nor are connections that Close ended.
+	// OnReject is called for every connection that is refused, and for every header that
+	// is dropped (Ignore). It may run concurrently, and after Shutdown returned. It must
+	// not block, panic or call Shutdown. Health checks that connect and leave without a
+	// byte are not reported, nor are connections that Close ended.
 	OnReject func(Rejection)
 }
 
-// A Rejection describes a connection that was refused and is closed.
+// A Rejection describes a connection that was refused, or a header that was dropped.
 type Rejection struct {
 	Peer   net.Addr // the socket's peer
 	Err    error    // wraps one of the errors of this package
 	Prefix []byte   // what the peer sent, its first 64 bytes at most; may hold a password
+
+	// Served reports that the connection is served all the same: its header was dropped
+	// (Ignore). Otherwise the connection is closed.
+	Served bool
 }
 
-// check refuses nonsense and fills in the defaults.
+// check refuses an invalid configuration and fills in the defaults.
 func (c *Config) check() error {
 	switch {
-	case c.Untrusted > Refuse:
-		return fmt.Errorf("proxyproto: Config.Untrusted is %d: use ServeDirect or Refuse", c.Untrusted)
+	case c.Untrusted > Ignore:
+		return fmt.Errorf("proxyproto: Config.Untrusted is %d: use ServeDirect, Refuse or Ignore", c.Untrusted)
+	case c.Untrusted == Ignore && !c.speaks():
+		return fmt.Errorf("proxyproto: Config.Untrusted is Ignore, but no peer is trusted or optional: use ServeDirect, which reports headers")
 	case c.TLS > ReencryptedTLS:
 		return fmt.Errorf("proxyproto: Config.TLS is %d: use PassthroughTLS, TerminatedTLS or ReencryptedTLS", c.TLS)
 	case c.HeaderTimeout < 0:
 		return fmt.Errorf("proxyproto: Config.HeaderTimeout is %v: use a positive duration, or 0 for %v", c.HeaderTimeout, DefaultHeaderTimeout)
+	case c.OptionalWait < 0:
+		return fmt.Errorf("proxyproto: Config.OptionalWait is %v: use a positive duration, or 0 for %v", c.OptionalWait, DefaultOptionalWait)
 	case c.MaxHeaderSize != 0 && (c.MaxHeaderSize < v2TCP4Size || c.MaxHeaderSize > 65535):
 		return fmt.Errorf("proxyproto: Config.MaxHeaderSize is %d: use %d to 65535, or 0 for %d", c.MaxHeaderSize, v2TCP4Size, DefaultMaxHeaderSize)
 	case c.MaxPending < 0:
@@ -99,6 +147,12 @@ func (c *Config) check() error {
 	if c.HeaderTimeout == 0 {
 		c.HeaderTimeout = DefaultHeaderTimeout
 	}
+	if c.OptionalWait > c.HeaderTimeout {
+		return fmt.Errorf("proxyproto: Config.OptionalWait is %v, longer than HeaderTimeout, %v: use a shorter one", c.OptionalWait, c.HeaderTimeout)
+	}
+	if c.OptionalWait == 0 {
+		c.OptionalWait = min(DefaultOptionalWait, c.HeaderTimeout)
+	}
 	if c.MaxHeaderSize == 0 {
 		c.MaxHeaderSize = DefaultMaxHeaderSize
 	}
@@ -106,4 +160,16 @@ func (c *Config) check() error {
 		c.MaxPending = DefaultMaxPending
 	}
 	return nil
+}
+
+// speaks reports whether a peer can ever be trusted or optional.
+func (c *Config) speaks() bool { return !neverContains(c.Trusted) || !neverContains(c.Optional) }
+
+// neverContains reports whether src is empty for good: a *trustnet.Set does not change.
+func neverContains(src trustnet.Source) bool {
+	if src == nil {
+		return true
+	}
+	set, fixed := src.(*trustnet.Set)
+	return fixed && set.IsEmpty()
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,22 +28,20 @@ type Conn struct {
 	info Info
 }
 
-// A lead is the beginning of a connection's stream: on one with a header the
-// bytes that were read along with it, on a direct one the bytes to match.
-type lead struct {
-	mu      sync.Mutex
-	rest    *bytes.Reader // with a header: what follows it; else nil
-	l       *Listener     // direct: whom to tell of a header
-	match   matcher
-	refused bool // direct: a header was found
-}
-
 // One allocation holds a Conn and what it needs along with it: a direct one its
 // lead, one with a header its addresses.
 type (
 	directConn struct {
 		Conn
 		first lead
+	}
+	heldConn struct {
+		directConn
+		held held
+	}
+	heldLead struct {
+		lead lead
+		held held
 	}
 	proxiedConn4 struct {
 		Conn
@@ -58,13 +55,49 @@ type (
 	}
 )
 
-func newDirectConn(l *Listener, c net.Conn) *Conn {
-	d := new(directConn)
-	d.conn = c
-	d.first.l = l
+// newDirectConn returns a Conn for a direct client that may not send a header, and says
+// why. If ignore is set its header is dropped.
+func newDirectConn(l *Listener, c net.Conn, server net.Addr, why reason, ignore bool) *Conn {
+	var d *directConn
+	if ignore {
+		h := &heldConn{held: held{state: collecting, ignoring: true}}
+		d = &h.directConn
+		d.first.held = &h.held
+	} else {
+		d = new(directConn)
+	}
+	d.first.l, d.first.why = l, why
 	d.lead.Store(&d.first)
-	d.info.Client, d.info.Server = unmap(c.RemoteAddr()), l.own.unmap(c.LocalAddr())
+	d.setDirect(l, c, server)
 	return &d.Conn
+}
+
+// newPlainConn returns a Conn for a direct client whose first bytes are b. They are not
+// the beginning of a header.
+func newPlainConn(l *Listener, c net.Conn, b []byte) *Conn {
+	h := &heldConn{held: held{b: bytes.Clone(b)}}
+	h.first.held = &h.held
+	h.lead.Store(&h.first)
+	h.setDirect(l, c, unmap(c.LocalAddr()))
+	return &h.Conn
+}
+
+// hold keeps what was read along with a header for Read.
+func (c *Conn) hold(b []byte) {
+	h := &heldLead{held: held{b: bytes.Clone(b)}}
+	h.lead.held = &h.held
+	c.lead.Store(&h.lead)
+}
+
+func (c *Conn) setDirect(l *Listener, conn net.Conn, server net.Addr) {
+	c.conn = conn
+	if below, _ := unwrap(conn); below != nil { // of another Listener, which may know more
+		c.info = below.info
+		c.info.unmarked = below.info.unmarked && !l.speaks
+		return
+	}
+	c.info.Client, c.info.Server = unmap(conn.RemoteAddr()), server
+	c.info.unmarked = !l.speaks
 }
 
 // newHeaderConn returns a Conn for c, whose header says f.
@@ -143,53 +176,13 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return c.conn.Read(b)
 }
 
-func (l *lead) read(c *Conn, b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case c.lead.Load() == nil: // done while we waited for the lock
-		return c.conn.Read(b)
-	case l.refused:
-		return 0, l.refusal(c)
-	case l.rest != nil:
-		if len(b) == 0 {
-			return 0, nil
-		}
-		n, err := l.rest.Read(b)
-		if l.rest.Len() == 0 {
-			c.lead.Store(nil)
-		}
-		return n, err
-	}
-	before := l.match.pos
-	n, err := c.conn.Read(b)
-	switch l.match.feed(b[:n]) {
-	case noHeader:
-		c.lead.Store(nil)
-	case isHeader:
-		l.refused = true
-		c.conn.Close()
-		seen := append([]byte(signatures[l.match.found][:before]), b[:n]...)
-		l.l.reject(&l.l.stats.Untrusted, c.info.Client, l.refusal(c), seen)
-		clear(b[:n])
-		return 0, l.refusal(c)
-	}
-	return n, err
-}
-
-func (l *lead) refusal(c *Conn) error {
-	return fmt.Errorf("%w: %v is %s, its connection was closed", ErrUntrustedHeader, c.info.Client, l.l.notTrusted())
-}
-
 // Write writes to the connection.
 func (c *Conn) Write(b []byte) (int, error) { return c.conn.Write(b) }
 
 // Close closes the connection.
 func (c *Conn) Close() error {
 	err := c.conn.Close()
-	if l := c.lead.Load(); l != nil && l.rest != nil {
-		c.lead.Store(nil) // nothing is read after Close
-	}
+	c.lead.Store(nil) // what is held is not read after Close
 	return err
 }
 
@@ -213,10 +206,29 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 }
 
 // SetDeadline sets both deadlines, as net.Conn says.
-func (c *Conn) SetDeadline(t time.Time) error { return c.conn.SetDeadline(t) }
+func (c *Conn) SetDeadline(t time.Time) error {
+	if h := c.ignoring(); h != nil {
+		return errors.Join(h.deadline.setApp(c.conn, t), c.conn.SetWriteDeadline(t))
+	}
+	return c.conn.SetDeadline(t)
+}
 
 // SetReadDeadline sets the deadline of Read, as net.Conn says.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if h := c.ignoring(); h != nil {
+		return h.deadline.setApp(c.conn, t)
+	}
+	return c.conn.SetReadDeadline(t)
+}
+
+// ignoring returns what is held of a connection whose header is dropped, while it has a
+// deadline of its own.
+func (c *Conn) ignoring() *held {
+	if l := c.lead.Load(); l != nil && l.held != nil && l.held.ignoring {
+		return l.held
+	}
+	return nil
+}
 
 // SetWriteDeadline sets the deadline of Write, as net.Conn says.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.conn.SetWriteDeadline(t) }

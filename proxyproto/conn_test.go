@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/trustnet"
@@ -23,6 +24,10 @@ func tcpPair(t testing.TB, trusted bool, header string) (client *net.TCPConn, se
 	if trusted {
 		cfg.Trusted = trustnet.MustParse("127.0.0.1")
 	}
+	return pairOf(t, cfg, header)
+}
+
+func pairOf(t testing.TB, cfg proxyproto.Config, header string) (client *net.TCPConn, server *proxyproto.Conn) {
 	l := wrapped(t, cfg)
 	c, err := net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
@@ -36,13 +41,25 @@ func tcpPair(t testing.TB, trusted bool, header string) (client *net.TCPConn, se
 }
 
 func TestConnKeepsTheContractOfNetConn(t *testing.T) {
+	loopback, other := trustnet.MustParse("127.0.0.1"), trustnet.MustParse("192.0.2.10")
 	for name, tt := range map[string]struct {
-		trusted bool
-		header  string
-	}{"with a header": {true, proxy4()}, "direct": {false, ""}} {
+		config proxyproto.Config
+		header string
+		read   int // bytes that the server reads first: unread ones would reset the connection
+	}{
+		"with a header":                        {config: proxyproto.Config{Trusted: loopback}, header: proxy4()},
+		"direct":                               {},
+		"an optional peer with a header":       {config: proxyproto.Config{Optional: loopback}, header: proxy4()},
+		"an optional peer that sends nothing":  {config: proxyproto.Config{Optional: loopback, OptionalWait: time.Millisecond}},
+		"a header that was ignored":            {config: proxyproto.Config{Trusted: other, Untrusted: proxyproto.Ignore}, header: proxy4() + "x", read: 1},
+		"no header where one would be ignored": {config: proxyproto.Config{Trusted: other, Untrusted: proxyproto.Ignore}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
-				c, s := tcpPair(t, tt.trusted, tt.header)
+				c, s := pairOf(t, tt.config, tt.header)
+				if _, err := io.ReadFull(s, make([]byte, tt.read)); err != nil {
+					return nil, nil, nil, err
+				}
 				return s, c, func() { c.Close(); s.Close() }, nil
 			})
 		})
@@ -50,12 +67,20 @@ func TestConnKeepsTheContractOfNetConn(t *testing.T) {
 }
 
 func TestReadAndWriteAllocateNothing(t *testing.T) {
+	loopback, other := trustnet.MustParse("127.0.0.1"), trustnet.MustParse("192.0.2.10")
 	for name, tt := range map[string]struct {
-		trusted bool
-		header  string
-	}{"with a header": {true, proxy4() + "leftover"}, "direct": {false, "leftover"}} {
+		config proxyproto.Config
+		header string
+	}{
+		"with a header":                        {proxyproto.Config{Trusted: loopback}, proxy4()},
+		"direct":                               {proxyproto.Config{}, ""},
+		"an optional peer with a header":       {proxyproto.Config{Optional: loopback}, proxy4()},
+		"an optional peer without a header":    {proxyproto.Config{Optional: loopback}, ""},
+		"a header that was ignored":            {proxyproto.Config{Trusted: other, Untrusted: proxyproto.Ignore}, proxy4()},
+		"no header where one would be ignored": {proxyproto.Config{Trusted: other, Untrusted: proxyproto.Ignore}, ""},
+	} {
 		t.Run(name, func(t *testing.T) {
-			c, s := tcpPair(t, tt.trusted, tt.header)
+			c, s := pairOf(t, tt.config, tt.header+"leftover")
 			b := make([]byte, 16)
 			_, err := io.ReadFull(s, b[:len("leftover")])
 			require.NoError(t, err)

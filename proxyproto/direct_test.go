@@ -235,32 +235,6 @@ func TestTrustIsDecidedByOneSnapshotForEachConnection(t *testing.T) {
 	})
 }
 
-func TestSetThatCoversAFamilyTrustsNobodyUnlessAllowed(t *testing.T) {
-	for _, set := range []string{"0.0.0.0/0", "::/0", "192.0.2.10,::/0"} {
-		for _, allow := range []bool{false, true} {
-			t.Run(set, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					f := newFixture(t, proxyproto.Config{Trusted: trustnet.MustParse(strings.Split(set, ",")...), AllowTrustAll: allow})
-					for i := range 3 {
-						send(t, f.mem.dial(proxyAddr), proxy4())
-						c, err := f.Accept()
-						require.NoError(t, err)
-						trusted := allow && set != "::/0"
-						require.Equal(t, trusted, c.(*proxyproto.Conn).Info().Version == 2)
-						if !allow {
-							require.Equal(t, uint64(i+1), f.Stats().TrustAll)
-							_, err = c.Read(make([]byte, 100))
-							require.ErrorIs(t, err, proxyproto.ErrUntrustedHeader)
-						} else {
-							require.Zero(t, f.Stats().TrustAll)
-						}
-					}
-				})
-			})
-		}
-	}
-}
-
 func TestUnixPeersAreTrustedOnlyByTheKeyword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for set, trusted := range map[string]bool{"unix": true, "127.0.0.1": false} {

@@ -1,18 +1,19 @@
-// Package proxyproto lets a server behind a proxy know its clients. The PROXY
-// protocol (HAProxy's doc/proxy-protocol.txt) is a small header that the proxy
+// Package proxyproto gives a server behind a proxy the addresses of its clients. The
+// PROXY protocol (HAProxy's doc/proxy-protocol.txt) is a small header that the proxy
 // sends in front of the client's bytes, as the first thing on a connection:
 //
 //   - Version 1 is a line of text: the client's address and port, and those that
 //     it connected to.
 //   - Version 2 is binary. It can also say whether the client used TLS and how,
 //     which server name it asked for, and more, in type-length-value entries.
-//   - LOCAL (version 2) and UNKNOWN (version 1) name no client: a health check, a
-//     client on a unix socket.
+//   - LOCAL (version 2) and UNKNOWN (version 1) carry no client address: a health
+//     check, a client on a unix socket.
 //
-// Whoever may send the header decides who the client is. So a [Listener] takes
-// it only from the peers in [Config].Trusted, and demands it from them. Every
-// other peer is served as the direct client that it is, at once, and is cut off
-// if it sends a header. No peer is trusted by default.
+// A peer that may send the header decides who the client is. A [Listener] therefore
+// accepts headers only from the peers in [Config].Trusted, which must send one, and in
+// [Config].Optional, which may. Every other peer is served at once as the direct client
+// that it is, and its connection is closed if it sends a header. No peer is trusted by
+// default.
 //
 //	inner, err := net.Listen("tcp", ":25")
 //	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.10")})
@@ -21,30 +22,46 @@
 // # Ready on Accept
 //
 // Accept returns a connection that may be served now: its header is read and
-// verified. RemoteAddr, Read and Write never wait for one, which SMTP, IMAP and
-// other protocols need whose server speaks first. A peer that sends nothing, or
-// nonsense, delays nobody and never reaches the application; see
+// verified. RemoteAddr, Read and Write never wait for one, as SMTP, IMAP and
+// other protocols need whose server speaks first. A peer that sends nothing or
+// an invalid header delays no other peer and never reaches the application: see
 // Config.OnReject and [Listener.Stats].
 //
-// # What to ask
+// Nothing is accepted before the first Accept, so a process may open and wrap its
+// listeners and leave the serving to a child process.
 //
-// RemoteAddr is the client's address, if [Info.ClientKnown]. [Secure] says
-// whether the client's connection is encrypted. [FromConn] gives everything
-// else, through *tls.Conn and every wrapper that has a NetConn method. A wrapper
-// that has none hides it, so servers read the Info when the session starts and
+// # Policies
+//
+// The first of these lists that contains the peer decides:
+//
+//	Config.Direct     always a direct client; a header is an error
+//	Config.Trusted    must send a header (REQUIRE in go-proxyproto)
+//	Config.Optional   may send a header (USE)
+//	none of them      Config.Untrusted: ServeDirect (REJECT), Refuse, or Ignore (IGNORE)
+//
+// A Listener without trusted and optional peers reports PROXY headers that a
+// misconfigured proxy sends to the wrong port. It is the right base of an HTTP
+// listener that uses package forwarded.
+//
+// # The client
+//
+// RemoteAddr is the client's address if [Info.ClientKnown]. [Secure] reports whether
+// the client's connection is encrypted. [FromConn] returns everything else, through
+// *tls.Conn and every wrapper that has a NetConn method. A wrapper
+// without that method hides it, so servers read the Info when the session starts and
 // keep it; put limiters such as netutil.LimitListener below a Listener, not on
 // top (there a wrapper costs CloseWrite and splice(2), unless it passes them on).
-// FromConn returning false means that nothing is known. It does not mean
-// that the connection is direct.
+// If FromConn returns false nothing is known. It does not mean that the connection is
+// direct.
 //
-// For HTTP set http.Server.ConnContext to [ConnContext]. It also tells package
-// forwarded that the connection is ours, so that X-Forwarded-For counts for
-// nothing there. Without it that exclusivity is lost.
+// For HTTP set http.Server.ConnContext to [ConnContext]. It also makes package
+// forwarded ignore X-Forwarded-For on connections of a Listener that has trusted or
+// optional peers: a listener uses one mechanism only.
 //
 // # Addresses grant nothing by themselves
 //
 // Where ClientKnown is false the address is the proxy's, often 127.0.0.1, which
-// stands in everyone's list of hosts that may relay. Real traffic arrives so:
+// is on most servers' lists of hosts that may relay. Real traffic arrives so:
 // HAProxy sends LOCAL for clients of a unix socket. Derive no SPF verdict, no
 // ban, no relaying and no privilege from such an address.
 //

@@ -16,3 +16,7 @@ func isTemporaryErrno(e syscall.Errno) bool {
 	}
 	return false
 }
+
+func isResetErrno(e syscall.Errno) bool {
+	return e == syscall.ECONNRESET || e == syscall.ECONNABORTED || e == syscall.EPIPE
+}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +107,10 @@ type fixture struct {
 	rejections []proxyproto.Rejection
 }
 
+// goField finds what must not be in a text that reaches an operator. OptionalWait is
+// the name that the contract of the package gives it.
+var goField = regexp.MustCompile(`Config\b|\b(Trusted|Optional|Direct|AllowTrustAll|Untrusted|HeaderTimeout|MaxHeaderSize|MaxPending|OnReject)\b`)
+
 // newFixture returns a Listener that accepts. It trusts 192.0.2.10 unless c says
 // otherwise.
 func newFixture(t *testing.T, c proxyproto.Config) *fixture {
@@ -121,6 +126,9 @@ func lazyFixture(t *testing.T, c proxyproto.Config) *fixture {
 		c.Trusted = trustnet.MustParse("192.0.2.10")
 	}
 	c.OnReject = func(r proxyproto.Rejection) {
+		if name := goField.FindString(r.Err.Error()); name != "" {
+			t.Errorf("%q names the Go field %s: an operator does not know it", r.Err, name)
+		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.rejections = append(f.rejections, r)

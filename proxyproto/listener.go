@@ -17,9 +17,11 @@ import (
 // Layers go in this order: TCP, PROXY, TLS. Wrap a Listener in tls.NewListener,
 // not the other way round: TLS below a Listener is not the client's for [Secure].
 type Listener struct {
-	inner net.Listener
-	cfg   Config
-	own   unmapper // used by the accept loop only
+	inner  net.Listener
+	cfg    Config
+	speaks bool       // the PROXY protocol: a peer can be trusted or optional
+	own    unmapper   // used by the accept loop only
+	lists  trustLists // used by the accept loop only
 
 	mu          sync.Mutex
 	acceptable  sync.Cond // a connection is ready, a deadline has passed, or no more will come
@@ -63,8 +65,12 @@ func New(l net.Listener, c Config) (*Listener, error) {
 	ln := &Listener{
 		inner:   l,
 		cfg:     c,
+		speaks:  c.speaks(),
 		closing: make(chan struct{}),
 		drained: make(chan struct{}),
+	}
+	if err := ln.lists.check(&c); err != nil {
+		return nil, err
 	}
 	ln.acceptable.L = &ln.mu
 	ln.space.L = &ln.mu

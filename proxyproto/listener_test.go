@@ -21,13 +21,18 @@ import (
 
 func TestBadConfigurationIsRefusedByName(t *testing.T) {
 	for field, c := range map[string]proxyproto.Config{
-		"Config.Untrusted is 9":       {Untrusted: 9},
-		"Config.TLS is 9":             {TLS: 9},
-		"Config.HeaderTimeout is -1s": {HeaderTimeout: -time.Second},
-		"Config.MaxHeaderSize is -1":  {MaxHeaderSize: -1},
-		"Config.MaxHeaderSize is 11":  {MaxHeaderSize: 11},
-		"Config.MaxHeaderSize is 65":  {MaxHeaderSize: 65536},
-		"Config.MaxPending is -1":     {MaxPending: -1},
+		"Config.Untrusted is 9":                                          {Untrusted: 9},
+		"Config.TLS is 9":                                                {TLS: 9},
+		"Config.HeaderTimeout is -1s":                                    {HeaderTimeout: -time.Second},
+		"Config.MaxHeaderSize is -1":                                     {MaxHeaderSize: -1},
+		"Config.MaxHeaderSize is 11":                                     {MaxHeaderSize: 11},
+		"Config.MaxHeaderSize is 65":                                     {MaxHeaderSize: 65536},
+		"Config.MaxPending is -1":                                        {MaxPending: -1},
+		"Config.OptionalWait is -1s":                                     {OptionalWait: -time.Second},
+		"Config.OptionalWait is 6s, longer than HeaderTimeout, 5s":       {OptionalWait: 6 * time.Second},
+		"Config.OptionalWait is 2s, longer than HeaderTimeout, 1s":       {OptionalWait: 2 * time.Second, HeaderTimeout: time.Second},
+		"Config.Untrusted is Ignore, but no peer is trusted or optional": {Untrusted: proxyproto.Ignore},
+		"use ServeDirect, which reports headers":                         {Untrusted: proxyproto.Ignore, Trusted: new(trustnet.Set), Optional: (*trustnet.Set)(nil)},
 	} {
 		t.Run(field, func(t *testing.T) {
 			mem := newMemListener()
@@ -252,15 +257,5 @@ func TestBackoffStartsAnewAndCloseEndsIt(t *testing.T) {
 		f.Close()
 		require.NoError(t, f.Shutdown(context.Background()))
 		require.Zero(t, time.Since(start))
-	})
-}
-
-func TestPeerOfASetThatTrustsAllIsToldSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, proxyproto.Config{Trusted: trustnet.MustParse("0.0.0.0/0")})
-		client, server := direct(t, f)
-		send(t, client, proxy4())
-		_, err := io.ReadAll(server)
-		require.ErrorContains(t, err, "AllowTrustAll")
 	})
 }

@@ -65,16 +65,20 @@ func (i *Info) LogValue() slog.Value {
 //	reason  no_header, malformed, unsupported, timeout, too_large, checksum,
 //	        untrusted_header, refused, or read for any other error
 //	error   the text of Err
+//	served  true, if the connection is served all the same (Ignore)
 //
 // Prefix is not logged, since it may hold a password.
 func (r Rejection) LogValue() slog.Value {
-	attrs := make([]slog.Attr, 0, 3)
+	attrs := make([]slog.Attr, 0, 4)
 	if r.Peer != nil {
 		attrs = append(attrs, slog.String("peer", r.Peer.String()))
 	}
 	attrs = append(attrs, slog.String("reason", r.reason()))
 	if r.Err != nil {
 		attrs = append(attrs, slog.String("error", r.Err.Error()))
+	}
+	if r.Served {
+		attrs = append(attrs, slog.Bool("served", true))
 	}
 	return slog.GroupValue(attrs...)
 }

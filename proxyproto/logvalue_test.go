@@ -109,4 +109,5 @@ func TestRejectionIsLoggedWithAStableReasonAndWithoutThePrefix(t *testing.T) {
 		})
 	}
 	require.Equal(t, "x.reason=read", logged(proxyproto.Rejection{}))
+	require.Equal(t, "x.reason=read x.served=true", logged(proxyproto.Rejection{Served: true}))
 }

@@ -6,19 +6,24 @@ import (
 	"net/netip"
 )
 
+// beginning compares the beginning of a stream with the signatures.
+func beginning(b []byte) verdict {
+	var m matcher
+	return m.feed(b)
+}
+
 // scan looks for the end of the header at the beginning of b. It returns the
 // header's size, which may be more than len(b), or 0 while that is not known.
 // It refuses as early as it can.
 func scan(b []byte, maxBlock int) (size int, err error) {
-	var m matcher
-	switch m.feed(b) {
+	switch beginning(b) {
 	case undecided:
 		return 0, nil
 	case noHeader:
 		if bytes.HasPrefix(b, []byte(v1Signature)) {
-			return 0, fmt.Errorf("%w: %q is none", ErrMalformed, firstWords(b, 2))
+			return 0, fmt.Errorf("%w: unknown protocol: %q", ErrMalformed, firstWords(b, 2))
 		}
-		return 0, fmt.Errorf("%w: it begins with %q; tell the proxy to send a header, or do not trust its address",
+		return 0, fmt.Errorf("%w: it begins with %q; configure the proxy to send a header, or remove its address from the list of trusted proxies",
 			ErrNoHeader, firstWords(b, 1))
 	}
 	if b[0] == v1Signature[0] {

@@ -1,10 +1,8 @@
 package proxyproto
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -13,24 +11,31 @@ import (
 const (
 	// firstRead is how much is read at first. The headers of HAProxy with every
 	// option it has are about 200 bytes long; what follows a header stays in the
-	// socket, but for the rest of these bytes, which is copied.
+	// socket, except the rest of these bytes, which is copied.
 	firstRead = 256
-
-	// maxSilence is how long a peer may send nothing before it has to make room.
-	maxSilence = time.Second
 
 	// lastLook is how long a Read may take that only looks whether bytes are there.
 	lastLook = 10 * time.Millisecond
 )
 
-// errProbe is how a health check ends: without a byte.
-var errProbe = errors.New("proxyproto: the peer left without a byte")
+var (
+	// errProbe is how a health check ends: without a byte.
+	errProbe = errors.New("proxyproto: the peer left without a byte")
 
-// A pendingConn is a connection from a trusted peer whose header is not
-// complete. It is used again for other connections.
+	// errSilent is for an optional peer that has sent nothing for OptionalWait.
+	errSilent = errors.New("proxyproto: the peer sent nothing in time")
+
+	// errPlain is for an optional peer whose first bytes are not a header.
+	errPlain = errors.New("proxyproto: the peer sent no header")
+)
+
+// A pendingConn is a connection from a trusted or optional peer that may not be served
+// yet. It is used again for other connections.
 type pendingConn struct {
 	l          *Listener
 	conn       net.Conn
+	optional   bool
+	wait       time.Time // when an optional peer that is silent is served
 	deadline   time.Time // for the whole header
 	noDeadline error     // why it could not be set
 	buf        []byte    // what was read, in first if that is enough
@@ -40,14 +45,15 @@ type pendingConn struct {
 	// Guarded by l.mu:
 	prev, next *pendingConn // in l.pending
 	heard      time.Time    // when the last byte came, or the connection
+	silent     bool         // an optional peer that has sent nothing
 	asked      bool         // to make room, by a deadline that is over
 	cut        bool         // closed by Listener.Close
 }
 
 var pendingConns sync.Pool
 
-// receive takes a connection from a trusted peer until its header is there.
-func (l *Listener) receive(c net.Conn) {
+// receive keeps a connection from a trusted or optional peer until it may be served.
+func (l *Listener) receive(c net.Conn, r role) {
 	p, _ := pendingConns.Get().(*pendingConn)
 	if p == nil {
 		p = new(pendingConn)
@@ -55,8 +61,15 @@ func (l *Listener) receive(c net.Conn) {
 	}
 	now := time.Now()
 	p.l, p.conn, p.buf = l, c, p.first[:0]
+	p.optional, p.silent = r == optional, r == optional
 	p.deadline, p.heard, p.asked = now.Add(l.cfg.HeaderTimeout), now, false
-	p.noDeadline = c.SetReadDeadline(p.deadline)
+	if p.optional {
+		// The last look comes before the time is over.
+		p.wait = now.Add(l.cfg.OptionalWait)
+		p.noDeadline = c.SetReadDeadline(p.wait.Add(-lastLook))
+	} else {
+		p.noDeadline = c.SetReadDeadline(p.deadline)
+	}
 	l.mu.Lock()
 	late := l.phase == closed
 	p.cut = late
@@ -68,10 +81,10 @@ func (l *Listener) receive(c net.Conn) {
 	go p.run()
 }
 
-// readAndDeliver reads the header, and delivers the connection or refuses it.
+// readAndDeliver delivers the connection, or refuses it.
 func (p *pendingConn) readAndDeliver() {
 	l := p.l
-	conn, err := p.accept()
+	conn, counter, err := p.accept()
 
 	l.mu.Lock()
 	l.pending.remove(p)
@@ -82,9 +95,9 @@ func (p *pendingConn) readAndDeliver() {
 		*l.counter(err)++
 	default:
 		// An error here is one of a connection that is gone, which its Read will
-		// tell. Under the lock, so that no evictor sets another deadline.
+		// return. Under the lock, so that no evictor sets another deadline.
 		p.conn.SetReadDeadline(time.Time{})
-		l.deliver(conn)
+		l.deliver(conn, counter)
 	}
 	l.space.Signal()
 	l.checkDrained()
@@ -94,7 +107,7 @@ func (p *pendingConn) readAndDeliver() {
 		p.conn.Close()
 	}
 	if err != nil && err != errProbe && !p.cut {
-		l.report(p.conn.RemoteAddr(), err, p.buf)
+		l.report(Rejection{Peer: p.conn.RemoteAddr(), Err: err, Prefix: p.buf})
 	}
 	p.l, p.conn, p.buf = nil, nil, nil
 	pendingConns.Put(p)
@@ -119,27 +132,37 @@ func (l *Listener) counter(err error) *uint64 {
 	return &l.stats.Malformed
 }
 
-// accept turns the connection into one that may be served.
-func (p *pendingConn) accept() (*Conn, error) {
+// accept turns the connection into one that may be served, and returns where it counts.
+func (p *pendingConn) accept() (*Conn, *uint64, error) {
+	stats := &p.l.stats
 	size, err := p.readHeader()
-	if err != nil {
-		return nil, err
+	switch err {
+	case nil:
+	case errSilent:
+		return newDirectConn(p.l, p.conn, unmap(p.conn.LocalAddr()), tooLate, false), &stats.Direct, nil
+	case errPlain:
+		return newPlainConn(p.l, p.conn, p.buf), &stats.Direct, nil
+	default:
+		return nil, nil, err
 	}
 	f, err := parse(p.buf[:size])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c := newHeaderConn(p.conn, &f)
 	c.info.path = p.l.cfg.TLS
 	if len(p.buf) > size {
-		c.lead.Store(&lead{rest: bytes.NewReader(bytes.Clone(p.buf[size:]))})
+		c.hold(p.buf[size:])
 	}
-	return c, nil
+	if f.local || f.unknown {
+		return c, &stats.Local, nil
+	}
+	return c, &stats.Proxied, nil
 }
 
 // readHeader reads until p.buf holds a whole header, and returns its size.
 func (p *pendingConn) readHeader() (int, error) {
-	if p.noDeadline != nil && !errors.Is(p.noDeadline, net.ErrClosed) && !errors.Is(p.noDeadline, io.ErrClosedPipe) {
+	if p.noDeadline != nil && !isClosed(p.noDeadline) {
 		return 0, fmt.Errorf("%w: a %T takes no read deadline: %w", ErrTimeout, p.conn, p.noDeadline)
 	}
 	size, looked := 0, false
@@ -152,26 +175,20 @@ func (p *pendingConn) readHeader() (int, error) {
 			p.buf = append(make([]byte, 0, room), p.buf...)
 		}
 		n, err := p.conn.Read(p.buf[len(p.buf):room])
-		if n == 0 && err != nil {
-			if !isTimeout(err) || !p.wasAsked() {
-				return 0, p.readError(err)
+		if n == 0 {
+			if err != nil {
+				err = p.afterError(err, &looked)
 			}
-			// It was asked to make room. A deadline that is over keeps Read from
-			// bytes that are there, and on a loaded machine this goroutine may
-			// not have had its turn since they came: look once more.
-			switch has, known := hasData(p.conn); {
-			case has:
-				p.goOn()
-			case known || looked:
-				return 0, errEvicted
-			default: // a wrapper, or not unix
-				looked = true
-				p.conn.SetReadDeadline(time.Now().Add(lastLook))
+			if err != nil {
+				return 0, err
 			}
 			continue
 		}
 		looked = false
 		p.buf = p.buf[:len(p.buf)+n]
+		if p.optional && beginning(p.buf) == noHeader {
+			return 0, errPlain
+		}
 		if size, err = scan(p.buf, p.l.cfg.MaxHeaderSize); err != nil {
 			return 0, err
 		}
@@ -182,122 +199,75 @@ func (p *pendingConn) readHeader() (int, error) {
 	}
 }
 
+// afterError returns the error that a failed Read means, or nil if another Read may
+// succeed. A deadline that is over keeps Read from bytes that are there, and on a loaded
+// machine this goroutine may not have had its turn since they came: before a silent peer
+// loses anything it looks once more.
+func (p *pendingConn) afterError(err error, looked *bool) error {
+	if !isTimeout(err) {
+		return p.readError(err)
+	}
+	silent, asked := p.state()
+	if !silent && !asked {
+		return p.readError(err)
+	}
+	has, known := hasData(p.conn)
+	switch {
+	case has:
+		p.goOn()
+	case !*looked && (silent || !known): // a wrapper, or not unix
+		*looked = true
+		until := time.Now().Add(lastLook)
+		if silent && until.Before(p.wait) {
+			until = p.wait
+		}
+		p.conn.SetReadDeadline(until)
+	case silent:
+		return errSilent
+	default:
+		return errEvicted
+	}
+	return nil
+}
+
 // goOn notes that the peer is not silent.
 func (p *pendingConn) goOn() {
 	p.l.mu.Lock()
 	defer p.l.mu.Unlock()
 	p.heard = time.Now()
-	if p.asked {
-		p.asked = false
-		p.conn.SetReadDeadline(p.deadline)
-		p.l.space.Signal() // for another that is silent
+	if !p.silent && !p.asked {
+		return
 	}
+	p.conn.SetReadDeadline(p.deadline)
+	p.silent, p.asked = false, false
+	p.l.space.Signal() // evictOldest has to choose again
 }
 
-func (p *pendingConn) readError(err error) error {
-	switch n := len(p.buf); {
-	case isTimeout(err) && n == 0:
-		return fmt.Errorf("%w: no byte in %v; tell the proxy to send a header, or do not trust its address", ErrTimeout, p.l.cfg.HeaderTimeout)
-	case isTimeout(err):
-		return fmt.Errorf("%w: %d bytes in %v", ErrTimeout, n, p.l.cfg.HeaderTimeout)
-	case n == 0:
-		return errProbe
-	case n < len(v1Signature) || n < len(v2Signature) && p.buf[0] == v2Signature[0]:
-		return fmt.Errorf("%w: the peer left after %q", ErrNoHeader, p.buf)
-	default:
-		return fmt.Errorf("%w: the peer left after %d bytes of it: %w", ErrMalformed, n, err)
-	}
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
-}
-
-func (p *pendingConn) wasAsked() bool {
+func (p *pendingConn) state() (silent, asked bool) {
 	p.l.mu.Lock()
 	defer p.l.mu.Unlock()
-	return p.asked
+	return p.silent, p.asked
 }
 
-// errEvicted wraps ErrTimeout: the time was up earlier than usual.
-var errEvicted = fmt.Errorf("%w: silent for %v when Config.MaxPending was reached", ErrTimeout, maxSilence)
-
-// waitForSpace waits until fewer than Config.MaxPending connections are pending
-// or ready. It returns false when the Listener is no longer open.
-func (l *Listener) waitForSpace() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for l.phase == open && l.pending.n+l.ready.len() >= l.cfg.MaxPending {
-		var timer *time.Timer
-		if wait := l.askSilent(time.Now()); wait > 0 {
-			timer = time.AfterFunc(wait, func() {
-				l.mu.Lock()
-				defer l.mu.Unlock()
-				l.space.Signal()
-			})
-		}
-		l.space.Wait()
-		if timer != nil {
-			timer.Stop()
-		}
+// readError returns the reason why a connection whose Read failed is refused.
+func (p *pendingConn) readError(err error) error {
+	n := len(p.buf)
+	begun := n > 0 && beginning(p.buf) == isHeader || n >= len(v1Signature) && p.buf[0] == v1Signature[0]
+	switch {
+	case isTimeout(err) && n == 0:
+		return fmt.Errorf("%w: no byte in %v; configure the proxy to send a header, or remove %v from the list of trusted proxies",
+			ErrTimeout, p.l.cfg.HeaderTimeout, p.conn.RemoteAddr())
+	case isTimeout(err):
+		return fmt.Errorf("%w: %d bytes in %v", ErrTimeout, n, p.l.cfg.HeaderTimeout)
+	case n == 0 && (isEnd(err) || isReset(err) || isClosed(err)):
+		return errProbe
+	case n == 0: // of a layer below, such as TLS
+		return fmt.Errorf("%w: cannot read from the connection: %w", ErrNoHeader, err)
+	case p.optional && isEnd(err) && beginning(p.buf) == undecided:
+		return errPlain
+	case !begun:
+		return fmt.Errorf("%w: the connection ended after %q: %w", ErrNoHeader, p.buf, err)
+	default:
+		return fmt.Errorf("%w: the connection ended after %d bytes of it: %w", ErrMalformed, n, err)
 	}
-	return l.phase == open
-}
-
-// askSilent asks the oldest pending connection that seems silent to make room, by
-// ending its Read, one at a time. It returns how long to wait until there may be
-// one, or 0 when one was asked or nothing is pending. l.mu is held.
-func (l *Listener) askSilent(now time.Time) (wait time.Duration) {
-	var oldest *pendingConn
-	for p := l.pending.first; p != nil; p = p.next {
-		if p.asked {
-			return 0
-		}
-		left := maxSilence - now.Sub(p.heard)
-		if left <= 0 && oldest == nil {
-			oldest = p
-		}
-		if wait == 0 || left < wait {
-			wait = left
-		}
-	}
-	if oldest == nil {
-		return wait
-	}
-	oldest.asked = true
-	oldest.conn.SetReadDeadline(now)
-	return 0
-}
-
-// A pendingList holds the pending connections, the oldest first.
-type pendingList struct {
-	first, last *pendingConn
-	n           int
-}
-
-func (q *pendingList) add(p *pendingConn) {
-	p.prev = q.last
-	if q.last == nil {
-		q.first = p
-	} else {
-		q.last.next = p
-	}
-	q.last = p
-	q.n++
-}
-
-func (q *pendingList) remove(p *pendingConn) {
-	if p.prev == nil {
-		q.first = p.next
-	} else {
-		p.prev.next = p.next
-	}
-	if p.next == nil {
-		q.last = p.prev
-	} else {
-		p.next.prev = p.prev
-	}
-	p.prev, p.next = nil, nil
-	q.n--
 }

@@ -247,7 +247,7 @@ func TestHeaderTimeoutIsAbsolute(t *testing.T) {
 					synctest.Wait()
 					require.Len(t, f.rejected(), 1)
 					require.ErrorIs(t, f.rejected()[0].Err, proxyproto.ErrTimeout)
-					require.Equal(t, drip == "", strings.Contains(f.rejected()[0].Err.Error(), "tell the proxy to send a header"))
+					require.Equal(t, drip == "", strings.Contains(f.rejected()[0].Err.Error(), "configure the proxy to send a header"))
 					require.Equal(t, proxyproto.Stats{TimedOut: 1}, f.Stats())
 				})
 			})

@@ -1,0 +1,70 @@
+package proxyproto
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// A lead is the beginning of a connection's stream, as long as Read does more with it
+// than the socket's Read:
+//
+//   - After a header, held is what was read along with it.
+//   - Of a direct client, match compares what Read returns with the signatures.
+//   - Of a direct client whose header is to be dropped, held is what may become one.
+type lead struct {
+	mu      sync.Mutex
+	l       *Listener
+	held    *held   // does not change
+	match   matcher // of a direct client
+	why     reason  // why a direct client may not send a header
+	refused bool    // a direct client sent a header, see refusal
+}
+
+func (l *lead) read(c *Conn, b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case c.lead.Load() != l: // finished or closed while Read waited for the lock
+		return c.conn.Read(b)
+	case l.held != nil && l.held.state != passing:
+		return l.readHeld(c, b)
+	case l.refused:
+		return 0, l.refusal(c)
+	}
+	before := l.match.pos
+	n, err := c.conn.Read(b)
+	switch l.match.feed(b[:n]) {
+	case noHeader:
+		c.lead.Store(nil)
+	case isHeader:
+		l.refused = true
+		c.conn.Close()
+		seen := append([]byte(signatures[l.match.found][:before]), b[:n]...)
+		l.l.reject(Rejection{Peer: c.conn.RemoteAddr(), Err: l.refusal(c), Prefix: seen}, &l.l.stats.Untrusted)
+		clear(b[:n])
+		return 0, l.refusal(c)
+	}
+	return n, err
+}
+
+func (l *lead) refusal(c *Conn) error {
+	if l.why == tooLate {
+		return &lateHeader{c.conn.RemoteAddr(), l.l.cfg.OptionalWait}
+	}
+	return fmt.Errorf("%w: %v %s; the connection was closed", ErrUntrustedHeader, c.conn.RemoteAddr(), l.why)
+}
+
+// lateHeader is the error for a header that began after Config.OptionalWait.
+type lateHeader struct {
+	peer net.Addr
+	wait time.Duration
+}
+
+func (e *lateHeader) Error() string {
+	return fmt.Sprintf("%v: %v sent nothing for %v (OptionalWait) and was served as a direct client; make the proxy send its header at once",
+		ErrTimeout, e.peer, e.wait)
+}
+
+func (e *lateHeader) Unwrap() []error { return []error{ErrTimeout, ErrUntrustedHeader} }

@@ -1,0 +1,134 @@
+package proxyproto_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/stretchr/testify/require"
+)
+
+// An attempt is what became of one stream under one policy.
+type attempt struct {
+	accepted bool
+	version  int
+	remote   string
+	payload  string
+	err      error // of Read, or why the connection was refused
+	stats    proxyproto.Stats
+}
+
+func (a attempt) kinds() (kinds []error) {
+	for _, kind := range []error{proxyproto.ErrNoHeader, proxyproto.ErrMalformed, proxyproto.ErrUnsupported, proxyproto.ErrTooLarge, proxyproto.ErrChecksum} {
+		if errors.Is(a.err, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// try sends a stream that ends, cut into chunks, with a pause between two. The server
+// has a read buffer of size bytes and speaks first if it can.
+func try(t *testing.T, c proxyproto.Config, chunks []string, pause time.Duration, size int) (a attempt) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, c)
+		client := f.mem.dial(proxyAddr)
+		done := make(chan struct{})
+		defer func() { client.Close(); <-done }()
+		go func() {
+			defer close(done)
+			for i, s := range chunks {
+				if i > 0 {
+					elapse(pause)
+				}
+				if _, err := io.WriteString(client, s); err != nil {
+					return
+				}
+			}
+			client.Close()
+		}()
+		require.NoError(t, f.SetDeadline(time.Now().Add(time.Hour)))
+		if conn, err := f.Accept(); err == nil {
+			a.accepted = true
+			a.version = conn.(*proxyproto.Conn).Info().Version
+			a.remote = conn.RemoteAddr().String()
+			b := make([]byte, size)
+			for a.err == nil {
+				var n int
+				n, a.err = conn.Read(b)
+				a.payload += string(b[:n])
+			}
+			if a.err == io.EOF {
+				a.err = nil
+			}
+			conn.Close()
+		} else if r := f.rejected(); len(r) == 1 {
+			a.err = r[0].Err
+		}
+		synctest.Wait()
+		a.stats = f.Stats()
+	})
+	return a
+}
+
+// Every policy must agree on what a header is and where it ends, however the stream is
+// cut, and lose no byte of what is not a header.
+func FuzzEveryPolicyAgreesOnWhatAHeaderIs(f *testing.F) {
+	for _, s := range seeds(f) {
+		f.Add([]byte(s), []byte{0}, uint16(0), uint8(200))
+		f.Add([]byte(s), []byte{5, 6, 0, 0, 0, 0, 3}, uint16(40), uint8(0))
+	}
+	f.Add([]byte("PROXY TCP4 1.2.3.4"), []byte{2, 2}, uint16(4000), uint8(3))
+	f.Fuzz(func(t *testing.T, stream, cuts []byte, pauseMS uint16, size uint8) {
+		if len(stream) == 0 || len(stream) > 5000 {
+			return
+		}
+		whole, bufSize := string(stream), 1+int(size)
+		chunks := cut(stream, cuts)
+		// All of them come within the header's time.
+		pause := time.Duration(pauseMS) * time.Millisecond % (4 * time.Second / time.Duration(len(chunks)))
+
+		required := try(t, proxyproto.Config{}, chunks, pause, bufSize)
+		direct := try(t, proxyproto.Config{Trusted: set("198.51.100.99")}, []string{whole}, 0, 8192)
+		optional := try(t, optionalConfig(proxyproto.Config{}), chunks, pause, bufSize)
+		ignored := try(t, proxyproto.Config{Trusted: set("198.51.100.99"), Untrusted: proxyproto.Ignore}, chunks, pause, bufSize)
+
+		begins := errors.Is(direct.err, proxyproto.ErrUntrustedHeader) // with a signature
+		if !begins {
+			require.Equal(t, whole, direct.payload)
+			for _, a := range []attempt{optional, ignored} {
+				require.NoError(t, a.err)
+				require.Equal(t, whole, a.payload)
+				require.Equal(t, proxyproto.Stats{Direct: 1}, a.stats)
+				require.Equal(t, proxyAddr, a.remote)
+			}
+			require.False(t, required.accepted)
+			return
+		}
+		// An optional peer with a header is a trusted one.
+		require.Equal(t, required.accepted, optional.accepted)
+		require.Equal(t, required.payload, optional.payload)
+		require.Equal(t, required.remote, optional.remote)
+		require.Equal(t, required.version, optional.version)
+		require.Equal(t, required.kinds(), optional.kinds())
+		require.Equal(t, required.stats, optional.stats)
+		// And the header that counts for one is the header that is dropped for another.
+		require.True(t, ignored.accepted)
+		require.Zero(t, ignored.version)
+		require.Equal(t, proxyAddr, ignored.remote)
+		require.Equal(t, required.payload, ignored.payload)
+		require.Equal(t, required.kinds(), ignored.kinds())
+		if required.accepted {
+			require.True(t, strings.HasSuffix(whole, required.payload))
+			require.NoError(t, ignored.err)
+			require.Equal(t, proxyproto.Stats{Direct: 1, Untrusted: 1, Ignored: 1}, ignored.stats)
+		} else {
+			require.ErrorIs(t, ignored.err, proxyproto.ErrUntrustedHeader)
+			require.Equal(t, proxyproto.Stats{Direct: 1, Untrusted: 1}, ignored.stats)
+		}
+	})
+}
