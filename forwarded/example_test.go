@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -191,4 +193,98 @@ func ExampleResult_ClientKnown() {
 	// 10.4.5.6 UntrustedHop true
 	// invalid IP AllTrusted false
 	// invalid IP Obfuscated false
+}
+
+// A reverse proxy of your own passes on what it believed, and adds its own peer.
+func ExampleResolver_SetHeaders() {
+	resolver, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("10.0.0.0/8")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Printf("backend: %q\n", r.Header["X-Forwarded-For"])
+	}))
+	defer backend.Close()
+	target, err := url.Parse(backend.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	proxy := resolver.Handler(&httputil.ReverseProxy{
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.SetURL(target)
+			resolver.SetHeaders(pr.Out, pr.In)
+		},
+	})
+
+	for _, value := range []string{"127.0.0.1, 203.0.113.7, 10.0.0.2", "203.0.113.7, nonsense"} {
+		req := httptest.NewRequest("GET", "/", nil)
+		req.RemoteAddr = "10.0.0.1:50000"
+		req.Header.Set("X-Forwarded-For", value)
+		proxy.ServeHTTP(httptest.NewRecorder(), req)
+	}
+	// Output:
+	// backend: ["203.0.113.7, 10.0.0.2, 10.0.0.1"]
+	// backend: ["unknown, 10.0.0.1"]
+}
+
+// A load balancer that appends the client's address and its own, such as Google's.
+func ExampleConfig_trustedHops() {
+	resolver, err := forwarded.New(forwarded.Config{
+		Trusted:     trustnet.MustParse("130.211.0.0/22", "35.191.0.0/16"), // what it connects from
+		TrustedHops: 2,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := http.Header{"X-Forwarded-For": {"127.0.0.1,203.0.113.7,198.51.100.3"}}
+	fmt.Println(resolver.Resolve(h, "130.211.1.2:50000").Client)
+	// Output: 203.0.113.7
+}
+
+// A vendor that writes the client's address into a header of its own.
+func ExampleConfig_singleHeader() {
+	resolver, err := forwarded.New(forwarded.Config{
+		Trusted:      trustnet.MustParse("198.51.100.0/24"), // the networks that the vendor publishes
+		SingleHeader: "CF-Connecting-IP",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := http.Header{"Cf-Connecting-Ip": {"203.0.113.7"}, "X-Forwarded-For": {"127.0.0.1"}}
+	fmt.Println(resolver.Resolve(h, "198.51.100.3:50000").Client)
+	fmt.Println(resolver.Resolve(h, "192.0.2.9:50000").Reason) // a client that connects past the vendor
+	// Output:
+	// 203.0.113.7
+	// UntrustedHeader
+}
+
+// One line for PROXY connections, X-Forwarded-Proto and direct TLS.
+func ExampleResult_Secure() {
+	resolver, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("10.0.0.0/8"), Proto: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := resolver.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		res, _ := forwarded.FromContext(r.Context())
+		secure, known := res.Secure()
+		fmt.Println(secure, known) // offer passwords only if both are true
+	}))
+	for _, proto := range []string{"https", "http", ""} {
+		req := httptest.NewRequest("GET", "/", nil)
+		req.RemoteAddr = "10.0.0.1:50000"
+		req.Header.Set("X-Forwarded-For", "203.0.113.7")
+		if proto != "" {
+			req.Header.Set("X-Forwarded-Proto", proto)
+		}
+		h.ServeHTTP(httptest.NewRecorder(), req)
+	}
+	// Output:
+	// true true
+	// false true
+	// false false
 }

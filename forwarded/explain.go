@@ -61,7 +61,7 @@ func (r *Resolver) Explain(req *http.Request) []Hop {
 			Verdict: r.explainEntry(e, i+1, &res),
 		})
 	}
-	if r.cfg.Proto && !r.readsXForwardedProto() && res.Hops > 0 {
+	if r.cfg.Proto && !r.readsXForwardedProto() && r.believedHops(&res) > 0 {
 		hop := &hops[res.Hops]
 		if res.Proto != "" {
 			hop.Verdict += "; its proto is " + res.Proto
@@ -125,7 +125,8 @@ func (r *Resolver) explainProto(h http.Header, res *Result) string {
 		return "; X-Forwarded-Proto is ignored, because Config.Proto is not set"
 	}
 	value := shorten(strings.Join(lines, ", "))
-	proto, f := listedProto(lines, res.Hops)
+	hops := r.believedHops(res)
+	proto, f := listedProto(lines, hops)
 	switch f {
 	case protoAbsent:
 		return "; it has no X-Forwarded-Proto"
@@ -134,7 +135,7 @@ func (r *Resolver) explainProto(h http.Header, res *Result) string {
 	case protoDiffers:
 		return fmt.Sprintf("; X-Forwarded-Proto %q is ignored, because its values differ", value)
 	case protoTooMany:
-		return fmt.Sprintf("; X-Forwarded-Proto %q is ignored, because it has more values than there are believed hops (%d)", value, res.Hops)
+		return fmt.Sprintf("; X-Forwarded-Proto %q is ignored, because it has more values than there are believed hops (%d)", value, hops)
 	}
 	return "; X-Forwarded-Proto is " + proto
 }

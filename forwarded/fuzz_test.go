@@ -369,6 +369,44 @@ func FuzzForwardedReadsTheSameFromBothEnds(f *testing.F) {
 	})
 }
 
+// FuzzSetHeadersPassesOnTheClientOrUnknown: the next server, which also trusts this one,
+// finds the same client, and none if it is not known here.
+func FuzzSetHeadersPassesOnTheClientOrUnknown(f *testing.F) {
+	addSeeds(f, 2)
+	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 5, Proto: true})
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, r := range resolvers {
+			next := forwarded.Config{Header: r.header, Proto: true}
+			if r.count > 0 {
+				next.TrustedHops = r.count + 1
+			}
+			for _, from := range []string{peer, "203.0.113.9:80", "@"} {
+				in := requestFrom(nil, from)
+				in.Header = header(r.header, a, b)
+				in.Header["X-Forwarded-Proto"] = []string{b}
+				out := in.Clone(t.Context())
+				r.SetHeaders(out, in)
+				here, there := r.ResolveRequest(in), newResolver(t, next).Resolve(out.Header, "10.0.0.77:80")
+				if r.count > 0 && from != peer {
+					require.False(t, there.ClientKnown(), "fewer hops than the next server expects")
+				} else {
+					require.Equal(t, here.Client, there.Client, "%v", out.Header)
+				}
+				secure, known := here.Secure()
+				if _, ok := out.Header["X-Forwarded-Proto"]; !known {
+					require.False(t, ok)
+					_, known = there.Secure()
+					require.False(t, known)
+				} else if there.ClientKnown() {
+					thereSecure, thereKnown := there.Secure()
+					require.True(t, thereKnown)
+					require.Equal(t, secure, thereSecure)
+				}
+			}
+		}
+	})
+}
+
 // FuzzExplainAgreesWithResolveRequest and never panics.
 func FuzzExplainAgreesWithResolveRequest(f *testing.F) {
 	addSeeds(f, 3)

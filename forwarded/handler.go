@@ -18,10 +18,11 @@ import (
 //     X-Forwarded-For, -Host, -Proto, -Port, -Prefix, -Server, -By, …
 //   - X-Real-IP, X-Client-IP, True-Client-IP, CF-Connecting-IP, CF-Connecting-IPv6,
 //     Fly-Client-IP
+//   - Config.SingleHeader
 //
-// Headers that were believed remain: Config.Header if Result.Hops is not 0, and
-// X-Forwarded-Proto if Result.Proto was taken from it. Config.Header remains as it
-// came, with the client's own claims left of the answer.
+// Headers that were believed remain: the configured one if Result.Hops is not 0 (with
+// TrustedHops, if the client is known), and X-Forwarded-Proto if Result.Proto was taken
+// from it. A list remains as it came, with the client's own claims left of the answer.
 //
 // Handler does not modify the caller's request. It copies the header map only if it
 // removes a header.
@@ -32,7 +33,7 @@ func (r *Resolver) Handler(next http.Handler) http.Handler {
 		panic("forwarded: Resolver.Handler was called with a nil handler: pass the one to call next")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		ctx := &resultContext{Context: req.Context(), result: r.ResolveRequest(req)}
+		ctx := &resultContext{Context: req.Context(), resolver: r, result: r.ResolveRequest(req)}
 		req = req.WithContext(ctx)
 		if r.cfg.OnResolve != nil {
 			r.cfg.OnResolve(req, ctx.result)
@@ -47,8 +48,8 @@ func (r *Resolver) Handler(next http.Handler) http.Handler {
 // FromContext returns the Result that [Resolver.Handler] put into the context of a
 // request. It returns false if the request did not pass through such a handler.
 func FromContext(ctx context.Context) (Result, bool) {
-	if res, ok := ctx.Value(resultKey{}).(*Result); ok {
-		return *res, true
+	if c, ok := ctx.Value(resultKey{}).(*resultContext); ok {
+		return c.result, true
 	}
 	return Result{}, false
 }
@@ -59,12 +60,13 @@ type resultKey struct{}
 // two.
 type resultContext struct {
 	context.Context
-	result Result
+	resolver *Resolver
+	result   Result
 }
 
 func (c *resultContext) Value(key any) any {
 	if key == (resultKey{}) {
-		return &c.result
+		return c
 	}
 	return c.Context.Value(key)
 }

@@ -114,6 +114,7 @@ func TestStrip(t *testing.T) {
 		{"X-Forwarded-Proto does not count beside Forwarded", forwarded.Config{Header: forwarded.Forwarded, Proto: true}, peer, "", "for=192.0.2.1;proto=https", []string{"https"}, []string{fwd}},
 		{"Forwarded was not believed", forwarded.Config{Header: forwarded.Forwarded, Proto: true}, peer, "192.0.2.1", "for=x", []string{"https"}, nil},
 		{"X-Forwarded-For with TrustedHops", forwarded.Config{TrustedHops: 1, Proto: true}, peer, "192.0.2.1", "for=6.6.6.6", []string{"https"}, []string{xff, xfp}},
+		{"X-Forwarded-For with too few hops", forwarded.Config{TrustedHops: 2}, peer, "192.0.2.1", "for=6.6.6.6", nil, nil},
 		{"a SingleHeader was believed", forwarded.Config{SingleHeader: "X-Example", Proto: true}, peer, "6.6.6.6", "for=6.6.6.6", []string{"https"}, []string{example, xfp}},
 		{"a SingleHeader of a list", forwarded.Config{SingleHeader: "X-Example", Header: forwarded.Forwarded, Proto: true}, peer, "6.6.6.6", "for=6.6.6.6", []string{"https"}, []string{example, xfp}},
 		{"a SingleHeader of an untrusted peer", forwarded.Config{SingleHeader: "X-Example", Proto: true}, untrusted, "6.6.6.6", "", []string{"https"}, nil},

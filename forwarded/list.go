@@ -1,5 +1,7 @@
 package forwarded
 
+import "net/netip"
+
 // Both headers are lists, and each proxy adds to the right end: a comma and an
 // entry, or a line of its own. A line break is a comma (RFC 9110 section 5.3). So
 // entries are read from the right, and nothing is ever read that stands left of
@@ -36,6 +38,15 @@ func (l *list) readTo(i int) {
 	} else {
 		l.rest = l.rest[:i-1] // without the comma
 	}
+}
+
+// entry reads the rightmost entry. The scheme is "" for X-Forwarded-For.
+func (r *Resolver) entry(l *list) (a netip.Addr, scheme string, f fault) {
+	if r.cfg.Header == Forwarded {
+		return l.element()
+	}
+	a, f = l.address()
+	return a, "", f
 }
 
 // A fault says what is wrong with an entry.

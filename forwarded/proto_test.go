@@ -69,6 +69,32 @@ func TestProto(t *testing.T) {
 	}
 }
 
+// With TrustedHops, nothing is believed unless there are as many entries.
+func TestProtoWithTrustedHops(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		header forwarded.Header
+		list   string
+		xfp    []string
+		want   string
+	}{
+		{name: "one value", list: "192.0.2.1, 198.51.100.3", xfp: []string{"https"}, want: "https"},
+		{name: "a value for each hop", list: "192.0.2.1, 198.51.100.3", xfp: []string{"https, https"}, want: "https"},
+		{name: "a value of the client too", list: "192.0.2.1, 198.51.100.3", xfp: []string{"https, https, https"}, want: ""},
+		{name: "too few hops, one value of the peer", list: "192.0.2.1", xfp: []string{"https"}, want: "https"},
+		{name: "too few hops, more values", list: "192.0.2.1", xfp: []string{"https", "https"}, want: ""},
+		{name: "an element", header: forwarded.Forwarded, list: "for=192.0.2.1;proto=https, for=198.51.100.3;proto=http", want: "https"},
+		{name: "too few elements", header: forwarded.Forwarded, list: "for=192.0.2.1;proto=https", want: ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newResolver(t, forwarded.Config{Header: tt.header, TrustedHops: 2, Proto: true})
+			h := header(tt.header, tt.list)
+			h["X-Forwarded-Proto"] = tt.xfp
+			require.Equal(t, tt.want, r.Resolve(h, peer).Proto)
+		})
+	}
+}
+
 // TestExplainProto: the connection's verdict has the reason why a scheme is not used.
 func TestExplainProto(t *testing.T) {
 	for _, tt := range []struct {

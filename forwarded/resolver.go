@@ -122,7 +122,7 @@ func (r *Resolver) readHeader(res *Result, set *trustnet.Set, h http.Header, t *
 		r.walk(res, set, h, t)
 	}
 	if r.cfg.Proto && r.readsXForwardedProto() {
-		res.Proto, _ = listedProto(h[xForwardedProto], res.Hops)
+		res.Proto, _ = listedProto(h[xForwardedProto], r.believedHops(res))
 	}
 }
 

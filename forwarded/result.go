@@ -13,19 +13,19 @@ type Result struct {
 	// proxy that stands in for an unknown client.
 	Client netip.Addr
 
-	// Last is the farthest address that was believed, in the same form: Client if
-	// that is known, else the last trusted hop, often one of your own proxies. It
+	// Last is the farthest address that was reached, in the same form: Client if
+	// that is known, else the last hop, often one of your own proxies. It
 	// is for logs: derive no SPF verdict, ban, rate limit or privilege from it. It
 	// is the zero Addr if Reason is NoPeer, and for a peer on a unix socket if no
-	// entry was believed.
+	// entry was read.
 	Last netip.Addr
 
 	// Peer is the address of the connection's peer, in the same form. It is the
 	// zero Addr for a peer on a unix socket and if Reason is NoPeer.
 	Peer netip.Addr
 
-	// Hops is the number of entries of the header that were believed. The last
-	// of them is Last. If it is 0, Last is the peer, or the client that the PROXY
+	// Hops is the number of entries of the header that led to Last, which is the
+	// last of them. If it is 0, Last is the peer, or the client that the PROXY
 	// protocol named.
 	Hops int
 

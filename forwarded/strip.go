@@ -27,6 +27,6 @@ func (r *Resolver) strip(h http.Header, res *Result) http.Header {
 
 // isBelieved reports whether res is based on the header of this name.
 func (r *Resolver) isBelieved(name string, res *Result) bool {
-	return name == r.key && res.Hops > 0 ||
+	return name == r.key && r.believedHops(res) > 0 ||
 		name == xForwardedProto && res.Proto != "" && r.readsXForwardedProto()
 }
