@@ -1,5 +1,5 @@
-// What to copy: under, by which the page can be reached on any path while the public URL
-// is not set, or wrong; that every link in it is relative; and form, which every
+// What to copy: under, by which the page can be reached on any path, also while the
+// public URL is wrong; that every link in it is relative; and form, which every
 // form passes. What to change: nothing.
 
 package main
@@ -12,18 +12,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"golang.org/x/time/rate"
-
-	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// adminPath is below the base, and below every path while there is no public URL.
+// adminPath is below the base, or, where nobody knows the base, below anything.
 const adminPath = "/admin"
 
 // An admin is the page of the administrator: at first the set-up, then what there
@@ -31,7 +25,6 @@ const adminPath = "/admin"
 type admin struct {
 	f        *frontend
 	sessions adminSessions
-	tries    *rate.Limiter // of clients that the guard cannot tell apart
 
 	now      atomic.Pointer[adminState]
 	changing sync.Mutex // held to replace now
@@ -44,11 +37,10 @@ type admin struct {
 type adminState struct {
 	state
 	token string // opens the set-up; "" when that is over
-	under string // the path on which the administrator set the public URL, decoded
 }
 
 func newAdmin(f *frontend) *admin {
-	a := &admin{f: f, tries: rate.NewLimiter(rate.Every(5*time.Second), 20)}
+	a := &admin{f: f}
 	now := &adminState{state: f.cfg.state}
 	if f.cfg.mode != modeNormal {
 		now.token = rand.Text()
@@ -102,11 +94,9 @@ func (a *admin) routes() map[string]http.HandlerFunc {
 	}
 }
 
-// under puts the page in front of next. While there is no public URL, in bootstrap and
-// recovery, the page is at every path that ends like one of its own and that next has no
-// route for: the path on which a proxy mounts mailfront is not known, or wrong. After that
-// it is at adminPath, which is also what is left of a path below the base, and still on
-// the path on which the administrator set the public URL, who may have to correct it.
+// under puts the page in front of next. What next has no route for, and ends like a
+// path of ours, is ours, whatever stands before it: in bootstrap nobody has told us
+// the path that a proxy mounts us on, and a wrong one is to be seen here.
 func (a *admin) under(next *http.ServeMux) http.Handler {
 	own := http.NewServeMux()
 	tails := make(map[string]bool)
@@ -124,11 +114,6 @@ func (a *admin) under(next *http.ServeMux) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		before, absolute := r.URL.Path[:i], !a.f.documents.Current().Base().IsRelative()
-		if absolute && before != "" && before != a.now.Load().under {
-			next.ServeHTTP(w, r)
-			return
-		}
 		if _, pattern := next.Handler(r); pattern != "" {
 			next.ServeHTTP(w, r)
 			return
@@ -139,16 +124,6 @@ func (a *admin) under(next *http.ServeMux) http.Handler {
 		stripped.URL = &u
 		own.ServeHTTP(w, &stripped)
 	})
-}
-
-// underOf returns the path below which a request for the page arrived, decoded. The path
-// of r itself has lost that of the base.
-func underOf(r *http.Request) string {
-	u, err := url.ParseRequestURI(r.RequestURI)
-	if err != nil {
-		return ""
-	}
-	return u.Path[:max(0, strings.LastIndex(u.Path, adminPath))]
 }
 
 // back leads to the page from everywhere below it. http.Redirect would make the
@@ -213,21 +188,6 @@ func (a *admin) signedInForm(w http.ResponseWriter, r *http.Request) (*adminPage
 	return p, true
 }
 
-// try compares a password, unless there were too many wrong ones. The guard counts
-// them for each client; those whom it cannot tell apart share a limit. What a page of
-// another site may have posted through a visitor's browser is no ban.
-func (a *admin) try(r *http.Request, base publicurl.Base, check func() bool) error {
-	cl := clientOf(r)
-	if _, why := a.f.guard.key(cl); why != "" && !a.tries.Allow() {
-		cl.warn(a.f.log, "login_refused", slog.String("reason", errTooFast.Error()))
-		return errTooFast
-	}
-	if !ownOrigin(r, base) {
-		return a.f.guard.guess(cl, check)
-	}
-	return a.f.guard.logIn(cl, check)
-}
-
 func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 	p, ok := a.form(w, r)
 	if !ok {
@@ -238,14 +198,15 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cl := clientOf(r)
-	err := a.try(r, p.set.Base(), func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
+	password := attempt{secret: adminSecret, otherSite: otherSite(r, p.set.Base())}
+	err := a.f.guard.try(cl, password, func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
 	switch {
 	case errors.Is(err, errWrongPassword):
 		p.PasswordProblem = "Wrong password."
 		a.show(w, r, http.StatusForbidden, "sign-in", p)
 		return
 	case err != nil:
-		a.tooMany(w, r, p)
+		a.tooMany(w, r, p, err)
 		return
 	}
 	cl.log(a.f.log, "admin_login")
@@ -253,10 +214,10 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 	a.back(w, r)
 }
 
-func (a *admin) tooMany(w http.ResponseWriter, r *http.Request, p *adminPageData) {
-	w.Header().Set("Retry-After", "60")
+func (a *admin) tooMany(w http.ResponseWriter, r *http.Request, p *adminPageData, err error) {
+	w.Header().Set("Retry-After", retryAfter)
 	p.Problem = "There were too many tries. Wait for some minutes."
-	a.show(w, r, http.StatusTooManyRequests, "problem", p)
+	a.show(w, r, refusalStatus(err), "problem", p)
 }
 
 func (a *admin) signOut(w http.ResponseWriter, r *http.Request) {

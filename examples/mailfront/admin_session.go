@@ -1,6 +1,5 @@
-// What to copy: sameOrigin, which finds forms of other sites out behind a proxy that
-// changes Host, too; and that a session is a random word of which only the hash is
-// kept. What to change: nothing.
+// What to copy: that a session is a random word of which only the hash is kept. What to
+// change: nothing.
 
 package main
 
@@ -134,37 +133,4 @@ func newCookie(r *http.Request, cl client, base publicurl.Base, value string) *h
 		cookie.Secure = strings.HasPrefix(base.Origin(), "https:")
 	}
 	return cookie
-}
-
-// ownOrigin reports whether a form is surely our own page's, or of no browser at all.
-func ownOrigin(r *http.Request, base publicurl.Base) bool {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
-		return site == "same-origin" || site == "none"
-	}
-	text := r.Header.Get("Origin")
-	origin, err := url.Parse(text)
-	return text == "" || base.SameOrigin(text) || err == nil && origin.Host == r.Host
-}
-
-// sameOrigin reports whether a form can have come from our own page. What is left
-// open is a page without TLS: browsers send it no Sec-Fetch-Site, and a proxy may
-// have changed Host. There the form's own secret decides: the set-up token, the
-// password, or the session's token.
-func sameOrigin(r *http.Request, base publicurl.Base) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none":
-		return true
-	case "":
-	default:
-		return false
-	}
-	text := r.Header.Get("Origin")
-	if text == "" {
-		return true // no browser, or one from before 2020
-	}
-	if base.SameOrigin(text) {
-		return true
-	}
-	origin, err := url.Parse(text)
-	return err == nil && origin.Host != "" && (origin.Host == r.Host || origin.Scheme == "http")
 }

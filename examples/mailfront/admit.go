@@ -98,8 +98,18 @@ func (g *guard) limitRequests(next http.Handler) http.Handler {
 
 func (g *guard) tooMany(w http.ResponseWriter, cl client, err error) {
 	cl.log(g.log, "request_refused", slog.String("reason", err.Error()))
-	w.Header().Set("Retry-After", "60")
-	http.Error(w, "Too many requests or wrong passwords: try later.", http.StatusTooManyRequests) // RFC 6585 section 4
+	w.Header().Set("Retry-After", retryAfter)
+	http.Error(w, "Too many requests or wrong passwords: try later.", refusalStatus(err))
+}
+
+const retryAfter = "60" // seconds
+
+// refusalStatus is that of errBanned, errTooFast and errBusy.
+func refusalStatus(err error) int {
+	if errors.Is(err, errBusy) {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusTooManyRequests // RFC 6585 section 4
 }
 
 type guardedListener struct {

@@ -55,33 +55,22 @@ func (f *frontend) authenticate(r *http.Request) (caller, error) {
 	return caller{}, errWrong // it has expired, or is from before a restart: no guess at a password
 }
 
-// apiPassword compares a password that came to an API, and counts a wrong one.
-// Whoever is banned for it is told by the next request.
+// apiPassword compares a password that came to an API, and counts a wrong one. If that
+// is a ban, the next request is refused.
 //
 // A page of another site can make its visitor's browser send wrong passwords here.
 // That must not lock the visitor out of the mail: such passwords have a limit of
 // their own, beyond which they are not even compared.
 func (f *frontend) apiPassword(r *http.Request, name, password string) error {
-	cl := clientOf(r)
-	check := func() bool { return f.mail.login(name, password) }
-	var err error
-	if f.fromOtherSite(r) {
-		err = f.guard.guess(cl, check)
-	} else {
-		err = f.guard.compare(cl, check)
-	}
-	if err != nil {
+	sent := attempt{otherSite: otherSite(r, f.documents.Current().Base())}
+	err := f.guard.compare(clientOf(r), sent, func() bool { return f.mail.login(name, password) })
+	switch {
+	case err == nil:
+		return nil
+	case sent.otherSite: // its page learns no more
 		return errWrong
 	}
-	return nil
-}
-
-// fromOtherSite reports whether a browser says that a request is another site's.
-func (f *frontend) fromOtherSite(r *http.Request) bool {
-	if origin := r.Header.Get("Origin"); origin != "" && !f.documents.Current().Base().SameOrigin(origin) {
-		return true
-	}
-	return r.Header.Get("Sec-Fetch-Site") == "cross-site"
+	return fmt.Errorf("%w: %w", errWrong, err)
 }
 
 type clientKey struct{}

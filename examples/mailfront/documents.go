@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
-	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/publicurl"
@@ -112,10 +111,7 @@ func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
 		return nil, fmt.Errorf("mailfront: %w", err)
 	}
 	if f.cfg.certFile.value != "" {
-		return func() {
-			f.documents.Swap(set)
-			f.warnOfDefaultDomain()
-		}, nil
+		return func() { f.documents.Swap(set) }, nil
 	}
 	cert, err := loadCertificate(f.cfg, base) // a self-signed one, for the new name
 	if err != nil {
@@ -124,32 +120,7 @@ func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
 	return func() {
 		f.certificate.Store(cert)
 		f.documents.Swap(set)
-		f.warnOfDefaultDomain()
 	}, nil
-}
-
-// warnOfDefaultDomain is for a server that has a name of its own, but no mail domain.
-func (f *frontend) warnOfDefaultDomain() {
-	base := f.documents.Current().Base()
-	if f.cfg.domainsAreSet || base.IsRelative() || isLocalName(base.Hostname()) {
-		return
-	}
-	f.log.Warn("MAILFRONT_DOMAINS is not set: mail and its documents are served for "+defaultDomain+" only",
-		"event", "default_domain", "public_url", base.String(), "setting", "MAILFRONT_DOMAINS")
-}
-
-// isLocalName reports whether a host is one to try things out with: this machine, or
-// below defaultDomain.
-func isLocalName(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.IsLoopback()
-	}
-	for _, local := range []string{"localhost", defaultDomain} {
-		if host == local || strings.HasSuffix(host, "."+local) {
-			return true
-		}
-	}
-	return false
 }
 
 // cleanPaths refuses a path that ServeMux would redirect to its clean form: it knows
@@ -172,6 +143,13 @@ func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) 
 		w.Header().Add("WWW-Authenticate", `Bearer error="insufficient_scope", scope="openid"`)
 		http.Error(w, "403 forbidden", http.StatusForbidden)
 		return
+	}
+	for _, refusal := range []error{errTooFast, errBusy} {
+		if errors.Is(err, refusal) { // the password may be right
+			w.Header().Del("WWW-Authenticate")
+			f.guard.tooMany(w, clientOf(r), refusal)
+			return
+		}
 	}
 	f.documents.Current().Unauthorized(w, r, r.URL.Path)
 }

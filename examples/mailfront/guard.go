@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -24,8 +25,9 @@ const (
 	loggingIn                       // with a right or a wrong password, in any protocol
 	sending                         // MAIL FROM
 	requesting                      // HTTP
-	guessing                        // a wrong password: too often is a ban
-	guessingElsewhere               // the same, by a page of another site: too often, and nothing but such pages is refused
+	guessing                        // a wrong password
+	guessingAdmin                   // the same, where the administrator's password has a limit of its own
+	guessingElsewhere               // a wrong password that a page of another site may have sent
 	actions
 )
 
@@ -36,13 +38,18 @@ type rateLimit struct {
 }
 
 type guardLimits struct {
-	rates     [actions]rateLimit
+	rates     [actions]rateLimit // of one client
+	unknown   [actions]rateLimit // of all clients that are not known together: the three for guessing
 	ban       time.Duration
-	perClient int   // open connections
-	total     int   // open connections, of clients that are not known, too
-	clients   int   // that are remembered, and as many bans: bounds the memory
-	memory    int64 // bytes, for all messages that are being received
-	share     int64 // bytes, for those of one client
+	perClient int           // open connections
+	total     int           // open connections, of clients that are not known, too
+	clients   int           // that are remembered, and as many bans: bounds the memory
+	memory    int64         // bytes, for all messages that are being received
+	share     int64         // bytes, for those of one client
+	comparing int           // passwords of one client that are compared at once
+	waiting   int           // passwords of one client that wait for that
+	patience  time.Duration // of one that waits
+	places    int           // of passwords that are compared at once: as many for known clients as for others
 }
 
 // defaultLimits are for a client that may be a whole office behind one address, or
@@ -55,7 +62,14 @@ var defaultLimits = guardLimits{
 		requesting: {5000, 2 * time.Millisecond},
 		guessing:   {9, time.Minute}, // the tenth is the ban
 
+		guessingAdmin:     {9, time.Minute},
 		guessingElsewhere: {9, time.Minute},
+	},
+	unknown: [actions]rateLimit{
+		// Higher: one client that guesses locks out all others that are not known.
+		guessing:          {100, time.Second},
+		guessingAdmin:     {20, 5 * time.Second},
+		guessingElsewhere: {20, 5 * time.Second},
 	},
 	ban:       15 * time.Minute,
 	perClient: 1000,
@@ -63,11 +77,16 @@ var defaultLimits = guardLimits{
 	clients:   1 << 14,
 	memory:    256 << 20,
 	share:     64 << 20,
+	comparing: 4,
+	waiting:   256,
+	patience:  10 * time.Second,
+	places:    max(1, runtime.GOMAXPROCS(0)/2), // a slow hash keeps a processor busy
 }
 
 var (
 	errBanned        = errors.New("mailfront: too many wrong passwords: the client is banned for a time")
 	errTooFast       = errors.New("mailfront: too often in a short time: try later")
+	errBusy          = errors.New("mailfront: too many passwords are being compared: try later")
 	errTooManyOpen   = errors.New("mailfront: too many open connections of this client")
 	errAllOpen       = errors.New("mailfront: too many open connections")
 	errWrongPassword = errors.New("mailfront: wrong name or password")
@@ -79,13 +98,16 @@ type guard struct {
 	log     *slog.Logger
 	limits  guardLimits
 	memory  *budget
+	places  [secrets]struct{ known, others chan struct{} }
 
-	mu    sync.Mutex // of what follows
-	rates *simplelru.LRU[netip.Prefix, *[actions]*rate.Limiter]
-	bans  *simplelru.LRU[netip.Prefix, time.Time]
-	open  map[netip.Prefix]int // connections of a client, which bounds its size
-	share map[netip.Prefix]*share
-	count guardCount
+	mu     sync.Mutex // of what follows
+	rates  *simplelru.LRU[netip.Prefix, *[actions]*rate.Limiter]
+	bans   *simplelru.LRU[netip.Prefix, time.Time]
+	shared [actions]*rate.Limiter // of limits.unknown
+	turns  map[bucket]*turns
+	open   map[netip.Prefix]int // connections of a client, which bounds its size
+	share  map[netip.Prefix]*share
+	count  guardCount
 }
 
 // A guardCount is for the debug page.
@@ -99,7 +121,8 @@ type guardCount struct {
 	Full         uint64
 	WrongLogins  uint64
 	Bans         uint64
-	NotBannable  uint64 // wrong logins of nobody whom an address stands for
+	NotBannable  uint64 // wrong logins that never are a ban
+	NotCompared  uint64 // logins that were refused before the password was compared
 	BannedNow    int
 	ClientsKnown int
 	MemoryInUse  int64
@@ -108,7 +131,13 @@ type guardCount struct {
 // newGuard never holds anything against an address in trusted, which may change
 // while it is in use.
 func newGuard(limits guardLimits, trusted trustnet.Source, log *slog.Logger) *guard {
-	g := &guard{trusted: trusted, log: log, limits: limits, memory: newBudget(limits.memory), open: make(map[netip.Prefix]int), share: make(map[netip.Prefix]*share)}
+	g := &guard{
+		trusted: trusted, log: log, limits: limits, memory: newBudget(limits.memory), open: make(map[netip.Prefix]int),
+		share: make(map[netip.Prefix]*share), turns: make(map[bucket]*turns),
+	}
+	for i := range g.places {
+		g.places[i].known, g.places[i].others = make(chan struct{}, limits.places), make(chan struct{}, limits.places)
+	}
 	var err1, err2 error
 	g.rates, err1 = simplelru.NewLRU[netip.Prefix, *[actions]*rate.Limiter](limits.clients, nil)
 	g.bans, err2 = simplelru.NewLRU[netip.Prefix, time.Time](limits.clients, nil)
@@ -190,96 +219,28 @@ func (g *guard) allowKey(who netip.Prefix, a action) error {
 	return nil
 }
 
-// limiter is that of a client for an action. g.mu is held.
+// limiter is that of a client for an action, or of all clients that are not known if
+// who is the zero value. g.mu is held.
 func (g *guard) limiter(who netip.Prefix, a action) *rate.Limiter {
+	if !who.IsValid() {
+		if g.shared[a] == nil {
+			g.shared[a] = newLimiter(g.limits.unknown[a])
+		}
+		return g.shared[a]
+	}
 	of, ok := g.rates.Get(who)
 	if !ok {
 		of = new([actions]*rate.Limiter)
 		g.rates.Add(who, of) // forgets who was away for longest
 	}
 	if of[a] == nil {
-		limit := g.limits.rates[a]
-		of[a] = rate.NewLimiter(rate.Every(limit.every), limit.burst)
+		of[a] = newLimiter(g.limits.rates[a])
 	}
 	return of[a]
 }
 
-// logIn is the way of a password in every protocol. check compares it, unless
-// the client is banned or too fast. The error is one of errBanned, errTooFast and
-// errWrongPassword; after the first two the connection should end.
-func (g *guard) logIn(cl client, check func() bool) error {
-	if err := g.allow(cl, loggingIn); err != nil {
-		cl.log(g.log, "login_refused", slog.String("reason", err.Error()))
-		return err
-	}
-	return g.compare(cl, check)
-}
-
-// compare is logIn without its limit for tries: for requests, which have one already.
-func (g *guard) compare(cl client, check func() bool) error {
-	if !check() {
-		return g.failed(cl)
-	}
-	if g.banned(cl) { // by guesses that ran beside this one, of which it may be the last
-		cl.log(g.log, "login_refused", slog.String("reason", errBanned.Error()))
-		return errBanned
-	}
-	return nil
-}
-
-// failed counts a wrong password. It returns errBanned if that was one too many,
-// and else errWrongPassword.
-func (g *guard) failed(cl client) error {
-	who, why := g.key(cl)
-	g.mu.Lock()
-	g.count.WrongLogins++
-	banned := false
-	switch {
-	case why != "":
-		g.count.NotBannable++
-	case errors.Is(g.allowKey(who, guessing), errTooFast):
-		banned = true
-		g.count.Bans++
-		g.bans.Add(who, time.Now().Add(g.limits.ban))
-	}
-	g.mu.Unlock()
-
-	cl.log(g.log, "login_failed")
-	switch {
-	case why != "":
-		cl.warn(g.log, "no_ban", slog.String("reason", why))
-	case banned:
-		cl.warn(g.log, "ban", slog.String("banned", who.String()), slog.Duration("for", g.limits.ban))
-		return errBanned
-	}
-	return errWrongPassword
-}
-
-// guess is failed and its check for a password that a page of another site may have
-// sent: never a ban, and no comparison where there were too many wrong ones.
-func (g *guard) guess(cl client, check func() bool) error {
-	who, why := g.key(cl)
-	if why == "" {
-		g.mu.Lock()
-		banned, left := g.bannedKey(who), g.limiter(who, guessingElsewhere).Tokens()
-		g.mu.Unlock()
-		switch {
-		case banned:
-			return errBanned
-		case left < 1:
-			return errTooFast
-		}
-	}
-	if check() {
-		return nil
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.count.WrongLogins++
-	if why == "" {
-		g.limiter(who, guessingElsewhere).Allow()
-	}
-	return errWrongPassword
+func newLimiter(l rateLimit) *rate.Limiter {
+	return rate.NewLimiter(rate.Every(l.every), l.burst)
 }
 
 // counted returns what was counted so far.

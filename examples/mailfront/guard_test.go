@@ -68,7 +68,7 @@ func TestTheTenthWrongPasswordIsABanThatEndsByItself(t *testing.T) {
 				_, err = g.admit(cl)
 				require.Equal(t, errBanned, err)
 				require.Contains(t, log.String(), "event=refuse client_ip="+cl.IP.String())
-				require.Equal(t, guardCount{Refused: 1, WhileBanned: 1, WrongLogins: 10, Bans: 1, BannedNow: 1, ClientsKnown: 1}, g.counted())
+				require.Equal(t, guardCount{Refused: 1, WhileBanned: 1, WrongLogins: 10, NotCompared: 1, Bans: 1, BannedNow: 1, ClientsKnown: 1}, g.counted())
 
 				time.Sleep(defaultLimits.ban - time.Nanosecond)
 				require.Equal(t, errBanned, g.allow(cl, connecting))
@@ -85,7 +85,8 @@ func TestTheTenthWrongPasswordIsABanThatEndsByItself(t *testing.T) {
 func TestARightPasswordAmongTooManyGuessesAtOnceIsRefused(t *testing.T) {
 	g, log := testGuard(defaultLimits)
 	cl := knownClient("198.51.100.7")
-	require.Equal(t, errBanned, g.logIn(cl, func() bool {
+	g.places[mailSecret].known = make(chan struct{}, 2)
+	require.Equal(t, errBanned, g.compare(cl, attempt{otherSite: true}, func() bool {
 		require.Equal(t, errBanned, wrongPasswords(g, cl, 10), "while this one is compared")
 		return true
 	}))
@@ -96,7 +97,7 @@ func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := testGuard(defaultLimits)
 		for range 1000 {
-			require.Equal(t, errWrongPassword, g.failed(knownClient("198.51.100.7")))
+			require.Equal(t, errWrongPassword, wrongPasswords(g, knownClient("198.51.100.7"), 1))
 			time.Sleep(time.Minute)
 		}
 	})
@@ -129,10 +130,12 @@ func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t 
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // no time passes
 				g, log := testGuard(defaultLimits)
-				const many = 1000
+				many := defaultLimits.unknown[guessing].burst
 				require.Equal(t, errWrongPassword, wrongPasswords(g, test.client, many))
+				require.Equal(t, errTooFast, wrongPasswords(g, test.client, 1), "they have one limit together")
+				time.Sleep(defaultLimits.unknown[guessing].every)
 				require.NoError(t, g.logIn(test.client, func() bool { return true }))
-				for range many {
+				for range 10 * many {
 					for a := range actions {
 						require.NoError(t, g.allow(test.client, a))
 					}
@@ -143,7 +146,7 @@ func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t 
 				require.Contains(t, log.String(), "level=WARN")
 				require.Contains(t, log.String(), "reason=\""+test.why)
 				require.NotContains(t, log.String(), "event=ban ")
-				require.Equal(t, guardCount{Connections: many, WrongLogins: many, NotBannable: many}, g.counted())
+				require.Equal(t, guardCount{Connections: 10 * many, WrongLogins: uint64(many), NotBannable: uint64(many), NotCompared: 1}, g.counted())
 			})
 		})
 	}

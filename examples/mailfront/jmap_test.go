@@ -217,6 +217,7 @@ func TestAPageOfAnotherSiteCannotLockItsVisitorOut(t *testing.T) {
 
 func TestAGuessInTheFormOfATokenIsAGuess(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
+	s.comeFromElsewhere()
 	for range 10 {
 		s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer one.two.three.four.guess")
 	}

@@ -32,14 +32,8 @@ type loginForm struct {
 // another site is refused all the same.
 func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
-	check := http.NewCrossOriginProtection()
-	if origin := set.Base().Origin(); origin != "" {
-		if err := check.AddTrustedOrigin(origin); err != nil { // a proxy may change Host
-			s.frontend.serverError(w, r, err)
-			return
-		}
-	}
-	if err := check.Check(r); err != nil {
+	sent := attempt{otherSite: otherSite(r, set.Base())}
+	if fromBrowser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""; fromBrowser && sent.otherSite {
 		s.errorPage(w, r, http.StatusForbidden, "The form came from another site.")
 		return
 	}
@@ -57,7 +51,7 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 		s.redirectError(w, r, set, form.Request, oidc.ErrAccessDenied())
 		return
 	}
-	err = s.frontend.guard.logIn(clientOf(r), func() bool {
+	err = s.frontend.guard.try(clientOf(r), sent, func() bool {
 		return s.frontend.mail.login(r.PostForm.Get("username"), r.PostForm.Get("password"))
 	})
 	if errors.Is(err, errWrongPassword) {
@@ -66,7 +60,8 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.errorPage(w, r, http.StatusTooManyRequests, "There were too many sign-ins from your address. Try later.")
+		w.Header().Set("Retry-After", retryAfter)
+		s.errorPage(w, r, refusalStatus(err), "There are too many sign-ins, or wrong passwords from your address. Try later.")
 		return
 	}
 	g := &grant{subject: s.cfg.account(), request: form.Request}

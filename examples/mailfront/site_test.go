@@ -24,6 +24,7 @@ import (
 type site struct {
 	*running
 	base   string
+	from   string       // address of the client; any if it is empty
 	client *http.Client // follows no redirects
 }
 
@@ -73,7 +74,11 @@ func newSite(t *testing.T, base, how string, env map[string]string) *site {
 	}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, front)
+			d := new(net.Dialer)
+			if s.from != "" {
+				d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(s.from)}
+			}
+			return d.DialContext(ctx, network, front)
 		},
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
@@ -84,6 +89,14 @@ func newSite(t *testing.T, base, how string, env map[string]string) *site {
 		Timeout:       testTimeout,
 	}
 	return s
+}
+
+// comeFromElsewhere makes the client connect from directIP from now on.
+func (s *site) comeFromElsewhere() {
+	s.t.Helper()
+	needDirect(s.t)
+	s.client.CloseIdleConnections()
+	s.from = directIP
 }
 
 // do sends a request, and returns the answer with its body.

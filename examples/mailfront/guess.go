@@ -1,0 +1,246 @@
+// What to copy: the whole file. compare takes a place before it compares a password and
+// gives it back with the charge, so that guesses at the same time cannot all pass the
+// limit before the first of them is charged. What to change: the secrets.
+
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// A secret is what clients can guess.
+type secret int
+
+const (
+	mailSecret secret = iota // of the account
+	adminSecret
+	secrets
+)
+
+// An attempt is one password that a client sends.
+type attempt struct {
+	secret secret
+	// otherSite is set if a page of another site may have sent the password through the
+	// browser of its visitor. It never causes a ban, and is charged apart.
+	otherSite bool
+}
+
+// A bucket is what a wrong password is charged to. Without a client it belongs to all
+// clients that are not known.
+type bucket struct {
+	who    netip.Prefix
+	action action
+	bans   bool // the password that is one too many is a ban; else no more are compared for a time
+}
+
+// isThisMachine reports whether programs on this machine connect from an address in who,
+// unless they ask for another one: 127.0.0.1 and ::1. Behind a proxy on this machine that
+// is not on the list of trusted proxies, it is the address of every client.
+func isThisMachine(who netip.Prefix) bool {
+	return who.Contains(localhost4) || who.Contains(netip.IPv6Loopback())
+}
+
+// bucketOf returns the bucket of an attempt, and if that does not ban, why.
+func (g *guard) bucketOf(cl client, a attempt) (b bucket, why string) {
+	b.who, why = g.key(cl)
+	if why == "" && isThisMachine(b.who) {
+		why = "the address is this machine's: if a proxy connects from it, add it to " + trustedProxies
+	}
+	switch {
+	case a.otherSite:
+		b.action = guessingElsewhere
+		why = "a page of another site may have sent it"
+	case why != "" && a.secret == adminSecret:
+		b.action = guessingAdmin // guesses at the mail do not close the administrator's page
+	default:
+		b.action = guessing
+	}
+	b.bans = why == ""
+	return b, why
+}
+
+// logIn compares a mail password in every mail protocol, unless the client is banned or
+// too fast. The error is one of errBanned, errTooFast, errBusy and errWrongPassword. If it
+// is not errWrongPassword, the connection should end.
+func (g *guard) logIn(cl client, check func() bool) error {
+	return g.try(cl, attempt{}, check)
+}
+
+// try is compare within the client's limit for logging in. What a page of another site
+// sends does not count there.
+func (g *guard) try(cl client, a attempt, check func() bool) error {
+	if !a.otherSite {
+		if err := g.allow(cl, loggingIn); err != nil {
+			return g.refuseLogin(cl, err)
+		}
+	}
+	return g.compare(cl, a, check)
+}
+
+// compare calls check, which reports whether the password is right. The error is one of
+// errBanned, errTooFast, errBusy and errWrongPassword. For the first three the password
+// may be right: check was not called, or the client was banned in the meantime.
+func (g *guard) compare(cl client, a attempt, check func() bool) error {
+	b, why := g.bucketOf(cl, a)
+	ctx, cancel := context.WithTimeout(context.Background(), g.limits.patience)
+	defer cancel()
+	if err := g.begin(ctx, b); err != nil {
+		return g.refuseLogin(cl, err)
+	}
+	right, banned, err := g.check(ctx, g.place(b, a.secret), b, check)
+	switch {
+	case err != nil:
+		return g.refuseLogin(cl, err)
+	case right && g.banned(cl): // by guesses that ran beside this one
+		return g.refuseLogin(cl, errBanned)
+	case right:
+		return nil
+	case a.otherSite:
+		cl.log(g.log, "login_failed", slog.String("origin", "another site"))
+		return errWrongPassword
+	}
+	cl.log(g.log, "login_failed")
+	switch {
+	case !b.bans:
+		cl.warn(g.log, "no_ban", slog.String("reason", why))
+	case banned:
+		cl.warn(g.log, "ban", slog.String("banned", b.who.String()), slog.Duration("for", g.limits.ban))
+		return errBanned
+	}
+	return errWrongPassword
+}
+
+// place bounds how many passwords are compared at once. Clients that an address does not
+// identify have places of their own, so that they cannot hold up the others.
+func (g *guard) place(b bucket, s secret) chan struct{} {
+	if !b.who.IsValid() || isThisMachine(b.who) {
+		return g.places[s].others
+	}
+	return g.places[s].known
+}
+
+// check calls f when there is a place, and ends what begin began.
+func (g *guard) check(ctx context.Context, place chan struct{}, b bucket, f func() bool) (right, banned bool, err error) {
+	wrong := false
+	defer func() { banned = g.end(b, wrong) }() // also if f panics
+	select {
+	case place <- struct{}{}:
+	case <-ctx.Done():
+		return false, false, errBusy
+	}
+	defer func() { <-place }()
+	right = f()
+	wrong = !right
+	return right, false, nil
+}
+
+// refuseLogin logs a password that was not compared, and returns err.
+func (g *guard) refuseLogin(cl client, err error) error {
+	g.mu.Lock()
+	g.count.NotCompared++
+	g.mu.Unlock()
+	cl.log(g.log, "login_refused", slog.String("reason", err.Error()))
+	return err
+}
+
+// turns are the attempts of a bucket that are compared or wait.
+type turns struct {
+	running int
+	waiting []chan struct{} // closed when one should look again
+}
+
+// begin waits until one more password of the bucket may be compared. Those that are
+// compared already count as if they were wrong. Every begin without an error needs an end.
+func (g *guard) begin(ctx context.Context, b bucket) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		t := g.turns[b]
+		if t == nil {
+			t = new(turns)
+		}
+		switch {
+		case b.who.IsValid() && g.bannedKey(b.who):
+			g.settle(b, t)
+			return errBanned
+		case ctx.Err() != nil:
+			g.settle(b, t) // the place that this one was woken for is another's
+			return errBusy
+		case g.free(b, t) > 0:
+			t.running++
+			g.turns[b] = t
+			return nil
+		case t.running == 0:
+			g.settle(b, t)
+			return errTooFast
+		case len(t.waiting) >= g.limits.waiting:
+			return errBusy
+		}
+		again := make(chan struct{})
+		t.waiting = append(t.waiting, again)
+		g.mu.Unlock()
+		select {
+		case <-again:
+		case <-ctx.Done():
+		}
+		g.mu.Lock()
+		t.leave(again)
+	}
+}
+
+// free returns how many more passwords of the bucket may be compared now. If the bucket
+// bans, the password that is one too many is compared, too. g.mu is held.
+func (g *guard) free(b bucket, t *turns) int {
+	left := int(g.limiter(b.who, b.action).Tokens())
+	if b.bans {
+		left++
+	}
+	return min(left, g.limits.comparing) - t.running
+}
+
+// end ends what begin began. It charges a wrong password, and reports whether that was a
+// ban.
+func (g *guard) end(b bucket, wrong bool) (banned bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if wrong {
+		g.count.WrongLogins++
+		if !b.bans {
+			g.count.NotBannable++
+		}
+		if !g.limiter(b.who, b.action).Allow() && b.bans && !g.bannedKey(b.who) {
+			banned = true
+			g.count.Bans++
+			g.bans.Add(b.who, time.Now().Add(g.limits.ban))
+		}
+	}
+	t := g.turns[b]
+	t.running--
+	g.settle(b, t)
+	return banned
+}
+
+// settle lets as many attempts look again as may be compared now, and all if they have to
+// be refused. It forgets the turns of a bucket without attempts. g.mu is held.
+func (g *guard) settle(b bucket, t *turns) {
+	n := g.free(b, t)
+	if t.running == 0 && n < 1 || b.who.IsValid() && g.bannedKey(b.who) {
+		n = len(t.waiting)
+	}
+	for range min(n, len(t.waiting)) {
+		close(t.waiting[0])
+		t.waiting = t.waiting[1:]
+	}
+	if t.running == 0 && len(t.waiting) == 0 && g.turns[b] == t {
+		delete(g.turns, b)
+	}
+}
+
+// leave removes one that waits.
+func (t *turns) leave(waiting chan struct{}) {
+	t.waiting = slices.DeleteFunc(t.waiting, func(c chan struct{}) bool { return c == waiting })
+}

@@ -1,0 +1,78 @@
+// What to copy: the whole file: it finds requests of other sites, also behind a proxy that
+// changes Host, and after DNS rebinding. What to change: nothing.
+
+package main
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// otherSite reports whether a page of another site may have sent a request through the
+// browser of its visitor. It is false for programs that are not browsers, if they use the
+// server's name or an IP address.
+//
+// With an absolute base, Host does not make an origin the server's own: a page can rebind
+// its own name to the server's address, and then Host and Origin are both that name.
+func otherSite(r *http.Request, base publicurl.Base) bool {
+	switch r.Header.Get("Sec-Fetch-Site") { // only sent to https and localhost, which cannot be rebound
+	case "same-origin", "none":
+		return false
+	case "":
+	default:
+		return true
+	}
+	text := r.Header.Get("Origin")
+	if text == "" {
+		return !ownHost(r.Host, base)
+	}
+	return !ownOrigin(text, r.Host, base)
+}
+
+// ownOrigin reports whether an Origin is that of our own page.
+func ownOrigin(text, host string, base publicurl.Base) bool {
+	if !base.IsRelative() {
+		return base.SameOrigin(text)
+	}
+	origin, err := url.Parse(text)
+	return err == nil && origin.Host != "" && origin.Host == host
+}
+
+// ownHost reports whether a page of another site cannot have brought a browser to use
+// host for the server. An IP address cannot be rebound.
+func ownHost(host string, base publicurl.Base) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(host, ".")
+	if base.IsRelative() || strings.EqualFold(host, base.Hostname()) || strings.EqualFold(host, "localhost") {
+		return true
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil
+}
+
+// sameOrigin reports whether a form can have come from our own page. For a page without
+// TLS that remains open: browsers send it no Sec-Fetch-Site, and a proxy may have changed
+// Host. There the form's own secret decides: the set-up token, the password, or the
+// session's token.
+func sameOrigin(r *http.Request, base publicurl.Base) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+	default:
+		return false
+	}
+	text := r.Header.Get("Origin")
+	if text == "" || ownOrigin(text, r.Host, base) {
+		return true // without Origin it is no browser, or one from before 2020
+	}
+	origin, err := url.Parse(text)
+	return err == nil && origin.Scheme == "http" && origin.Host != ""
+}
