@@ -68,9 +68,9 @@ func (g *guard) leave(who netip.Prefix) {
 	}
 }
 
-// listen returns l without the connections that admit refuses. Where a proxy
+// listen returns l without the connections that admit refuses. Where a trusted proxy
 // speaks HTTP, a connection has no client of its own: there it counts in the total
-// only, and the handler knows more.
+// only, and the handler knows more. An idle connection counts, too, until it is closed.
 func (g *guard) listen(listener string, l net.Listener) net.Listener {
 	return guardedListener{l, g, listener}
 }
@@ -112,6 +112,16 @@ func refusalStatus(err error) int {
 	return http.StatusTooManyRequests // RFC 6585 section 4
 }
 
+// peerOf is newClient where a connection may have no PROXY header. Then the client is the
+// socket's peer; key makes the exception for one that is a trusted proxy.
+func peerOf(listener string, c net.Conn) client {
+	cl := newClient(listener, c)
+	if cl.info == nil {
+		cl.IP, cl.Known = ipOf(c.RemoteAddr()), true
+	}
+	return cl
+}
+
 type guardedListener struct {
 	net.Listener
 	guard *guard
@@ -124,7 +134,7 @@ func (l guardedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		release, err := l.guard.admit(newClient(l.name, c))
+		release, err := l.guard.admit(peerOf(l.name, c))
 		if err == nil {
 			return guardedConn{c, release}, nil
 		}

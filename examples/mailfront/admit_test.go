@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bufio"
+	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,6 +41,55 @@ func TestConnectionsAreLimitedForEachClientAndInTotal(t *testing.T) {
 	require.Equal(t, 5, strings.Count(log.String(), "event=refuse"))
 	got := g.counted()
 	require.Equal(t, []uint64{5, 2, 3}, []uint64{got.Refused, got.TooManyOpen, got.Full})
+}
+
+func TestOneDirectClientOfAForwardedListenerCannotHoldEveryConnection(t *testing.T) {
+	for _, listener := range []string{"http", "https"} {
+		t.Run(listener, func(t *testing.T) {
+			f := startWith(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"}, func(f *frontend) {
+				f.guard.limits.perClient, f.guard.limits.total = 3, 8
+			})
+			connect := func(from string) net.Conn {
+				c := f.connect(from, listener)
+				if listener == "https" {
+					c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+				}
+				return c
+			}
+			ask := func(c net.Conn) error {
+				if _, err := io.WriteString(c, "GET /whoami HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+					return err
+				}
+				_, err := http.ReadResponse(bufio.NewReader(c), nil)
+				return err // and the connection stays, idle
+			}
+			var open []net.Conn
+			for range 3 {
+				open = append(open, connect(directIP))
+				require.NoError(t, ask(open[len(open)-1]))
+			}
+			for range 20 {
+				require.Error(t, ask(connect(directIP)))
+			}
+			require.Equal(t, 3, f.guard.counted().Connections)
+			require.EqualValues(t, 20, f.guard.counted().TooManyOpen)
+			newScript(t, f.proxiedBy(proxyIP, "smtp", header(nil))).line()
+			for range 4 { // a proxy has many clients
+				require.NoError(t, ask(connect(proxyIP)))
+			}
+			for _, c := range open {
+				require.NoError(t, c.Close())
+			}
+			require.Eventually(t, func() bool { return f.guard.counted().Connections == 5 }, testTimeout, time.Millisecond)
+			require.NoError(t, ask(connect(directIP)))
+		})
+	}
+}
+
+func TestABannedClientIsClosedAtAcceptOfAForwardedListener(t *testing.T) {
+	f := startWith(t, nil, nil)
+	require.Equal(t, errBanned, wrongPasswords(f.guard, knownClient(directIP), 10))
+	require.Empty(t, newScript(t, f.connect(directIP, "http")).end())
 }
 
 // The table says whom ten wrong passwords lock out, and on which listeners.
