@@ -28,7 +28,8 @@ type client struct {
 	Reason   string     `json:"reason,omitempty"` // how package forwarded came to it
 	Listener string     `json:"proto"`
 
-	info *proxyproto.Info // nil on a listener without PROXY protocol
+	info        *proxyproto.Info // nil on a listener without PROXY protocol
+	forwardedBy string           // a forwarding header of the request, from any peer; "" without one
 }
 
 // newClient reads what is known of c. Call it when a session starts.
@@ -70,6 +71,12 @@ var localhost4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 func (cl client) mayRelayByAddress() bool {
 	onThisMachine := cl.Version == 0 || cl.Proxy.IsLoopback()
 	return cl.Known && onThisMachine && (cl.IP == localhost4 || cl.IP == netip.IPv6Loopback())
+}
+
+// isUntrustedPeer reports whether the client is the socket's peer, and not on the list of
+// trusted proxies.
+func (cl client) isUntrustedPeer() bool {
+	return cl.Known && cl.Version == 0 && !cl.Proxy.IsValid()
 }
 
 // whoami is the client as one line of JSON, short enough for a line of SMTP: it

@@ -84,7 +84,9 @@ func (f *frontend) webHandler(listener string) http.Handler {
 	documents := f.documents.Handler()
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cl := f.clientOfRequest(listener, r)
+		cl.forwardedBy = forwardedBy(r)
 		cl.log(f.log, "session")
+		logForwarding(f.limited, cl)
 		if f.guard.refuseBanned(w, cl) {
 			return
 		}
@@ -93,7 +95,7 @@ func (f *frontend) webHandler(listener string) http.Handler {
 	if !f.cfg.proxy[listener] {
 		h = f.resolver.Handler(h)
 	}
-	return h
+	return rememberForwarding(h)
 }
 
 func newResolver(cfg *config) (*forwarded.Resolver, error) {

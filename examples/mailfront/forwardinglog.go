@@ -1,0 +1,79 @@
+// What to copy: logForwarding, in front of package forwarded: a proxy that is missing from
+// the list of trusted proxies is found by it. What to change: the setting.
+
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// forwardingHeader returns the name of a header by which a proxy tells of the client, and
+// "" if there is none.
+func forwardingHeader(h http.Header) (found string) {
+	for name := range h {
+		if isForwardingHeader(name) && (found == "" || name < found) {
+			found = name
+		}
+	}
+	return found
+}
+
+// isForwardingHeader takes the name in any case, with _ for -.
+func isForwardingHeader(name string) bool {
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	switch name {
+	case "x-real-ip", "x-client-ip", "x-cluster-client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "true-client-ip",
+		"fly-client-ip", "x-original-forwarded-for", "x-envoy-external-address", "x-azure-clientip", "via":
+		return true
+	}
+	for _, family := range []string{"forwarded", "x-forwarded"} {
+		if name == family || strings.HasPrefix(name, family+"-") {
+			return true
+		}
+	}
+	return false
+}
+
+type forwardingKey struct{}
+
+// rememberForwarding keeps the name of the forwarding header for [forwardedBy], because
+// package forwarded strips the header.
+func rememberForwarding(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name := forwardingHeader(r.Header); name != "" {
+			r = r.WithContext(context.WithValue(r.Context(), forwardingKey{}, name))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// forwardedBy returns the name of a forwarding header that the request had.
+func forwardedBy(r *http.Request) string {
+	name, _ := r.Context().Value(forwardingKey{}).(string)
+	return name
+}
+
+// logForwarding reports a peer that is not on the list of trusted proxies and sends a
+// forwarding header, from which nothing is taken. It may be a proxy that is missing on the
+// list. Then every client of it has its address.
+func logForwarding(log *limitedLog, cl client) {
+	if cl.forwardedBy == "" || !cl.isUntrustedPeer() {
+		return
+	}
+	log.warn("forwarding header ignored", "untrusted_forwarding_header", cl.Listener,
+		slog.String("peer", cl.IP.String()), slog.String("header", shortened(noReport(cl.forwardedBy))),
+		slog.String("reason", "the peer is not on the list of trusted proxies: if it is your proxy, add its address"),
+		slog.String("setting", trustedProxies))
+}
+
+// shortened bounds a client's words in a line of the log.
+func shortened(s string) string {
+	const most = 64 // bytes
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestForwardingHeadersAreFoundInAnySpelling(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		want bool
+	}{
+		{name: "X-Forwarded-For", want: true}, {name: "X-Forwarded-Proto", want: true}, {name: "x_forwarded_for", want: true},
+		{name: "Forwarded", want: true}, {name: "FORWARDED", want: true}, {name: "X-Forwarded", want: true}, {name: "X-Real-Ip", want: true},
+		{name: "X_real-IP", want: true}, {name: "CF-Connecting-IPv6", want: true}, {name: "True-Client-Ip", want: true}, {name: "Via", want: true},
+		{name: "Forwarding"}, {name: "X-Forward"}, {name: "X-Forwardedfor"}, {name: "Referer"}, {name: "Host"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			require.Equal(t, tc.want, isForwardingHeader(tc.name))
+			want := ""
+			if tc.want {
+				want = tc.name
+			}
+			require.Equal(t, want, forwardingHeader(http.Header{tc.name: {"x"}, "Accept": {"*/*"}}))
+		})
+	}
+}
+
+func TestAForwardingHeaderOfAnUntrustedPeerIsReported(t *testing.T) {
+	trusting := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"})
+	nobody := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " "})
+	for _, tc := range []struct {
+		name     string
+		r        *running
+		from     string
+		listener string
+		header   http.Header
+		reported string // the header
+	}{
+		{name: "X-Forwarded-For, no proxy is configured", r: nobody, from: proxyIP, listener: "http", header: http.Header{"X-Forwarded-For": {clientIP}}, reported: "X-Forwarded-For"},
+		{name: "on a PROXY listener", r: nobody, from: proxyIP, listener: "https", header: http.Header{"X-Forwarded-For": {clientIP}}, reported: "X-Forwarded-For"},
+		{name: "Forwarded, of another peer than the proxy", r: trusting, from: directIP, listener: "http", header: http.Header{"Forwarded": {"for=" + clientIP}}, reported: "Forwarded"},
+		{name: "another header", r: trusting, from: directIP, listener: "https", header: http.Header{"X-Real-Ip": {clientIP}}, reported: "X-Real-Ip"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := *tc.r
+			r.t = t
+			for range 50 {
+				c := r.dial(tc.from, tc.listener)
+				if tc.listener == "https" {
+					c = onTLS(t, c)
+				}
+				_, got := get(t, c, "/whoami", tc.header)
+				require.Equal(t, tc.from, got["client_ip"], "it does not count")
+			}
+			require.Equal(t, 1, r.logged("level=WARN", "proto="+tc.listener+" event=untrusted_forwarding_header", "peer="+tc.from,
+				"header="+tc.reported, "setting=MAILFRONT_TRUSTED_PROXIES"), r.log)
+			require.Zero(t, r.logged("event=untrusted_forwarding_header", clientIP), "what it says is not repeated")
+		})
+	}
+	t.Run("not of a trusted proxy", func(t *testing.T) {
+		r := runMailfront(t, nil)
+		r.t = t
+		get(t, r.dial(proxyIP, "http"), "/whoami", http.Header{"X-Forwarded-For": {clientIP}})
+		get(t, onTLS(t, r.proxied("https", header(nil))), "/whoami", http.Header{"X-Forwarded-For": {clientIP}})
+		require.Zero(t, r.logged("event=untrusted_forwarding_header"))
+	})
+	t.Run("not without one", func(t *testing.T) {
+		r := runMailfront(t, nil)
+		r.t = t
+		get(t, r.direct("http"), "/whoami", http.Header{})
+		require.Zero(t, r.logged("event=untrusted_forwarding_header"))
+	})
+}
+
+func TestAForwardingHeaderExemptsNoPeerFromABan(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	s.comeFromElsewhere()
+	for range 10 {
+		s.do(http.MethodGet, "/jmap/session", "", "Authorization", basicAuth("wrong"), "X-Forwarded-For", clientIP)
+	}
+	s.awaitLogs(1, "event=ban ", "client_ip="+directIP)
+	response, _ := s.do(http.MethodGet, "/whoami", "", "X-Forwarded-For", clientIP)
+	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
+}
+
+// No proxy is configured, which is the default: all clients of a proxy on this machine
+// have its address.
+func TestWrongPasswordsThroughAnUnlistedProxyOnThisMachineBanNoClient(t *testing.T) {
+	s := newAdminSite(t, testBase, kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " "})
+	s.setUp(testBase, adminPassword)
+	c := s.dial(proxyIP, "smtps")
+	compared := 0
+	for range 5 {
+		a := newScript(t, onTLS(t, s.dial(proxyIP, "imaps")))
+		a.line()
+		for range 3 {
+			a.send("a LOGIN %s wrong\r\n", testAccount)
+			a.until("a NO")
+			if compared++; compared > 9 {
+				break // the connection ends
+			}
+		}
+		require.Empty(t, a.end())
+	}
+	require.Equal(t, 9, s.logged("event=login_failed"), "every limiter applies")
+	require.NotZero(t, s.logged("event=login_refused"))
+	require.Zero(t, s.logged("event=ban "))
+	s.awaitLog("event=no_ban", "MAILFRONT_TRUSTED_PROXIES")
+
+	newScript(t, onTLS(t, c)).line()
+	for _, listener := range listenerNames {
+		if c := s.dial(proxyIP, listener); listener[:4] != "http" {
+			if listener[len(listener)-1] == 's' {
+				c = net.Conn(onTLS(t, c))
+			}
+			newScript(t, c).line()
+		}
+	}
+	response, _ := s.do(http.MethodGet, "/whoami", "")
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	status, _ := s.signInAdmin(adminPassword)
+	require.Equal(t, http.StatusOK, status, "the administrator sees what is wrong")
+}
