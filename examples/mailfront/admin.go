@@ -198,6 +198,10 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cl := clientOf(r)
+	if cl.isPlaintext() {
+		// Not refused: this page is where a missing TLS is found and repaired.
+		a.f.limited.warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", plaintextReason))
+	}
 	password := attempt{secret: adminSecret, otherSite: otherSite(r, p.set.Base())}
 	err := a.f.guard.try(cl, password, func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
 	switch {

@@ -156,6 +156,8 @@ func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) 
 
 // challengeBasic is for DAV, whose clients ask for a password when they see it.
 func (f *frontend) challengeBasic(w http.ResponseWriter, r *http.Request, err error) {
-	w.Header().Add("WWW-Authenticate", `Basic realm="mailfront", charset="UTF-8"`) // RFC 7617 section 2.1
+	if !clientOf(r).isPlaintext() { // else the client would send the password unencrypted
+		w.Header().Add("WWW-Authenticate", `Basic realm="mailfront", charset="UTF-8"`) // RFC 7617 section 2.1
+	}
 	f.challenge(w, r, err)
 }

@@ -73,11 +73,22 @@ func (cl client) mayRelayByAddress() bool {
 	return cl.Known && onThisMachine && (cl.IP == localhost4 || cl.IP == netip.IPv6Loopback())
 }
 
+// isDirectLocal reports whether the client is a program on this machine that connected
+// itself. A proxy on this machine that is not on the list of trusted proxies looks the
+// same, unless its requests have a forwarding header.
+func (cl client) isDirectLocal() bool {
+	return cl.mayRelayByAddress() && cl.isUntrustedPeer() && cl.forwardedBy == ""
+}
+
 // isUntrustedPeer reports whether the client is the socket's peer, and not on the list of
 // trusted proxies.
 func (cl client) isUntrustedPeer() bool {
 	return cl.Known && cl.Version == 0 && !cl.Proxy.IsValid()
 }
+
+// isPlaintext reports whether what the client sends is known to pass a network
+// unencrypted.
+func (cl client) isPlaintext() bool { return cl.TLSKnown && !cl.TLS && !cl.isDirectLocal() }
 
 // whoami is the client as one line of JSON, short enough for a line of SMTP: it
 // holds nothing that a client can make long.

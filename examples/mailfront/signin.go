@@ -137,6 +137,9 @@ func (s *signIn) authorize(w http.ResponseWriter, r *http.Request) {
 		s.redirectError(w, r, set, request, e)
 		return
 	}
+	if !strings.HasPrefix(set.Base().Origin(), "https:") && s.refusePlaintext(w, r) {
+		return // the form would be sent unencrypted, too
+	}
 	s.showForm(w, r, set, loginForm{Request: request, Expires: time.Now().Add(loginLifetime), client: client})
 }
 

@@ -37,6 +37,9 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 		s.errorPage(w, r, http.StatusForbidden, "The form came from another site.")
 		return
 	}
+	if s.refusePlaintext(w, r) {
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		s.errorPage(w, r, http.StatusBadRequest, "The form cannot be read.")
@@ -72,6 +75,17 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.redirect(w, r, form.Request, &authorizationResponse{Code: code, State: form.Request.State, Issuer: responseIssuer(set)})
+}
+
+// refusePlaintext is that of the guard, with a page.
+func (s *signIn) refusePlaintext(w http.ResponseWriter, r *http.Request) bool {
+	cl := clientOf(r)
+	if !cl.isPlaintext() {
+		return false
+	}
+	cl.logPlaintext(s.frontend.log)
+	s.errorPage(w, r, http.StatusForbidden, "This connection is not encrypted, so that no password is accepted on it. Open this page by https.")
+	return true
 }
 
 func (s *signIn) openForm(sealed string) (*loginForm, error) {

@@ -42,6 +42,10 @@ func (s *signIn) token(w http.ResponseWriter, r *http.Request) {
 
 // exchange takes a code or refresh token.
 func (s *signIn) exchange(w http.ResponseWriter, r *http.Request) (*oidc.AccessTokenResponse, error) {
+	if cl := clientOf(r); cl.isPlaintext() { // RFC 6749 section 3.2
+		cl.logPlaintext(s.frontend.log)
+		return nil, oidc.ErrInvalidRequest().WithDescription("TLS is required: use https")
+	}
 	form, err := postedForm(w, r)
 	if err != nil {
 		return nil, err

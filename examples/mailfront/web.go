@@ -87,7 +87,7 @@ func (f *frontend) webHandler(listener string) http.Handler {
 		cl.forwardedBy = forwardedBy(r)
 		cl.log(f.log, "session")
 		logForwarding(f.limited, cl)
-		if f.guard.refuseBanned(w, cl) {
+		if f.guard.refuseBanned(w, cl) || r.Header.Get("Authorization") != "" && f.guard.refusePlaintext(w, cl) {
 			return
 		}
 		documents.ServeHTTP(w, withClient(r, cl))
