@@ -30,6 +30,11 @@ func (s *Set) Without(o *Set) *Set {
 	return newSet(left, s.Unix() && !o.Unix())
 }
 
+// equal reports whether s and o hold the same.
+func (s *Set) equal(o *Set) bool {
+	return s.Unix() == o.Unix() && slices.Equal(s.Prefixes(), o.Prefixes())
+}
+
 // appendWithout appends what is left of p. Every one of excluded overlaps p; they
 // are sorted and disjoint.
 func appendWithout(left []netip.Prefix, p netip.Prefix, excluded []netip.Prefix) []netip.Prefix {

@@ -20,5 +20,6 @@
 // half of the Internet.
 //
 // To replace the list while the server runs, give the server a [Live] and Store the
-// next Set there after it has been read without an error.
+// next Set there after it has been read without an error. [Names] does that for
+// proxies that have a DNS name but no fixed address.
 package trustnet

@@ -1,6 +1,7 @@
 package trustnet_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -209,4 +210,26 @@ func ExampleLive() {
 	// keeping the old list: trustnet: line 2: "192.0.2.0/33": not an IP address, a network such as 10.0.0.0/8, or one of loopback, private, linklocal, unix
 	// 10.0.0.0/8
 	// 10.0.0.0/8,192.0.2.0/24
+}
+
+func ExampleNames() {
+	var live trustnet.Live // a Source, for the configuration of a listener
+	names := trustnet.Names{
+		Items:  []string{"dns:proxy", "loopback"},   // the service "proxy" of Docker Compose
+		Within: trustnet.MustParse("172.16.0.0/12"), // the network of the containers
+		Lookup: func(ctx context.Context, host string) ([]netip.Addr, error) { // unset: net.DefaultResolver
+			return []netip.Addr{netip.MustParseAddr("172.18.0.2"), netip.MustParseAddr("203.0.113.7")}, nil
+		},
+		OnError: func(err error) { fmt.Println(err) },
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel() // ends the look-ups
+	if err := names.Watch(ctx, &live); err != nil {
+		fmt.Println("TRUSTED_PROXIES:", err)
+		return
+	}
+	fmt.Println(live.Trusted())
+	// Output:
+	// trustnet: dns:proxy: refused 1 of 2 addresses: 203.0.113.7 (outside the networks that are allowed for names)
+	// 127.0.0.0/8,172.18.0.2,::1
 }

@@ -64,15 +64,8 @@ func Parse(items ...string) (*Set, error) { return parse(new(builder), items) }
 func ParseMasked(items ...string) (*Set, error) { return parse(&builder{mask: true}, items) }
 
 func parse(b *builder, items []string) (*Set, error) {
-	n := 0
-	for _, list := range items {
-		for item := range strings.SplitSeq(list, ",") {
-			item = strings.Trim(item, blanks)
-			if err := b.addItem(item); err != nil {
-				return nil, &ParseError{Index: n, Item: item, Err: err}
-			}
-			n++
-		}
+	if err := b.addAll(items); err != nil {
+		return nil, err
 	}
 	return b.set(), nil
 }
@@ -137,8 +130,10 @@ func FromPrefixes(p ...netip.Prefix) (*Set, error) {
 // A builder collects what a list holds before it becomes a Set.
 type builder struct {
 	mask     bool // clear host bits instead of refusing them
+	names    bool // accept dns:NAME
 	included items
 	excluded items
+	hosts    []string
 }
 
 type items struct {
@@ -151,12 +146,32 @@ func (b *builder) set() *Set {
 	return in.Without(newSet(b.excluded.prefixes, b.excluded.unix))
 }
 
+// addAll adds the items of Parse. Its error is a *ParseError.
+func (b *builder) addAll(items []string) error {
+	n := 0
+	for _, list := range items {
+		for item := range strings.SplitSeq(list, ",") {
+			item = strings.Trim(item, blanks)
+			if err := b.addItem(item); err != nil {
+				return &ParseError{Index: n, Item: item, Err: err}
+			}
+			n++
+		}
+	}
+	return nil
+}
+
 func (b *builder) addItem(item string) error {
 	if item == "" {
 		return fmt.Errorf("%w: remove it; to trust nobody, pass no items", ErrEmpty)
 	}
 	if rest, ok := strings.CutPrefix(item, "!"); ok {
 		return b.add(&b.excluded, rest, "!")
+	}
+	if name, ok := strings.CutPrefix(item, "dns:"); ok && b.names {
+		host, err := parseHost(name)
+		b.hosts = append(b.hosts, host)
+		return err
 	}
 	return b.add(&b.included, item, "")
 }
@@ -192,7 +207,7 @@ func (b *builder) add(to *items, item, sign string) error {
 func syntaxError(item, sign string) error {
 	switch {
 	case strings.HasPrefix(item, "dns:") && sign == "":
-		return fmt.Errorf("%w: DNS names need trustnet.Names, which looks them up again and again", ErrSyntax)
+		return fmt.Errorf("%w: this list does not accept DNS names: list the addresses, or use trustnet.Names in the program", ErrSyntax)
 	case strings.HasPrefix(item, "dns:"):
 		return fmt.Errorf("%w: a name cannot be excluded, because a failed look-up would remove the exclusion: exclude its addresses", ErrSyntax)
 	}

@@ -92,7 +92,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an exclusion mark behind", []string{"::1!"}, 0, "::1!", trustnet.ErrSyntax, usage},
 		{"an excluded zone", []string{"!fe80::1%eth0"}, 0, "!fe80::1%eth0", trustnet.ErrZone, `remove %eth0`},
 		{"an excluded mapped network", []string{"!::ffff:10.0.0.0/8"}, 0, "!::ffff:10.0.0.0/8", trustnet.ErrMapped, `IPv4 form`},
-		{"a DNS name", []string{"dns:proxy"}, 0, "dns:proxy", trustnet.ErrSyntax, `DNS names need trustnet.Names`},
+		{"a DNS name", []string{"dns:proxy"}, 0, "dns:proxy", trustnet.ErrSyntax, `does not accept DNS names: list the addresses, or use trustnet.Names`},
 		{"an excluded DNS name", []string{"!dns:proxy"}, 0, "!dns:proxy", trustnet.ErrSyntax, `a name cannot be excluded`},
 
 		{"zone", []string{"fe80::1%eth0"}, 0, "fe80::1%eth0", trustnet.ErrZone,
