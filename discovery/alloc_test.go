@@ -23,9 +23,10 @@ func (w *reusedWriter) reset() {
 	w.status, w.body = 0, 0
 }
 
-func TestDocumentsAllocateNothing(t *testing.T) {
+// An answer has header values of its own, which take one allocation.
+func TestDocumentsAllocateTheirHeaderValuesOnly(t *testing.T) {
 	set := fullSet(t, "https://example.com/mail")
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	etag := set.documents["plain"].etag
 	for _, tt := range []struct {
 		name, method, target string
@@ -56,7 +57,7 @@ func TestDocumentsAllocateNothing(t *testing.T) {
 				h.ServeHTTP(w, r)
 			})
 			require.Equal(t, tt.status, w.status)
-			require.Zero(t, allocs)
+			require.LessOrEqual(t, allocs, 1.0)
 		})
 	}
 }

@@ -162,7 +162,7 @@ func (s *Server) serveAutodiscover(set *Set, w http.ResponseWriter, r *http.Requ
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
-	send(w, status, contentTypeXML, text)
+	send(w, r, status, contentTypeXML, text)
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -173,18 +173,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return bytes.TrimPrefix(body, []byte("\ufeff")), err // the byte order mark is no markup (XML 1.0 section 4.3.3)
 }
 
-var postMethods = []string{"POST, OPTIONS"}
-
-// send answers with what is made for one request.
-func send(w http.ResponseWriter, status int, contentType string, body []byte) {
-	h := w.Header()
-	common(h)
-	h["Cache-Control"] = noStore
-	h["Content-Type"] = []string{contentType}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.WriteHeader(status)
-	w.Write(body)
-}
+const postMethods = "POST, OPTIONS"
 
 func (s *Set) autodiscoverError(e *autodiscoverError) errorResponse {
 	answer := errorResponse{Error: *e}
@@ -367,7 +356,7 @@ func (s *Server) serveAutodiscoverJSON(set *Set, w http.ResponseWriter, r *http.
 	}
 	fail := func(status int, code, message string) {
 		body, _ := marshal(autodiscoverJSONError{code, message})
-		send(w, status, contentTypeJSON, body)
+		send(w, r, status, contentTypeJSON, body)
 	}
 	switch {
 	case protocol == "":

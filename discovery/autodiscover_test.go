@@ -11,8 +11,9 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/seed-94e48765/portico/publicurl"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/publicurl"
 )
 
 // outlookAsks is the request of Outlook for an address, which goes in as it is.
@@ -63,7 +64,7 @@ func readOutlook(t testing.TB, text string) outlookReader {
 func TestAutodiscoverAnswersOutlook(t *testing.T) {
 	for _, base := range []string{"https://mail.example.com", "https://mail.example.com:8443/m"} {
 		set := mailSet(t, base, Config{Mail: mailExample()})
-		h := NewServer(set, ServerConfig{}).Handler()
+		h := NewServer(set, ServerConfig{})
 		for _, target := range []string{"/autodiscover/autodiscover.xml", "/Autodiscover/Autodiscover.xml", "/AUTODISCOVER/AUTODISCOVER.XML", set.base.Prefix() + "/AutoDiscover/AutoDiscover.xml"} {
 			res, body := post(t, h, target, outlookAsks(" fred@Example.NET\n"))
 			require.Equal(t, 200, res.StatusCode, target)
@@ -91,13 +92,13 @@ func TestAutodiscoverAnswersOutlook(t *testing.T) {
 func TestAutodiscoverKnowsTheFormOfTheLogin(t *testing.T) {
 	m := mailExample()
 	m.LocalPartLogin = true
-	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: m}), ServerConfig{}).Handler()
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: m}), ServerConfig{})
 	_, body := post(t, h, autodiscoverPath, outlookAsks("fred@example.com"))
 	require.Equal(t, "fred", readOutlook(t, body).Response.Account.Protocol[0].LoginName)
 }
 
 func TestAutodiscoverEscapesTheAddress(t *testing.T) {
-	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	for _, local := range []string{"o'brien&sons", "a{b}|c~", "jürgen", strings.Repeat("a", 64)} {
 		var escaped strings.Builder
 		require.NoError(t, xml.EscapeText(&escaped, []byte(local)))
@@ -158,7 +159,7 @@ func TestAutodiscoverAnswersMistakesWithAnErrorDocument(t *testing.T) {
 		{"two at signs", replace("fred@", "fred@example.net@"), 500},
 	}
 	set := mailSet(t, "https://mail.example.com", Config{Mail: mailExample()})
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			res, body := post(t, h, autodiscoverPath, tt.body)
@@ -179,7 +180,7 @@ func TestAutodiscoverAnswersMistakesWithAnErrorDocument(t *testing.T) {
 }
 
 func TestAutodiscoverReadsNoMoreThanItsLimit(t *testing.T) {
-	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	good := outlookAsks("fred@example.com")
 	fill := strings.Repeat(" ", maxAutodiscoverBody-len(good))
 	res, body := post(t, h, autodiscoverPath, good+fill)
@@ -204,7 +205,7 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestAutodiscoverBearsABodyThatBreaksOff(t *testing.T) {
-	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	for _, body := range []io.Reader{nil, iotest.ErrReader(io.ErrUnexpectedEOF)} {
 		r := httptest.NewRequest("POST", autodiscoverPath, body)
 		if body == nil {
@@ -217,7 +218,7 @@ func TestAutodiscoverBearsABodyThatBreaksOff(t *testing.T) {
 }
 
 func TestAutodiscoverTakesPostAlone(t *testing.T) {
-	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
 		res, body := ask(t, h, method, "/Autodiscover/Autodiscover.xml")
 		require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
@@ -235,7 +236,7 @@ func TestAutodiscoverJSONPointsToTheXML(t *testing.T) {
 		"https://mail.example.com:8443/m": "https://mail.example.com:8443/m/autodiscover/autodiscover.xml",
 	} {
 		set := mailSet(t, base, Config{Mail: mailExample()})
-		h := NewServer(set, ServerConfig{}).Handler()
+		h := NewServer(set, ServerConfig{})
 		for _, target := range []string{
 			"/autodiscover/autodiscover.json?Email=fred%40example.com&Protocol=AutodiscoverV1&RedirectCount=1",
 			"/Autodiscover/Autodiscover.json?Protocol=Autodiscoverv1&email=fred@EXAMPLE.net",
@@ -256,7 +257,7 @@ func TestAutodiscoverJSONPointsToTheXML(t *testing.T) {
 }
 
 func TestAutodiscoverJSONNamesTheMistake(t *testing.T) {
-	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	tests := []struct {
 		target string
 		status int
@@ -290,7 +291,7 @@ func TestAutodiscoverJSONNamesTheMistake(t *testing.T) {
 }
 
 func BenchmarkMailDocuments(b *testing.B) {
-	h := NewServer(mailSet(b, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{}).Handler()
+	h := NewServer(mailSet(b, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	for _, bb := range []struct{ name, method, target, body string }{
 		{"autoconfig", "GET", "/mail/config-v1.1.xml", ""},
 		{"autoconfig with an address", "GET", "/mail/config-v1.1.xml?emailaddress=fred@example.com", ""},
@@ -323,7 +324,7 @@ func FuzzAutodiscoverAnswersWithItsOwnServersOrAnError(f *testing.F) {
 	f.Add([]byte(`<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>`))
 	f.Add([]byte(strings.Repeat("<a>", 20)))
 	set := mailSet(f, "https://mail.example.com", Config{Mail: mailExample()})
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		res, text := post(t, h, autodiscoverPath, string(body))
 		require.Contains(t, []int{200, 413}, res.StatusCode)
@@ -349,7 +350,7 @@ func TestAutodiscoverJSONAnswersTheSameEachTime(t *testing.T) {
 	require.NoError(t, err)
 	set, err := Build(Config{Base: base, Mail: &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP}}}})
 	require.NoError(t, err)
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	for range 50 {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/autodiscover/autodiscover.json?Protocol=AutodiscoverV1&Email=a@example.com&email=b@other.test", nil))

@@ -35,7 +35,7 @@ func encodePerRequest(lists openIDMetadata) http.HandlerFunc {
 // in the same run, encode-ns/op of encodePerRequest and the ratio of both, x-encode.
 func BenchmarkDocument(b *testing.B) {
 	set := fullSet(b, "https://mail.example.com")
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	var lists openIDMetadata
 	require.NoError(b, json.Unmarshal(set.Bytes(OpenIDDocument), &lists))
 	encode := encodePerRequest(lists)
@@ -88,7 +88,7 @@ func timeOf(n int, h http.Handler, w *reusedWriter, r *http.Request) time.Durati
 // BenchmarkSession encodes: it has an account.
 func BenchmarkSession(b *testing.B) {
 	set := jmapSet(b, "https://mail.example.com", nil)
-	h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return demoAccount(), nil }}).Handler()
+	h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return demoAccount(), nil }})
 	r := request(b, "GET", "/jmap/session")
 	w := &reusedWriter{header: make(http.Header)}
 	b.ReportAllocs()

@@ -121,7 +121,7 @@ func (b *builder) redirect(d Document, field, path string, name publicurl.Name) 
 	if location == "" {
 		return
 	}
-	b.route(route{document: d, location: []string{location}}, b.wellKnown(name)...)
+	b.route(route{document: d, location: location}, b.wellKnown(name)...)
 }
 
 func orDefault(path, def string) string {

@@ -5,23 +5,45 @@ import (
 	"strings"
 )
 
-// A challenge is the WWW-Authenticate field of a 401 answer, ready to be shared by
-// all answers.
+// A challenge is the WWW-Authenticate value of a protected resource.
 type challenge struct {
-	plain   []string
-	invalid []string // for a request that had a bearer token
+	plain   string // for a request without a token
+	invalid string // for a request whose token was refused
+
+	realm, metadata string // the parameters that are before and after the others
 }
 
 func newChallenge(realm, metadataURL string) challenge {
-	text := "Bearer realm=" + quoted(realm)
-	metadata := ""
+	c := challenge{realm: "Bearer realm=" + quoted(realm)}
 	if metadataURL != "" {
-		metadata = ", resource_metadata=" + quoted(metadataURL)
+		c.metadata = ", resource_metadata=" + quoted(metadataURL)
 	}
-	return challenge{
-		plain:   []string{text + metadata},
-		invalid: []string{text + `, error="invalid_token"` + metadata},
+	c.plain = c.realm + c.metadata
+	c.invalid = c.with("invalid_token", nil)
+	return c
+}
+
+// with returns the challenge with an error code and the scopes that are needed (RFC 6750
+// section 3). What is not a scope-token is left out: it could not be quoted, or would be
+// read as two scopes.
+func (c *challenge) with(code string, scopes []string) string {
+	var b strings.Builder
+	b.WriteString(c.realm)
+	if code != "" {
+		b.WriteString(`, error="` + code + `"`)
 	}
+	separator := `, scope="`
+	for _, s := range scopes {
+		if s != "" && isScope(s) {
+			b.WriteString(separator + s)
+			separator = " "
+		}
+	}
+	if separator == " " {
+		b.WriteString(`"`)
+	}
+	b.WriteString(c.metadata)
+	return b.String()
 }
 
 // quoted returns a quoted-string (RFC 9110 section 5.6.4) of printable ASCII.
@@ -53,7 +75,7 @@ func (b *builder) challenge(resource, metadataURL string) {
 // Challenge returns the value of the WWW-Authenticate field for a 401 answer to r
 // (RFC 6750 section 3), such as
 //
-//	Bearer realm="https://example.com", resource_metadata="https://example.com/.well-known/oauth-protected-resource"
+//	Bearer realm="https://example.com", scope="mail", resource_metadata="https://example.com/.well-known/oauth-protected-resource"
 //
 // by which a client finds the authorization server (RFC 9728 section 5.1). If r
 // came with a bearer token there is error="invalid_token" too. r may be nil.
@@ -63,48 +85,58 @@ func (b *builder) challenge(resource, metadataURL string) {
 // for (RFC 9728 section 3.3): name the resource that r is for, and list it in
 // Config.Resources. For one that is not listed, and with a relative base, there is no
 // resource_metadata.
-func (s *Set) Challenge(r *http.Request, resource string) string {
-	return s.challengeLines(r, resource)[0]
+//
+// The scopes are those that a token for r needs. One that is not a scope-token (RFC 6749
+// section 3.3) is left out.
+func (s *Set) Challenge(r *http.Request, resource string, scopes ...string) string {
+	c := s.challengeOf(resource)
+	switch invalid := hasBearer(r); {
+	case len(scopes) > 0 && invalid:
+		return c.with("invalid_token", scopes)
+	case len(scopes) > 0:
+		return c.with("", scopes)
+	case invalid:
+		return c.invalid
+	}
+	return c.plain
 }
 
 // Unauthorized answers r with 401 and [Set.Challenge], in such a way that web
 // applications of other origins can read it. WWW-Authenticate fields that w has
 // already, such as that of Basic, stay and come first.
-func (s *Set) Unauthorized(w http.ResponseWriter, r *http.Request, resource string) {
-	h := w.Header()
-	common(h)
-	lines := s.challengeLines(r, resource)
-	if before := h["Www-Authenticate"]; before != nil {
-		lines = append(before[:len(before):len(before)], lines...)
-	}
-	h["Www-Authenticate"] = lines
-	h["Cache-Control"] = noStore
-	h["Content-Type"] = textPlain
-	h["Content-Length"] = unauthorizedLength
-	w.WriteHeader(http.StatusUnauthorized)
-	if r == nil || r.Method != http.MethodHead {
-		w.Write(unauthorizedBody)
-	}
+func (s *Set) Unauthorized(w http.ResponseWriter, r *http.Request, resource string, scopes ...string) {
+	refuse(w, r, http.StatusUnauthorized, s.Challenge(r, resource, scopes...), unauthorizedBody)
+}
+
+// Forbidden answers r, whose token is valid and does not have the scopes, with 403 and a
+// challenge with error="insufficient_scope" (RFC 6750 section 3.1). It is otherwise like
+// [Set.Unauthorized].
+func (s *Set) Forbidden(w http.ResponseWriter, r *http.Request, resource string, scopes ...string) {
+	c := s.challengeOf(resource)
+	refuse(w, r, http.StatusForbidden, c.with("insufficient_scope", scopes), forbiddenBody)
+}
+
+func refuse(w http.ResponseWriter, r *http.Request, status int, challenge string, body []byte) {
+	f := answerFields(w)
+	f.add("Www-Authenticate", challenge)
+	f.set("Cache-Control", "no-store")
+	f.send(w, r, status, textPlain, body)
 }
 
 var (
-	unauthorizedBody   = []byte("401 unauthorized\n")
-	unauthorizedLength = []string{"17"}
-	noChallenge        = newChallenge("/", "") // of a nil Set
+	unauthorizedBody = []byte("401 unauthorized\n")
+	forbiddenBody    = []byte("403 forbidden\n")
+	noChallenge      = newChallenge("/", "") // of a nil Set
 )
 
-func (s *Set) challengeLines(r *http.Request, resource string) []string {
-	c := noChallenge
-	if s != nil && s.challenges != nil { // not the zero Set
-		var ok bool
-		if c, ok = s.challenges[resource]; !ok {
-			c = s.unknown
-		}
+func (s *Set) challengeOf(resource string) challenge {
+	if s == nil || s.challenges == nil { // also the zero Set
+		return noChallenge
 	}
-	if hasBearer(r) {
-		return c.invalid
+	if c, ok := s.challenges[resource]; ok {
+		return c
 	}
-	return c.plain
+	return s.unknown
 }
 
 // hasBearer reports whether a request has a bearer token in its header. Without one

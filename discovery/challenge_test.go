@@ -80,22 +80,50 @@ func TestUnauthorized(t *testing.T) {
 	}
 }
 
-// An application that adds to the field must not change the answers of others.
-func TestChallengesAreNotChangedByTheirUsers(t *testing.T) {
+func TestChallengeNamesTheScopesThatAreNeeded(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}})
 	require.NoError(t, err)
-	for range 2 {
-		w := httptest.NewRecorder()
-		set.Unauthorized(w, httptest.NewRequest("GET", "/", nil), "")
-		w.Header().Add("WWW-Authenticate", "Basic")
-		require.Equal(t, []string{set.Challenge(nil, ""), "Basic"}, w.Header()["Www-Authenticate"])
+	const start, metadata = `Bearer realm="https://example.com"`, `, resource_metadata="https://example.com/.well-known/oauth-protected-resource"`
+	for _, tt := range []struct {
+		name          string
+		scopes        []string
+		authorization string
+		want          string // between start and metadata
+		forbidden     string // the same of 403
+	}{
+		{name: "none", want: "", forbidden: `, error="insufficient_scope"`},
+		{name: "one", scopes: []string{"mail"}, want: `, scope="mail"`, forbidden: `, error="insufficient_scope", scope="mail"`},
+		{name: "two", scopes: []string{"mail", "calendars"}, want: `, scope="mail calendars"`, forbidden: `, error="insufficient_scope", scope="mail calendars"`},
+		{name: "with a refused token", scopes: []string{"mail"}, authorization: "Bearer x", want: `, error="invalid_token", scope="mail"`, forbidden: `, error="insufficient_scope", scope="mail"`},
+		{name: "a URL", scopes: []string{"https://example.com/mail.read"}, want: `, scope="https://example.com/mail.read"`, forbidden: `, error="insufficient_scope", scope="https://example.com/mail.read"`},
+		{name: "what is not a scope-token", scopes: []string{"", "a b", `a"`, `a\`, "é", "a\r\nX: y", "\x00", "a\tb", "\x7f", `", error="x`}, want: "", forbidden: `, error="insufficient_scope"`},
+		{name: "the others are kept", scopes: []string{"a b", "mail", `x", realm="y`}, want: `, scope="mail"`, forbidden: `, error="insufficient_scope", scope="mail"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			if tt.authorization != "" {
+				r.Header.Set("Authorization", tt.authorization)
+			}
+			require.Equal(t, start+tt.want+metadata, set.Challenge(r, "", tt.scopes...))
+			w := httptest.NewRecorder()
+			set.Unauthorized(w, r, "", tt.scopes...)
+			require.Equal(t, []string{start + tt.want + metadata}, w.Header()["Www-Authenticate"])
+			w = httptest.NewRecorder()
+			set.Forbidden(w, r, "", tt.scopes...)
+			require.Equal(t, http.StatusForbidden, w.Code)
+			require.Equal(t, []string{start + tt.forbidden + metadata}, w.Header()["Www-Authenticate"])
+			require.Equal(t, "403 forbidden\n", w.Body.String())
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			require.Equal(t, "*", w.Header().Get("Access-Control-Allow-Origin"))
+		})
 	}
+	require.Equal(t, `Bearer realm="https://example.com", scope="mail"`, set.Challenge(nil, "/other", "mail"))
 }
 
 func TestSessionAnswersWithItsOwnChallenge(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com/mail"), OAuth: &OAuth{}, JMAP: &JMAP{}})
 	require.NoError(t, err)
-	h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return Account{}, ErrUnauthenticated }}).Handler()
+	h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return Account{}, ErrUnauthenticated }})
 	res, _ := ask(t, h, "GET", "/mail/jmap/session")
 	require.Equal(t, set.Challenge(nil, "/jmap/session"), res.Header.Get("WWW-Authenticate"))
 	res, _ = ask(t, h, "GET", "/jmap/session", "Authorization: Bearer x")
@@ -117,5 +145,9 @@ func TestASetThatIsEmptyChallengesAllTheSame(t *testing.T) {
 		w := httptest.NewRecorder()
 		s.Unauthorized(w, nil, "")
 		require.Equal(t, http.StatusUnauthorized, w.Code)
+		w = httptest.NewRecorder()
+		s.Forbidden(w, nil, "", "mail")
+		require.Equal(t, http.StatusForbidden, w.Code)
+		require.Equal(t, `Bearer realm="/", error="insufficient_scope", scope="mail"`, w.Header().Get("WWW-Authenticate"))
 	}
 }

@@ -1,6 +1,8 @@
 package discovery
 
-import "github.com/seed-94e48765/portico/publicurl"
+import (
+	"github.com/seed-94e48765/portico/publicurl"
+)
 
 // None is the value of a path that has a default, for a server that does not have this
 // endpoint. A path without a default is left empty instead.

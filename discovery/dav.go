@@ -1,6 +1,8 @@
 package discovery
 
-import "github.com/seed-94e48765/portico/publicurl"
+import (
+	"github.com/seed-94e48765/portico/publicurl"
+)
 
 // A DAV says where the server has its calendars, address books and files. Requests
 // for /.well-known/caldav and /.well-known/carddav, whatever their method, are

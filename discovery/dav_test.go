@@ -41,7 +41,7 @@ func TestRedirects(t *testing.T) {
 	for _, tt := range tests {
 		set, err := Build(Config{Base: mustBase(t, tt.base), DAV: &tt.dav, JMAP: &JMAP{}})
 		require.NoError(t, err)
-		h := NewServer(set, ServerConfig{}).Handler()
+		h := NewServer(set, ServerConfig{})
 		for _, method := range []string{"GET", "HEAD", "PROPFIND", "REPORT", "OPTIONS", "PUT"} {
 			t.Run(method+" "+tt.base+tt.target, func(t *testing.T) {
 				res, body := ask(t, h, method, tt.target, tt.fields...)
@@ -66,7 +66,7 @@ func TestRedirects(t *testing.T) {
 func TestRedirectPreflight(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), DAV: &DAV{}})
 	require.NoError(t, err)
-	res, _ := ask(t, NewServer(set, ServerConfig{}).Handler(), "OPTIONS", "/.well-known/caldav",
+	res, _ := ask(t, NewServer(set, ServerConfig{}), "OPTIONS", "/.well-known/caldav",
 		"Origin: https://app.example.net", "Access-Control-Request-Method: PROPFIND", "Access-Control-Request-Headers: authorization,depth")
 	require.Equal(t, 204, res.StatusCode)
 	require.Contains(t, res.Header.Get("Access-Control-Allow-Methods"), "PROPFIND")
@@ -81,7 +81,7 @@ func TestPropfindArrivesThroughTheRedirect(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		io.WriteString(w, r.Method+" "+r.URL.Path+" "+r.Header.Get("Depth")+" "+string(body))
 	})
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { server.Handler().ServeHTTP(w, r) }))
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { server.ServeHTTP(w, r) }))
 	defer front.Close()
 	set, err := Build(Config{Base: mustBase(t, front.URL+"/mail"), DAV: &DAV{}})
 	require.NoError(t, err)

@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-94e48765/portico/publicurl"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/publicurl"
 )
 
 // lines returns the records of one domain, without owner's domain and TTL.

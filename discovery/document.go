@@ -22,14 +22,12 @@ const (
 	contentTypeJSON          = "application/json"
 )
 
-// A document is what the server sends: encoded once, with its header fields, which
-// are shared by all answers.
+// A document is what the server sends, encoded once, with its header fields.
 type document struct {
 	body        []byte
-	etag        string
-	contentType []string
-	length      []string
-	etagHeader  []string
+	etag        string // with its quotes
+	contentType string
+	length      string
 }
 
 func newDocument(body []byte, contentType string) *document {
@@ -38,8 +36,7 @@ func newDocument(body []byte, contentType string) *document {
 	return &document{
 		body:        body,
 		etag:        etag,
-		contentType: []string{contentType},
-		length:      []string{strconv.Itoa(len(body))},
-		etagHeader:  []string{etag},
+		contentType: contentType,
+		length:      strconv.Itoa(len(body)),
 	}
 }

@@ -56,7 +56,7 @@ func FuzzBuildNeverPublishesURLOutsideBase(f *testing.F) {
 				require.Nil(t, set.Bytes(BaseResource))
 				continue
 			}
-			h := NewServer(set, ServerConfig{}).Handler()
+			h := NewServer(set, ServerConfig{})
 			for _, p := range []string{"", "/jmap/session", path} {
 				resource := decode(t, set, ResourceDocument(p))["resource"].(string)
 				require.Equal(t, base.String()+p, resource)

@@ -94,7 +94,7 @@ func ExampleMTASTS() {
 
 // Outlook asks where autodiscover is, and then for the settings of an address.
 func ExampleMail_autodiscover() {
-	h := discovery.NewServer(mailSet(), discovery.ServerConfig{}).Handler()
+	h := discovery.NewServer(mailSet(), discovery.ServerConfig{})
 
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/autodiscover/autodiscover.json?Email=fred@example.com&Protocol=AutodiscoverV1", nil))

@@ -205,7 +205,7 @@ func ExampleWebUI() {
 		return
 	}
 	w := httptest.NewRecorder()
-	discovery.NewServer(set, discovery.ServerConfig{}).Handler().ServeHTTP(w,
+	discovery.NewServer(set, discovery.ServerConfig{}).ServeHTTP(w,
 		httptest.NewRequest("GET", "http://10.0.0.1:8080/api/discover/jane@example.com", nil))
 	var answer struct {
 		Issuer        string `json:"issuer"`
@@ -256,7 +256,7 @@ func ExampleSet_Unauthorized() {
 		}),
 	})
 	w := httptest.NewRecorder()
-	server.Handler().ServeHTTP(w, httptest.NewRequest("PROPFIND", "/dav/cal/", nil))
+	server.ServeHTTP(w, httptest.NewRequest("PROPFIND", "/dav/cal/", nil))
 	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
 	// Output:
 	// 401 Bearer realm="https://mail.example.com", resource_metadata="https://mail.example.com/.well-known/oauth-protected-resource/dav/cal/"

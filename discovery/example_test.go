@@ -54,7 +54,7 @@ func ExampleServer() {
 		},
 		Next: http.NotFoundHandler(), // the rest of the application
 	})
-	front := httptest.NewServer(server.Handler())
+	front := httptest.NewServer(server)
 	defer front.Close()
 
 	show := func() {
@@ -138,7 +138,7 @@ func ExampleSet_Session() {
 
 // CalDAV clients begin with PROPFIND, and 307 keeps it (RFC 6764 section 5).
 func ExampleDAV() {
-	handler := discovery.NewServer(build(mustParse("https://example.com/mail")), discovery.ServerConfig{}).Handler()
+	handler := discovery.NewServer(build(mustParse("https://example.com/mail")), discovery.ServerConfig{})
 	for _, path := range []string{"/.well-known/caldav", "/.well-known/carddav"} {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest("PROPFIND", path, nil))

@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-94e48765/portico/publicurl"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/publicurl"
 )
 
 // mailExample is a configuration with two domains and every kind of service.
@@ -124,7 +125,7 @@ func TestMailDoesNotFollowTheConfiguration(t *testing.T) {
 
 func TestMailIsFoundAtABaseWithoutAName(t *testing.T) {
 	m := &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP, Host: "imap.example.com"}}}
-	h := NewServer(mailSet(t, "https://[2001:db8::1]:8443", Config{Mail: m}), ServerConfig{}).Handler()
+	h := NewServer(mailSet(t, "https://[2001:db8::1]:8443", Config{Mail: m}), ServerConfig{})
 	for _, path := range []string{userAgentPath, autoconfigPaths[0]} {
 		for _, host := range []string{"[2001:db8::1]:8443", "[2001:DB8::1]"} {
 			res, _ := ask(t, h, "GET", path, "Host: "+host)
@@ -140,7 +141,7 @@ var mailPaths = []string{userAgentPath, autoconfigPaths[0], autoconfigPaths[1], 
 func TestMailDocumentsAreAbsentWithoutAHost(t *testing.T) {
 	for _, base := range []string{"", "/mail"} {
 		set := mailSet(t, base, Config{Mail: mailExample(), MTASTS: &MTASTS{MX: []string{"mx.example.com"}}})
-		h := NewServer(set, ServerConfig{}).Handler()
+		h := NewServer(set, ServerConfig{})
 		for _, path := range mailPaths {
 			for _, host := range []string{"example.com", "autoconfig.example.com", "ua-auto-config.example.com", "mta-sts.example.com"} {
 				for _, method := range []string{"GET", "POST"} {
@@ -160,7 +161,7 @@ func TestMailDocumentsAreAbsentWithoutAHost(t *testing.T) {
 
 func TestMailPathsAreThereWhetherAProxyStripsThePrefixOrNot(t *testing.T) {
 	set := mailSet(t, "https://example.com/mail", Config{Mail: mailExample()})
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	_, want := ask(t, h, "GET", "/mail/config-v1.1.xml", "Host: autoconfig.example.net")
 	for _, target := range []string{"/config-v1.1.xml", "/mail/mail/config-v1.1.xml", "/.well-known/autoconfig/mail/config-v1.1.xml", "/mail/.well-known/autoconfig/mail/config-v1.1.xml", "/.well-known/mail-v1.xml"} {
 		res, body := ask(t, h, "GET", target, "Host: autoconfig.example.net")

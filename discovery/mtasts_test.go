@@ -10,7 +10,7 @@ import (
 
 func TestMTASTSPolicyIsServedToItsHostsAlone(t *testing.T) {
 	set := mailSet(t, "https://mail.example.org/m", Config{Mail: mailExample(), MTASTS: &MTASTS{Mode: MTASTSEnforce, MX: []string{"mx.example.com", "*.example.net"}}})
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	for _, host := range []string{"mta-sts.example.com", "mta-sts.example.net", "MTA-STS.example.com:443"} {
 		res, body := ask(t, h, "GET", "/.well-known/mta-sts.txt", "Host: "+host)
 		require.Equal(t, 200, res.StatusCode, host)

@@ -239,7 +239,7 @@ func TestOAuthOnARelativeBase(t *testing.T) {
 func TestOAuthPathsOfTheDocument(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com/mail"), OAuth: &OAuth{}, OpenID: &OpenID{}})
 	require.NoError(t, err)
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	for path, want := range map[string]Document{
 		"/.well-known/oauth-authorization-server/mail":      OAuthDocument,
 		"/mail/.well-known/oauth-authorization-server":      OAuthDocument,

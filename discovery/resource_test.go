@@ -90,7 +90,7 @@ func TestEachResourceIsFoundWhereItsIdentifierSays(t *testing.T) {
 			Resources: []Resource{{Path: "/dav/cal/", Name: "Calendars", Scopes: []string{"calendars"}, BearerMethods: []string{}, AuthorizationServers: []string{"https://id.example/"}}},
 		})
 		require.NoError(t, err)
-		h := NewServer(set, ServerConfig{}).Handler()
+		h := NewServer(set, ServerConfig{})
 		origin := set.Base().Origin()
 		for _, path := range []string{"", "/jmap/session", "/dav/cal/"} {
 			m := decode(t, set, ResourceDocument(path))
@@ -128,7 +128,7 @@ func TestEachResourceIsFoundWhereItsIdentifierSays(t *testing.T) {
 func TestResourceAliases(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com/mail"), OAuth: &OAuth{}, JMAP: &JMAP{}})
 	require.NoError(t, err)
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	for at, want := range map[string]int{
 		"/.well-known/oauth-protected-resource/mail":              200,
 		"/mail/.well-known/oauth-protected-resource":              200,
@@ -146,7 +146,7 @@ func TestResourcesAreAbsentOnARelativeBase(t *testing.T) {
 	for _, base := range []string{"", "/mail"} {
 		set, err := Build(Config{Base: mustBase(t, base), OAuth: &OAuth{}, JMAP: &JMAP{}, Resources: []Resource{{Path: "/dav/cal/"}}})
 		require.NoError(t, err)
-		next := NewServer(set, ServerConfig{Next: teapot}).Handler()
+		next := NewServer(set, ServerConfig{Next: teapot})
 		for _, path := range []string{"", "/jmap/session", "/dav/cal/"} {
 			require.Nil(t, set.Bytes(ResourceDocument(path)))
 			at := "/.well-known/oauth-protected-resource" + base + path

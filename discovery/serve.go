@@ -5,22 +5,9 @@ import (
 	"strings"
 )
 
-// The header fields of answers. The slices are shared: a map entry costs nothing,
-// and a handler around this one that adds to a field gets a copy, as each is full.
-var (
-	corsOrigin  = []string{"*"}
-	corsExpose  = []string{"WWW-Authenticate, ETag"}
-	corsHeaders = []string{"Authorization, Content-Type, Depth, If-None-Match, Prefer"} // Depth and Prefer are for DAV
-	corsMaxAge  = []string{"86400"}
-	nosniff     = []string{"nosniff"}
-	noCache     = []string{"no-cache"}
-	noStore     = []string{"no-store"}
-	zero        = []string{"0"}
-	textPlain   = []string{"text/plain; charset=utf-8"}
-	readMethods = []string{"GET, HEAD, OPTIONS"}
-
-	notFoundBody   = []byte("404 page not found\n")
-	notFoundLength = []string{"19"}
+const (
+	readMethods     = "GET, HEAD, OPTIONS"
+	redirectMethods = "GET, HEAD, OPTIONS, PROPFIND, REPORT"
 )
 
 // serveDocument answers with a document, or 404 if it is nil.
@@ -32,29 +19,28 @@ func serveDocument(w http.ResponseWriter, r *http.Request, set *Set, doc *docume
 	if !reads(w, r) {
 		return
 	}
-	h := w.Header()
-	common(h)
+	f := answerFields(w)
 	if r.Header["If-Match"] != nil && !matches(r.Header["If-Match"], doc.etag, false) {
-		h["Cache-Control"] = noStore
-		h["Content-Length"] = zero
+		f.set("Cache-Control", "no-store")
+		f.set("Content-Length", "0")
 		w.WriteHeader(http.StatusPreconditionFailed)
 		return
 	}
 	if set.base.IsRelative() {
 		// The next answer may be absolute: nothing may keep this one.
-		h["Cache-Control"] = noStore
+		f.set("Cache-Control", "no-store")
 	} else {
 		// no-cache lets a cache keep it, but not use it without asking. With a
 		// lifetime instead the switch to another base would not be live.
-		h["Cache-Control"] = noCache
-		h["Etag"] = doc.etagHeader
+		f.set("Cache-Control", "no-cache")
+		f.set("Etag", doc.etag)
 		if matches(r.Header["If-None-Match"], doc.etag, true) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
 	}
-	h["Content-Type"] = doc.contentType
-	h["Content-Length"] = doc.length
+	f.set("Content-Type", doc.contentType)
+	f.set("Content-Length", doc.length)
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
 		w.Write(doc.body)
@@ -74,65 +60,23 @@ func reads(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// notAllowed answers 405 with the methods that are.
-func notAllowed(w http.ResponseWriter, methods []string) {
-	h := w.Header()
-	common(h)
-	h["Allow"] = methods
-	h["Content-Length"] = zero
-	w.WriteHeader(http.StatusMethodNotAllowed)
-}
-
-// common sets what every answer has: documents are public, so that a web
-// application of any origin may read them, and are what their type says.
-func common(h http.Header) {
-	h["Access-Control-Allow-Origin"] = corsOrigin
-	h["Access-Control-Expose-Headers"] = corsExpose
-	h["X-Content-Type-Options"] = nosniff
-}
-
-func preflight(w http.ResponseWriter, methods []string) {
-	h := w.Header()
-	common(h)
-	h["Allow"] = methods
-	h["Access-Control-Allow-Methods"] = methods
-	h["Access-Control-Allow-Headers"] = corsHeaders // "*" does not cover Authorization
-	h["Access-Control-Max-Age"] = corsMaxAge
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// notFound is not to be kept: the document may be there after the next Swap.
-func notFound(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	common(h)
-	h["Cache-Control"] = noStore
-	h["Content-Type"] = textPlain
-	h["Content-Length"] = notFoundLength
-	w.WriteHeader(http.StatusNotFound)
-	if r.Method != http.MethodHead {
-		w.Write(notFoundBody)
-	}
-}
-
 // serveRedirect sends every method on to the location, with its body: DAV clients
 // ask a well-known location with PROPFIND (RFC 6764 section 5).
-func serveRedirect(w http.ResponseWriter, r *http.Request, set *Set, location []string) {
+func serveRedirect(w http.ResponseWriter, r *http.Request, set *Set, location string) {
 	if r.Method == http.MethodOptions && r.Header["Access-Control-Request-Method"] != nil {
 		preflight(w, redirectMethods)
 		return
 	}
-	h := w.Header()
-	common(h)
-	h["Cache-Control"] = noCache
+	f := answerFields(w)
 	if set.base.IsRelative() {
-		h["Cache-Control"] = noStore
+		f.set("Cache-Control", "no-store")
+	} else {
+		f.set("Cache-Control", "no-cache")
 	}
-	h["Location"] = location
-	h["Content-Length"] = zero
+	f.set("Location", location)
+	f.set("Content-Length", "0")
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
-
-var redirectMethods = []string{"GET, HEAD, OPTIONS, PROPFIND, REPORT"}
 
 // matches reports whether an If-None-Match or If-Match field, which may have
 // several lines, holds the entity tag or is "*" (RFC 9110 sections 13.1.1 and

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,7 +16,7 @@ func plain(t testing.TB, base string) (http.Handler, *document) {
 			URL string `json:"url"`
 		}{b.base.String()}, nil, b.below("/doc")...)
 	})
-	return NewServer(set, ServerConfig{}).Handler(), set.documents["plain"]
+	return NewServer(set, ServerConfig{}), set.documents["plain"]
 }
 
 func TestDocumentHasItsHeaderFields(t *testing.T) {
@@ -59,7 +60,7 @@ func TestOtherMethodsAreRefusedWithAllow(t *testing.T) {
 	}
 }
 
-func TestPreflightAllowsAuthorization(t *testing.T) {
+func TestPreflightAllowsEveryRequestHeader(t *testing.T) {
 	h, _ := plain(t, "https://example.com")
 	for _, fields := range [][]string{nil, {"Origin: https://app.example.net", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}} {
 		res, body := ask(t, h, "OPTIONS", "/doc", fields...)
@@ -67,7 +68,9 @@ func TestPreflightAllowsAuthorization(t *testing.T) {
 		require.Equal(t, "GET, HEAD, OPTIONS", res.Header.Get("Allow"))
 		require.Equal(t, "GET, HEAD, OPTIONS", res.Header.Get("Access-Control-Allow-Methods"))
 		require.Equal(t, "*", res.Header.Get("Access-Control-Allow-Origin"))
-		require.Contains(t, res.Header.Get("Access-Control-Allow-Headers"), "Authorization")
+		allowed := strings.Split(res.Header.Get("Access-Control-Allow-Headers"), ", ")
+		require.Contains(t, allowed, "*", "a client of the Model Context Protocol sends mcp-protocol-version")
+		require.Contains(t, allowed, "Authorization", "which the wildcard does not cover")
 		require.Empty(t, body)
 	}
 }
@@ -174,7 +177,7 @@ func TestHostSelectsAmongConfiguredDomainsOnly(t *testing.T) {
 			"mta-sts.b.example": newDocument([]byte("b"), "text/plain"),
 		}}, "/.well-known/mta-sts.txt")
 	})
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	for _, tt := range []struct {
 		want   string // "" for 404
 		fields []string

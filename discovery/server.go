@@ -34,7 +34,7 @@ type ServerConfig struct {
 	Next http.Handler
 }
 
-// A Server serves a [Set] that can be replaced while it does.
+// A Server is an [http.Handler] that serves a [Set], which can be replaced while it does.
 type Server struct {
 	config  ServerConfig
 	current atomic.Pointer[Set]
@@ -62,11 +62,9 @@ func (s *Server) Swap(set *Set) *Set {
 	return s.current.Swap(set)
 }
 
-// Handler returns the handler for all documents, on every listener and every host
-// name of the server.
-func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) }
-
-func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP serves all documents, on every listener and for every host name of the
+// server, and passes other requests on to ServerConfig.Next.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	set := s.current.Load()
 	route, ok := set.find(r.URL.Path, r.URL.RawPath)
 	switch {
@@ -74,7 +72,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.next(set, w, r)
 	case route.dynamic != nil:
 		route.dynamic(s, set, w, r)
-	case route.location != nil:
+	case route.location != "":
 		serveRedirect(w, r, set, route.location)
 	case route.byHost != nil:
 		serveDocument(w, r, set, route.byHost[hostname(r.Host)])

@@ -27,17 +27,17 @@ func TestFailedBuildChangesNothing(t *testing.T) {
 	require.Error(t, err)
 	s.Swap(set) // the error forgotten
 	require.Same(t, a, s.Current())
-	res, _ := ask(t, s.Handler(), "GET", "/.well-known/jmap")
+	res, _ := ask(t, s, "GET", "/.well-known/jmap")
 	require.Equal(t, "https://a.example/jmap/session", res.Header.Get("Location"))
 }
 
 func TestServerWithoutSetHasNoDocuments(t *testing.T) {
 	s := NewServer(nil, ServerConfig{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "next") })})
 	require.Nil(t, s.Current())
-	_, body := ask(t, s.Handler(), "GET", "/jmap/session")
+	_, body := ask(t, s, "GET", "/jmap/session")
 	require.Equal(t, "next", body)
 	require.Nil(t, s.Swap(jmapSet(t, "https://a.example", nil)))
-	res, _ := ask(t, s.Handler(), "GET", "/.well-known/jmap")
+	res, _ := ask(t, s, "GET", "/.well-known/jmap")
 	require.Equal(t, 307, res.StatusCode)
 }
 
@@ -62,7 +62,7 @@ func TestNextSeesPathsWithoutThePrefix(t *testing.T) {
 			require.Equal(t, tt.target, r.RequestURI)
 			require.Equal(t, outer.Context(), r.Context())
 			io.WriteString(w, "next")
-		})}).Handler()
+		})})
 		outer = httptest.NewRequest("POST", tt.target, nil)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, outer)
@@ -72,25 +72,79 @@ func TestNextSeesPathsWithoutThePrefix(t *testing.T) {
 }
 
 func TestNotFoundIsNotKept(t *testing.T) {
-	res, body := ask(t, NewServer(jmapSet(t, "https://example.com", nil), ServerConfig{}).Handler(), "GET", "/other")
+	res, body := ask(t, NewServer(jmapSet(t, "https://example.com", nil), ServerConfig{}), "GET", "/other")
 	require.Equal(t, 404, res.StatusCode)
 	require.Equal(t, "no-store", res.Header.Get("Cache-Control"))
 	require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
 	require.Equal(t, "404 page not found\n", body)
 }
 
-func TestSharedHeaderFieldsSurviveWhatAHandlerAroundAdds(t *testing.T) {
-	h, _ := plain(t, "https://example.com")
-	want, _ := ask(t, h, "GET", "/doc")
-	around := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r)
-		for name := range w.Header() {
-			w.Header().Add(name, "more")
+// A handler around the Server may edit the header of its own response, in place too.
+func TestAResponseSharesNoStateWithOthers(t *testing.T) {
+	set := fullSet(t, "https://example.com/mail")
+	account := func(r *http.Request) (Account, error) {
+		switch r.Header.Get("Authorization") {
+		case "":
+			return Account{}, ErrUnauthenticated
+		case "broken":
+			return Account{}, io.ErrUnexpectedEOF
 		}
-	})
-	ask(t, around, "GET", "/doc")
-	got, _ := ask(t, h, "GET", "/doc")
-	require.Equal(t, want.Header, got.Header)
+		return demoAccount(), nil
+	}
+	h := NewServer(set, ServerConfig{Session: account, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/forbidden" {
+			set.Forbidden(w, r, "", "mail")
+			return
+		}
+		w.Header().Add("WWW-Authenticate", "Basic")
+		set.Unauthorized(w, r, "/dav/cal/")
+	})})
+	for _, tt := range []struct {
+		name, method, target string
+		fields               []string
+		status               int
+	}{
+		{name: "a document", method: "GET", target: "/mail/doc", status: 200},
+		{name: "a document that the client has", method: "GET", target: "/mail/doc", fields: []string{"If-None-Match: *"}, status: 304},
+		{name: "a failed condition", method: "GET", target: "/mail/doc", fields: []string{`If-Match: "x"`}, status: 412},
+		{name: "another method", method: "POST", target: "/mail/doc", status: 405},
+		{name: "a preflight", method: "OPTIONS", target: "/mail/doc", status: 204},
+		{name: "a preflight of a redirect", method: "OPTIONS", target: "/.well-known/caldav", fields: []string{"Access-Control-Request-Method: PROPFIND"}, status: 204},
+		{name: "a redirect", method: "PROPFIND", target: "/.well-known/caldav", status: 307},
+		{name: "no document", method: "GET", target: "/hosts", status: 404},
+		{name: "a session", method: "GET", target: "/mail/jmap/session", fields: []string{"Authorization: x"}, status: 200},
+		{name: "a session without a token", method: "GET", target: "/mail/jmap/session", status: 401},
+		{name: "a session that failed", method: "GET", target: "/mail/jmap/session", fields: []string{"Authorization: broken"}, status: 500},
+		{name: "a session by another method", method: "POST", target: "/mail/jmap/session", status: 405},
+		{name: "autoconfig", method: "GET", target: "/mail/config-v1.1.xml?emailaddress=x@a.example", status: 200},
+		{name: "autodiscover", method: "POST", target: "/autodiscover/autodiscover.xml", status: 200},
+		{name: "autodiscover by another method", method: "GET", target: "/autodiscover/autodiscover.xml", status: 405},
+		{name: "autodiscover, a preflight", method: "OPTIONS", target: "/autodiscover/autodiscover.xml", status: 204},
+		{name: "autodiscover in JSON", method: "GET", target: "/autodiscover/autodiscover.json?Email=x@a.example&Protocol=AutodiscoverV1", status: 200},
+		{name: "autodiscover in JSON that fails", method: "GET", target: "/autodiscover/autodiscover.json", status: 400},
+		{name: "401 of the application", method: "GET", target: "/mail/x", status: 401},
+		{name: "403 of the application", method: "GET", target: "/mail/forbidden", status: 403},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			answer := func() http.Header {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, request(t, tt.method, tt.target, tt.fields...))
+				require.Equal(t, tt.status, w.Code)
+				return w.Header()
+			}
+			want := answer().Clone()
+			edited := answer()
+			for name, values := range edited {
+				values[0] = "edited"
+				edited[name] = append(values, "more")
+			}
+			for name, values := range edited { // nor do the fields of one answer share anything
+				require.Equal(t, "edited", values[0], name)
+				require.Equal(t, "more", values[len(values)-1], name)
+			}
+			require.Equal(t, want, answer())
+		})
+	}
 }
 
 func TestAnswersDoNotDependOnHowARequestArrived(t *testing.T) {
@@ -112,7 +166,7 @@ func TestAnswersDoNotDependOnHowARequestArrived(t *testing.T) {
 		config := fullConfig(t, base)
 		config.Mail, config.MTASTS = nil, nil // Host selects among their domains
 		set := setOf(t, config)
-		h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return demoAccount(), nil }}).Handler()
+		h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return demoAccount(), nil }})
 		for path, route := range set.routes {
 			if route.byHost != nil {
 				continue // as here: TestHostSelectsAmongConfiguredDomainsOnly

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 )
 
@@ -161,7 +160,7 @@ func isID(s string) bool {
 
 // RFC 8620 section 2: no cache may keep a session; clients ask when the
 // sessionState of a response says so.
-var sessionCache = []string{"no-cache, no-store, must-revalidate"}
+const sessionCache = "no-cache, no-store, must-revalidate"
 
 // serveSession answers a request for the session. Its URLs and the challenge are
 // those of set, also if the Server swaps sets meanwhile.
@@ -174,24 +173,18 @@ func (s *Server) serveSession(set *Set, w http.ResponseWriter, r *http.Request) 
 	if err == nil {
 		body, _, err = set.Session(account)
 	}
-	h := w.Header()
-	common(h)
-	h["Cache-Control"] = sessionCache
-	status, contentType := http.StatusOK, contentTypeJSON
+	f := answerFields(w)
+	f.set("Cache-Control", sessionCache)
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
-		h["Www-Authenticate"] = set.challengeLines(r, set.sessionResource)
-		status, contentType, body = http.StatusUnauthorized, textPlain[0], unauthorizedBody
+		f.set("Www-Authenticate", set.Challenge(r, set.sessionResource))
+		f.send(w, r, http.StatusUnauthorized, textPlain, unauthorizedBody)
 	case err != nil:
 		if s.config.OnError != nil {
 			s.config.OnError(r, err)
 		}
-		status, contentType, body = http.StatusInternalServerError, textPlain[0], []byte("500 internal server error\n")
-	}
-	h["Content-Type"] = []string{contentType}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		w.Write(body)
+		f.send(w, r, http.StatusInternalServerError, textPlain, []byte("500 internal server error\n"))
+	default:
+		f.send(w, r, http.StatusOK, contentTypeJSON, body)
 	}
 }

@@ -139,7 +139,7 @@ func TestInvalidAccountGivesNoSession(t *testing.T) {
 			h := NewServer(set, ServerConfig{
 				Session: func(*http.Request) (Account, error) { return tt.account, nil },
 				OnError: func(_ *http.Request, err error) { told = err },
-			}).Handler()
+			})
 			res, answer := ask(t, h, "GET", "/jmap/session")
 			if tt.field == "" {
 				require.NoError(t, err)
@@ -185,7 +185,7 @@ func TestSessionAnswers(t *testing.T) {
 				h := NewServer(set, ServerConfig{
 					Session: func(*http.Request) (Account, error) { return demoAccount(), tt.err },
 					OnError: func(_ *http.Request, err error) { told = err },
-				}).Handler()
+				})
 				for _, path := range []string{"/jmap/session", set.Base().Prefix() + "/jmap/session"} {
 					res, body := ask(t, h, tt.method, path, "If-None-Match: *")
 					require.Equal(t, tt.status, res.StatusCode)
@@ -219,7 +219,7 @@ func TestSessionAnswers(t *testing.T) {
 func TestSessionPreflightNeedsNoAuthentication(t *testing.T) {
 	h := NewServer(jmapSet(t, "https://example.com", nil), ServerConfig{
 		Session: func(*http.Request) (Account, error) { panic("asked for an account") },
-	}).Handler()
+	})
 	res, _ := ask(t, h, "OPTIONS", "/jmap/session", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization")
 	require.Equal(t, 204, res.StatusCode)
 	require.Contains(t, res.Header.Get("Access-Control-Allow-Headers"), "Authorization")
@@ -229,14 +229,14 @@ func TestSessionPreflightNeedsNoAuthentication(t *testing.T) {
 
 func TestSessionWithoutCallbackIsNexts(t *testing.T) {
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "next ", r.Method, " ", r.URL.Path) })
-	h := NewServer(jmapSet(t, "https://example.com/mail", nil), ServerConfig{Next: next}).Handler()
+	h := NewServer(jmapSet(t, "https://example.com/mail", nil), ServerConfig{Next: next})
 	for _, target := range []string{"/mail/jmap/session", "/jmap/session"} {
 		_, body := ask(t, h, "POST", target)
 		require.Equal(t, "next POST /jmap/session", body)
 	}
 	res, _ := ask(t, h, "GET", "/.well-known/jmap")
 	require.Equal(t, 307, res.StatusCode)
-	res, _ = ask(t, NewServer(jmapSet(t, "https://example.com", nil), ServerConfig{}).Handler(), "GET", "/jmap/session")
+	res, _ = ask(t, NewServer(jmapSet(t, "https://example.com", nil), ServerConfig{}), "GET", "/jmap/session")
 	require.Equal(t, 404, res.StatusCode)
 }
 
@@ -253,7 +253,7 @@ func TestSessionComesFromTheSetOfItsRequest(t *testing.T) {
 			}
 			return demoAccount(), nil
 		}})
-		res, body := ask(t, server.Handler(), "GET", "/jmap/session")
+		res, body := ask(t, server, "GET", "/jmap/session")
 		if signedIn {
 			want, _, err := a.Session(demoAccount())
 			require.NoError(t, err)
@@ -269,7 +269,7 @@ func TestSessionComesFromTheSetOfItsRequest(t *testing.T) {
 func TestChallengeOfTheSessionNamesItsMetadata(t *testing.T) {
 	for _, base := range []string{"https://example.com", "https://example.com:8443", "https://example.com/mail"} {
 		set := fullSet(t, base)
-		h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return Account{}, ErrUnauthenticated }}).Handler()
+		h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return Account{}, ErrUnauthenticated }})
 		res, _ := ask(t, h, "GET", "/jmap/session")
 		_, metadata, ok := strings.Cut(res.Header.Get("WWW-Authenticate"), `resource_metadata="`)
 		require.True(t, ok)

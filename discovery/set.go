@@ -39,7 +39,7 @@ type route struct {
 	static   *document
 	byHost   map[string]*document // lower case, without port
 	dynamic  func(*Server, *Set, http.ResponseWriter, *http.Request)
-	location []string // 307 to this URL
+	location string // 307 to this URL
 }
 
 // Base returns the base that the documents are built on.

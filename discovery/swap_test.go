@@ -123,7 +123,7 @@ func TestSwapInTheMiddleOfAnAnswerChangesNothingOfIt(t *testing.T) {
 		other := sets[(i+1)%len(sets)]
 		for _, r := range swapRequests(sets) {
 			config := swapConfig(func() *Set { return set })
-			want := answerTo(NewServer(set, config).Handler(), r, func() {})
+			want := answerTo(NewServer(set, config), r, func() {})
 			var server *Server
 			session := config.Session
 			config.Session = func(r *http.Request) (Account, error) {
@@ -131,7 +131,7 @@ func TestSwapInTheMiddleOfAnAnswerChangesNothingOfIt(t *testing.T) {
 				return session(r)
 			}
 			server = NewServer(set, config)
-			got := answerTo(server.Handler(), r, func() { server.Swap(other) })
+			got := answerTo(server, r, func() { server.Swap(other) })
 			require.Equal(t, want, got, "%s", r.URL.Path)
 		}
 	}
@@ -146,7 +146,7 @@ func TestSwapNeverMixesTwoSets(t *testing.T) {
 	requests := swapRequests(sets)
 	want := make([]map[answered]int, len(requests)) // the sets that answer so
 	for i, set := range sets {
-		h := NewServer(set, swapConfig(func() *Set { return set })).Handler()
+		h := NewServer(set, swapConfig(func() *Set { return set }))
 		for j, r := range requests {
 			if want[j] == nil {
 				want[j] = make(map[answered]int)
@@ -164,7 +164,7 @@ func TestSwapNeverMixesTwoSets(t *testing.T) {
 
 	var server *Server // its configuration refers to it
 	server = NewServer(sets[0], swapConfig(func() *Set { return server.Current() }))
-	h := server.Handler()
+	h := server
 	var (
 		readers sync.WaitGroup
 		wrong   atomic.Pointer[answered]

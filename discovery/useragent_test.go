@@ -76,7 +76,7 @@ func TestUserAgentLeavesOutWhatTheDraftCannotSay(t *testing.T) {
 	m.Services[0].Security = StartTLS
 	set = mailSet(t, "https://mail.example.com:8443", Config{Mail: m, JMAP: new(JMAP)})
 	require.Nil(t, set.Bytes(UserAgentDocument))
-	res, _ := ask(t, NewServer(set, ServerConfig{}).Handler(), "GET", userAgentPath, "Host: ua-auto-config.example.com")
+	res, _ := ask(t, NewServer(set, ServerConfig{}), "GET", userAgentPath, "Host: ua-auto-config.example.com")
 	require.Equal(t, 404, res.StatusCode)
 	require.NotContains(t, set.DNS().String(), "ua-auto-config")
 }
@@ -110,7 +110,7 @@ func TestUserAgentDigestIsOfTheBytesServed(t *testing.T) {
 	var before string
 	for range 3 { // restarts
 		set := mailSet(t, "https://mail.example.org", c)
-		h := NewServer(set, ServerConfig{}).Handler()
+		h := NewServer(set, ServerConfig{})
 		records := map[string]string{}
 		for _, r := range set.DNS() {
 			if r.Type == TXT {

@@ -12,7 +12,7 @@ func TestWebUIAnswersTheSameForEveryAccount(t *testing.T) {
 		set, err := Build(Config{Base: mustBase(t, base), OAuth: &OAuth{}, OpenID: &OpenID{}, WebUI: &WebUI{}})
 		require.NoError(t, err)
 		require.Equal(t, string(set.Bytes(OpenIDDocument)), string(set.Bytes(WebUIDocument)))
-		h := NewServer(set, ServerConfig{Next: teapot}).Handler()
+		h := NewServer(set, ServerConfig{Next: teapot})
 		prefix := set.Base().Prefix()
 		for path, want := range map[string]int{
 			"/api/discover":                                 200,
@@ -54,7 +54,7 @@ func TestWebUIAnswersTheSameForEveryAccount(t *testing.T) {
 func TestWebUIDoesNotSwitchByTheConnection(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}, WebUI: &WebUI{}})
 	require.NoError(t, err)
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	for _, target := range []string{"http://10.0.0.1:8080/api/discover/jane", "https://example.com/api/discover/jane"} {
 		_, body := ask(t, h, "GET", target, "X-Forwarded-Proto: http")
 		require.Equal(t, string(set.Bytes(OAuthDocument)), body)
@@ -81,7 +81,7 @@ func TestWebUIPath(t *testing.T) {
 	}
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}, WebUI: &WebUI{Path: "/who/"}})
 	require.NoError(t, err)
-	h := NewServer(set, ServerConfig{}).Handler()
+	h := NewServer(set, ServerConfig{})
 	for path, want := range map[string]int{"/who/": 200, "/who/jane": 200, "/who": 404, "/api/discover": 404} {
 		res, _ := ask(t, h, "GET", path)
 		require.Equal(t, want, res.StatusCode, path)

@@ -99,7 +99,7 @@ func correctServer(t testing.TB, c discovery.Config) http.Handler {
 		},
 		Next: mux,
 	})
-	return server.Handler()
+	return server
 }
 
 // behindProxy is what http-path.cfg and http-path.conf of the examples do: it passes

@@ -92,7 +92,7 @@ func newServer(t *testing.T, public string) http.Handler {
 			return discovery.Account{}, discovery.ErrUnauthenticated
 		}
 		return discovery.Account{Username: "jane@example.com"}, nil
-	}}).Handler()
+	}})
 }
 
 func doctor(t *testing.T, token string, args ...string) (status int, stdout, stderr string) {

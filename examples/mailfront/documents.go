@@ -140,8 +140,7 @@ func cleanPaths(next http.Handler) http.Handler {
 // (RFC 9728 section 3.3).
 func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, errScope) { // RFC 6750 section 3.1
-		w.Header().Add("WWW-Authenticate", `Bearer error="insufficient_scope", scope="openid"`)
-		http.Error(w, "403 forbidden", http.StatusForbidden)
+		f.documents.Current().Forbidden(w, r, r.URL.Path, "openid")
 		return
 	}
 	for _, refusal := range []error{errTooFast, errBusy} {

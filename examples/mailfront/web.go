@@ -81,7 +81,6 @@ func (f *frontend) openWeb() error {
 }
 
 func (f *frontend) webHandler(listener string) http.Handler {
-	documents := f.documents.Handler()
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cl := f.clientOfRequest(listener, r)
 		cl.forwardedBy = forwardedBy(r)
@@ -90,7 +89,7 @@ func (f *frontend) webHandler(listener string) http.Handler {
 		if f.guard.refuseBanned(w, cl) || r.Header.Get("Authorization") != "" && f.guard.refusePlaintext(w, cl) {
 			return
 		}
-		documents.ServeHTTP(w, withClient(r, cl))
+		f.documents.ServeHTTP(w, withClient(r, cl))
 	}))
 	if !f.cfg.proxy[listener] {
 		h = f.resolver.Handler(h)

@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, password string, started func(smtp,
 	if err != nil {
 		return err
 	}
-	web := &http.Server{Handler: discovery.NewServer(set, discovery.ServerConfig{}).Handler(), ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: discovery.NewServer(set, discovery.ServerConfig{}), ReadHeaderTimeout: 10 * time.Second}
 	mail := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		s := &session{conn: c, domain: *domain, password: password}
 		if info, ok := proxyproto.FromConn(c.Conn()); ok {
