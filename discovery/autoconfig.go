@@ -85,15 +85,20 @@ type clientOAuth struct {
 	ClientID string `xml:"clientID,omitempty"`
 }
 
-// hasClientID reports whether a mail client can obtain an OAuth client identifier.
+// hasClientID reports whether a mail client can obtain an OAuth client identifier. At
+// another authorization server the metadata there says so.
 func (b *builder) hasClientID(m *mailSettings) bool {
-	return m.ClientID != "" || b.metadata.RegistrationEndpoint != ""
+	return m.ClientID != "" || b.metadata.RegistrationEndpoint != "" || len(b.config.AuthorizationServers) > 0
 }
 
-// clientOAuth takes over what the authorization server's own document says.
+// clientOAuth takes over what the authorization server's own document says. Of another
+// authorization server it has the issuer, from which clients find the rest.
 func (b *builder) clientOAuth(m *mailSettings) *clientOAuth {
 	if !b.hasClientID(m) {
 		b.failMail("ClientID", "", "give a client identifier that any mail client may use (ClientID), let clients register (OAuth.RegistrationPath), or remove AuthOAuth2", autoconfigDraft+" section 6.4")
+	}
+	if b.config.OAuth == nil {
+		return &clientOAuth{Issuer: b.config.AuthorizationServers[0], Scope: strings.Join(b.baseScopes(), " "), ClientID: m.ClientID}
 	}
 	return &clientOAuth{
 		AuthURL:  b.metadata.AuthorizationEndpoint,
@@ -149,6 +154,7 @@ func (s *Server) serveAutoconfig(set *Set, w http.ResponseWriter, r *http.Reques
 }
 
 func (m *mailSettings) clientConfig(domain string) clientConfig {
+	services := m.servicesOf(domain)
 	c := clientConfig{
 		Version: "1.2",
 		Provider: emailProvider{
@@ -160,12 +166,14 @@ func (m *mailSettings) clientConfig(domain string) clientConfig {
 		AddressBooks: m.webServer("carddav", m.contacts),
 		Calendars:    m.webServer("caldav", m.calendar),
 		FileShares:   m.webServer("webdav", m.files),
-		OAuth2:       m.oauth,
+	}
+	if m.takes(AuthOAuth2, services) {
+		c.OAuth2 = m.oauth
 	}
 	if m.Documentation != "" {
 		c.Provider.Documentation = &documentation{m.Documentation}
 	}
-	for _, s := range m.Services {
+	for _, s := range services {
 		server := m.textServer(s)
 		switch s.Protocol {
 		case Submission:

@@ -206,8 +206,6 @@ func checkServer(e *element, types []string) error {
 	switch {
 	case count["username"] != 1, len(methods) == 0:
 		return fmt.Errorf("%s without user name or authentication", e.name)
-	case !slices.Contains(methods, allowed[1]):
-		return fmt.Errorf("%s without a password method", e.name)
 	case byURL && count["hostname"]+count["port"]+count["socketType"] > 0,
 		!byURL && (count["hostname"] != 1 || count["port"] != 1 || count["socketType"] != 1):
 		return fmt.Errorf("%s: %v", e.name, count)

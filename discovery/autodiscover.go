@@ -154,8 +154,10 @@ func (s *Server) serveAutodiscover(set *Set, w http.ResponseWriter, r *http.Requ
 		answer = set.autodiscoverError(e)
 	} else if local, domain, ok := set.mail.account(address); !ok {
 		answer = set.autodiscoverError(errUnknownAddress)
+	} else if o := set.mail.outlook(local, domain); len(o.Account.Protocols) == 0 {
+		answer = set.autodiscoverError(errNoProvider)
 	} else {
-		answer = set.mail.outlook(local, domain)
+		answer = o
 	}
 	text, err := encodeXML(autodiscoverAnswer{Response: answer})
 	if err != nil { // strings and numbers
@@ -304,8 +306,8 @@ func (m *mailSettings) outlook(local, domain string) outlookResponse {
 		User:    outlookUser{DisplayName: address, AutoDiscoverSMTPAddress: address},
 		Account: outlookAccount{AccountType: "email", Action: "settings"},
 	}
-	for _, s := range m.Services {
-		if s.Protocol == ManageSieve {
+	for _, s := range m.servicesOf(domain) {
+		if !isOutlooks(s) {
 			continue
 		}
 		a.Account.Protocols = append(a.Account.Protocols, outlookProtocol{
@@ -323,6 +325,12 @@ func (m *mailSettings) outlook(local, domain string) outlookResponse {
 		})
 	}
 	return a
+}
+
+// isOutlooks reports whether autodiscover can describe a service: it has no ManageSieve, and
+// makes Outlook ask for a password.
+func isOutlooks(s Service) bool {
+	return s.Protocol != ManageSieve && slices.Contains(s.Authentication, AuthPassword)
 }
 
 type autodiscoverURL struct {

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -18,6 +19,7 @@ func Build(c Config) (*Set, error) {
 }
 
 func (b *builder) build() (*Set, error) {
+	b.issuers()
 	b.oauth()
 	b.openID()
 	b.resources()
@@ -27,6 +29,7 @@ func (b *builder) build() (*Set, error) {
 	b.mail()
 	b.mtaSTS()
 	b.checkEndpoints()
+	b.checkBase()
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
@@ -52,7 +55,7 @@ type endpoint struct {
 }
 
 func newBuilder(c Config) *builder {
-	set := &Set{base: c.Base, routes: make(map[string]route), documents: make(map[Document]*document)}
+	set := &Set{base: c.Base, issuer: c.Base.String(), routes: make(map[string]route), documents: make(map[Document]*document)}
 	set.prefix, _ = url.PathUnescape(c.Base.Prefix()) // Parse has checked it
 	return &builder{config: c, base: c.Base, set: set}
 }
@@ -110,6 +113,28 @@ func (b *builder) checkEndpoints() {
 			}
 			b.fail(&Error{Document: e.document, Field: e.field, Input: e.path, Rule: "the document " + string(r.document) + " answers at this path: choose another one"})
 			break
+		}
+	}
+}
+
+// checkBase refuses a base whose path ends in an endpoint or a page of the server itself. It
+// is the URL of that page, which an operator has copied from a browser: everything would
+// be published below it, and nothing would be found there.
+func (b *builder) checkBase() {
+	for i, page := range b.config.Pages {
+		if u, err := b.base.Join(page); err != nil || u == b.base.String()+"/" {
+			b.fail(&Error{Document: configDocument, Field: fmt.Sprintf("Pages[%d]", i), Input: page, Rule: "use the path of a page below the base, such as /admin", Err: err})
+		}
+		b.endpoints = append(b.endpoints, endpoint{configDocument, "page", page})
+	}
+	for _, e := range b.endpoints {
+		if len(e.path) > 1 && strings.HasSuffix(b.set.prefix, e.path) {
+			right := b.base.String() // without the segments of the path, however they are escaped
+			for range strings.Count(e.path, "/") {
+				right = right[:strings.LastIndexByte(right, '/')]
+			}
+			b.fail(&Error{Document: configDocument, Field: "Base", Input: b.base.String(), Rule: fmt.Sprintf("the path ends in %s, the %s of the server: use the URL without it, %q", e.path, e.field, right)})
+			return
 		}
 	}
 }

@@ -18,16 +18,29 @@ type Config struct {
 	// Base is the public base URL, absolute or relative. It is required.
 	Base publicurl.Base
 
-	OAuth  *OAuth  // the authorization server
+	// AuthorizationServers are the issuers, as they spell themselves, of other
+	// authorization servers whose tokens this server accepts: an identity provider such
+	// as Keycloak or Authentik in front of a mail server. Protected resources and
+	// challenges refer to all of them, WebUI and the documents of mail clients to the
+	// first. OAuth is nil then. An issuer is an https URL without query and fragment
+	// (RFC 8414 section 2), not the URL of a discovery document.
+	AuthorizationServers []string
+
+	OAuth  *OAuth  // the authorization server that this server is itself
 	OpenID *OpenID // what OpenID Connect adds to it; needs OAuth
 	JMAP   *JMAP   // the JMAP session
 	DAV    *DAV    // calendars, address books and files
 	WebUI  *WebUI  // how the server's own web application finds the sign-in
 
-	// Resources are protected resources (RFC 9728) beyond the base itself and
-	// the JMAP session, which every authorization server has here.
+	// Resources are protected resources (RFC 9728) beyond the base itself and the JMAP
+	// session, which are protected resources by default.
 	Resources []Resource
 
 	Mail   *Mail   // mail services: autoconfiguration and DNS
 	MTASTS *MTASTS // the SMTP TLS policy of the mail domains; needs Mail
+
+	// Pages are paths below the base at which people use the server in a browser, such
+	// as "/admin". They are in no document: Build refuses a base whose path ends in one
+	// of them, as it does for endpoints, because it is the URL of that page.
+	Pages []string
 }

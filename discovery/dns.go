@@ -110,13 +110,14 @@ func (r Records) String() string {
 //   - TXT with the path of CalDAV and CardDAV (RFC 6764 section 4), but for one too long
 //     for the single string that it must be (RFC 6763 section 6.1): clients find that by
 //     the well-known location;
-//   - SRV for autodiscover;
+//   - SRV for autodiscover, if a service takes passwords;
 //   - TXT with the digest of the user-agent configuration, [UserAgentDocument];
 //   - TXT with the id of the MTA-STS policy (RFC 8461 section 3.1);
 //   - CNAME, to the host of the base, for the host names at which clients ask for
 //     documents at port 443. Address records do as well.
 //
-// Without Mail, and with a relative base, there are none. Where the host of the base
+// A domain of Mail.PerDomain or MTASTS.PerDomain has the records of its own services and
+// documents. Without Mail, and with a relative base, there are none. Where the host of the base
 // is an address, no record can point to it and those that would are left out.
 func (s *Set) DNS() Records {
 	if s == nil || s.mail == nil || s.base.IsRelative() {
@@ -133,6 +134,8 @@ type zone struct {
 	set     *Set
 	mail    *mailSettings
 	records Records
+
+	services []Service // of the domain
 }
 
 func (z *zone) add(r Record) {
@@ -157,10 +160,11 @@ var mailLabels = []struct {
 }
 
 func (z *zone) domain(domain string) {
+	z.services = z.mail.servicesOf(domain)
 	for _, l := range mailLabels {
 		owner := l.label + "._tcp." + domain + "."
 		found := false
-		for _, s := range z.mail.Services {
+		for _, s := range z.services {
 			if s.Protocol == l.protocol && s.Security == l.security {
 				z.add(Record{Name: owner, Type: SRV, Priority: z.priority(s), Weight: 1, Port: s.Port, Target: s.Host + "."})
 				found = true
@@ -178,7 +182,7 @@ func (z *zone) domain(domain string) {
 // or POP3 (RFC 6186 section 3.4), one way of submission or another.
 func (z *zone) priority(s Service) uint16 {
 	var place uint16
-	for _, other := range z.mail.Services {
+	for _, other := range z.services {
 		if other.Protocol == s.Protocol && other.Host == s.Host && other.Port == s.Port {
 			break
 		}
@@ -224,13 +228,14 @@ func (z *zone) web(domain string) {
 // documents adds how to find and to trust the documents.
 func (z *zone) documents(domain string) {
 	base := z.set.base
-	pacc, policy := z.set.document(UserAgentDocument), z.set.document(MTASTSDocument)
+	pacc, policy := z.mail.userAgent[domain], z.set.policies[domain]
 	if !isIP(base) {
-		if strings.HasPrefix(base.Origin(), "https:") { // Outlook takes it for https
+		outlook := slices.ContainsFunc(z.services, isOutlooks)
+		if outlook && strings.HasPrefix(base.Origin(), "https:") { // Outlook takes it for https
 			z.add(Record{Name: "_autodiscover._tcp." + domain + ".", Type: SRV, Weight: 1, Port: base.Port(), Target: base.Hostname() + "."})
 		}
 		z.alias(autoconfigHost+domain, true)
-		z.alias(autodiscoverHost+domain, true)
+		z.alias(autodiscoverHost+domain, outlook)
 		z.alias(userAgentHost+domain, pacc != nil)
 		z.alias(mtaSTSHost+domain, policy != nil)
 	}
@@ -246,10 +251,7 @@ func (z *zone) documents(domain string) {
 // be an alias (RFC 1034 section 3.6.2), nor can the target of a SRV record (RFC
 // 2782).
 func (z *zone) alias(name string, wanted bool) {
-	if slices.ContainsFunc(z.mail.Services, func(s Service) bool { return s.Host == name }) {
-		return
-	}
-	if host := z.set.base.Hostname(); wanted && name != host && !slices.Contains(z.mail.Domains, name) {
+	if host := z.set.base.Hostname(); wanted && name != host && !z.mail.hosts[name] && !z.mail.domains[name] {
 		z.add(Record{Name: name + ".", Type: CNAME, Target: host + "."})
 	}
 }

@@ -243,6 +243,12 @@ func (b *builder) sessionExtra(j *JMAP, s *sessionTemplate) {
 		b.fail(&Error{Document: JMAPDocument, Field: "Extra", Rule: err.Error(), Clause: sessionClause})
 		return
 	}
-	members, _ := marshal(j.Extra) // encodeJSON has done it
+	for _, name := range slices.Sorted(maps.Keys(j.Extra)) {
+		if strings.HasSuffix(name, "Url") {
+			value, _ := marshal(j.Extra[name]) // encodeJSON has done it
+			b.checkLink(JMAPDocument, name, value, sessionClause)
+		}
+	}
+	members, _ := marshal(j.Extra)
 	s.extra = append([]byte{','}, members[1:len(members)-1]...)
 }

@@ -75,8 +75,16 @@ func TestMailNamesEachMistake(t *testing.T) {
 		{"sieve with implicit TLS", func(m *Mail) { m.Services[5].Security = ImplicitTLS }, "", `mail: Services[5].Port: no port is registered`, "RFC 5804"},
 		{"service twice", func(m *Mail) { m.Services[1] = m.Services[0] }, "", `mail: Services[1].Protocol: "imap": the service is there twice`, ""},
 		{"OAuth without a server", func(m *Mail) { m.Authentication = []AuthMethod{AuthOAuth2, AuthPassword} }, "", `mail: Authentication: "oauth2"`, "section 6.4"},
-		{"no password", func(m *Mail) { m.Services[0].Authentication = []AuthMethod{AuthOAuth2} }, "", `mail: Services[0].Authentication: "[oauth2]": list AuthPassword too`, "section 3.7.4"},
-		{"no method", func(m *Mail) { m.Services[0].Authentication = []AuthMethod{} }, "", `list AuthPassword too`, "section 3.7.4"},
+		{"OAuth for a service without a server", func(m *Mail) { m.Services[0].Authentication = []AuthMethod{AuthOAuth2} }, "", `mail: Services[0].Authentication: "oauth2": there is no authorization server`, "section 6.4"},
+		{"no method", func(m *Mail) { m.Services[0].Authentication = []AuthMethod{} }, "", `mail: Services[0].Authentication: a service without a method`, "section 3.7.4"},
+		{"services for a domain that is not one", func(m *Mail) { m.PerDomain = map[string][]Service{"example.org": {{Protocol: IMAP}}} }, "", `mail: PerDomain[example.org]: "example.org": it is not a mail domain`, "section 3.2.3"},
+		{"services for a domain that is spelt differently", func(m *Mail) { m.PerDomain = map[string][]Service{"Example.com": {{Protocol: IMAP}}} }, "", `mail: PerDomain[Example.com]: "Example.com": it is not a mail domain`, "section 3.2.3"},
+		{"no service for a domain", func(m *Mail) { m.PerDomain = map[string][]Service{"example.net": {}} }, "", `mail: PerDomain[example.net]: give at least one service`, "section 6"},
+		{"a bad host of a domain", func(m *Mail) {
+			m.PerDomain = map[string][]Service{"example.net": {{Protocol: IMAP}, {Protocol: POP3, Host: "POP"}}}
+		}, "", `mail: PerDomain[example.net][1].Host: "POP"`, "RFC 5890"},
+		{"a service of a domain twice", func(m *Mail) { m.PerDomain = map[string][]Service{"example.net": {{Protocol: IMAP}, {Protocol: IMAP}}} }, "", `mail: PerDomain[example.net][1].Protocol: "imap": the service is there twice`, ""},
+		{"no service for the other domain", func(m *Mail) { m.Services, m.PerDomain = nil, map[string][]Service{"example.net": {{Protocol: IMAP}}} }, "", `mail: Services: give at least one service`, "section 6"},
 		{"unknown method", func(m *Mail) { m.Authentication = []AuthMethod{AuthPassword, "NTLM"} }, "", `mail: Authentication: "NTLM"`, "section 3.7.4"},
 		{"method twice", func(m *Mail) { m.Authentication = []AuthMethod{AuthPassword, AuthPassword} }, "", `the method is there twice`, ""},
 		{"client identifier beyond ASCII", func(m *Mail) { m.ClientID = "ö" }, "", `mail: ClientID: "ö"`, "RFC 6749"},

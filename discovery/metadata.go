@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
@@ -27,30 +26,6 @@ func (b *builder) checkList(d Document, field string, list []string, ok func(str
 			b.fail(&Error{Document: d, Field: field, Input: v, Rule: "it is there twice: remove one", Clause: clause})
 		}
 	}
-}
-
-// checkExtra checks that no member of Extra is null or an empty list, which the
-// clause forbids, and that a list of signature algorithms, where RFC 9728 section 2 or
-// RFC 9449 section 4.2 does, has no "none".
-func (b *builder) checkExtra(d Document, extra map[string]any, clause string) {
-	for _, name := range slices.Sorted(maps.Keys(extra)) {
-		value, err := marshal(extra[name])
-		if err != nil {
-			continue // encodeJSON reports it
-		}
-		if string(value) == "[]" || string(value) == "null" {
-			b.fail(&Error{Document: d, Field: name, Rule: "a member without values must be left out: remove it from Extra", Clause: clause})
-		}
-		rule, unsigned := unsignedClauses[name]
-		if unsigned && strings.Contains(string(value), `"none"`) {
-			b.fail(&Error{Document: d, Field: name, Input: "none", Rule: "what is unsigned proves nothing: remove it", Clause: rule})
-		}
-	}
-}
-
-var unsignedClauses = map[string]string{
-	"resource_signing_alg_values_supported": resourceClause,
-	"dpop_signing_alg_values_supported":     "RFC 9449 section 4.2",
 }
 
 // isScope reports whether s is a scope-token (RFC 6749 section 3.3).

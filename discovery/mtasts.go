@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +23,10 @@ type MTASTS struct {
 	// There is at least one, unless Mode is MTASTSNone.
 	MX []string
 
+	// PerDomain replaces MX for the mail domains that are its keys, each one of
+	// Mail.Domains. A list is not empty.
+	PerDomain map[string][]string
+
 	// MaxAge is for how long senders keep the policy, in whole seconds, at most
 	// 31,557,600 (a year); default a week. Longer protects better.
 	MaxAge time.Duration
@@ -37,7 +43,8 @@ const (
 	MTASTSNone    MTASTSMode = "none"    // forget the policy: for a domain that ends it
 )
 
-// MTASTSDocument is the MTA-STS policy, the same for all domains.
+// MTASTSDocument is the MTA-STS policy. It is the same for all domains but those of
+// MTASTS.PerDomain, whose policies are named MTASTSDocument + ":" + Document(domain).
 const MTASTSDocument Document = "mta-sts"
 
 const (
@@ -66,13 +73,29 @@ func (b *builder) mtaSTS() {
 	if p.Mode != MTASTSTesting && p.Mode != MTASTSEnforce && p.Mode != MTASTSNone {
 		fail("mode", string(p.Mode), "use MTASTSTesting, MTASTSEnforce or MTASTSNone")
 	}
-	if len(p.MX) == 0 && p.Mode != MTASTSNone {
+	domains := 0 // with a nil Mail, which is reported
+	if b.config.Mail != nil {
+		domains = len(b.config.Mail.Domains)
+	}
+	if len(p.MX) == 0 && p.Mode != MTASTSNone && (domains == 0 || len(p.PerDomain) < domains) {
 		fail("mx", "", "give at least one host that receives mail")
 	}
-	for _, mx := range p.MX {
-		if !isMXPattern(mx) {
-			fail("mx", mx, `use a DNS name in lower case and A-labels, or "*." and such a name`)
+	checkMX := func(list []string) {
+		for _, mx := range list {
+			if !isMXPattern(mx) {
+				fail("mx", mx, `use a DNS name in lower case and A-labels, or "*." and such a name`)
+			}
 		}
+	}
+	checkMX(p.MX)
+	for _, d := range slices.Sorted(maps.Keys(p.PerDomain)) {
+		if b.set.mail != nil && !b.set.mail.domains[d] {
+			fail("PerDomain["+d+"]", d, "it is not a mail domain of this server: add it to Mail.Domains, or remove it")
+		}
+		if len(p.PerDomain[d]) == 0 {
+			fail("PerDomain["+d+"]", "", "give at least one host that receives mail, or remove the domain from PerDomain: it has MX then")
+		}
+		checkMX(p.PerDomain[d])
 	}
 	if p.MaxAge < 0 || p.MaxAge > maxMaxAge || p.MaxAge%time.Second != 0 {
 		fail("max_age", p.MaxAge.String(), "use whole seconds, at most 31557600")
@@ -82,10 +105,22 @@ func (b *builder) mtaSTS() {
 		b.absent(MTASTSDocument, paths...)
 		return
 	}
-	doc := newDocument(p.encode(), "text/plain")
-	b.set.documents[MTASTSDocument] = doc
+	b.set.policies = make(map[string]*document, len(b.set.mail.Domains))
 	byHost := make(map[string]*document, len(b.set.mail.Domains))
+	var shared *document
 	for _, d := range b.set.mail.Domains {
+		var doc *document
+		if own, ok := p.PerDomain[d]; ok {
+			doc = newDocument(p.encode(own), "text/plain")
+			b.set.documents[ofDomain(MTASTSDocument, d)] = doc
+		} else {
+			if shared == nil {
+				shared = newDocument(p.encode(p.MX), "text/plain")
+				b.set.documents[MTASTSDocument] = shared
+			}
+			doc = shared
+		}
+		b.set.policies[d] = doc
 		byHost[mtaSTSHost+d] = doc
 	}
 	b.route(route{document: MTASTSDocument, byHost: byHost}, paths...)
@@ -95,11 +130,11 @@ func isMXPattern(mx string) bool {
 	return isDNSName(strings.TrimPrefix(mx, "*."))
 }
 
-// encode returns the policy: RFC 8461 section 3.2, with CRLF.
-func (p *MTASTS) encode() []byte {
+// encode returns the policy for hosts: RFC 8461 section 3.2, with CRLF.
+func (p *MTASTS) encode(hosts []string) []byte {
 	var s strings.Builder
 	fmt.Fprintf(&s, "version: STSv1\r\nmode: %s\r\n", p.Mode)
-	for _, mx := range p.MX {
+	for _, mx := range hosts {
 		fmt.Fprintf(&s, "mx: %s\r\n", mx)
 	}
 	fmt.Fprintf(&s, "max_age: %d\r\n", p.MaxAge/time.Second)

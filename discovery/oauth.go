@@ -11,13 +11,20 @@ import (
 // is the authorization-server metadata of RFC 8414, found at
 // /.well-known/oauth-authorization-server.
 //
-// The issuer is the base. RFC 8414 section 2 demands https for it; an http base is
-// published as it is, since publicurl.Parse takes one for loopback hosts, or where
-// the caller has allowed it, only.
+// RFC 8414 section 2 requires https for the issuer. An http base is published as it is:
+// publicurl.Parse accepts one for loopback hosts, or if the caller allows it.
+//
+// A server that leaves sign-in to another authorization server has
+// Config.AuthorizationServers instead.
 //
 // A nil list is the default. An empty list leaves the member out, where the standard
 // allows it.
 type OAuth struct {
+	// Issuer is the issuer: the base, which is the default, or the base and one slash, for
+	// a server whose clients and tokens have always had the slash. They compare it
+	// character by character (RFC 8414 section 3.3).
+	Issuer string
+
 	AuthorizationPath string // authorization_endpoint; default "/login"
 	TokenPath         string // token_endpoint; default "/auth/token"
 	JWKSPath          string // jwks_uri; default "/auth/jwks.json"
@@ -83,8 +90,9 @@ type OAuth struct {
 	// the base, or its prefix and "/" if that is relative.
 	Realm string
 
-	// Extra are further members of the document, and of OpenID's. They may not
-	// be ones that have a field here.
+	// Extra are further members of the document, and of OpenID's. They must not have a
+	// field here. A member whose name ends in "_endpoint" is a URL below the base; one
+	// that ends in "_uri" may be at another host, on https.
 	Extra map[string]any
 }
 
@@ -151,7 +159,7 @@ func (b *builder) oauth() {
 	}
 	b.oauthDefaults(o, &b.metadata)
 	b.checkOAuth(o, &b.metadata)
-	b.checkExtra(OAuthDocument, o.Extra, "RFC 8414 section 3.2")
+	b.checkExtra(OAuthDocument, o.Extra, "RFC 8414 section 3.2", metadataClause)
 	b.add(OAuthDocument, b.metadata, o.Extra, b.wellKnown(publicurl.OAuthAuthorizationServer)...)
 }
 

@@ -72,7 +72,7 @@ func (b *builder) openID() {
 		RequestURIParameter: id.RequestURIParameter,
 	}
 	b.checkOpenID(o, &m)
-	b.checkExtra(OpenIDDocument, id.Extra, "OpenID Connect Discovery 1.0 section 4.2")
+	b.checkExtra(OpenIDDocument, id.Extra, "OpenID Connect Discovery 1.0 section 4.2", openIDClause)
 	b.add(OpenIDDocument, m, b.bothExtras(o.Extra, id.Extra), b.wellKnown(publicurl.OpenIDConfiguration)...)
 }
 

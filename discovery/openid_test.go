@@ -35,9 +35,9 @@ func TestOpenIDRules(t *testing.T) {
 	add("member of OAuth in Extra", &OAuth{}, OpenID{Extra: map[string]any{"issuer": "https://evil.example"}}, "Extra", "", "shadow", "")
 	add("member of OpenID in Extra", &OAuth{}, OpenID{Extra: map[string]any{"userinfo_endpoint": "https://evil.example"}}, "Extra", "", "shadow", "")
 	add("member of OpenID in OAuth's Extra", &OAuth{Extra: map[string]any{"userinfo_endpoint": "https://evil.example"}}, OpenID{}, "Extra", "", "shadow", "")
-	add("member in both Extras", &OAuth{Extra: map[string]any{"op_tos_uri": "a"}}, OpenID{Extra: map[string]any{"op_tos_uri": "b"}},
+	add("member in both Extras", &OAuth{Extra: map[string]any{"op_tos_uri": "https://a.example"}}, OpenID{Extra: map[string]any{"op_tos_uri": "https://b.example"}},
 		"op_tos_uri", "", "OAuth.Extra", "")
-	add("member in both Extras, spelt differently", &OAuth{Extra: map[string]any{"op_tos_uri": "a"}}, OpenID{Extra: map[string]any{"OP_tos_uri": "b"}},
+	add("member in both Extras, spelt differently", &OAuth{Extra: map[string]any{"op_tos_uri": "https://a.example"}}, OpenID{Extra: map[string]any{"OP_tos_uri": "https://b.example"}},
 		"Extra", "", "case is ignored", "")
 	testBrokenRules(t, tests)
 }

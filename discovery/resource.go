@@ -13,8 +13,8 @@ import (
 // tokens for it (RFC 9728 section 2). Clients find its document from its URL or from
 // a 401 answer: see [Set.Challenge].
 //
-// With Config.OAuth the base is one already, and with Config.JMAP too the session.
-// An entry with the Path of one of them takes its place.
+// With Config.OAuth or Config.AuthorizationServers the base is one already, and with
+// Config.JMAP too the session. An entry with the Path of one of them takes its place.
 type Resource struct {
 	// Path is that of the resource below the base, such as "/dav/cal/"; "" is the
 	// base itself. The resource is exactly this URL: a client must not use the
@@ -24,11 +24,12 @@ type Resource struct {
 	Name string // resource_name, for people to read
 
 	// AuthorizationServers are the issuers of authorization servers, as they
-	// spell themselves (authorization_servers). The default is the server's own,
-	// if there is Config.OAuth.
+	// spell themselves (authorization_servers). The default is the server's own with
+	// Config.OAuth, and Config.AuthorizationServers otherwise.
 	AuthorizationServers []string
 
-	// Scopes are scopes_supported. The default is that of OAuth.Scopes.
+	// Scopes are scopes_supported. The default is OAuth.Scopes. With
+	// Config.AuthorizationServers those of the base are the scopes that autoconfig names.
 	Scopes []string
 
 	// BearerMethods are bearer_methods_supported: "header", "body" and "query"
@@ -62,12 +63,13 @@ func (b *builder) resources() {
 			all = append(slices.Clip(all), Resource{Path: path})
 		}
 	}
-	if b.config.OAuth != nil {
+	issued := len(b.tokenIssuers()) > 0
+	if issued {
 		implied("")
 	}
 	if j := b.config.JMAP; j != nil && j.SessionPath != None {
 		b.set.sessionResource = orDefault(j.SessionPath, defaultSessionPath)
-		if b.config.OAuth != nil {
+		if issued {
 			implied(b.set.sessionResource)
 		}
 	}
@@ -97,28 +99,19 @@ func (b *builder) resource(r Resource) {
 		}
 		m.Resource = u
 	}
-	if b.config.OAuth != nil {
-		m.AuthorizationServers = listOr(m.AuthorizationServers, b.set.Issuer())
-		if m.Scopes == nil {
-			m.Scopes = b.metadata.Scopes
-		}
+	m.AuthorizationServers = listOr(m.AuthorizationServers, b.tokenIssuers()...)
+	if b.config.OAuth != nil && m.Scopes == nil {
+		m.Scopes = b.metadata.Scopes
 	}
 	if !utf8.ValidString(r.Name) {
 		b.fail(&Error{Document: d, Field: "resource_name", Input: r.Name, Rule: "use valid UTF-8", Clause: "RFC 8259 section 8.1"})
 	}
-	for _, issuer := range r.AuthorizationServers {
-		b.checkIssuer(d, issuer)
-	}
+	b.checkIssuers(d, "authorization_servers", r.AuthorizationServers)
 	if r.Scopes != nil { // else they have been checked
 		b.checkList(d, "scopes_supported", r.Scopes, isScope, scopeRule, scopeClause)
 	}
 	b.checkList(d, "bearer_methods_supported", m.BearerMethods, func(s string) bool { return s == "header" || s == "body" || s == "query" }, `use "header", "body" and "query"`, resourceClause)
-	b.checkExtra(d, r.Extra, "RFC 9728 section 3.2")
-	if keys, ok := r.Extra["jwks_uri"]; ok {
-		if u, _ := keys.(string); !isHTTPS(u) && !b.base.Contains(u) {
-			b.fail(&Error{Document: d, Field: "jwks_uri", Input: u, Rule: "use an https URL", Clause: resourceClause})
-		}
-	}
+	b.checkExtra(d, r.Extra, "RFC 9728 section 3.2", resourceClause)
 
 	paths, metadataURL := b.resourcePaths(r.Path)
 	if b.base.IsRelative() {
@@ -167,21 +160,18 @@ func (b *builder) resourcePaths(path string) (paths []string, metadataURL string
 	return paths, metadataURL
 }
 
-// checkIssuer checks the issuer of another server, which is not ours to spell. http
-// is for loopback hosts, as it is for a base.
-func (b *builder) checkIssuer(d Document, issuer string) {
-	ok := isHTTPS(issuer) && !strings.ContainsAny(issuer, "?#")
-	if !ok {
-		_, err := publicurl.Parse(issuer)
-		ok = err == nil && isASCII(issuer) || issuer == b.set.Issuer()
-	}
-	if !ok {
-		b.fail(&Error{Document: d, Field: "authorization_servers", Input: issuer, Rule: "an issuer is an https URL without query and fragment", Clause: metadataClause})
-	}
-}
-
 // isHTTPS reports whether s is an https URL with a host, and nobody's password.
 func isHTTPS(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && isASCII(s)
+}
+
+// baseScopes returns the scopes of the base as a protected resource.
+func (b *builder) baseScopes() []string {
+	for _, r := range b.config.Resources {
+		if r.Path == "" {
+			return r.Scopes
+		}
+	}
+	return nil
 }

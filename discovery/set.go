@@ -13,6 +13,7 @@ import (
 // be used by several goroutines. A nil Set has no documents.
 type Set struct {
 	base      publicurl.Base
+	issuer    string
 	prefix    string // of the base, decoded
 	documents map[Document]*document
 	routes    map[string]route // by decoded path
@@ -31,6 +32,7 @@ type sections struct {
 	unknown         challenge            // of what is no protected resource
 	sessionResource string               // its Resource.Path
 	mail            *mailSettings        // nil: no Mail
+	policies        map[string]*document // of MTA-STS, by domain
 }
 
 // A route is what answers at a path: one of static, byHost and dynamic.
@@ -50,10 +52,16 @@ func (s *Set) Base() publicurl.Base {
 	return s.base
 }
 
-// Issuer returns the issuer of the OAuth and OpenID documents, which is also the
-// iss parameter of authorization responses (RFC 9207 section 2) and the iss claim
-// of ID tokens. It is the base: "" or the prefix for a relative one.
-func (s *Set) Issuer() string { return s.Base().String() }
+// Issuer returns the issuer of the server's own OAuth and OpenID documents, which is also
+// the iss parameter of authorization responses (RFC 9207 section 2) and the iss claim
+// of ID tokens. It is OAuth.Issuer, by default the base: "" or the prefix for a relative
+// one.
+func (s *Set) Issuer() string {
+	if s == nil {
+		return ""
+	}
+	return s.issuer
+}
 
 // Bytes returns a copy of a document as it is served, or nil if the Set has none
 // of that name. A JMAP session has an account: see [Set.Session].

@@ -13,8 +13,12 @@ import (
 // Clients believe it only if the DNS has the SHA-256 of its bytes: [Set.DNS] has
 // that record, and it changes with every change of the document.
 //
-// The bytes are the same for all domains and at every host where it is found. The
-// draft has no ports: services at other ports than 443 for https, 993, 995 and 465
+// The bytes are the same for all domains, and at every host where it is found, but for a
+// domain of Mail.PerDomain. The name of that domain's document is
+// UserAgentDocument + ":" + Document(domain). The host of the base has the document of the
+// first domain. The host selects the document, never the query.
+//
+// The draft has no ports: services at other ports than 443 for https, 993, 995 and 465
 // with implicit TLS are left out, and there is no document if none is left. Nor has
 // it methods for one service alone: OAuth is in it if all that are take it.
 const UserAgentDocument Document = "user-agent-configuration"
@@ -72,38 +76,70 @@ type userAgentHelp struct {
 
 func (b *builder) userAgent(m *mailSettings) {
 	paths := b.atOrigin(userAgentPath)
-	c := b.userAgentConfiguration(m)
-	if b.base.IsRelative() || c.Protocols == (userAgentProtocols{}) {
+	if b.base.IsRelative() {
 		b.absent(UserAgentDocument, paths...)
 		return
 	}
-	body, err := encodeJSON(c, nil)
-	if err != nil { // strings and a bool
-		b.fail(&Error{Document: UserAgentDocument, Field: "protocols", Rule: err.Error()})
+	m.userAgent = make(map[string]*document, len(m.Domains))
+	var shared *document
+	if len(m.PerDomain) < len(m.Domains) {
+		shared = b.userAgentOf(m, UserAgentDocument, m.Services)
+	}
+	for _, d := range m.Domains {
+		doc := shared
+		if own, ok := m.PerDomain[d]; ok {
+			doc = b.userAgentOf(m, ofDomain(UserAgentDocument, d), own)
+		}
+		if doc != nil {
+			m.userAgent[d] = doc
+		}
+	}
+	if len(m.userAgent) == 0 {
+		b.absent(UserAgentDocument, paths...)
 		return
 	}
-	doc := newDocument(body, contentTypeJSON)
-	b.set.documents[UserAgentDocument] = doc
-	byHost := map[string]*document{hostname(b.base.Host()): doc}
-	for _, d := range m.Domains {
+	byHost := make(map[string]*document, 2*len(m.Domains)+1)
+	if doc := m.userAgent[m.Domains[0]]; doc != nil {
+		byHost[hostname(b.base.Host())] = doc
+	}
+	for d, doc := range m.userAgent {
 		byHost[d] = doc
 		byHost[userAgentHost+d] = doc
 	}
 	b.route(route{document: UserAgentDocument, byHost: byHost}, paths...)
 }
 
-func (b *builder) userAgentConfiguration(m *mailSettings) userAgentConfiguration {
+// ofDomain names the document of a domain that has one of its own.
+func ofDomain(d Document, domain string) Document { return d + ":" + Document(domain) }
+
+// userAgentOf encodes the document for a list of services. It is nil if there is none.
+func (b *builder) userAgentOf(m *mailSettings, d Document, services []Service) *document {
+	c := b.userAgentConfiguration(m, services)
+	if c.Protocols == (userAgentProtocols{}) {
+		return nil
+	}
+	body, err := encodeJSON(c, nil)
+	if err != nil { // strings and a bool
+		b.fail(&Error{Document: d, Field: "protocols", Rule: err.Error()})
+		return nil
+	}
+	doc := newDocument(body, contentTypeJSON)
+	b.set.documents[d] = doc
+	return doc
+}
+
+func (b *builder) userAgentConfiguration(m *mailSettings, services []Service) userAgentConfiguration {
 	c := userAgentConfiguration{
-		Authentication: userAgentAuthentication{Password: m.takes(AuthPassword)},
+		Authentication: userAgentAuthentication{Password: m.takes(AuthPassword, services)},
 		Info:           userAgentInfo{Provider: userAgentProvider{Name: orDefault(m.Name, b.base.Hostname()), ShortName: m.ShortName}},
 	}
 	if m.Documentation != "" {
 		c.Info.Help = &userAgentHelp{m.Documentation}
 	}
 	secure := strings.HasPrefix(b.base.Origin(), "https:")
-	oauth := m.oauth != nil && secure // the methods are of all services
+	oauth := m.oauth != nil && secure && isHTTPS(m.oauth.Issuer) // the methods are of all services
 	text := func(p Protocol) *textProtocol {
-		s, ok := m.preferred(p)
+		s, ok := preferred(services, p)
 		if !ok {
 			return nil
 		}
@@ -126,14 +162,14 @@ func (b *builder) userAgentConfiguration(m *mailSettings) userAgentConfiguration
 }
 
 // preferred returns the first service of a protocol that the draft can express.
-func (m *mailSettings) preferred(p Protocol) (Service, bool) {
-	i := slices.IndexFunc(m.Services, func(s Service) bool {
+func preferred(services []Service, p Protocol) (Service, bool) {
+	i := slices.IndexFunc(services, func(s Service) bool {
 		return s.Protocol == p && s.Security == ImplicitTLS && s.Port == p.defaultPort(ImplicitTLS)
 	})
 	if i < 0 {
 		return Service{}, false
 	}
-	return m.Services[i], true
+	return services[i], true
 }
 
 func web(url string) *webProtocol {

@@ -1,0 +1,77 @@
+package discovery
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestExtraMembersThatAreEndpointsAreBelowTheBase(t *testing.T) {
+	const below = "https://example.com/mail/logout"
+	var tests []brokenRule
+	for _, tt := range []struct {
+		name  string
+		value any
+		input string
+	}{
+		{name: "a private address", value: "http://10.0.0.5:8080/logout", input: "http://10.0.0.5:8080/logout"},
+		{name: "what is not a URL", value: "not a url", input: "not a url"},
+		{name: "nothing", value: "", input: ""},
+		{name: "another host", value: "https://other.example/logout", input: "https://other.example/logout"},
+		{name: "http for https", value: "http://example.com/mail/logout", input: "http://example.com/mail/logout"},
+		{name: "outside of the base", value: "https://example.com/logout", input: "https://example.com/logout"},
+		{name: "a fragment", value: below + "#x", input: below + "#x"},
+		{name: "a number", value: 5, input: "5"},
+		{name: "a list", value: []string{below}, input: `["` + below + `"]`},
+	} {
+		for _, member := range []string{"end_session_endpoint", "pushed_authorization_request_endpoint", "check_session_iframe", "vendor_endpoint", "END_SESSION_ENDPOINT"} {
+			extra := map[string]any{member: tt.value}
+			tests = append(tests,
+				brokenRule{tt.name + " for " + member + " of OAuth", Config{OAuth: &OAuth{Extra: extra}}, OAuthDocument, member, tt.input, "below the base", metadataClause},
+				brokenRule{tt.name + " for " + member + " of OpenID", Config{OAuth: &OAuth{}, OpenID: &OpenID{Extra: extra}}, OpenIDDocument, member, tt.input, "below the base", openIDClause},
+			)
+		}
+	}
+	testBrokenRules(t, tests)
+
+	for _, base := range []string{"https://example.com/mail", "/mail"} {
+		for _, path := range []string{"/logout", "/logout?a=b"} {
+			set, err := Build(Config{Base: mustBase(t, base), OAuth: &OAuth{Extra: map[string]any{"end_session_endpoint": base + path}}})
+			require.NoError(t, err)
+			require.Equal(t, base+path, decode(t, set, OAuthDocument)["end_session_endpoint"])
+		}
+	}
+}
+
+func TestExtraMembersThatAreLinksAreOnHTTPS(t *testing.T) {
+	var tests []brokenRule
+	for _, link := range []string{"http://example.org/terms", "example.org", "", "https://", "https://jane@example.org/", "ftp://example.org/", "javascript:alert(1)", "https://example.org/a b"} {
+		for _, member := range []string{"op_policy_uri", "op_tos_uri", "service_documentation", "vendor_url"} {
+			tests = append(tests, brokenRule{link + " for " + member, Config{OAuth: &OAuth{Extra: map[string]any{member: link}}}, OAuthDocument, member, link, "https", metadataClause})
+		}
+		for _, member := range []string{"resource_policy_uri", "resource_tos_uri", "resource_documentation", "jwks_uri"} {
+			r := Resource{Path: "/x", Extra: map[string]any{member: link}}
+			tests = append(tests, brokenRule{link + " for " + member, Config{OAuth: &OAuth{}, Resources: []Resource{r}}, ResourceDocument("/x"), member, link, "https", resourceClause})
+		}
+		tests = append(tests, brokenRule{link + " for vendorUrl", Config{JMAP: &JMAP{Extra: map[string]any{"vendorUrl": link}}}, JMAPDocument, "vendorUrl", link, "https", sessionClause})
+		tests = append(tests, brokenRule{link + " for an alias", Config{OAuth: &OAuth{Extra: map[string]any{"mtls_endpoint_aliases": map[string]any{"token_endpoint": link}}}},
+			OAuthDocument, "mtls_endpoint_aliases.token_endpoint", link, "https", "RFC 8705 section 5"})
+	}
+	tests = append(tests, brokenRule{"aliases that are not an object", Config{OAuth: &OAuth{Extra: map[string]any{"mtls_endpoint_aliases": "x"}}}, OAuthDocument, "mtls_endpoint_aliases", "x", "object", "RFC 8705 section 5"})
+	testBrokenRules(t, tests)
+
+	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{Extra: map[string]any{
+		"op_tos_uri": "https://example.org/terms?lang=en", "service_documentation": "https://example.com/help",
+		"mtls_endpoint_aliases":      map[string]string{"token_endpoint": "https://mtls.example.com/token"},
+		"claims_parameter_supported": false, "acr_values_supported": []string{"http://schemas.example/level1"},
+	}}})
+	require.NoError(t, err)
+	require.Equal(t, "https://example.org/terms?lang=en", decode(t, set, OAuthDocument)["op_tos_uri"])
+}
+
+func TestALongValueOfExtraIsCutInTheError(t *testing.T) {
+	errs := buildErrors(t, Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{Extra: map[string]any{"x_endpoint": []string{strings.Repeat("x", 1000)}}}})
+	require.Len(t, errs, 1)
+	require.Len(t, errs[0].Input, 80)
+}
