@@ -1,5 +1,5 @@
-// What to copy: under, by which the page can be reached on any path, also while the
-// public URL is wrong; that every link in it is relative; and form, which every
+// What to copy: under, by which the page can be reached on any path while the public URL
+// is not set, or wrong; that every link in it is relative; and form, which every
 // form passes. What to change: nothing.
 
 package main
@@ -12,12 +12,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 )
 
-// adminPath is below the base, or, where nobody knows the base, below anything.
+// adminPath is below the base, and below every path while there is no public URL.
 const adminPath = "/admin"
 
 // An admin is the page of the administrator: at first the set-up, then what there
@@ -37,6 +38,7 @@ type admin struct {
 type adminState struct {
 	state
 	token string // opens the set-up; "" when that is over
+	under string // the path on which the administrator set the public URL, decoded
 }
 
 func newAdmin(f *frontend) *admin {
@@ -94,9 +96,11 @@ func (a *admin) routes() map[string]http.HandlerFunc {
 	}
 }
 
-// under puts the page in front of next. What next has no route for, and ends like a
-// path of ours, is ours, whatever stands before it: in bootstrap nobody has told us
-// the path that a proxy mounts us on, and a wrong one is to be seen here.
+// under puts the page in front of next. While there is no public URL, in bootstrap and
+// recovery, the page is at every path that ends like one of its own and that next has no
+// route for: the path on which a proxy mounts mailfront is not known, or wrong. After that
+// it is at adminPath, which is also what is left of a path below the base, and still on
+// the path on which the administrator set the public URL, who may have to correct it.
 func (a *admin) under(next *http.ServeMux) http.Handler {
 	own := http.NewServeMux()
 	tails := make(map[string]bool)
@@ -114,6 +118,11 @@ func (a *admin) under(next *http.ServeMux) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		before, absolute := r.URL.Path[:i], !a.f.documents.Current().Base().IsRelative()
+		if absolute && before != "" && before != a.now.Load().under {
+			next.ServeHTTP(w, r)
+			return
+		}
 		if _, pattern := next.Handler(r); pattern != "" {
 			next.ServeHTTP(w, r)
 			return
@@ -124,6 +133,16 @@ func (a *admin) under(next *http.ServeMux) http.Handler {
 		stripped.URL = &u
 		own.ServeHTTP(w, &stripped)
 	})
+}
+
+// underOf returns the path below which a request for the page arrived, decoded. The path
+// of r itself has lost that of the base.
+func underOf(r *http.Request) string {
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil {
+		return ""
+	}
+	return u.Path[:max(0, strings.LastIndex(u.Path, adminPath))]
 }
 
 // back leads to the page from everywhere below it. http.Redirect would make the

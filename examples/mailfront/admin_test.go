@@ -292,3 +292,73 @@ func TestThePageIsWhereNothingElseIs(t *testing.T) {
 	response, _ := s.do(http.MethodPut, "/admin", "")
 	require.Equal(t, http.StatusMethodNotAllowed, response.StatusCode)
 }
+
+// A proxy may restrict the page by its path, so that it must have no other.
+func TestWithAPublicURLThePageHasNoOtherPath(t *testing.T) {
+	for _, test := range []struct {
+		name, base, how string
+		found, missing  []string
+	}{
+		{name: "without a path", base: testBase, how: direct,
+			found:   []string{"/admin", "/admin/debug"},
+			missing: []string{"/mail/admin", "/a/b/admin", "/x/admin/debug", "/x/admin/sign-in", "//admin"}},
+		{name: "on a path", base: testBase + "/mail", how: direct,
+			found:   []string{"/admin", "/mail/admin", "/mail/admin/debug"},
+			missing: []string{"/mail/x/admin", "/x/mail/admin", "/mail/mail/admin", "/mailx/admin"}},
+		{name: "on a path that the proxy strips", base: testBase + "/mail", how: stripped,
+			found:   []string{"/mail/admin", "/admin"},
+			missing: []string{"/mail/x/admin"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSite(t, test.base, test.how, nil)
+			origin := testBase
+			for _, path := range test.found {
+				response, _ := s.do(http.MethodGet, origin+path, "")
+				require.NotEqual(t, http.StatusNotFound, response.StatusCode, path)
+			}
+			for _, path := range test.missing {
+				for _, method := range []string{http.MethodGet, http.MethodPost} {
+					response, _ := s.do(method, origin+path, "")
+					require.Equal(t, http.StatusNotFound, response.StatusCode, "%s %s", method, path)
+				}
+			}
+		})
+	}
+}
+
+func TestAWrongBaseOnAPathCanBeCorrected(t *testing.T) {
+	t.Run("where it was set", func(t *testing.T) {
+		s := newAdminSite(t, testBase+"/mail", kept, nil)
+		s.setUp(testBase+"/wrong", adminPassword)
+		require.Equal(t, testBase+"/wrong", s.issuer())
+		response, _ := s.do(http.MethodGet, testBase+"/other/admin", "")
+		require.Equal(t, http.StatusNotFound, response.StatusCode)
+		_, page := s.signInAdmin(adminPassword)
+		target, form := s.fill(page, "/admin", "public_url", "public_url", testBase+"/mail")
+		response, _ = s.post(target, form)
+		status, _ := s.follow(response)
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, testBase+"/mail", s.issuer())
+	})
+	t.Run("after a start in recovery", func(t *testing.T) {
+		file := stateIn(t)
+		s := newAdminSite(t, testBase+"/mail", kept, map[string]string{"MAILFRONT_STATE": file})
+		s.setUp(testBase+"/wrong", adminPassword)
+		require.NoError(t, s.stop())
+
+		s = newAdminSite(t, testBase+"/mail", kept, map[string]string{"MAILFRONT_STATE": file})
+		status, _ := s.admin()
+		require.Equal(t, http.StatusNotFound, status)
+		require.NoError(t, s.stop())
+
+		s = newAdminSite(t, testBase+"/mail", kept, map[string]string{"MAILFRONT_STATE": file, "MAILFRONT_MODE": "recovery"})
+		status, _ = s.setUp(testBase+"/mail", nextPassword)
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, testBase+"/mail", s.issuer())
+		require.NoError(t, s.stop())
+
+		s = newAdminSite(t, testBase+"/mail", kept, map[string]string{"MAILFRONT_STATE": file})
+		status, _ = s.signInAdmin(nextPassword)
+		require.Equal(t, http.StatusOK, status)
+	})
+}

@@ -40,7 +40,7 @@ var settings = append(listenSettings(), []namedSetting{
 	{"STATE", "file that keeps what /admin is told: the public URL, used where PUBLIC_URL is not set, and the hash of the administrator's password; beside it, in the file with .uidvalidity after the name, the last UIDVALIDITY of IMAP (default: memory, until the end)"},
 	{"PUBLIC_PORTS", "ports that clients reach the mail services by, where they differ from the standard ones, separated by commas: imaps=1993,submissions=1465; - for one that clients are not told of: pop3=-"},
 	{"CLIENTS", "applications that may sign the user in, beside mailfront-demo and those that register themselves, separated by blanks: id=redirect_uri; several for one id are possible"},
-	{"DOMAINS", "mail domains, separated by commas (default example.test)"},
+	{"DOMAINS", "mail domains, separated by commas (default " + defaultDomain + ")"},
 	{"DEMO_PASSWORD", "password and bearer token of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
 	{"LOG", "debug or info (default info)"},
 }...)
@@ -90,6 +90,7 @@ type config struct {
 	ports            map[string]uint16   // that clients know; 0 is kept from them
 	clients          map[string][]string // redirect URIs by client id
 	domains          []string
+	domainsAreSet    bool // else they are the default
 	password         string
 	passwordIsRandom bool
 	stateFile        stateFile
@@ -100,6 +101,17 @@ type config struct {
 
 // A setting is a value and the variable or flag that it comes from.
 type setting struct{ value, from string }
+
+// name is what s is called in a sentence.
+func (s setting) name() string {
+	switch {
+	case strings.HasPrefix(s.from, "-"):
+		return "the flag " + s.from
+	case strings.HasPrefix(s.from, "MAILFRONT_"):
+		return "the variable " + s.from
+	}
+	return s.from
+}
 
 // wrong is the error for s. It quotes the value: not for passwords.
 func (s setting) wrong(format string, args ...any) error {
@@ -267,12 +279,16 @@ func (cfg *config) readTLS(get func(string) setting) error {
 	return nil
 }
 
+// defaultDomain is reserved (RFC 6761 section 6.2): no mail arrives for it.
+const defaultDomain = "example.test"
+
 var domainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 
 func (cfg *config) readAccount(get func(string) setting) error {
 	s := get("DOMAINS")
-	if s.value == "" {
-		s.value = "example.test"
+	cfg.domainsAreSet = s.value != ""
+	if !cfg.domainsAreSet {
+		s.value = defaultDomain
 	}
 	for domain := range strings.SplitSeq(strings.ToLower(s.value), ",") {
 		domain = strings.TrimSpace(domain)

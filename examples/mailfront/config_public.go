@@ -30,38 +30,57 @@ func (cfg *config) readPublic(get func(string) setting) error {
 	if url.value == "" && cfg.state.PublicURL != "" {
 		url = setting{cfg.state.PublicURL, "public_url in " + cfg.stateFile.path}
 	}
-	lookup := func(string) (string, bool) { return url.value, true }
-	base, source, err := publicurl.FromEnv(lookup, url.from, hostname.value)
-	if err != nil && source == publicurl.FromVariable {
-		return fmt.Errorf("mailfront: %w", err) // it names the variable
+	base, err := publicurl.Relative("")
+	if err != nil {
+		return fmt.Errorf("mailfront: %w", err)
+	}
+	if url.value != "" {
+		if base, err = publicurl.Parse(url.value); err != nil {
+			return fmt.Errorf("mailfront: %s: %w", url.name(), err) // the error quotes the value, without a password
+		}
 	}
 	if hostname.value != "" { // wrong is wrong, also where it is not needed
 		host, err := publicurl.FromHostname(hostname.value)
 		if err != nil {
-			return fmt.Errorf("mailfront: %s: %w", hostname.from, err)
+			return fmt.Errorf("mailfront: %s: %w", hostname.name(), err)
 		}
 		cfg.hostname = host.Hostname()
+		if url.value == "" {
+			base = host
+		}
 	} else {
 		cfg.hostname = base.Hostname()
 	}
+	configured := url.value != "" || hostname.value != ""
 	cfg.base, cfg.mode = base, mode(m.value)
 	switch cfg.mode {
 	case "":
 		cfg.mode = modeNormal
-		if source == publicurl.FromNothing {
+		if !configured {
 			cfg.mode = modeBootstrap
 		}
 	case modeNormal:
-		if source == publicurl.FromNothing {
+		if !configured {
 			return m.wrong("there is no public base URL: set MAILFRONT_PUBLIC_URL or MAILFRONT_HOSTNAME")
 		}
 	case modeBootstrap, modeRecovery:
-		// The path that a proxy mounts us on is no less true for it.
-		if cfg.base, err = publicurl.Relative(base.Prefix()); err != nil {
-			return m.wrong("%w", err)
-		}
 	default:
 		return m.wrong("use normal, bootstrap or recovery")
+	}
+	if err := checkNoPage(base); err != nil {
+		switch {
+		case url == cfg.publicURL:
+			return fmt.Errorf("mailfront: %s: %w", url.name(), err)
+		case cfg.mode == modeNormal: // an older version has kept it
+			return fmt.Errorf("mailfront: %s: %w, which can be set on the administration page after a start with MAILFRONT_MODE=recovery", url.name(), err)
+		}
+	}
+	if cfg.mode != modeNormal {
+		// A proxy may mount mailfront on the path of the base in every mode.
+		_, prefix := cutPage(base.Prefix())
+		if cfg.base, err = publicurl.Relative(prefix); err != nil {
+			return m.wrong("%w", err)
+		}
 	}
 	return nil
 }

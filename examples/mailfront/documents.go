@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
+	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/publicurl"
@@ -111,7 +112,10 @@ func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
 		return nil, fmt.Errorf("mailfront: %w", err)
 	}
 	if f.cfg.certFile.value != "" {
-		return func() { f.documents.Swap(set) }, nil
+		return func() {
+			f.documents.Swap(set)
+			f.warnOfDefaultDomain()
+		}, nil
 	}
 	cert, err := loadCertificate(f.cfg, base) // a self-signed one, for the new name
 	if err != nil {
@@ -120,7 +124,32 @@ func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
 	return func() {
 		f.certificate.Store(cert)
 		f.documents.Swap(set)
+		f.warnOfDefaultDomain()
 	}, nil
+}
+
+// warnOfDefaultDomain is for a server that has a name of its own, but no mail domain.
+func (f *frontend) warnOfDefaultDomain() {
+	base := f.documents.Current().Base()
+	if f.cfg.domainsAreSet || base.IsRelative() || isLocalName(base.Hostname()) {
+		return
+	}
+	f.log.Warn("MAILFRONT_DOMAINS is not set: mail and its documents are served for "+defaultDomain+" only",
+		"event", "default_domain", "public_url", base.String(), "setting", "MAILFRONT_DOMAINS")
+}
+
+// isLocalName reports whether a host is one to try things out with: this machine, or
+// below defaultDomain.
+func isLocalName(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback()
+	}
+	for _, local := range []string{"localhost", defaultDomain} {
+		if host == local || strings.HasSuffix(host, "."+local) {
+			return true
+		}
+	}
+	return false
 }
 
 // cleanPaths refuses a path that ServeMux would redirect to its clean form: it knows

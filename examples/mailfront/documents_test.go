@@ -212,3 +212,34 @@ func TestNoRedirectLosesThePath(t *testing.T) {
 		}
 	}
 }
+
+func TestTheDefaultDomainBesideAPublicURLIsInTheLog(t *testing.T) {
+	const line = "event=default_domain"
+	for _, test := range []struct {
+		name, url, hostname, domains, set string // set: the URL of the set-up
+		want                              int
+	}{
+		{name: "a public URL", url: "https://mail.example.com", want: 1},
+		{name: "a public URL on an address", url: "https://192.0.2.1", want: 1},
+		{name: "a hostname", hostname: "mail.example.com", want: 1},
+		{name: "with domains", url: "https://mail.example.com", domains: "example.com"},
+		{name: "with the default as domain", url: "https://mail.example.com", domains: "example.test"},
+		{name: "below the default domain", url: "https://mail.example.test"},
+		{name: "on this machine", url: "http://127.0.0.1:8080"},
+		{name: "on this machine, by name", url: "http://localhost:8080"},
+		{name: "no public URL"},
+		{name: "by the set-up", set: "https://mail.example.com", want: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newAdminSite(t, testBase, direct, map[string]string{
+				"MAILFRONT_PUBLIC_URL": test.url, "MAILFRONT_HOSTNAME": test.hostname, "MAILFRONT_DOMAINS": test.domains,
+			})
+			if test.set != "" {
+				require.Zero(t, s.logged(line))
+				s.setUp(test.set, adminPassword)
+			}
+			require.True(t, s.out.await(s.ctx, 1, "mode ")) // the start is over
+			require.Equal(t, test.want, s.logged("level=WARN", "MAILFRONT_DOMAINS", line))
+		})
+	}
+}

@@ -113,6 +113,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 	for _, l := range f.listeners {
 		f.serve(l)
 	}
+	f.warnOfDefaultDomain()
 	return f, nil
 }
 

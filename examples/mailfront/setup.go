@@ -47,7 +47,7 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 		a.f.serverError(w, r, err)
 		return
 	}
-	err = a.change(p.now, &adminState{state: state{PublicURL: base.String(), PasswordHash: hash}}, base)
+	err = a.change(p.now, &adminState{state: state{PublicURL: base.String(), PasswordHash: hash}, under: underOf(r)}, base)
 	if err != nil {
 		a.notChanged(w, r, "setup", p, err)
 		return
@@ -69,7 +69,7 @@ func (a *admin) changeURL(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := *p.now
-	next.PublicURL = base.String()
+	next.PublicURL, next.under = base.String(), underOf(r)
 	if err := a.change(p.now, &next, base); err != nil {
 		a.notChanged(w, r, "home", p, err)
 		return
@@ -82,6 +82,9 @@ func (a *admin) changeURL(w http.ResponseWriter, r *http.Request) {
 // checkURL puts publicurl's own words beside the field.
 func (a *admin) checkURL(p *adminPageData) publicurl.Base {
 	base, err := publicurl.Parse(p.URL)
+	if err == nil {
+		err = checkNoPage(base)
+	}
 	if err != nil {
 		p.URLProblem = err.Error()
 	}

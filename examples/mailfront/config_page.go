@@ -1,0 +1,56 @@
+// What to copy: checkNoPage: people paste the address of the page that they see in the
+// browser. What to change: the pages.
+
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// pages are what this server has below the base. A base that ends in one is the address
+// of a page: everything would be one level too deep.
+var pages = []string{
+	adminPath, adminPath + "/debug", adminPath + "/setup", adminPath + "/sign-in", adminPath + "/sign-out", adminPath + "/url", adminPath + "/verify",
+	loginPath, passwordPath,
+	"/auth/token", "/auth/register", "/auth/introspect", "/auth/userinfo", "/auth/jwks.json",
+	"/jmap", jmapSessionPath, "/jmap/eventsource", "/jmap/upload/" + jmapAccountID,
+	calendarPath, addressBookPath,
+	"/api/discover", "/whoami",
+	"/mail/config-v1.1.xml", "/autodiscover/autodiscover.xml", "/autodiscover/autodiscover.json",
+}
+
+// checkNoPage returns an error with the URL to use if base is the address of a page.
+func checkNoPage(base publicurl.Base) error {
+	page, rest := cutPage(base.Prefix())
+	if page == "" {
+		return nil
+	}
+	return fmt.Errorf("%q is the address of a page of this server (%s), not the server's own: use %q",
+		base, page, base.Origin()+rest)
+}
+
+// cutPage returns the page in which the path of a base ends, or "", and what is before it.
+// Both are escaped.
+func cutPage(path string) (page, rest string) {
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		return "", path // not reached: a Base has no such path
+	}
+	before := decoded
+	for cut := true; cut; {
+		cut = false
+		for _, p := range pages {
+			if b, ok := strings.CutSuffix(before, p); ok {
+				before, cut = b, true
+			}
+		}
+	}
+	if before == decoded {
+		return "", path
+	}
+	return strings.TrimPrefix(decoded, before), (&url.URL{Path: before}).EscapedPath()
+}
