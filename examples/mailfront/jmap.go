@@ -1,6 +1,7 @@
 // What to copy: the errors of a JMAP API (RFC 8620 section 3.6), and sessionState,
 // which comes from the session that package discovery makes of the current Set.
-// What to change: methods: Core/echo is the only one.
+// jmap_references.go resolves result references. What to change: methods: Core/echo is the
+// only one.
 
 package main
 
@@ -150,19 +151,30 @@ func (j *jmapServer) api(w http.ResponseWriter, r *http.Request) {
 		j.f.serverError(w, r, err)
 		return
 	}
+	calls := jmapResolver{responses: []jmapInvocation{}, left: maxReferenced}
+	for _, call := range request.MethodCalls {
+		calls.responses = append(calls.responses, j.call(&calls, request.Using, call))
+	}
 	response := struct { // section 3.4
 		MethodResponses []jmapInvocation  `json:"methodResponses"`
 		CreatedIDs      map[string]string `json:"createdIds,omitempty"`
 		SessionState    string            `json:"sessionState"`
-	}{[]jmapInvocation{}, request.CreatedIDs, state}
-	for _, call := range request.MethodCalls {
-		if call.Name != "Core/echo" || !slices.Contains(request.Using, jmapCore) {
-			call.Name, call.Arguments = "error", json.RawMessage(`{"type":"unknownMethod"}`) // section 3.6.2
-		}
-		response.MethodResponses = append(response.MethodResponses, call) // section 4: as it came
-	}
+	}{calls.responses, request.CreatedIDs, state}
 	noStore(w)
 	writeJSON(w, http.StatusOK, response)
+}
+
+// call runs a method. References are resolved before it sees its arguments, whatever the
+// method is (section 3.7).
+func (j *jmapServer) call(calls *jmapResolver, using []string, call jmapInvocation) jmapInvocation {
+	if call.Name != "Core/echo" || !slices.Contains(using, jmapCore) {
+		return (&jmapError{Type: "unknownMethod"}).invocation(call.ID) // section 3.6.2
+	}
+	arguments, err := calls.resolve(call.Arguments)
+	if err != nil {
+		return err.invocation(call.ID)
+	}
+	return jmapInvocation{Name: call.Name, Arguments: arguments, ID: call.ID} // section 4: as they came
 }
 
 // admit authenticates a request, and counts it while it runs. It has answered when
