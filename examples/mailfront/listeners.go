@@ -61,7 +61,7 @@ type frontend struct {
 // A listener is one that clients connect to, with the servers behind it.
 type listener struct {
 	name     string
-	inner    net.Listener         // the socket, or proxy
+	inner    net.Listener         // above the socket or proxy
 	proxy    *proxyproto.Listener // nil where forwarding headers name the client
 	servers  []server
 	served   sync.WaitGroup
@@ -138,6 +138,7 @@ func (f *frontend) open(name string) (*listener, error) {
 		}
 		l.inner = l.proxy
 	}
+	l.inner = &arrivalListener{Listener: l.inner, name: name, proxy: l.proxy != nil, log: f.limited}
 	return l, nil
 }
 

@@ -11,6 +11,7 @@
 //
 //	listeners.go  wrapping a socket with proxyproto, and closing it in order
 //	receive.go    what happens to a connection before a server sees it
+//	firstbytes.go a log line where a proxy and a listener do not agree
 //	report.go     client address and TLS, read once and kept
 //	guard.go      limits and bans by the client's address; admit.go, budget.go and sessions.go apply them
 //	auth.go       passwords and bearer tokens; certificate.go is the server's own

@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"log/slog"
@@ -133,8 +134,21 @@ func (cl client) proxyName() string {
 func logRejection(l *slog.Logger, listener string) func(proxyproto.Rejection) {
 	return func(r proxyproto.Rejection) {
 		l.Warn("connection refused", "proto", listener, "event", "reject",
-			"peer", ipOf(r.Peer).String(), "reason", noReport(r.Err.Error()), "header", headerLine(r.Prefix))
+			"peer", ipOf(r.Peer).String(), "reason", noReport(r.Err.Error()), "header", headerLine(r.Prefix),
+			"setting", rejectionSetting(listener, r.Err))
 	}
+}
+
+// rejectionSetting returns the setting to look at after a rejection.
+func rejectionSetting(listener string, err error) string {
+	trusted := "MAILFRONT_TRUSTED_PROXIES"
+	switch listener {
+	case "http", "https": // or the header is not meant to be sent, or expected
+		if !errors.Is(err, proxyproto.ErrUntrustedHeader) {
+			return "MAILFRONT_" + strings.ToUpper(listener) + "_CLIENT"
+		}
+	}
+	return trusted
 }
 
 // headerLine is the version 1 header in the first bytes of a connection, and ""
