@@ -22,6 +22,11 @@
 // documents of several mail domains, and autodiscover repeats the address that it
 // is asked for.
 //
+// Nothing is published that the Config does not have: optional endpoints and claims are
+// absent unless they are set. A server need not be its own identity provider
+// (Config.AuthorizationServers), have passwords (Mail.Authentication), or have the same
+// hosts for all mail domains (Mail.PerDomain).
+//
 // With a relative base ([publicurl.Relative]), before the server has a host
 // name, URLs are path-absolute ("/login"), answers are no-store, and documents
 // that make no sense without a host are not found.

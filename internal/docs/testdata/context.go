@@ -9,10 +9,12 @@ import (
 	"net/netip"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/publicurl"
 )
 
 var (
 	account  = discovery.ServerConfig{}.Session
+	base     publicurl.Base
 	hostname string
 	inner    net.Listener
 	l        net.Listener
