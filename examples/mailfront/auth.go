@@ -106,19 +106,30 @@ func crossOrigin(mux *http.ServeMux, path string, handler http.HandlerFunc, meth
 	allow := strings.Join(append(methods, http.MethodOptions), ", ")
 	for _, method := range methods {
 		mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
-			h := w.Header()
-			h.Set("Access-Control-Allow-Origin", "*")
-			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate")
+			allowOrigins(w, "WWW-Authenticate")
 			handler(w, r)
 		})
 	}
 	mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Allow", allow)
-		h.Set("Access-Control-Allow-Origin", "*")
-		h.Set("Access-Control-Allow-Methods", allow)
-		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type") // "*" does not cover Authorization
-		h.Set("Access-Control-Max-Age", "86400")
-		w.WriteHeader(http.StatusNoContent)
+		allowOrigins(w, "WWW-Authenticate")
+		preflight(w, allow)
 	})
+}
+
+// allowOrigins lets web applications of every origin read an answer, and these fields of
+// its header.
+func allowOrigins(w http.ResponseWriter, fields string) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Expose-Headers", fields)
+}
+
+// preflight answers OPTIONS. Every request header is allowed; "*" does not cover
+// Authorization.
+func preflight(w http.ResponseWriter, methods string) {
+	h := w.Header()
+	h.Set("Allow", methods)
+	h.Set("Access-Control-Allow-Methods", methods)
+	h.Set("Access-Control-Allow-Headers", "*, Authorization")
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
 }

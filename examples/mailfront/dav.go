@@ -39,9 +39,22 @@ func (f *frontend) davRoutes(mux *http.ServeMux) {
 	}
 }
 
-// serveDAV takes every method of DAV.
+// davClasses are the compliance classes (RFC 4918 section 10.1, RFC 4791 section 5.1, RFC
+// 6352 section 6.1).
+var davClasses = map[string]string{calendarPath: "1, 3, calendar-access", addressBookPath: "1, 3, addressbook"}
+
+const davMethods = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL"
+
+// serveDAV takes every method of DAV. OPTIONS needs no credentials: browsers send none with
+// a preflight, and clients ask for the classes before they sign in.
 func (f *frontend) serveDAV(path string, handler func(*davTree) http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		allowOrigins(w, "DAV, ETag, Location, WWW-Authenticate")
+		if r.Method == http.MethodOptions {
+			w.Header().Set("DAV", davClasses[path])
+			preflight(w, davMethods)
+			return
+		}
 		c, err := f.authenticate(r)
 		if err != nil {
 			f.challengeBasic(w, r, err)

@@ -77,6 +77,29 @@ func TestDAVClientsFindTheirWayFromTheWellKnownLocation(t *testing.T) {
 	}
 }
 
+// A browser sends no credentials with a preflight, and clients ask for the classes first.
+func TestOPTIONSAtDAVCollectionsNeedsNoCredentials(t *testing.T) {
+	s := newSite(t, testBase+"/mail", kept, nil)
+	for path, class := range map[string]string{
+		"/dav/cal": "1, 3, calendar-access", "/dav/cal/": "1, 3, calendar-access", "/dav/cal/demo@example.test/calendars/default/": "1, 3, calendar-access",
+		"/dav/card": "1, 3, addressbook", "/dav/card/": "1, 3, addressbook",
+	} {
+		response, _ := s.do(http.MethodOptions, testBase+"/mail"+path, "", "Origin", "https://app.example",
+			"Access-Control-Request-Method", "PROPFIND", "Access-Control-Request-Headers", "authorization, depth, x-other")
+		require.Equal(t, http.StatusNoContent, response.StatusCode, path)
+		require.Equal(t, class, response.Header.Get("DAV"), path)
+		require.Equal(t, "*", response.Header.Get("Access-Control-Allow-Origin"), path)
+		require.Equal(t, "*, Authorization", response.Header.Get("Access-Control-Allow-Headers"), path)
+		for _, method := range []string{"PROPFIND", "REPORT", "PUT", "DELETE"} {
+			require.Contains(t, response.Header.Get("Access-Control-Allow-Methods"), method, path)
+			require.Contains(t, response.Header.Get("Allow"), method, path)
+		}
+		response, _ = s.do("PROPFIND", testBase+"/mail"+path, "", "Origin", "https://app.example")
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode, path)
+		require.Equal(t, "*", response.Header.Get("Access-Control-Allow-Origin"), path)
+	}
+}
+
 func TestDAVKeepsItsConditionsAndBounds(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	const collection = "/dav/cal/demo@example.test/calendars/default/"
