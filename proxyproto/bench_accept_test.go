@@ -16,10 +16,11 @@ func BenchmarkAccept(b *testing.B) {
 		way
 		rounds int
 	}{
-		{way{"trusted-v2", true, v2Header(b)}, 40},
-		{way{"direct", false, "E"}, 40},
-		{way{"trusted-v1", true, v1Header(b)}, 20},
-		{way{"trusted-v2-options", true, v2OptsHeader(b)}, 20},
+		{way{name: "trusted-v2", trusted: true, header: v2Header(b)}, 40},
+		{way{name: "direct", header: "E"}, 40},
+		{way{name: "optional-v2", trusted: true, header: v2Header(b), optional: true}, 20},
+		{way{name: "trusted-v1", trusted: true, header: v1Header(b)}, 20},
+		{way{name: "trusted-v2-options", trusted: true, header: v2OptsHeader(b)}, 20},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			const conns = 250

@@ -17,8 +17,8 @@ import (
 // TestReadAndWriteAllocateNothing.
 func BenchmarkReadWrite(b *testing.B) {
 	for _, w := range []way{
-		{"trusted", true, v2Header(b) + "E"},
-		{"direct", false, "E"},
+		{name: "trusted", trusted: true, header: v2Header(b) + "E"},
+		{name: "direct", header: "E"},
 	} {
 		b.Run(w.name, func(b *testing.B) {
 			type pair struct{ client, server net.Conn }

@@ -23,12 +23,13 @@ func BenchmarkIdle(b *testing.B) {
 		way
 		said int // how many bytes the clients have said
 	}{
-		{way{"trusted", true, v2Header(b) + "E"}, 1},
-		{way{"direct", false, "E"}, 1},
+		{way{name: "trusted", trusted: true, header: v2Header(b) + "E"}, 1},
+		{way{name: "optional", trusted: true, header: v2Header(b) + "E", optional: true}, 1},
+		{way{name: "direct", header: "E"}, 1},
 		// The beginning of the stream is still to be checked.
-		{way{"direct-silent", false, ""}, 0},
+		{way{name: "direct-silent"}, 0},
 		// For information: the proxy has not sent its header.
-		{way{"pending", true, ""}, 0},
+		{way{name: "pending", trusted: true}, 0},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			memory := series{}
@@ -49,7 +50,7 @@ func BenchmarkIdle(b *testing.B) {
 func (w way) idle(b testing.TB, contender string, read, n int) float64 {
 	server := startChild(b, "idle server")
 	var addr string
-	server.ask(b, idleServer{Contender: contender, Trusted: w.trusted, Read: read}, &addr)
+	server.ask(b, idleServer{Contender: contender, Trusted: w.trusted, Optional: w.optional, Read: read}, &addr)
 	conns := make([]net.Conn, n+1)
 	used := func(conns []net.Conn) (bytes uint64) {
 		for i := range conns {
@@ -80,7 +81,7 @@ func init() {
 			return nil, err
 		}
 		if l == nil {
-			l, err = way{trusted: q.Trusted}.listen(q.Contender, time.Minute)
+			l, err = way{trusted: q.Trusted, optional: q.Optional}.listen(q.Contender, time.Minute)
 			if err != nil {
 				return nil, err
 			}
@@ -97,6 +98,7 @@ func init() {
 type idleServer struct {
 	Contender string
 	Trusted   bool
+	Optional  bool
 	Read      int // bytes to read before the wait
 	Conns     int
 }

@@ -17,7 +17,7 @@ import (
 // 20 ms here instead of its default, which is printed, too.
 func BenchmarkBannerLatency(b *testing.B) {
 	const timeout = 20 * time.Millisecond
-	benchLatency(b, way{"direct", false, ""}, timeout, func(net.Listener) {})
+	benchLatency(b, way{name: "direct"}, timeout, func(net.Listener) {})
 	b.ReportMetric(timeout.Seconds()*1e3, pires+"-timeout-ms")
 	b.ReportMetric(peer.DefaultReadHeaderTimeout.Seconds()*1e3, pires+"-default-timeout-ms")
 }
@@ -27,7 +27,7 @@ func BenchmarkBannerLatency(b *testing.B) {
 // proxy are silent.
 func BenchmarkLatencyBesideSilentPeers(b *testing.B) {
 	const silent = 1000
-	benchLatency(b, way{"trusted", true, v2Header(b)}, time.Minute, func(l net.Listener) {
+	benchLatency(b, way{name: "trusted", trusted: true, header: v2Header(b)}, time.Minute, func(l net.Listener) {
 		connect(b, l, silent, "")
 		if l, ok := l.(*proxyproto.Listener); ok {
 			require.Eventually(b, func() bool { return l.Stats().Pending == silent }, patience, time.Millisecond)

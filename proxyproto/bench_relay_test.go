@@ -10,10 +10,10 @@ func BenchmarkRelay(b *testing.B) {
 		way
 		down bool
 	}{
-		{way{"trusted-up", true, v2Header(b)}, false},
-		{way{"trusted-down", true, v2Header(b)}, true},
-		{way{"direct-up", false, "E"}, false},
-		{way{"direct-down", false, "E"}, true},
+		{way{name: "trusted-up", trusted: true, header: v2Header(b)}, false},
+		{way{name: "trusted-down", trusted: true, header: v2Header(b)}, true},
+		{way{name: "direct-up", header: "E"}, false},
+		{way{name: "direct-down", header: "E"}, true},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			pushTo := map[string]func() float64{}

@@ -33,9 +33,10 @@ var contenders = []string{raw, portico, pires}
 
 // A way is what the connections of a benchmark have in common.
 type way struct {
-	name    string
-	trusted bool   // else the client is direct
-	header  string // sent when connected, "" for none
+	name     string
+	trusted  bool   // else the client is direct
+	header   string // sent when connected, "" for none
+	optional bool   // with trusted: may send a header (USE), instead of must
 }
 
 // listen returns a contender's listener. Either of the two packages refuses a
@@ -49,13 +50,19 @@ func (w way) listen(contender string, timeout time.Duration) (net.Listener, erro
 	switch contender {
 	case portico:
 		cfg := proxyproto.Config{HeaderTimeout: timeout}
-		if w.trusted {
+		switch {
+		case w.optional:
+			cfg.Optional = trustnet.MustParse("127.0.0.1")
+		case w.trusted:
 			cfg.Trusted = trustnet.MustParse("127.0.0.1")
 		}
 		return proxyproto.New(l, cfg)
 	case pires:
 		policy := peer.REJECT
-		if w.trusted {
+		switch {
+		case w.optional:
+			policy = peer.USE
+		case w.trusted:
 			policy = peer.REQUIRE
 		}
 		return &peer.Listener{

@@ -43,7 +43,7 @@ func TestSoakIdleConnections(t *testing.T) {
 	if _, long := soakTime(t); long {
 		conns = 8000
 	}
-	w := way{"trusted", true, v2Header(t) + "E"}
+	w := way{name: "trusted", trusted: true, header: v2Header(t) + "E"}
 	each := make(map[string]float64)
 	for _, contender := range contenders {
 		each[contender] = w.idle(t, contender, max(1, w.skip(contender)), conns)
