@@ -264,13 +264,16 @@ func chain(t *testing.T, lower, upper proxyproto.Config, sent string) net.Conn {
 	second, err := proxyproto.New(first, upper)
 	require.NoError(t, err)
 	t.Cleanup(func() { second.Close() })
+	dialed := make(chan net.Conn, 1)
 	go func() {
 		client := mem.dial(proxyAddr)
-		t.Cleanup(func() { client.Close() })
+		dialed <- client
 		io.WriteString(client, sent)
 	}()
 	c, err := second.Accept()
 	require.NoError(t, err)
+	client := <-dialed
+	t.Cleanup(func() { client.Close() })
 	return c
 }
 
