@@ -26,9 +26,7 @@ func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, l := range a.f.listeners {
-		if l.proxy != nil {
-			p.Statistics = append(p.Statistics, newStatistics(l.name+" "+l.inner.Addr().String(), l.proxy.Stats()))
-		}
+		p.Statistics = append(p.Statistics, newStatistics(l.name+" "+l.inner.Addr().String(), l.proxy.Stats()))
 	}
 	p.Statistics = append(p.Statistics, newStatistics("limits and bans", a.f.guard.counted()))
 	a.show(w, r, http.StatusOK, "debug", p)

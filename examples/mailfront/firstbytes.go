@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,8 +84,8 @@ func (l *arrivalListener) Accept() (net.Conn, error) {
 
 func (l *arrivalListener) expectTLS() bool { return strings.HasSuffix(l.name, "s") }
 
-// report writes the line of a misconfiguration.
-func (l *arrivalListener) report(c net.Conn, a arrival) {
+// report writes the line of a misconfiguration of the proxy peer.
+func (l *arrivalListener) report(peer netip.Addr, a arrival) {
 	other := l.name + "s"
 	if l.expectTLS() {
 		other = strings.TrimSuffix(l.name, "s")
@@ -104,11 +105,6 @@ func (l *arrivalListener) report(c net.Conn, a arrival) {
 	default:
 		cause, arrived = "plain_text_on_tls_port", "plain text"
 		advice = "connect to the port of " + setting + ", or let the proxy use TLS to this one"
-	}
-	cl := newClient(l.name, c)
-	peer := cl.Proxy
-	if !peer.IsValid() {
-		peer = ipOf(c.RemoteAddr())
 	}
 	l.log.warn("a connection begins with what this listener does not expect", cause, l.name,
 		slog.String("peer", peer.String()), slog.String("arrived", arrived), slog.String("setting", setting), slog.String("advice", advice))
@@ -140,7 +136,11 @@ func (c *arrivalConn) look(b []byte) {
 	first := a != arrivalUndecided && c.decided.CompareAndSwap(false, true)
 	c.mu.Unlock()
 	if first && a != arrivalExpected {
-		c.listener.report(c.Conn, a)
+		peer := newClient(c.listener.name, c.Conn).Proxy
+		if !peer.IsValid() {
+			peer = ipOf(c.RemoteAddr())
+		}
+		c.listener.report(peer, a)
 	}
 }
 

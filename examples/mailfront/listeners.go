@@ -61,8 +61,8 @@ type frontend struct {
 // A listener is one that clients connect to, with the servers behind it.
 type listener struct {
 	name     string
-	inner    net.Listener         // above the socket or proxy
-	proxy    *proxyproto.Listener // nil where forwarding headers name the client
+	inner    net.Listener         // above proxy
+	proxy    *proxyproto.Listener // above the socket; without trusted peers where forwarding headers give the client
 	servers  []server
 	served   sync.WaitGroup
 	sessions *sessions
@@ -125,21 +125,20 @@ func (f *frontend) open(name string) (*listener, error) {
 	if err != nil {
 		return nil, s.wrong("cannot listen: %w", err)
 	}
-	l := &listener{name: name, inner: socket, sessions: newSessions()}
-	if f.cfg.proxy[name] {
-		l.proxy, err = proxyproto.New(socket, proxyproto.Config{
-			Trusted:  f.cfg.trusted,
-			TLS:      f.cfg.tlsPath[name],
-			OnReject: logRejection(f.log, name),
-		})
-		if err != nil {
-			socket.Close()
-			return nil, fmt.Errorf("mailfront: the %s listener: %w", name, err)
-		}
-		l.inner = l.proxy
+	inner := &arrivalListener{name: name, proxy: f.cfg.proxy[name], log: f.limited}
+	// Where forwarding headers give the client no peer is trusted. The Listener then only
+	// refuses and reports the PROXY headers of a proxy that is configured for the wrong port.
+	config := proxyproto.Config{OnReject: func(r proxyproto.Rejection) { inner.report(ipOf(r.Peer), arrivalHeader) }}
+	if inner.proxy {
+		config = proxyproto.Config{Trusted: f.cfg.trusted, TLS: f.cfg.tlsPath[name], OnReject: logRejection(f.log, name)}
 	}
-	l.inner = &arrivalListener{Listener: l.inner, name: name, proxy: l.proxy != nil, log: f.limited}
-	return l, nil
+	proxy, err := proxyproto.New(socket, config)
+	if err != nil {
+		socket.Close()
+		return nil, fmt.Errorf("mailfront: the %s listener: %w", name, err)
+	}
+	inner.Listener = proxy
+	return &listener{name: name, inner: inner, proxy: proxy, sessions: newSessions()}, nil
 }
 
 // serve starts the servers of a listener: one for the web, for mail one for each
@@ -197,12 +196,7 @@ func (f *frontend) shutdown(grace time.Duration) error {
 // listener, so that every connection that was accepted reaches its server,
 // then the server.
 func (f *frontend) end(ctx context.Context, l *listener) error {
-	var err error
-	if l.proxy != nil {
-		err = l.proxy.Shutdown(ctx)
-	} else {
-		err = l.inner.Close()
-	}
+	err := l.proxy.Shutdown(ctx)
 	l.served.Wait()
 	// go-imap can only close its connections, so wait for them first. The others
 	// could wait by themselves, but then not end those that stay.
@@ -230,7 +224,7 @@ func (f *frontend) describe(w io.Writer) error {
 	fmt.Fprintln(t, "LISTENER\tADDRESS\tCLIENT BY\tTLS PATH")
 	for _, l := range f.listeners {
 		by := "forwarded"
-		if l.proxy != nil {
+		if f.cfg.proxy[l.name] {
 			by = "proxy"
 		}
 		path := strings.ToLower(strings.TrimSuffix(f.cfg.tlsPath[l.name].String(), "TLS"))

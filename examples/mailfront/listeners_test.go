@@ -131,6 +131,21 @@ func TestAForgedHeaderIsRefusedAndItsAddressIsNeverAClients(t *testing.T) {
 	require.Zero(t, r.logged("client_ip="+clientIP))
 }
 
+func TestAPROXYHeaderWhereHeadersAreForwardedIsRefusedAndNotAnswered(t *testing.T) {
+	r := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"})
+	for _, name := range []string{"http", "https"} {
+		for version := 1; version <= 2; version++ { // of the proxy itself, which is configured for the wrong port
+			c := r.dial(proxyIP, name)
+			h := header(nil)
+			h.Version = version
+			require.NoError(t, proxyproto.WriteHeader(c, h))
+			io.WriteString(c, "GET /whoami HTTP/1.1\r\nHost: x\r\n\r\n") // the server may have closed already
+			require.Empty(t, newScript(t, c).end(), "not even a 400")
+		}
+		r.awaitLogs(1, "level=WARN", "proto="+name+" event=proxy_header peer="+proxyIP, "setting=MAILFRONT_"+strings.ToUpper(name)+"_CLIENT")
+	}
+}
+
 func TestATrustedPeerWithoutHeaderIsRefusedAndWhatItSaidIsNotLogged(t *testing.T) {
 	r := runMailfront(t, nil)
 	for i, tag := range []string{"a", "PROXY"} {
