@@ -20,7 +20,7 @@ import (
 
 // A client is what is known of the other end of a connection or request.
 type client struct {
-	IP       netip.Addr `json:"client_ip"` // unmapped; that of the proxy if not Known
+	IP       netip.Addr `json:"client_ip"` // unmapped; the zero Addr if not Known
 	TLS      bool       `json:"tls"`       // known to be encrypted, from the client on
 	TLSKnown bool       `json:"tls_known"`
 	Known    bool       `json:"client_known"`
@@ -28,6 +28,7 @@ type client struct {
 	Version  int        `json:"version"`          // of the PROXY header, 0 without one
 	Reason   string     `json:"reason,omitempty"` // how package forwarded came to it
 	Listener string     `json:"proto"`
+	Last     netip.Addr `json:"last_ip"` // IP, or if not Known the last hop, which is often the proxy: for logs only
 
 	info        *proxyproto.Info // nil on a listener without PROXY protocol
 	forwardedBy string           // a forwarding header of the request, from any peer; "" without one
@@ -45,7 +46,7 @@ func newClient(listener string, c net.Conn) client {
 func clientFromInfo(listener string, info *proxyproto.Info) client {
 	cl := client{Listener: listener, info: info}
 	if info != nil {
-		cl.IP, cl.Known = ipOf(info.Client), info.ClientKnown()
+		cl.IP, cl.Last, cl.Known = info.ClientAddr().Addr(), ipOf(info.Client), info.ClientKnown()
 		cl.Proxy, cl.Version = ipOf(info.Proxy), info.Version
 	}
 	return cl
@@ -118,9 +119,18 @@ func (cl client) warn(l *slog.Logger, event string, more ...slog.Attr) {
 func (cl client) logAt(l *slog.Logger, level slog.Level, event string, more []slog.Attr) {
 	l.LogAttrs(context.Background(), level, "client", append([]slog.Attr{
 		slog.String("proto", cl.Listener), slog.String("event", event),
-		slog.String("client_ip", cl.IP.String()), slog.Bool("tls", cl.TLS),
+		slog.String("client_ip", cl.anyIP().String()), slog.Bool("tls", cl.TLS),
 		slog.Bool("tls_known", cl.TLSKnown), slog.Bool("client_known", cl.Known),
 		slog.String("proxy", cl.proxyName()), slog.Int("version", cl.Version)}, more...)...)
+}
+
+// anyIP is the client's address, or that of the last hop beside client_known=false. It is
+// for lines in a log only.
+func (cl client) anyIP() netip.Addr {
+	if cl.IP.IsValid() {
+		return cl.IP
+	}
+	return cl.Last
 }
 
 func (cl client) proxyName() string {

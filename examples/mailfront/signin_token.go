@@ -36,7 +36,7 @@ func (s *signIn) token(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusUnauthorized
 		w.Header().Set("WWW-Authenticate", `Basic realm="mailfront"`)
 	}
-	s.frontend.log.Debug("no token", "client_ip", clientOf(r).IP.String(), "error", string(e.ErrorType), "description", noReport(e.Description))
+	s.frontend.log.Debug("no token", "client_ip", clientOf(r).anyIP().String(), "error", string(e.ErrorType), "description", noReport(e.Description))
 	writeJSON(w, status, e)
 }
 

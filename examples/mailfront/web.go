@@ -120,7 +120,7 @@ func (f *frontend) clientOfRequest(listener string, r *http.Request) client {
 // forwardedClient is the client on a listener whose proxy speaks HTTP.
 func (f *frontend) forwardedClient(listener string, r *http.Request) client {
 	res, _ := forwarded.FromContext(r.Context())
-	cl := client{Listener: listener, IP: res.Last, Known: res.ClientKnown(), Reason: res.Reason.String()}
+	cl := client{Listener: listener, IP: res.Client, Last: res.Last, Known: res.ClientKnown(), Reason: res.Reason.String()}
 	if res.Reason != forwarded.UntrustedPeer && res.Reason != forwarded.UntrustedHeader {
 		cl.Proxy = res.Peer
 	}

@@ -76,11 +76,14 @@ func TestTheForwardedClient(t *testing.T) {
 			direct := test.reason == forwarded.UntrustedPeer || test.reason == forwarded.UntrustedHeader
 			known := direct || test.reason == forwarded.UntrustedHop
 			want := map[string]any{
-				"client_ip": test.client, "client_known": known, "tls": test.tls == yes, "tls_known": test.tls != unknown,
+				"client_ip": test.client, "last_ip": test.client, "client_known": known, "tls": test.tls == yes, "tls_known": test.tls != unknown,
 				"version": 0.0, "proto": test.listener, "reason": test.reason.String(),
 			}
 			if !direct {
 				want["proxy"] = proxyIP
+			}
+			if !known {
+				want["client_ip"] = ""
 			}
 			require.Equal(t, want, got)
 		})

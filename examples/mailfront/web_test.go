@@ -100,11 +100,14 @@ func TestWhoamiTellsTheClientAndItsTLS(t *testing.T) {
 			require.Equal(t, http.StatusOK, response.StatusCode)
 			require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
 			want := map[string]any{
-				"client_ip": test.client, "client_known": test.known, "tls": test.tls, "tls_known": test.tlsKnown,
+				"client_ip": test.client, "last_ip": test.client, "client_known": test.known, "tls": test.tls, "tls_known": test.tlsKnown,
 				"version": test.version, "proto": test.name[:strings.Index(test.name, ",")],
 			}
 			if test.proxy != nil {
 				want["proxy"] = test.proxy
+			}
+			if !test.known {
+				want["client_ip"] = ""
 			}
 			require.Equal(t, want, got)
 			r.awaitLog(test.logPrefix)
