@@ -151,6 +151,9 @@ func TestVerifyFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 				*body = strings.Replace(*body, "/dav/cal/<", "/dav<!-- where -->/cal/<", 1)
 			}
 		})},
+		"a foreign identity provider": {tamper: func(next http.Handler) http.Handler { return next }, config: func(c *discovery.Config) {
+			c.OAuth, c.OpenID, c.AuthorizationServers = nil, nil, []string{"https://id.example/realms/mail"}
+		}},
 		"a session without push": {tamper: func(next http.Handler) http.Handler { return next }, config: func(c *discovery.Config) {
 			c.JMAP.EventSourcePath, c.JMAP.WebSocketPath = "", ""
 		}},

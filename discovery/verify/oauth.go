@@ -261,8 +261,11 @@ func (v *verifier) apiDiscover(ctx context.Context) {
 	a := v.ask(ctx, discovery.WebUIDocument, get(u))
 	var o object
 	if a.status == http.StatusOK && json.Unmarshal(a.body, &o) == nil {
-		if _, ok := o.text("issuer"); ok {
+		if issuer, ok := o.text("issuer"); ok {
 			v.found[discovery.WebUIDocument] = true
+			if v.isForeign(issuer) && !slices.ContainsFunc(slices.Collect(maps.Keys(o)), isEndpoint) {
+				return // the web application finds the rest at that issuer
+			}
 			v.metadata(ctx, discovery.WebUIDocument, u, o)
 			return
 		}
