@@ -93,10 +93,11 @@ func (a *admin) verify(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	result := &verifyResult{When: time.Now(), Base: p.set.Issuer()}
 	var err error
-	result.Report, err = verify.Run(ctx, p.set.Base(), verify.Config{
-		Timeout: verifyTimeout, RequestTimeout: verifyTimeout / 4,
-		Expected: []discovery.Document{discovery.OAuthDocument, discovery.OpenIDDocument, discovery.BaseResource,
-			discovery.JMAPDocument, discovery.DAVDocument, discovery.WebUIDocument}})
+	expected := []discovery.Document{discovery.BaseResource, discovery.JMAPDocument, discovery.DAVDocument}
+	if len(a.f.cfg.issuers) == 0 {
+		expected = append(expected, discovery.OAuthDocument, discovery.OpenIDDocument, discovery.WebUIDocument)
+	}
+	result.Report, err = verify.Run(ctx, p.set.Base(), verify.Config{Timeout: verifyTimeout, RequestTimeout: verifyTimeout / 4, Expected: expected})
 	if err != nil {
 		result.Err = err.Error()
 	}

@@ -45,6 +45,9 @@ func (f *frontend) authenticate(r *http.Request) (caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return caller{}, errNobody
 	}
+	if f.providers != nil {
+		return f.providers.caller(r.Context(), token)
+	}
 	t, err := f.signIn.tokenOf(token)
 	switch {
 	case err == nil:

@@ -40,6 +40,9 @@ var settings = append(listenSettings(), []namedSetting{
 	{"STATE", "file that keeps what /admin is told: the public URL, used where PUBLIC_URL is not set, and the hash of the administrator's password; beside it, in the file with .uidvalidity after the name, the last UIDVALIDITY of IMAP (default: memory, until the end)"},
 	{"PUBLIC_PORTS", "ports that clients reach the mail services by, where they differ from the standard ones, separated by commas: imaps=1993,submissions=1465; - for one that clients are not told of: pop3=-"},
 	{"CLIENTS", "applications that may sign the user in, beside mailfront-demo and those that register themselves, separated by blanks: id=redirect_uri; several for one id are possible"},
+	{"AUTHORIZATION_SERVERS", "issuers of identity providers, such as https://id.example.com/realms/mail, separated by commas; the web part accepts their tokens, and has no sign-in of its own (default: mailfront is the identity provider)"},
+	{"INTROSPECTION_CLIENT", "id:secret of the client that asks them about tokens without a signature; use the variable, others can see flags (default: the token itself)"},
+	{"TOKEN_AUDIENCE", "what a token of theirs must be for, its aud (default: the public URL)"},
 	{"DOMAINS", "mail domains, separated by commas (default " + defaultDomain + ")"},
 	{"DEMO_PASSWORD", "password and bearer token of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
 	{"LOG", "debug or info (default info)"},
@@ -89,6 +92,7 @@ type config struct {
 	hostnameIsSet    bool                // else it is the base's
 	ports            map[string]uint16   // that clients know; 0 is kept from them
 	clients          map[string][]string // redirect URIs by client id
+	issuers          []string            // of identity providers; none: mailfront is its own
 	domains          []string
 	domainsAreSet    bool // else they are the default
 	password         string
@@ -97,6 +101,9 @@ type config struct {
 	state            state // at start
 	logLevel         slog.Level
 	demo             bool
+
+	introspectionID, introspectionSecret string
+	tokenAudience                        string
 }
 
 // A setting is a value and the variable or flag that it comes from.
@@ -157,7 +164,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	}
 	for _, read := range []func(func(string) setting) error{
 		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readTLS, cfg.readState, cfg.readPublic, cfg.readPorts,
-		cfg.readApplications, cfg.readAccount, cfg.readLog,
+		cfg.readApplications, cfg.readIssuers, cfg.readAccount, cfg.readLog,
 	} {
 		if err := read(get); err != nil {
 			return nil, err

@@ -47,6 +47,11 @@ func (cfg *config) discoveryConfig(base publicurl.Base) discovery.Config {
 			ClientID: builtInClient,
 		},
 	}
+	if len(cfg.issuers) > 0 {
+		c.OAuth, c.OpenID, c.AuthorizationServers = nil, nil, cfg.issuers
+		c.Resources = append(c.Resources[:len(c.Resources)-1:len(c.Resources)-1], discovery.Resource{Scopes: []string{"openid", "email"}})
+		c.Mail.ClientID = ""
+	}
 	hostname := cfg.hostnameOn(base)
 	if _, err := netip.ParseAddr(hostname); err == nil || hostname == "" {
 		return c // a mail client wants a name
@@ -168,6 +173,11 @@ func cleanPaths(next http.Handler) http.Handler {
 // metadata of exactly the resource that was asked for, if it is one of the Config
 // (RFC 9728 section 3.3).
 func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errProviderAway) {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "The identity provider does not answer: try later.", http.StatusServiceUnavailable)
+		return
+	}
 	if errors.Is(err, errScope) { // RFC 6750 section 3.1
 		f.documents.Current().Forbidden(w, r, r.URL.Path, "openid")
 		return

@@ -46,6 +46,7 @@ type frontend struct {
 	auth      *mailAuth
 	documents *discovery.Server
 	signIn    *signIn
+	providers *identityProviders // nil: mailfront is its own
 	admin     *admin
 	listeners []*listener
 	broken    chan error      // a listener that ended by itself

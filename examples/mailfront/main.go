@@ -19,6 +19,7 @@
 //	smtp.go imap.go pop3.go web.go    the servers
 //	documents.go  what clients find the server by, from one public base URL
 //	signin.go     the OpenID provider; signin_*.go are its parts
+//	identity.go   the tokens of other identity providers, in its place
 //	jmap.go dav.go    what is behind the sign-in
 //	setup.go      the first set-up, and a new public URL while serving
 //	admin.go      the page of the administrator; admin_*.go and debug.go are its parts

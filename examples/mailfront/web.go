@@ -69,7 +69,11 @@ func (f *frontend) openWeb() error {
 	if f.signIn, err = newSignIn(f); err != nil {
 		return err
 	}
-	f.signIn.routes(mux)
+	if len(f.cfg.issuers) > 0 {
+		f.providers = newIdentityProviders(f.cfg, f.log, func() string { return f.documents.Current().Base().String() })
+	} else {
+		f.signIn.routes(mux)
+	}
 	newJMAPServer(f).routes(mux)
 	f.davRoutes(mux)
 	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
