@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -232,42 +231,3 @@ func (c *Conn) ignoring() *held {
 
 // SetWriteDeadline sets the deadline of Write, as net.Conn says.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.conn.SetWriteDeadline(t) }
-
-// ReadFrom implements io.ReaderFrom: io.Copy to a Conn keeps splice(2) and
-// sendfile(2).
-func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
-	if f, ok := c.conn.(io.ReaderFrom); ok {
-		return f.ReadFrom(r)
-	}
-	return io.Copy(c.conn, r)
-}
-
-// WriteTo implements io.WriterTo: io.Copy from a Conn keeps splice(2), once the
-// beginning of the stream has passed through Read.
-func (c *Conn) WriteTo(w io.Writer) (int64, error) {
-	var sum int64
-	if c.lead.Load() != nil {
-		buf := make([]byte, 512)
-		for c.lead.Load() != nil {
-			n, err := c.Read(buf)
-			if n > 0 {
-				m, err := w.Write(buf[:n])
-				sum += int64(m)
-				if err != nil {
-					return sum, err
-				}
-				if m < n {
-					return sum, io.ErrShortWrite
-				}
-			}
-			if err == io.EOF {
-				return sum, nil
-			}
-			if err != nil {
-				return sum, err
-			}
-		}
-	}
-	n, err := io.Copy(w, c.conn)
-	return sum + n, err
-}

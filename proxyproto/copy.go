@@ -1,0 +1,113 @@
+package proxyproto
+
+import (
+	"io"
+	"sync"
+	"syscall"
+)
+
+// ReadFrom implements io.ReaderFrom, and with it io.Copy to a Conn. Where the
+// operating system allows it, small transfers pass through a buffer that is held
+// only while there is something to pass on, and a connection that proves bulky is
+// left to splice(2) or sendfile(2).
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	return copySmall(c.conn, r, func() (int64, error) {
+		if f, ok := c.conn.(io.ReaderFrom); ok {
+			return f.ReadFrom(r)
+		}
+		return io.Copy(struct{ io.Writer }{c.conn}, r)
+	})
+}
+
+// WriteTo implements io.WriterTo, and with it io.Copy from a Conn. It works as
+// [Conn.ReadFrom] does.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	sum, err := c.writeLead(w)
+	if err != nil {
+		if err == io.EOF {
+			err = nil
+		}
+		return sum, err
+	}
+	if to, ok := w.(*Conn); ok {
+		w = to.conn // so that its ReadFrom does not begin with small transfers again
+	}
+	n, err := copySmall(w, c.conn, func() (int64, error) { return io.Copy(w, c.conn) })
+	return sum + n, err
+}
+
+// writeLead writes the beginning of the stream, for as long as Read is not the
+// socket's own. It returns io.EOF if the stream ends there.
+func (c *Conn) writeLead(w io.Writer) (sum int64, err error) {
+	if c.lead.Load() == nil {
+		return 0, nil
+	}
+	b := make([]byte, 512)
+	for c.lead.Load() != nil && err == nil {
+		var n int
+		n, err = c.Read(b)
+		if n > 0 {
+			m, werr := writeAll(w, b[:n])
+			sum += int64(m)
+			if werr != nil {
+				return sum, werr
+			}
+		}
+	}
+	return sum, err
+}
+
+func writeAll(w io.Writer, b []byte) (int, error) {
+	n, err := w.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+// A transfer is small until bulkReads reads in a row have filled a buffer. For
+// fewer bytes splice(2) costs more system calls than read(2) and write(2), and it
+// holds a pipe of two descriptors while it waits.
+const (
+	smallBuffer = 8 << 10
+	bulkReads   = 2
+)
+
+var smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+
+// copySmall copies from r to w until r ends, and through bulk from the moment that
+// the transfer proves bulky. Readers that are not sockets are left to bulk.
+func copySmall(w io.Writer, r io.Reader, bulk func() (int64, error)) (sum int64, err error) {
+	s, ok := r.(syscall.Conn)
+	if !ok || !canPoll {
+		return bulk()
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return bulk() // closed: its own Read reports that
+	}
+	for full := 0; full < bulkReads; {
+		b, n, err := readReady(raw)
+		if n > 0 {
+			m, werr := writeAll(w, b[:n])
+			sum += int64(m)
+			err = werr
+		}
+		if b != nil {
+			smallBuffers.Put(b)
+		}
+		if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return sum, err
+		}
+		if n == smallBuffer {
+			full++
+		} else {
+			full = 0
+		}
+	}
+	n, err := bulk()
+	return sum + n, err
+}

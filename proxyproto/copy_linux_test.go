@@ -1,0 +1,76 @@
+package proxyproto_test
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+// A proxy has thousands of sessions that are silent most of the time. While they
+// wait for their next small transfer they hold no pipe of splice(2): that would be
+// four descriptors for each session.
+func TestWaitingCopyHoldsNoPipe(t *testing.T) {
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l, err := proxyproto.New(socket, proxyproto.Config{Trusted: trustnet.MustParse("loopback")})
+	require.NoError(t, err)
+	defer l.Close()
+	behind, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer behind.Close()
+
+	var copies sync.WaitGroup
+	defer copies.Wait()
+	before := openPipes(t)
+	for range 10 {
+		client, err := net.Dial("tcp", l.Addr().String())
+		require.NoError(t, err)
+		defer client.Close()
+		require.NoError(t, proxyproto.WriteHeader(client, proxyproto.Header{Source: client.LocalAddr(), Destination: client.RemoteAddr()}))
+		front, err := l.Accept()
+		require.NoError(t, err)
+		defer front.Close()
+		back, err := net.Dial("tcp", behind.Addr().String())
+		require.NoError(t, err)
+		defer back.Close()
+		server, err := behind.Accept()
+		require.NoError(t, err)
+		defer server.Close()
+		copies.Go(func() { io.Copy(back, front) })
+		copies.Go(func() { io.Copy(front, back) })
+		b := make([]byte, 5)
+		for range 3 {
+			for from, to := range map[net.Conn]net.Conn{client: server, server: client} {
+				_, err := from.Write([]byte("NOOP\n"))
+				require.NoError(t, err)
+				_, err = io.ReadFull(to, b)
+				require.NoError(t, err)
+				require.Equal(t, "NOOP\n", string(b))
+			}
+		}
+	}
+	require.Equal(t, before, openPipes(t))
+}
+
+// openPipes counts the pipes of this process.
+func openPipes(t *testing.T) (pipes int) {
+	t.Helper()
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	require.NoError(t, err)
+	require.NotEmpty(t, fds)
+	for _, fd := range fds {
+		if target, err := os.Readlink(fd); err == nil && strings.HasPrefix(target, "pipe:") {
+			pipes++
+		}
+	}
+	return pipes
+}
