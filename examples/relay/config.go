@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +37,7 @@ var settings = []struct{ name, byDefault, usage string }{
 	{"IDLE_TIMEOUT", "35m", "a session in which nothing moves for as long, or up to half as long again, is cut, and one that moves less than 1 MiB in it may be; IMAP clients are silent for up to 29 minutes"},
 	{"MAX_SESSIONS", "1000", "more clients have to wait; each takes up to 6 file descriptors"},
 	{"GRACE", "10s", "how long sessions may go on after SIGTERM"},
-	{"LOG", "info", "info, or debug, which shows health checks"},
+	{"LOG", "info", "warn, info, which has a line for each session that ended, or debug, which shows health checks"},
 }
 
 // A config is what the settings say.
@@ -224,24 +226,22 @@ func (cfg *config) readLimits(values map[string]setting) error {
 	return nil
 }
 
-// readWords reads the settings that are one of two words.
+// readWords reads the settings that are one of a few words.
 func (cfg *config) readWords(values map[string]setting) error {
-	cfg.version, cfg.untrusted, cfg.logLevel = 2, proxyproto.ServeDirect, slog.LevelInfo
-	for _, w := range []struct {
-		name, usual, other string
-		set                func()
-	}{
-		{"SEND", "v2", "v1", func() { cfg.version = 1 }},
-		{"UNTRUSTED", "serve", "refuse", func() { cfg.untrusted = proxyproto.Refuse }},
-		{"LOG", "info", "debug", func() { cfg.logLevel = slog.LevelDebug }},
+	for name, words := range map[string]map[string]func(){
+		"SEND":      {"v2": func() { cfg.version = 2 }, "v1": func() { cfg.version = 1 }},
+		"UNTRUSTED": {"serve": func() { cfg.untrusted = proxyproto.ServeDirect }, "refuse": func() { cfg.untrusted = proxyproto.Refuse }},
+		"LOG": {
+			"warn": func() { cfg.logLevel = slog.LevelWarn }, "info": func() { cfg.logLevel = slog.LevelInfo },
+			"debug": func() { cfg.logLevel = slog.LevelDebug },
+		},
 	} {
-		switch s := values[w.name]; s.value {
-		case w.usual:
-		case w.other:
-			w.set()
-		default:
-			return s.wrong("use %s or %s", w.usual, w.other)
+		s := values[name]
+		set, ok := words[s.value]
+		if !ok {
+			return s.wrong("use %s", strings.Join(slices.Sorted(maps.Keys(words)), " or "))
 		}
+		set()
 	}
 	return nil
 }

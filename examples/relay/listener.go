@@ -98,9 +98,10 @@ func (r *relay) accept(l *listener) {
 			c.Close()
 			continue
 		}
-		r.sessions.Go(func() {
-			defer func() { <-r.room }()
-			r.serve(l.route, c.(*proxyproto.Conn))
+		r.sessions.Add(1)
+		go r.serve(l.route, c.(*proxyproto.Conn), func() {
+			<-r.room
+			r.sessions.Done()
 		})
 	}
 }

@@ -8,9 +8,10 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
 )
 
 // A duplex connection can end one of its directions: *net.TCPConn,
@@ -32,31 +33,33 @@ type traffic struct {
 	moved atomic.Int64 // when bytes last moved, in either direction, since began
 	up    int64        // bytes from the client
 	down  int64        // and to it
+
+	open  atomic.Int32          // directions that have not ended
+	first atomic.Pointer[error] // what ended both at once
 }
 
-// pass passes bytes on until both directions have ended. The end of one is
-// passed on as such: the other may go on. The error is what ended both at once; the
-// connections are reset then.
-func (t *traffic) pass(client, backend duplex) error {
+// pass passes bytes on until both directions have ended, and then calls ended, once.
+// It does not wait. The end of one direction is passed on as such: the other may go
+// on. The error is what ended both at once; the connections are reset then.
+func (t *traffic) pass(client, backend duplex, ended func(error)) {
 	t.began = time.Now()
-	var (
-		both  sync.WaitGroup
-		once  sync.Once
-		first error
-	)
+	t.open.Store(2)
 	run := func(n *int64, dst, src duplex) {
-		both.Go(func() {
-			if err := t.copy(n, dst, src); err != nil {
-				once.Do(func() { first = err }) // the rest comes of the reset
-				reset(client)
-				reset(backend)
+		err := t.copy(n, dst, src)
+		if err != nil {
+			t.first.CompareAndSwap(nil, &err) // the rest comes of the reset
+			reset(client)
+			reset(backend)
+		}
+		if t.open.Add(-1) == 0 {
+			if first := t.first.Load(); first != nil {
+				err = *first
 			}
-		})
+			ended(err)
+		}
 	}
-	run(&t.up, backend, client)
-	run(&t.down, client, backend)
-	both.Wait()
-	return first
+	go run(&t.up, backend, client)
+	go run(&t.down, client, backend)
 }
 
 // copy passes one direction on. io.Copy does not say when bytes move: on Linux
@@ -70,7 +73,7 @@ func (t *traffic) copy(sum *int64, dst, src duplex) error {
 		now := time.Now()
 		src.SetReadDeadline(now.Add(look))
 		dst.SetWriteDeadline(now.Add(look + t.idle))
-		n, err := io.Copy(dst, src)
+		n, err := transfer(dst, src)
 		*sum += n
 		if n > 0 {
 			t.moved.Store(int64(time.Since(t.began)))
@@ -87,6 +90,17 @@ func (t *traffic) copy(sum *int64, dst, src duplex) error {
 			return errIdle
 		}
 	}
+}
+
+// transfer is io.Copy with fewer frames on the stack, which an idle session keeps.
+func transfer(dst, src duplex) (int64, error) {
+	if c, ok := dst.(*proxyproto.Conn); ok {
+		return c.ReadFrom(src)
+	}
+	if c, ok := src.(*proxyproto.Conn); ok {
+		return c.WriteTo(dst)
+	}
+	return io.Copy(dst, src)
 }
 
 // reset ends a connection so that its peer cannot take that for the orderly end of

@@ -27,7 +27,7 @@ func passing(idle time.Duration) (client, backend net.Conn, clientEnd, backendEn
 	clientEnd, backendEnd = &pipe{a, make(chan struct{})}, &pipe{b, make(chan struct{})}
 	tr = &traffic{idle: idle}
 	outcome = make(chan error, 1)
-	go func() { outcome <- tr.pass(clientEnd, backendEnd) }()
+	tr.pass(clientEnd, backendEnd, func(err error) { outcome <- err })
 	return client, backend, clientEnd, backendEnd, tr, outcome
 }
 

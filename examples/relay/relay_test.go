@@ -140,7 +140,7 @@ func TestAResetIsPassedOnAsOne(t *testing.T) {
 func TestTheBackendLearnsOfTLSThatEndsHere(t *testing.T) {
 	certFile, keyFile, config := certificate(t)
 	b := startBackend(t)
-	r, log := startRelay(t, []string{b.address()}, "TLS_CERT="+certFile, "TLS_KEY="+keyFile)
+	r, log := startRelay(t, []string{b.address()}, "TLS_CERT="+certFile, "TLS_KEY="+keyFile, "LOG=debug")
 	tc := tls.Client(dialAsProxy(t, r, ofClient(1, nil)), config)
 	require.NoError(t, tc.Handshake())
 	server := b.accept()
@@ -181,7 +181,7 @@ func TestAHealthCheckReachesTheBackendAsOneAndOneWithoutAByteEndsHere(t *testing
 	require.EqualValues(t, 1, r.listeners[0].Stats().Probes)
 	require.EqualValues(t, 2, b.Stats().Local)
 	require.Zero(t, b.Stats().Probes+b.Stats().Proxied)
-	log.await(t, `msg="session begins"`, "client_known=false", "version=1") // UNKNOWN may be a client
+	log.await(t, `msg="session ended"`, "client_known=false", "version=1") // UNKNOWN may be a client
 	require.NotContains(t, log.String(), "version=2", "a check is not in the log")
 }
 
@@ -248,7 +248,7 @@ func TestShutdownWaitsForSessionsAndThenCutsThem(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.NotContains(t, log.String(), "cut at shutdown")
 
-	r, log = startRelay(t, []string{b.address()})
+	r, log = startRelay(t, []string{b.address()}, "LOG=debug")
 	long := dialAsProxy(t, r, ofClient(2, nil))
 	server = b.accept()
 	log.await(t, `msg="session begins"`)

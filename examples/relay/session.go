@@ -15,53 +15,93 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// serve passes one client on to the backend.
-func (r *relay) serve(rt route, conn *proxyproto.Conn) {
-	defer conn.Close()
-	log := r.log.With("listener", conn.NetConn().LocalAddr().String())
-	client, state, err := r.endTLS(conn)
-	log = log.With(clientAttrs(conn.Info(), state)...)
-	if err != nil {
-		log.Debug("no TLS handshake", "reason", err.Error())
+// A session is one client and its connection to the backend.
+type session struct {
+	relay   *relay
+	conn    *proxyproto.Conn
+	client  duplex               // conn, or the TLS on it
+	state   *tls.ConnectionState // of TLS that ends here
+	address string               // of the backend
+	backend *net.TCPConn
+	began   time.Time
+	traffic traffic
+}
+
+// serve connects one client to the backend, and returns when the session goes on by
+// itself: so that an idle session does not keep the stack that connecting needed.
+// ended is called when the session has ended.
+func (r *relay) serve(rt route, conn *proxyproto.Conn, ended func()) {
+	s := &session{relay: r, conn: conn, address: rt.backend.value}
+	if !s.connect() {
+		conn.Close()
+		ended()
 		return
 	}
-
-	h := newHeader(conn.Info(), state)
-	h.Version = r.cfg.version
-	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.dialTimeout)
-	defer cancel()
-	d := proxyproto.Dialer{Dial: r.dial}
-	server, err := d.DialContext(ctx, "tcp", rt.backend.value, h)
-	if err != nil {
-		log.Warn("backend does not answer, client turned away", "backend", rt.backend.value, "reason", err.Error())
-		return
-	}
-	backend := server.(*net.TCPConn)
-	defer backend.Close()
-	log = log.With("backend", rt.backend.value)
-
-	// The proxy's own connections are health checks, mostly: one every few seconds.
-	level := slog.LevelInfo
-	if conn.Info().Local {
-		level = slog.LevelDebug
-	}
-	log.Log(r.ctx, level, "session begins")
+	s.log(slog.LevelDebug, "session begins")
+	s.began = time.Now()
 	stop := context.AfterFunc(r.ctx, func() {
 		reset(conn)
-		reset(backend)
+		reset(s.backend)
 	})
-	defer stop()
-	began := time.Now()
-	t := traffic{idle: r.cfg.idleTimeout}
+	s.traffic.idle = r.cfg.idleTimeout
+	s.traffic.pass(s.client, s.backend, func(err error) {
+		stop()
+		conn.Close()
+		s.backend.Close()
+		s.report(err)
+		ended()
+	})
+}
+
+// connect ends the client's TLS, if that is the relay's job, and dials the backend.
+func (s *session) connect() bool {
+	var err error
+	if s.client, s.state, err = s.relay.endTLS(s.conn); err != nil {
+		s.log(slog.LevelDebug, "no TLS handshake", slog.String("reason", err.Error()))
+		return false
+	}
+	h := newHeader(s.conn.Info(), s.state)
+	h.Version = s.relay.cfg.version
+	ctx, cancel := context.WithTimeout(s.relay.ctx, s.relay.cfg.dialTimeout)
+	defer cancel()
+	d := proxyproto.Dialer{Dial: s.relay.dial}
+	backend, err := d.DialContext(ctx, "tcp", s.address, h)
+	if err != nil {
+		s.log(slog.LevelWarn, "backend does not answer, client turned away", slog.String("reason", err.Error()))
+		return false
+	}
+	s.backend = backend.(*net.TCPConn)
+	return true
+}
+
+// report logs a session that has ended. The proxy's own connections are health
+// checks, mostly: one every few seconds.
+func (s *session) report(err error) {
+	level := slog.LevelInfo
+	if s.conn.Info().Local {
+		level = slog.LevelDebug
+	}
 	reason := "both sides closed"
-	if err := t.pass(client, backend); err != nil {
+	if err != nil {
 		reason = err.Error()
 	}
-	if r.ctx.Err() != nil {
+	if s.relay.ctx.Err() != nil {
 		reason = "cut at shutdown"
 	}
-	log.Log(r.ctx, level, "session ended", "reason", reason, "up", t.up, "down", t.down,
-		"duration", time.Since(began).Round(time.Millisecond).String())
+	s.log(level, "session ended", slog.String("reason", reason), slog.Int64("up", s.traffic.up), slog.Int64("down", s.traffic.down),
+		slog.String("duration", time.Since(s.began).Round(time.Millisecond).String()))
+}
+
+// log writes a line about the session. What it is about is collected only if the
+// level is logged.
+func (s *session) log(level slog.Level, message string, more ...slog.Attr) {
+	if !s.relay.log.Enabled(s.relay.ctx, level) {
+		return
+	}
+	attrs := append(make([]slog.Attr, 0, 12), slog.String("listener", s.conn.NetConn().LocalAddr().String()))
+	attrs = append(attrs, clientAttrs(s.conn.Info(), s.state)...)
+	attrs = append(attrs, slog.String("backend", s.address))
+	s.relay.log.LogAttrs(s.relay.ctx, level, message, append(attrs, more...)...)
 }
 
 // endTLS ends the TLS of a client, if that is the relay's job. Without, conn itself
@@ -81,13 +121,13 @@ func (r *relay) endTLS(conn *proxyproto.Conn) (duplex, *tls.ConnectionState, err
 }
 
 // clientAttrs are what every line about a session says.
-func clientAttrs(info *proxyproto.Info, state *tls.ConnectionState) []any {
+func clientAttrs(info *proxyproto.Info, state *tls.ConnectionState) []slog.Attr {
 	secure, known := info.Secure(state != nil)
 	proxy := "none"
 	if info.Proxy != nil {
 		proxy = host(info.Proxy)
 	}
-	return []any{
+	return []slog.Attr{
 		slog.String("client_ip", host(info.Client)), slog.Bool("client_known", info.ClientKnown()),
 		slog.String("proxy", proxy), slog.Int("version", info.Version),
 		slog.Bool("tls", secure && known), slog.Bool("tls_known", known),
