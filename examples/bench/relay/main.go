@@ -1,0 +1,76 @@
+//go:build linux
+
+// Relay compares examples/relay with what people would run instead: HAProxy, the
+// stream module of NGINX, and the least that Go allows (./minimal). Each sends a
+// PROXY header to the same backend, on two processors that it shares with the load.
+//
+//	go run ./examples/bench/relay                 all rounds, about 4 minutes
+//	go run ./examples/bench/relay -rounds 1 -for 1s churn idle
+//
+// A round measures one proxy after the other, so that a slow moment of the machine
+// meets all of them. What is printed is the median over the rounds and its ratio to
+// HAProxy. A program that is not installed is named and left out.
+//
+//	churn  32 clients connect, exchange five bytes each way, and close: connections
+//	       per second and the latency of a session
+//	bulk   one client receives 1 GiB
+//	idle   5,000 sessions that send nothing: resident memory for each
+//	slow   100 clients that read one byte in ten milliseconds of an endless stream, and
+//	       the churn of others beside them
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+)
+
+func main() {
+	rounds := flag.Int("rounds", 5, "measurements of each proxy")
+	length := flag.Duration("for", 2*time.Second, "length of a measurement of churn")
+	sessions := flag.Int("sessions", 5000, "number of idle sessions")
+	bytes := flag.Int64("bytes", 1<<30, "bytes of a bulk transfer")
+	log := flag.String("log", "warn", "RELAY_LOG of the relay: info writes a line for each session")
+	flag.Parse()
+	if most := maxSessions(); *sessions > most {
+		fmt.Printf("only %d idle sessions: raise the limit of open files (ulimit -n) to six for each session\n", most)
+		*sessions = most
+	}
+	b := &bench{rounds: *rounds, length: *length, sessions: *sessions, bytes: *bytes, relayLog: *log, only: flag.Args()}
+	if err := b.run(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "relay benchmark:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run of the command.
+type bench struct {
+	rounds   int
+	length   time.Duration
+	sessions int
+	bytes    int64
+	relayLog string
+	only     []string // measurements; none is all
+}
+
+func (b *bench) wants(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
+
+// maxSessions returns how many sessions the limit of open files allows. With splice(2)
+// a session of a Go program has up to six: two sockets and two pipes.
+func maxSessions() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1000
+	}
+	return int(min(limit.Max, 1<<20)-1000) / 6
+}
+
+// median returns the middle of an odd number of values, and the upper middle of an
+// even one.
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	return values[len(values)/2]
+}

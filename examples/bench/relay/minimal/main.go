@@ -1,0 +1,50 @@
+// Minimal is what Go itself allows a TCP proxy: accept, dial, send a PROXY header,
+// copy both ways. It has no limits, no timeouts, no log and no trusted proxies: it
+// is the yardstick of the benchmark, not an example.
+package main
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"os"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+func main() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	os.Stdout.WriteString(l.Addr().String() + "\n")
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		go relay(c.(*net.TCPConn), os.Args[1])
+	}
+}
+
+func relay(client *net.TCPConn, backend string) {
+	defer client.Close()
+	h := proxyproto.Header{Source: client.RemoteAddr(), Destination: client.LocalAddr()}
+	c, err := new(proxyproto.Dialer).DialContext(context.Background(), "tcp", backend, h)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	server := c.(*net.TCPConn)
+	defer server.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.Copy(server, client)
+		server.CloseWrite()
+	}()
+	io.Copy(client, server)
+	client.CloseWrite()
+	<-done
+}

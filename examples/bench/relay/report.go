@@ -1,0 +1,136 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"text/tabwriter"
+)
+
+// figures are the measurements of one proxy by name, one value a round.
+type figures map[string][]float64
+
+// columns are what is printed.
+var columns = []struct{ key, title, format string }{
+	{"churn", "conn/s", "%.0f"},
+	{"p50", "p50 ms", "%.2f"},
+	{"p99", "p99 ms", "%.2f"},
+	{"bulk", "MB/s", "%.0f"},
+	{"idle", "KiB/idle", "%.1f"},
+	{"slow", "conn/s beside slow readers", "%.0f"},
+}
+
+func (b *bench) run(w io.Writer) error {
+	dir, err := os.MkdirTemp("", "portico-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	l, err := backend()
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	results := make(map[string]figures)
+	missing := make(map[string]bool)
+	for range b.rounds {
+		for _, kind := range kinds {
+			if missing[kind.name] {
+				continue
+			}
+			p, err := kind.start(dir, l.Addr().String(), b)
+			if errors.Is(err, errMissing) {
+				fmt.Fprintln(w, "left out:", err)
+				missing[kind.name] = true
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if results[kind.name] == nil {
+				results[kind.name] = make(figures)
+			}
+			err = b.measure(p, results[kind.name])
+			p.stop()
+			if err != nil {
+				return fmt.Errorf("%s: %w\n%s", kind.name, err, &p.log)
+			}
+		}
+	}
+	return b.print(w, results)
+}
+
+// measure adds one round. The first sessions are not counted: they warm the proxy up.
+func (b *bench) measure(p *proxy, f figures) error {
+	if _, err := churn(p.addr, b.length/4); err != nil {
+		return err
+	}
+	add := func(key string, value float64) { f[key] = append(f[key], value) }
+	if b.wants("churn") {
+		c, err := churn(p.addr, b.length)
+		if err != nil {
+			return err
+		}
+		add("churn", c.perSecond)
+		add("p50", c.p50)
+		add("p99", c.p99)
+	}
+	if b.wants("bulk") {
+		rate, err := bulk(p.addr, b.bytes)
+		if err != nil {
+			return err
+		}
+		add("bulk", rate/1e6)
+	}
+	if b.wants("slow") {
+		c, err := slow(p, b.length)
+		if err != nil {
+			return err
+		}
+		add("slow", c.perSecond)
+	}
+	if b.wants("idle") {
+		size, err := idle(p, b.sessions)
+		if err != nil {
+			return err
+		}
+		add("idle", size/1024)
+	}
+	return nil
+}
+
+// print writes the medians, and the ratio to the first proxy that ran.
+func (b *bench) print(w io.Writer, results map[string]figures) error {
+	fmt.Fprintf(w, "median of %d rounds, %d processors, %s, relay log %s; in parentheses × the first row\n", b.rounds, runtime.NumCPU(), runtime.Version(), b.relayLog)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "\t")
+	for _, c := range columns {
+		fmt.Fprintf(t, "%s\t", c.title)
+	}
+	fmt.Fprintln(t)
+	var first figures
+	for _, kind := range kinds {
+		f := results[kind.name]
+		if f == nil {
+			continue
+		}
+		if first == nil {
+			first = f
+		}
+		fmt.Fprintf(t, "%s\t", kind.name)
+		for _, c := range columns {
+			if len(f[c.key]) == 0 {
+				fmt.Fprint(t, "-\t")
+				continue
+			}
+			value := median(f[c.key])
+			fmt.Fprintf(t, c.format+" (%.2f)\t", value, value/median(first[c.key]))
+		}
+		fmt.Fprintln(t)
+	}
+	return t.Flush()
+}
