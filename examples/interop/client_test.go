@@ -21,7 +21,7 @@ import (
 
 // A whoami is what the server says of a client, in the protocol.
 type whoami struct {
-	ClientIP string `json:"client_ip"`
+	ClientIP string `json:"last_ip"` // that of the last hop unless Known
 	TLS      bool   `json:"tls"`
 	Known    bool   `json:"client_known"`
 	Version  int    `json:"version"` // of the PROXY header
@@ -32,7 +32,24 @@ func readWhoami(t *testing.T, answer string) (w whoami) {
 	i := strings.IndexByte(answer, '{')
 	require.GreaterOrEqual(t, i, 0, "no answer to whoami: %q", answer)
 	require.NoError(t, json.Unmarshal([]byte(answer[i:]), &w), answer)
+	requireClientOnlyIfKnown(t, []byte(answer[i:]))
 	return w
+}
+
+// requireClientOnlyIfKnown: mailfront presents no address of a proxy as the client's.
+func requireClientOnlyIfKnown(t *testing.T, answer []byte) {
+	t.Helper()
+	var w struct {
+		Client string `json:"client_ip"`
+		Last   string `json:"last_ip"`
+		Known  bool   `json:"client_known"`
+	}
+	require.NoError(t, json.Unmarshal(answer, &w), "%s", answer)
+	want := ""
+	if w.Known {
+		want = w.Last
+	}
+	require.Equal(t, want, w.Client, "%s", answer)
 }
 
 // When passwords are offered.

@@ -66,7 +66,7 @@ func startForwarded(t *testing.T, settings ...string) *mailfront {
 
 // A forwardedWhoami is what mailfront says of the client of a request.
 type forwardedWhoami struct {
-	ClientIP string `json:"client_ip"`
+	ClientIP string `json:"last_ip"` // that of the last hop unless Known
 	Known    bool   `json:"client_known"`
 	TLS      bool   `json:"tls"`
 	TLSKnown bool   `json:"tls_known"`
@@ -149,7 +149,9 @@ func browseHTTP2(t *testing.T, c net.Conn) browser {
 
 func (b browser) ask(t *testing.T, header http.Header) (w forwardedWhoami) {
 	t.Helper()
-	require.NoError(t, json.Unmarshal(b.get(t, header), &w))
+	answer := b.get(t, header)
+	require.NoError(t, json.Unmarshal(answer, &w), "%s", answer)
+	requireClientOnlyIfKnown(t, answer)
 	return w
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // addressLearned says how the client's address came to be known, or why not.
-func addressLearned(cl client) string {
+func (f *frontend) addressLearned(cl client) string {
 	const direct = "The connection itself: %s connected, and is not on the list of trusted proxies. If that is your proxy, put it on the list (MAILFRONT_TRUSTED_PROXIES)."
 	if cl.Version > 0 {
 		by := fmt.Sprintf("The proxy %s, in a PROXY header of version %d", cl.Proxy, cl.Version)
@@ -26,20 +26,22 @@ func addressLearned(cl client) string {
 		}
 		return by + "."
 	}
-	proxy := fmt.Sprintf("The proxy %s connected, ", cl.Proxy)
+	proxy, header := fmt.Sprintf("The proxy %s connected, ", cl.Proxy), f.cfg.forwardedHeader()
 	switch cl.Reason {
 	case "", forwarded.UntrustedPeer.String(), forwarded.UntrustedHeader.String():
 		return fmt.Sprintf(direct, cl.IP)
-	case forwarded.UntrustedHop.String():
-		return proxy + "and named the client in X-Forwarded-For."
+	case forwarded.UntrustedHop.String(), forwarded.CountedHop.String():
+		return proxy + "and named the client in " + header + "."
+	case forwarded.TooFewHops.String():
+		return proxy + fmt.Sprintf("and %s has fewer than %d entries (MAILFRONT_FORWARDED_HOPS): did the request come through all proxies?", header, f.cfg.forwarded.TrustedHops)
 	case forwarded.NoHeader.String():
-		return proxy + "and sent no X-Forwarded-For: let it send one, or come by the proxy's own address if you are on this machine."
+		return proxy + "and sent no " + header + ": let it send one, or come by the proxy's own address if you are on this machine."
 	case forwarded.AllTrusted.String():
-		return proxy + "and X-Forwarded-For names trusted proxies only: is the client's network on the list, too?"
+		return proxy + "and " + header + " names trusted proxies only: is the client's network on the list, too?"
 	case forwarded.NoPeer.String():
 		return "The peer has no address."
 	}
-	return proxy + "but its X-Forwarded-For cannot be used (" + cl.Reason + "): let it replace what the client sent."
+	return proxy + "but its " + header + " cannot be used (" + cl.Reason + "): let it replace what the client sent."
 }
 
 // tlsLearned says how the client's TLS came to be known, or why not.
@@ -52,9 +54,9 @@ func (f *frontend) tlsLearned(cl client) string {
 		return "Nothing is known of the client, and so nothing of its TLS."
 	case cl.info != nil && cl.info.TLS != nil:
 		return "The proxy, in the TLS part of the PROXY header."
-	case cl.info == nil && f.cfg.forwardedProto && cl.TLSKnown:
+	case cl.info == nil && f.cfg.forwarded.Proto && cl.TLSKnown:
 		return "The proxy, in X-Forwarded-Proto."
-	case cl.info == nil && f.cfg.forwardedProto:
+	case cl.info == nil && f.cfg.forwarded.Proto:
 		return "The proxy did not say it in X-Forwarded-Proto, or said two things."
 	case cl.TLSKnown && path == proxyproto.TerminatedTLS:
 		return "The setting MAILFRONT_TLS_TERMINATED: every client of the proxy has TLS."

@@ -34,6 +34,8 @@ func TestTheFactsSayWhoSaidThem(t *testing.T) {
 		{"forwarded, no word of TLS", byHeader(true, false, false, forwarded.UntrustedHop), false, nil, "and named", "Nobody said. If every trusted proxy"},
 		{"forwarded, no header", byHeader(false, false, false, forwarded.NoHeader), true, nil, "sent no X-Forwarded-For", "Nothing is known"},
 		{"forwarded, all trusted", byHeader(false, false, false, forwarded.AllTrusted), true, nil, "trusted proxies only", "Nothing is known"},
+		{"forwarded, counted", byHeader(true, true, true, forwarded.CountedHop), true, nil, "and named the client in X-Forwarded-For", "in X-Forwarded-Proto"},
+		{"forwarded, too few hops", byHeader(false, false, false, forwarded.TooFewHops), true, nil, "fewer than 2 entries (MAILFRONT_FORWARDED_HOPS)", "Nothing is known"},
 		{"forwarded, malformed", byHeader(false, false, false, forwarded.Malformed), true, nil, "cannot be used (Malformed)", "Nothing is known"},
 		{"forwarded, no peer", client{Reason: "NoPeer"}, true, nil, "no address", "connection itself"},
 		{"PROXY, TLS part", byPROXY(true, true, true, &proxyproto.TLS{Client: true}), false, terminated, "192.0.2.1, in a PROXY header of version 2.", "TLS part of the PROXY header"},
@@ -42,8 +44,8 @@ func TestTheFactsSayWhoSaidThem(t *testing.T) {
 		{"PROXY, no word", byPROXY(true, false, false, nil), false, nil, "PROXY header of version 2", "send-proxy-v2-ssl"},
 		{"PROXY, LOCAL", byPROXY(false, false, false, nil), false, nil, "names no client", "Nothing is known"},
 	} {
-		f := &frontend{cfg: &config{forwardedProto: test.forwardedProto, tlsPath: test.path}}
-		require.Contains(t, addressLearned(test.cl), test.address, test.name)
+		f := &frontend{cfg: &config{forwarded: forwarded.Config{Proto: test.forwardedProto, TrustedHops: 2}, tlsPath: test.path}}
+		require.Contains(t, f.addressLearned(test.cl), test.address, test.name)
 		require.Contains(t, f.tlsLearned(test.cl), test.tls, test.name)
 	}
 }

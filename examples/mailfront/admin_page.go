@@ -95,7 +95,7 @@ func (a *admin) complete(p *adminPageData, r *http.Request) {
 		p.URL = p.Published
 	}
 	p.Client = clientOf(r)
-	p.AddressBy = addressLearned(p.Client)
+	p.AddressBy = a.f.addressLearned(p.Client)
 	p.TLSBy = a.f.tlsLearned(p.Client)
 	p.Report = a.lastReport.Load()
 }

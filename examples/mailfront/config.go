@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/publicurl"
 	"github.com/seed-94e48765/portico/trustnet"
@@ -33,6 +34,8 @@ var settings = append(listenSettings(), []namedSetting{
 	{"TLS_REENCRYPTED", "names of listeners whose proxy ends TLS and opens its own to mailfront, separated by commas"},
 	{"HTTP_CLIENT", "how the http listener learns the client: forwarded or proxy (default forwarded)"},
 	{"HTTPS_CLIENT", "how the https listener learns the client: forwarded or proxy (default proxy)"},
+	{"FORWARDED_HEADER", "the header of trusted proxies on listeners with forwarding headers: X-Forwarded-For, Forwarded, or the name of a header with one address, such as CF-Connecting-IP, which every trusted proxy must set (default X-Forwarded-For)"},
+	{"FORWARDED_HOPS", "the number of entries that trusted proxies append to that header; the entry at this position from the right is the client; 2 for a load balancer that appends its own address, as Google's does (default: the first address from the right that is not a trusted proxy's is the client)"},
 	{"FORWARDED_PROTO", "true: the client's TLS is what X-Forwarded-Proto of a trusted proxy says; only where every such proxy sets or deletes it (default false)"},
 	{"PUBLIC_URL", "the URL that clients know the web part of the server by, such as https://mail.example.com or, mounted on a path, https://example.com/mail (default: https:// and HOSTNAME)"},
 	{"HOSTNAME", "the host name of the server, which is also that of its mail services (default: that of PUBLIC_URL)"},
@@ -79,8 +82,8 @@ type config struct {
 	trusted          *trustnet.Live
 	trustedFile      setting
 	listen           map[string]setting
-	proxy            map[string]bool // the client comes from a PROXY header
-	forwardedProto   bool            // X-Forwarded-Proto counts where it does not
+	proxy            map[string]bool  // the client comes from a PROXY header
+	forwarded        forwarded.Config // where it does not; without Trusted
 	tlsPath          map[string]proxyproto.TLSPath
 	certFile         setting
 	keyFile          setting
@@ -163,7 +166,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		return s
 	}
 	for _, read := range []func(func(string) setting) error{
-		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readTLS, cfg.readState, cfg.readPublic, cfg.readPorts,
+		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readForwarded, cfg.readTLS, cfg.readState, cfg.readPublic, cfg.readPorts,
 		cfg.readApplications, cfg.readIssuers, cfg.readAccount, cfg.readLog,
 	} {
 		if err := read(get); err != nil {
@@ -244,13 +247,6 @@ func (cfg *config) readClients(get func(string) setting) error {
 			return s.wrong("use forwarded or proxy")
 		}
 		cfg.proxy[name] = s.value == "proxy"
-	}
-	switch s := get("FORWARDED_PROTO"); s.value {
-	case "", "false":
-	case "true":
-		cfg.forwardedProto = true
-	default:
-		return s.wrong("use true or false")
 	}
 	return nil
 }

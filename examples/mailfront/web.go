@@ -102,11 +102,10 @@ func (f *frontend) webHandler(listener string) http.Handler {
 }
 
 func newResolver(cfg *config) (*forwarded.Resolver, error) {
-	return forwarded.New(forwarded.Config{
-		Trusted: cfg.trusted,
-		Proto:   cfg.forwardedProto,
-		Strip:   true, // the handlers get only the headers that were believed
-	})
+	c := cfg.forwarded
+	c.Trusted = cfg.trusted
+	c.Strip = true // the handlers get only the headers that were believed
+	return forwarded.New(c)
 }
 
 // clientOfRequest asks the one mechanism of the listener. A request is a session:
@@ -132,7 +131,7 @@ func (f *frontend) forwardedClient(listener string, r *http.Request) client {
 		return cl
 	}
 	cl.setTLS(res.Secure())
-	if !cl.TLSKnown && !f.cfg.forwardedProto && f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS {
+	if !cl.TLSKnown && !f.cfg.forwarded.Proto && f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS {
 		cl.setTLS(true, true) // the proxy does not send X-Forwarded-Proto, but the administrator knows
 	}
 	return cl

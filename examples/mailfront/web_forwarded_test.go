@@ -103,3 +103,49 @@ func TestARequestIsResolvedOnItsOwn(t *testing.T) {
 		r.awaitLog("proto=http event=session client_ip=" + ip + " tls=false")
 	}
 }
+
+func TestTheConfiguredForwardingHeaderNamesTheClient(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		settings map[string]string
+		headers  http.Header
+		client   string // "" if it is not known
+		last     string
+		reason   forwarded.Reason
+	}{
+		{name: "Forwarded", settings: map[string]string{"MAILFRONT_FORWARDED_HEADER": "forwarded"},
+			headers: http.Header{"Forwarded": {"for=" + clientIP}, "X-Forwarded-For": {"198.51.100.9"}}, client: clientIP, last: clientIP, reason: forwarded.UntrustedHop},
+		{name: "two hops", settings: map[string]string{"MAILFRONT_FORWARDED_HOPS": "2"},
+			headers: http.Header{"X-Forwarded-For": {"198.51.100.9," + clientIP + ",203.0.113.3"}}, client: clientIP, last: clientIP, reason: forwarded.CountedHop},
+		{name: "too few hops", settings: map[string]string{"MAILFRONT_FORWARDED_HOPS": "2"},
+			headers: http.Header{"X-Forwarded-For": {"198.51.100.9"}}, last: "198.51.100.9", reason: forwarded.TooFewHops},
+		{name: "a header with one address", settings: map[string]string{"MAILFRONT_FORWARDED_HEADER": "CF-Connecting-IP"},
+			headers: http.Header{"Cf-Connecting-Ip": {clientIP}, "X-Forwarded-For": {"198.51.100.9"}}, client: clientIP, last: clientIP, reason: forwarded.CountedHop},
+		{name: "a header with one address, twice", settings: map[string]string{"MAILFRONT_FORWARDED_HEADER": "CF-Connecting-IP"},
+			headers: http.Header{"Cf-Connecting-Ip": {"198.51.100.9", clientIP}}, last: proxyIP, reason: forwarded.Malformed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := runMailfront(t, test.settings)
+			_, got := get(t, r.dial(proxyIP, "http"), "/whoami", test.headers)
+			require.Equal(t, test.client, got["client_ip"])
+			require.Equal(t, test.client != "", got["client_known"])
+			require.Equal(t, test.last, got["last_ip"])
+			require.Equal(t, test.reason.String(), got["reason"])
+		})
+	}
+}
+
+// The log of forwarding headers finds every header for which package forwarded reports an
+// untrusted peer.
+func TestEveryForwardingHeaderOfPackageForwardedIsLogged(t *testing.T) {
+	resolver, err := forwarded.New(forwarded.Config{})
+	require.NoError(t, err)
+	for _, name := range []string{
+		"Forwarded", "Forwarded-For", "X-Forwarded", "X-Forwarded-For", "x_forwarded_host", "X-Real-Ip", "X-Client-Ip",
+		"True-Client-Ip", "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fly-Client-Ip",
+	} {
+		h := http.Header{name: {clientIP}}
+		require.Equal(t, forwarded.UntrustedHeader, resolver.Resolve(h, directIP+":50000").Reason, name)
+		require.Equal(t, name, forwardingHeader(h))
+	}
+}

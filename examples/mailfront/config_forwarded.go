@@ -1,0 +1,66 @@
+// What to copy: how a setting for operators selects one of the three ways in which package
+// forwarded finds a client. What to change: the names of the settings.
+
+package main
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/seed-94e48765/portico/forwarded"
+)
+
+// readForwarded reads how the listeners without PROXY protocol find the client of a
+// request.
+func (cfg *config) readForwarded(get func(string) setting) error {
+	header, hops, proto := get("FORWARDED_HEADER"), get("FORWARDED_HOPS"), get("FORWARDED_PROTO")
+	switch proto.value {
+	case "", "false":
+	case "true":
+		cfg.forwarded.Proto = true
+	default:
+		return proto.wrong("use true or false")
+	}
+	if err := cfg.readForwardedHeader(header); err != nil {
+		return err
+	}
+	if hops.value != "" {
+		n, err := strconv.Atoi(hops.value)
+		switch {
+		case err != nil || n < 1 || n > forwarded.DefaultMaxHops:
+			return hops.wrong("use a number from 1 to %d, or unset it to compare addresses with the list of trusted proxies", forwarded.DefaultMaxHops)
+		case cfg.forwarded.SingleHeader != "":
+			return hops.wrong("%s is %q, a header with one address, in which there are no hops to count: unset one of the two", header.from, header.value)
+		}
+		cfg.forwarded.TrustedHops = n
+	}
+	for _, s := range []setting{header, hops} {
+		if s.value != "" && cfg.proxy["http"] && cfg.proxy["https"] {
+			return s.wrong("no listener reads forwarding headers: set MAILFRONT_HTTP_CLIENT or MAILFRONT_HTTPS_CLIENT to forwarded, or unset it")
+		}
+	}
+	return nil
+}
+
+func (cfg *config) readForwardedHeader(s setting) error {
+	switch strings.ToLower(s.value) {
+	case "", strings.ToLower(forwarded.XForwardedFor.String()):
+		return nil
+	case strings.ToLower(forwarded.Forwarded.String()):
+		cfg.forwarded.Header = forwarded.Forwarded
+		return nil
+	}
+	cfg.forwarded.SingleHeader = s.value
+	if _, err := forwarded.New(cfg.forwarded); err != nil {
+		return s.wrong("use X-Forwarded-For, Forwarded, or the name of a header with one address, such as CF-Connecting-IP")
+	}
+	return nil
+}
+
+// forwardedHeader is the name of the header that is read.
+func (cfg *config) forwardedHeader() string {
+	if cfg.forwarded.SingleHeader != "" {
+		return cfg.forwarded.SingleHeader
+	}
+	return cfg.forwarded.Header.String()
+}
