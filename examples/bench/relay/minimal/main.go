@@ -1,3 +1,5 @@
+//go:build linux
+
 // Minimal is what Go itself allows a TCP proxy: accept, dial, send a PROXY header,
 // copy both ways. It has no limits, no timeouts, no log and no trusted proxies: it
 // is the yardstick of the benchmark, not an example.
