@@ -48,11 +48,22 @@ func (d *dns) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	return answer(ctx)
 }
 
-func (d *dns) onChange(s *trustnet.Set) { d.sets = append(d.sets, s.String()) }
-func (d *dns) onError(err error)        { d.errs = append(d.errs, err) }
+func (d *dns) onChange(s *trustnet.Set) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sets = append(d.sets, s.String())
+}
+
+func (d *dns) onError(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.errs = append(d.errs, err)
+}
 
 // reported returns the errors since the last call, one text each.
 func (d *dns) reported() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	var texts []string
 	for _, err := range d.errs {
 		texts = append(texts, err.Error())
