@@ -1,14 +1,16 @@
 module github.com/seed-94e48765/portico
 
-go 1.26.0
+go 1.25.0
 
 require (
-	github.com/pires/go-proxyproto v0.15.0
-	github.com/stretchr/testify v1.12.1
-	golang.org/x/net v0.62.0
+	github.com/pires/go-proxyproto v0.8.0
+	github.com/stretchr/testify v1.8.0
+	golang.org/x/net v0.23.0
 )
 
 require (
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/text v0.43.0 // indirect
+	github.com/davecgh/go-spew v1.1.1 // indirect
+	github.com/pmezard/go-difflib v1.0.0 // indirect
+	golang.org/x/text v0.14.0 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
 )

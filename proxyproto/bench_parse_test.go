@@ -115,7 +115,7 @@ func facts(h *peer.Header) error {
 	if !ok {
 		return errors.New("no SSL TLV")
 	}
-	for _, field := range []func() (string, bool){ssl.SSLVersion, ssl.SSLCipher, ssl.ClientCN, ssl.SSLKeyAlg, ssl.SSLSigAlg} {
+	for _, field := range []func() (string, bool){ssl.SSLVersion, ssl.SSLCipher, ssl.ClientCN} {
 		s, ok := field()
 		if !ok {
 			return errors.New("a field of the SSL TLV is missing")

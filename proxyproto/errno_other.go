@@ -1,12 +1,14 @@
-//go:build !unix
+//go:build !unix && !plan9
 
 package proxyproto
 
 import "syscall"
 
-func isTemporaryErrno(e syscall.Errno) bool { return e.Temporary() }
+type errno = syscall.Errno // an error of the system
+
+func isTemporaryErrno(e errno) bool { return e.Temporary() }
 
 // isResetErrno also knows Winsock's errors: WSAECONNABORTED and WSAECONNRESET.
-func isResetErrno(e syscall.Errno) bool {
+func isResetErrno(e errno) bool {
 	return e == syscall.ECONNRESET || e == 10053 || e == 10054
 }

@@ -4,9 +4,11 @@ package proxyproto
 
 import "syscall"
 
+type errno = syscall.Errno // an error of the system
+
 // isTemporaryErrno lists what accept(2) may say of a connection that died in the
 // backlog, or for want of resources.
-func isTemporaryErrno(e syscall.Errno) bool {
+func isTemporaryErrno(e errno) bool {
 	switch e {
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
 		syscall.EINTR, syscall.EAGAIN, syscall.ETIMEDOUT,
@@ -17,6 +19,6 @@ func isTemporaryErrno(e syscall.Errno) bool {
 	return false
 }
 
-func isResetErrno(e syscall.Errno) bool {
+func isResetErrno(e errno) bool {
 	return e == syscall.ECONNRESET || e == syscall.ECONNABORTED || e == syscall.EPIPE
 }

@@ -1,20 +1,16 @@
 package proxyproto_test
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
 
-	peer "github.com/pires/go-proxyproto"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/stretchr/testify/require"
 )
@@ -66,104 +62,6 @@ func receive(t *testing.T, f *fixture, from string, chunks []string) (*proxyprot
 		require.Len(t, f.rejected(), 1)
 		return nil, f.rejected()[0].Err
 	}
-}
-
-var mixedFamilies = regexp.MustCompile(`^PROXY (TCP4 [^ :]+ [^ ]*:[^ ]* |TCP6 [^ ]*:[^ ]* [^ :]+ )`)
-
-// Where our reader and go-proxyproto differ, and why ours is meant. Everything
-// else must be the same: accepted or not, addresses, TLVs, and the first byte
-// of the payload.
-func knownDifference(stream string, ours error) string {
-	line, _, _ := strings.Cut(stream, "\n")
-	switch {
-	case errors.Is(ours, proxyproto.ErrChecksum):
-		return "it does not verify CRC32C"
-	case strings.HasPrefix(stream, "PROXY UNKNOWN") && strings.ContainsAny(strings.TrimSuffix(line, "\r"), "\r"):
-		return "it lets a single CR pass in an UNKNOWN line"
-	case mixedFamilies.MatchString(line):
-		return "it refuses a destination of the other family"
-	case !strings.HasPrefix(stream, signature) || len(stream) < 16:
-		return ""
-	case stream[12] == 0x20 && ours == nil && stream[13] != 0 && stream[13] != 0x11 && stream[13] != 0x12 &&
-		stream[13] != 0x21 && stream[13] != 0x22 && stream[13] != 0x31 && stream[13] != 0x32:
-		return "it refuses LOCAL with an unknown family, which section 2.2 says is ignored"
-	case errors.Is(ours, proxyproto.ErrUnsupported):
-		return "it accepts UDP and UNIX addresses"
-	case errors.Is(ours, proxyproto.ErrMalformed) && stream[12] == 0x21:
-		return "it does not look into TLVs until asked, nor at their rules"
-	}
-	return ""
-}
-
-func FuzzHeaderReaderAgreesWithGoProxyproto(f *testing.F) {
-	for _, s := range seeds(f) {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 5000 {
-			return
-		}
-		stream := string(b)
-		synctest.Test(t, func(t *testing.T) {
-			fix := newFixture(t, proxyproto.Config{})
-			conn, ours := receive(t, fix, proxyAddr, []string{stream})
-			r := bufio.NewReaderSize(bytes.NewReader(b), 8192)
-			h, theirs := peer.Read(r)
-			if why := knownDifference(stream, ours); why != "" {
-				return
-			}
-			if (ours == nil) != (theirs == nil) {
-				t.Fatalf("%q: ours %v, theirs %v", stream, ours, theirs)
-			}
-			if ours != nil {
-				return
-			}
-			rest, err := io.ReadAll(conn)
-			require.NoError(t, err)
-			theirRest, err := io.ReadAll(r)
-			require.NoError(t, err)
-			require.Equal(t, string(theirRest), string(rest))
-			require.Equal(t, int(h.Version), conn.Info().Version)
-			if h.Command.IsLocal() {
-				require.Equal(t, proxyAddr, conn.RemoteAddr().String())
-				require.False(t, conn.Info().ClientKnown())
-				return
-			}
-			require.Equal(t, h.SourceAddr.String(), conn.Info().Client.String())
-			require.Equal(t, h.DestinationAddr.String(), conn.Info().Server.String())
-			tlvs, err := h.TLVs()
-			require.NoError(t, err)
-			var rest2 []proxyproto.TLV
-			for _, v := range tlvs {
-				switch byte(v.Type) {
-				case proxyproto.TypeALPN:
-					require.Equal(t, string(v.Value), conn.Info().ALPN)
-				case proxyproto.TypeAuthority:
-					require.Equal(t, string(v.Value), conn.Info().ServerName)
-				case proxyproto.TypeUniqueID:
-					require.Equal(t, string(v.Value), string(conn.Info().UniqueID))
-				case proxyproto.TypeSSL:
-					require.Equal(t, v.Value[0]&1 != 0, conn.Info().TLS.Client)
-					require.Equal(t, v.Value[0]&6 != 0 && binary.BigEndian.Uint32(v.Value[1:]) == 0, conn.Info().TLS.Verified)
-				case proxyproto.TypeCRC32C:
-				case proxyproto.TypeNoop: // theirs loses the value
-					rest2 = append(rest2, proxyproto.TLV{Type: byte(v.Type)})
-				default:
-					rest2 = append(rest2, proxyproto.TLV{Type: byte(v.Type), Value: v.Value})
-				}
-			}
-			require.Len(t, conn.Info().TLVs, len(rest2))
-			for i, v := range conn.Info().TLVs {
-				require.Equal(t, rest2[i].Type, v.Type)
-				if v.Type != proxyproto.TypeNoop {
-					require.Equal(t, string(rest2[i].Value), string(v.Value))
-				}
-			}
-			// And what was read can be passed on.
-			var w bytes.Buffer
-			require.NoError(t, proxyproto.WriteHeader(&w, conn.Info().Header()))
-		})
-	})
 }
 
 // cut splits stream into chunks whose sizes come from cuts.

@@ -75,6 +75,9 @@ func (h *Header) format() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if out.Version == 1 {
+		return formatV1(src, dst), nil
+	}
 	// One family for both; an IPv4 address beside an IPv6 one goes out mapped.
 	out.Command, out.TransportProtocol = wire.PROXY, wire.TCPv6
 	addrSize := v2TCP6Size
@@ -82,9 +85,6 @@ func (h *Header) format() ([]byte, error) {
 		out.TransportProtocol, addrSize = wire.TCPv4, v2TCP4Size
 	}
 	out.SourceAddr, out.DestinationAddr = net.TCPAddrFromAddrPort(src), net.TCPAddrFromAddrPort(dst)
-	if out.Version == 1 {
-		return formatted(&out)
-	}
 	tlvs, err := h.vector()
 	if err != nil {
 		return nil, err
@@ -100,6 +100,17 @@ func (h *Header) format() ([]byte, error) {
 		binary.BigEndian.PutUint32(b[len(b)-4:], checksum(b, len(b)-4))
 	}
 	return b, err
+}
+
+// formatV1 returns the line of version 1 for two TCP addresses. The library does not
+// always write it: before v0.13 it drops ::ffff: from a mapped address, and an importer
+// may have such a version.
+func formatV1(src, dst netip.AddrPort) []byte {
+	family, s, d := "TCP4", src.Addr(), dst.Addr()
+	if s.Is6() || d.Is6() {
+		family, s, d = "TCP6", netip.AddrFrom16(s.As16()), netip.AddrFrom16(d.As16())
+	}
+	return fmt.Appendf(nil, "PROXY %s %v %v %d %d\r\n", family, s, d, src.Port(), dst.Port())
 }
 
 func formatted(h *wire.Header) ([]byte, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"syscall"
 )
 
 // What an error of a connection or listener below means. It may be wrapped.
@@ -12,8 +11,8 @@ import (
 func isEnd(err error) bool { return errors.Is(err, io.EOF) }
 
 func isReset(err error) bool {
-	var errno syscall.Errno
-	return errors.As(err, &errno) && isResetErrno(errno)
+	var e errno
+	return errors.As(err, &e) && isResetErrno(e)
 }
 
 func isClosed(err error) bool {
@@ -28,16 +27,16 @@ func isTimeout(err error) bool {
 // isDeadline reports whether err of an Accept is a deadline that was set on the
 // listener below. ETIMEDOUT, which accept(2) may return for one connection, is not.
 func isDeadline(err error) bool {
-	var errno syscall.Errno
-	return err != nil && !errors.As(err, &errno) && isTimeout(err)
+	var e errno
+	return err != nil && !errors.As(err, &e) && isTimeout(err)
 }
 
 // isTemporary reports whether Accept may work again later (accept(2), "Error
 // handling", and what package net calls temporary).
 func isTemporary(err error) bool {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return isTemporaryErrno(errno)
+	var e errno
+	if errors.As(err, &e) {
+		return isTemporaryErrno(e)
 	}
 	var temp interface{ Temporary() bool }
 	return errors.As(err, &temp) && temp.Temporary()
