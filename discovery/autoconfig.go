@@ -14,9 +14,9 @@ import (
 //
 // and at /.well-known/mail-v1.xml, which earlier drafts had. The parameter
 // emailaddress selects a mail domain; without it the host does, and the host of the
-// base stands for the first. Nothing of either gets into the document, which leaves
-// the user name to the client (%EMAILADDRESS%). All addresses of a domain have one
-// document, whether the account exists or not.
+// base selects the first. The document contains nothing of the request: the client fills
+// in the user name (%EMAILADDRESS%). All addresses of a domain have one document, whether
+// the account exists or not.
 func AutoconfigDocument(domain string) Document { return autoconfigDocument + ":" + Document(domain) }
 
 // autoconfigDocument is that of whatever domain was asked for.
@@ -33,7 +33,7 @@ var autoconfigPaths = []string{
 	"/.well-known/mail-v1.xml",
 }
 
-// A clientConfig is the root. Its address books and what follows stand beside the
+// A clientConfig is the root. Its address books and what follows are beside the
 // emailProvider, for reasons of history.
 type clientConfig struct {
 	XMLName      xml.Name       `xml:"clientConfig"`
@@ -85,14 +85,14 @@ type clientOAuth struct {
 	ClientID string `xml:"clientID,omitempty"`
 }
 
-// hasClientID reports whether a mail client can obtain an OAuth client identifier. At
-// another authorization server the metadata there says so.
+// hasClientID reports whether a mail client can obtain an OAuth client identifier. For
+// another authorization server, its own metadata has the registration endpoint.
 func (b *builder) hasClientID(m *mailSettings) bool {
 	return m.ClientID != "" || b.metadata.RegistrationEndpoint != "" || len(b.config.AuthorizationServers) > 0
 }
 
-// clientOAuth takes over what the authorization server's own document says. Of another
-// authorization server it has the issuer, from which clients find the rest.
+// clientOAuth returns the endpoints of the server's own authorization server. For another
+// authorization server it returns the issuer, by which clients find the endpoints.
 func (b *builder) clientOAuth(m *mailSettings) *clientOAuth {
 	if !b.hasClientID(m) {
 		b.failMail("ClientID", "", "give a client identifier that any mail client may use (ClientID), let clients register (OAuth.RegistrationPath), or remove AuthOAuth2", autoconfigDraft+" section 6.4")

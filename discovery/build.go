@@ -51,7 +51,7 @@ type builder struct {
 type endpoint struct {
 	document Document
 	field    string
-	path     string // decoded; of a template, what stands before the first variable
+	path     string // decoded; of a template, the part before the first variable
 }
 
 func newBuilder(c Config) *builder {

@@ -4,7 +4,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// A DAV says where the server has its calendars, address books and files. Requests
+// DAV configures the paths of calendars, address books and files. Requests
 // for /.well-known/caldav and /.well-known/carddav, whatever their method, are
 // redirected by 307 to the first two, which keeps method and body: clients begin
 // with PROPFIND (RFC 6764 section 5). [None] leaves one out, and its well-known

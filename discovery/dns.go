@@ -14,7 +14,7 @@ type Record struct {
 	Type RecordType
 
 	Priority, Weight, Port uint16 // SRV
-	Target                 string // SRV, where "." says that there is no such service, and CNAME
+	Target                 string // SRV, where "." means that the service does not exist, and CNAME
 	Text                   string // TXT, whole
 }
 
@@ -117,7 +117,7 @@ func (r Records) String() string {
 //     documents at port 443. Address records do as well.
 //
 // A domain of Mail.PerDomain or MTASTS.PerDomain has the records of its own services and
-// documents. Without Mail, and with a relative base, there are none. Where the host of the base
+// documents. Without Mail, and with a relative base, DNS returns no records. If the host of the base
 // is an address, no record can point to it and those that would are left out.
 func (s *Set) DNS() Records {
 	if s == nil || s.mail == nil || s.base.IsRelative() {

@@ -11,8 +11,8 @@ import (
 // the challenge of [Set.Challenge].
 var ErrUnauthenticated = errors.New("discovery: the request is not authenticated")
 
-// An Error says what is wrong with a [Config]. [Build] reports every one that it
-// finds, joined; errors.As gives the first.
+// An Error is a mistake in a [Config]. [Build] reports all mistakes that it finds, joined;
+// errors.As returns the first.
 type Error struct {
 	Document Document // the document that would be wrong, or the section of the Config: "config", "jmap", "mail"
 	Field    string   // its member, as it is spelt there, or the field of the section: "Services[0].Host"

@@ -19,7 +19,7 @@ type fields struct {
 
 // answerFields returns the fields of an answer, with those that every answer has:
 // documents are public, so that a web application of any origin may read them, and are
-// what their type says.
+// of the type in Content-Type.
 func answerFields(w http.ResponseWriter) fields {
 	f := fields{header: w.Header(), values: make([]string, 0, maxFields)}
 	f.set("Access-Control-Allow-Origin", "*")

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// A JMAP says where the JMAP server is and what it can do (RFC 8620 section 2,
+// JMAP configures the URLs and capabilities of the JMAP server (RFC 8620 section 2,
 // RFC 8887 section 3). The session document has these URLs, and the accounts that
 // [ServerConfig.Session] returns. GET /.well-known/jmap redirects to it (RFC 8620
 // section 2.2).
@@ -39,7 +39,7 @@ type JMAP struct {
 	WebSocketPath string
 	WebSocketPush bool // supportsPush: the server sends StateChange objects over web sockets
 
-	Core Core // the limits that every server tells
+	Core Core // the limits of the server
 
 	// Capabilities are those beyond core and websocket, such as
 	// "urn:ietf:params:jmap:mail", each with a value that encodes to a JSON

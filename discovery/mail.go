@@ -13,35 +13,33 @@ const (
 	mtaSTSHost       = "mta-sts."
 )
 
-// A Mail says for which mail domains the server is and where its mail services are.
-// Mail clients find them in the user-agent configuration (PACC), Thunderbird's
+// Mail configures the mail domains and mail services of the server. Mail clients find them in the user-agent configuration (PACC), Thunderbird's
 // autoconfig and Outlook's autodiscover, which also have the JMAP session and the
 // calendars, address books and files of [Config], and in the DNS: [Set.DNS].
 //
 // For these documents alone a proxy must pass on the Host field of the request: it
 // selects one of the Domains, as autoconfig.<domain>, autodiscover.<domain>,
 // ua-auto-config.<domain> or mta-sts.<domain>, where clients ask at port 443 of https:
-// the certificate there needs these names. Of other hosts than these, the domains and
-// the host of the base they are not found, unless the address that autoconfig and
-// autodiscover are asked for is of one of the Domains.
+// the certificate there needs these names. For other hosts than these, the domains and
+// the host of the base the documents are not found. The exception are autoconfig and
+// autodiscover with an address of one of the Domains.
 type Mail struct {
-	// Domains are the mail domains, what stands behind the "@" of addresses.
-	// There is at least one. Each is written in lower case, an international
-	// one in A-labels, without the root dot.
+	// Domains are the mail domains: the part of addresses after the "@". At least one is
+	// required. Each is in lower case and without the root dot, an international one in
+	// A-labels.
 	Domains []string
 
 	// Name is the name of the provider, as people see it, of at most 60
-	// characters; default the mail domain, and where there is none the host of
-	// the base. ShortName has at most 20 and may be left out.
+	// characters; the default is the mail domain, and in a document for all domains the
+	// host of the base. ShortName has at most 20 characters and is optional.
 	Name      string
 	ShortName string
 
-	// Documentation is the https URL of a page that tells people how to set up
-	// a mail client, or "".
+	// Documentation is the https URL of instructions for setting up a mail client, or "".
 	Documentation string
 
-	// Services are the mail services, those that the provider prefers first. None
-	// says that there are only JMAP, calendars and address books.
+	// Services are the mail services, those that the provider prefers first. It is empty
+	// if there are only JMAP, calendars and address books.
 	Services []Service
 
 	// PerDomain replaces Services for the domains that are its keys, each one of Domains:
@@ -61,8 +59,8 @@ type Mail struct {
 	// OAuth.RegistrationPath, or Config.AuthorizationServers has other servers.
 	ClientID string
 
-	// LocalPartLogin says that people sign in with what stands before the "@".
-	// The default is the whole address.
+	// LocalPartLogin is set if people sign in with the part of their address before the
+	// "@". The default is the whole address.
 	LocalPartLogin bool
 
 	// TTL is the time to live of the DNS records, in whole seconds; default 1 h.

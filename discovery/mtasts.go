@@ -32,8 +32,8 @@ type MTASTS struct {
 	MaxAge time.Duration
 }
 
-// An MTASTSMode says what senders do where a host does not keep the policy (RFC
-// 8461 section 5).
+// An MTASTSMode is what senders do if a host does not follow the policy (RFC 8461 section
+// 5).
 type MTASTSMode string
 
 // The modes.

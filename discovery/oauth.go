@@ -7,7 +7,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// An OAuth says where the authorization server is and what it can do. Its document
+// OAuth configures the authorization server that this server is itself. Its document
 // is the authorization-server metadata of RFC 8414, found at
 // /.well-known/oauth-authorization-server.
 //
@@ -266,7 +266,7 @@ func (b *builder) checkOAuth(o *OAuth, m *oauthMetadata) {
 
 // checkResponseTypes checks that each response type has its grant, and the other way
 // round (RFC 7591 section 2.1). A server without an authorization endpoint must list
-// response types all the same, and nobody can ask for them.
+// response types all the same, although no client can ask for them.
 func (b *builder) checkResponseTypes(o *OAuth, m *oauthMetadata, code, implicit bool) {
 	const clause = "RFC 7591 section 2.1"
 	if o.AuthorizationPath == None || len(m.ResponseTypes) == 0 || len(m.GrantTypes) == 0 {

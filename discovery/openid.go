@@ -9,7 +9,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// An OpenID says what OpenID Connect adds to [OAuth]. Its document is that of OpenID
+// OpenID configures what OpenID Connect adds to [OAuth]. Its document is that of OpenID
 // Connect Discovery 1.0 section 3, found at /.well-known/openid-configuration below
 // the base (section 4.1). It has all members of the OAuth document too.
 //

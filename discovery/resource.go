@@ -9,8 +9,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// A Resource is a protected resource, and says which authorization servers issue
-// tokens for it (RFC 9728 section 2). Clients find its document from its URL or from
+// A Resource is a protected resource and the authorization servers that issue tokens
+// for it (RFC 9728 section 2). Clients find its document from its URL or from
 // a 401 answer: see [Set.Challenge].
 //
 // With Config.OAuth or Config.AuthorizationServers the base is one already, and with
@@ -160,7 +160,7 @@ func (b *builder) resourcePaths(path string) (paths []string, metadataURL string
 	return paths, metadataURL
 }
 
-// isHTTPS reports whether s is an https URL with a host, and nobody's password.
+// isHTTPS reports whether s is an https URL with a host and without user information.
 func isHTTPS(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && isASCII(s)

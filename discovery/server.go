@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// A ServerConfig is what a [Server] needs beside the documents.
+// ServerConfig configures a [Server].
 type ServerConfig struct {
 	// Session returns the account that a request is signed in to, for the JMAP
 	// session (RFC 8620 section 2). [ErrUnauthenticated], also wrapped, is
@@ -13,12 +13,12 @@ type ServerConfig struct {
 	// It may run concurrently. If it is nil, requests for the session go to Next.
 	Session func(*http.Request) (Account, error)
 
-	// OnError is told why a request for the session was answered by 500: an
+	// OnError is called when a request for the session is answered with 500, with the
 	// error of Session, or an [*Error] if the Account breaks a rule of RFC 8620.
-	// It may run concurrently. If it is nil, nobody is told.
+	// It may run concurrently. If it is nil, the error is dropped.
 	OnError func(*http.Request, error)
 
-	// Next serves what is no document. URL.Path and URL.RawPath have lost the
+	// Next handles requests that are not for a document. URL.Path and URL.RawPath have lost the
 	// prefix of the base if they had it, so that "/login" is registered once,
 	// whether the proxy strips the prefix or not; RequestURI stays as it was.
 	// An endpoint of the Config whose own path begins with the prefix, such as

@@ -14,7 +14,7 @@ type Service struct {
 	Protocol Protocol
 	Host     string   // the DNS name that its certificate has; default the host of the base
 	Port     uint16   // default the port of the protocol
-	Security Security // default ImplicitTLS, which alone PACC can tell of, at the port of the protocol
+	Security Security // default ImplicitTLS; PACC has services with it at the default port only
 
 	// Authentication are its methods where they are not those of the Mail.
 	Authentication []AuthMethod
@@ -32,8 +32,8 @@ const (
 	ManageSieve Protocol = "managesieve" // none, 4190
 )
 
-// A Security says how TLS begins. There is none without: a document must not tell
-// a client to send its password in the clear (RFC 8314 section 3).
+// A Security is how TLS begins. Every service has TLS: no document may make a client send
+// its password in the clear (RFC 8314 section 3).
 type Security uint8
 
 // The ways of TLS. RFC 8314 section 3 prefers ImplicitTLS.
@@ -168,7 +168,7 @@ func (b *builder) serviceHost(field string, s *Service) {
 // webServices finds the services that are URLs.
 func (b *builder) webServices(m *mailSettings) {
 	if strings.HasPrefix(b.base.Origin(), "http:") && !isLoopback(b.base.Hostname()) {
-		return // a document must not tell a client to send its password in the clear (RFC 8314 section 3)
+		return // no document may make a client send its password in the clear (RFC 8314 section 3)
 	}
 	if j := b.config.JMAP; j != nil {
 		m.session = b.mailURL(j.SessionPath, defaultSessionPath)
@@ -180,8 +180,8 @@ func (b *builder) webServices(m *mailSettings) {
 	}
 }
 
-// isLoopback reports whether no network is on the way to a host (publicurl.Parse takes
-// http for these without being told to).
+// isLoopback reports whether a host is this machine. publicurl.Parse accepts http for these
+// hosts without an option.
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")

@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// An Account is what the JMAP session says about the user that a request is
+// An Account is the part of the JMAP session that depends on the user that a request is
 // signed in as (RFC 8620 section 2).
 type Account struct {
 	// Username is the name that the user signed in by.

@@ -89,12 +89,12 @@ func (s *Set) document(d Document) *document {
 }
 
 // find returns what answers at the path of a request. The path is decoded; raw is
-// http.Request.URL.RawPath, set where the escapes say more than the path.
+// http.Request.URL.RawPath, set if the path alone does not determine the escapes.
 func (s *Set) find(path, raw string) (route, bool) {
 	if s == nil {
 		return route{}, false
 	}
-	// "%2F" is not "/": such a path is none of ours, but for an account in it.
+	// "%2F" is not "/": such a path is not one of ours, unless an account has it.
 	ambiguous := raw != "" && hasEncodedSlash(raw)
 	if !ambiguous {
 		if r, ok := s.routes[path]; ok {

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// A WebUI is how the server's own web application finds the sign-in. At Path, and
+// WebUI configures how the server's own web application finds the sign-in. At Path, and
 // one segment below it for every account, such as /api/discover/jane@example.com, it
 // gets the OpenID document, or that of OAuth if there is no OpenID (RFC 8414 section
 // 2, OpenID Connect Discovery 1.0 section 3). With Config.AuthorizationServers it gets an
 // object with one member, the issuer of the first of them, and finds the rest there.
 //
-// All accounts have the same authorization server, so that the answer does not tell
+// All accounts have the same authorization server, so that the answer does not reveal
 // whether an account exists. Nothing of the request is in it. It has the base's URLs
 // for a web application that was reached by plain HTTP too.
 type WebUI struct {
