@@ -90,7 +90,7 @@ func marshalObject(v any) (json.RawMessage, error) {
 		return json.RawMessage("{}"), nil
 	}
 	if err == nil && b[0] != '{' {
-		err = fmt.Errorf("%.80q is none", b)
+		err = fmt.Errorf("%.80q is not an object", b)
 	}
 	return b, err
 }

@@ -11,6 +11,11 @@ import (
 // the challenge of [Set.Challenge].
 var ErrUnauthenticated = errors.New("discovery: the request is not authenticated")
 
+// ErrUnavailable is returned by [ServerConfig.Session] if the account cannot be determined
+// at the moment, because an identity provider or a store does not answer. The answer is 503
+// with Retry-After: 10, and the client keeps its token.
+var ErrUnavailable = errors.New("discovery: the account cannot be determined at the moment")
+
 // An Error is a mistake in a [Config]. [Build] reports all mistakes that it finds, joined;
 // errors.As returns the first.
 type Error struct {

@@ -253,7 +253,7 @@ func (b *builder) checkOAuth(o *OAuth, m *oauthMetadata) {
 			}
 		}
 		if slices.Contains(e.algs, "none") {
-			fail(field, "none", "an unsigned JWT authenticates nobody: remove it", metadataClause)
+			fail(field, "none", "an unsigned JWT does not authenticate a client: remove it", metadataClause)
 		}
 	}
 	if slices.Contains(m.IntrospectionEndpointAuthMethods, "none") {

@@ -8,13 +8,14 @@ import (
 // ServerConfig configures a [Server].
 type ServerConfig struct {
 	// Session returns the account that a request is signed in to, for the JMAP
-	// session (RFC 8620 section 2). [ErrUnauthenticated], also wrapped, is
-	// answered by 401 and the challenge, any other error by 500 without detail.
+	// session (RFC 8620 section 2). [ErrUnauthenticated], also wrapped, is answered
+	// with 401 and the challenge, [ErrUnavailable] with 503, and any other error with
+	// 500 without detail.
 	// It may run concurrently. If it is nil, requests for the session go to Next.
 	Session func(*http.Request) (Account, error)
 
-	// OnError is called when a request for the session is answered with 500, with the
-	// error of Session, or an [*Error] if the Account breaks a rule of RFC 8620.
+	// OnError is called when a request for the session is answered with 500 or 503, with
+	// the error of Session, or an [*Error] if the Account breaks a rule of RFC 8620.
 	// It may run concurrently. If it is nil, the error is dropped.
 	OnError func(*http.Request, error)
 

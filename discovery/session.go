@@ -183,6 +183,11 @@ func (s *Server) serveSession(set *Set, w http.ResponseWriter, r *http.Request) 
 		if s.config.OnError != nil {
 			s.config.OnError(r, err)
 		}
+		if errors.Is(err, ErrUnavailable) {
+			f.set("Retry-After", "10")
+			f.send(w, r, http.StatusServiceUnavailable, textPlain, []byte("503 service unavailable\n"))
+			return
+		}
 		f.send(w, r, http.StatusInternalServerError, textPlain, []byte("500 internal server error\n"))
 	default:
 		f.send(w, r, http.StatusOK, contentTypeJSON, body)

@@ -176,6 +176,7 @@ func TestSessionAnswers(t *testing.T) {
 		{"not signed in, wrapped", "GET", fmt.Errorf("token of secret@example.com expired: %w", ErrUnauthenticated), 401},
 		{"broken", "GET", errors.New("cannot reach secret@example.com"), 500},
 		{"broken, head", "HEAD", errors.New("cannot reach secret@example.com"), 500},
+		{"away", "GET", fmt.Errorf("secret@example.com does not answer: %w", ErrUnavailable), 503},
 	}
 	for _, base := range []string{"https://example.com", "https://example.com/mail", "/mail"} {
 		for _, tt := range tests {
@@ -196,7 +197,8 @@ func TestSessionAnswers(t *testing.T) {
 					require.NotContains(t, body, "secret")
 					require.Equal(t, tt.method == "GET", body != "")
 					require.Equal(t, tt.status == 401, res.Header.Get("WWW-Authenticate") != "")
-					if tt.status == 500 {
+					require.Equal(t, tt.status == 503, res.Header.Get("Retry-After") == "10")
+					if tt.status >= 500 {
 						require.Equal(t, tt.err, told)
 					} else {
 						require.NoError(t, told)

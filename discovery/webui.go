@@ -36,7 +36,7 @@ func (b *builder) webUI() {
 	}
 	issuers := b.tokenIssuers()
 	if len(issuers) == 0 {
-		fail("it tells where the authorization server is: set Config.OAuth or Config.AuthorizationServers too")
+		fail("the document is about an authorization server: set Config.OAuth or Config.AuthorizationServers too")
 		return
 	}
 	if b.endpoint(WebUIDocument, "path", path, "") == "" {

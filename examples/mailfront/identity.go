@@ -71,7 +71,7 @@ func (cfg *config) readIssuers(get func(string) setting) error {
 }
 
 // errProviderAway is temporary: nothing is known of the token.
-var errProviderAway = errors.New("mailfront: the identity provider cannot be used")
+var errProviderAway = fmt.Errorf("mailfront: the identity provider does not answer: %w", discovery.ErrUnavailable)
 
 // An identityProviders accepts the tokens of other issuers.
 type identityProviders struct {
