@@ -47,6 +47,8 @@ func TestOneDirectClientOfAForwardedListenerCannotHoldEveryConnection(t *testing
 	for _, listener := range []string{"http", "https"} {
 		t.Run(listener, func(t *testing.T) {
 			f := startWith(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"}, func(f *frontend) {
+				f.guard.mu.Lock() // its listeners accept already
+				defer f.guard.mu.Unlock()
 				f.guard.limits.perClient, f.guard.limits.total = 3, 8
 			})
 			connect := func(from string) net.Conn {
