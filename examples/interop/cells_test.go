@@ -169,15 +169,7 @@ var setups = map[string][]setup{
 }
 
 var starters = map[string]func(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy{
-	"haproxy": startHAProxy, "nginx": startNGINXForMatrix, "caddy": startCaddy, "traefik": startTraefik,
-}
-
-func startNGINXForMatrix(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
-	t.Helper()
-	if strings.HasPrefix(file, "http") {
-		return startNGINXForHTTP(t, m, file, set, changes...)
-	}
-	return startNGINX(t, m, file, set, changes...)
+	"haproxy": startHAProxy, "nginx": startNGINX, "caddy": startCaddy, "traefik": startTraefik,
 }
 
 func (s setup) toldOn(way string) string {

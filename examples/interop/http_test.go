@@ -26,7 +26,7 @@ type httpProxy struct {
 
 var httpProxies = []httpProxy{
 	{"haproxy", ".cfg", startHAProxy, startHAProxy},
-	{"nginx", ".conf", startNGINXForHTTP, startNGINX},
+	{"nginx", ".conf", startNGINX, startNGINX},
 	{"caddy", ".caddyfile", startCaddy, startCaddy},
 	{"traefik", ".yaml", startTraefik, startTraefik},
 }
@@ -34,17 +34,6 @@ var httpProxies = []httpProxy{
 func (p httpProxy) run(t *testing.T, m *mailfront, name string, set map[string]string, changes ...change) *proxy {
 	t.Helper()
 	return p.start(t, m, name+p.suffix, set, changes...)
-}
-
-// startNGINXForHTTP keeps NGINX's directories for temporary files where its
-// configuration is.
-func startNGINXForHTTP(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
-	t.Helper()
-	temporary := "\nhttp {\n"
-	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		temporary += "    " + kind + "_temp_path " + kind + ";\n"
-	}
-	return startNGINX(t, m, file, set, append([]change{{"\nhttp {\n", temporary}}, changes...)...)
 }
 
 // eachHTTPProxy runs a test behind every product.

@@ -189,7 +189,8 @@ func tryNGINX(t *testing.T, m *mailfront, path, file string, set map[string]stri
 		unused[name] = true
 	}
 	var config bytes.Buffer
-	lines := bufio.NewScanner(strings.NewReader(readConfiguration(t, p.product, file, changes)))
+	text := readConfiguration(t, p.product, file, changes)
+	lines := bufio.NewScanner(strings.NewReader(strings.Replace(text, "\nhttp {\n", "\nhttp {\n"+nginxTemporary, 1)))
 	for lines.Scan() {
 		line := lines.Text()
 		if match := marked.FindStringSubmatch(line); match != nil {
@@ -217,13 +218,29 @@ func tryNGINX(t *testing.T, m *mailfront, path, file string, set map[string]stri
 	return p
 }
 
+// nginxTemporary keeps NGINX's directories for temporary files where its configuration is.
+const nginxTemporary = `
+    client_body_temp_path client_body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+`
+
 func (p *proxy) nginxValue(t *testing.T, path, name string) string {
 	t.Helper()
+	door := func(listener, ip string, front map[string]string) string {
+		listener = strings.ToLower(listener)
+		if front[listener] == "" { // several servers of a file can listen at one door
+			p.hold(t, ip, listener, front)
+		}
+		return front[listener]
+	}
 	if listener, ok := strings.CutSuffix(name, "_FRONT"); ok {
-		return p.hold(t, proxyIP, strings.ToLower(listener), p.front)
+		return door(listener, proxyIP, p.front)
 	}
 	if listener, ok := strings.CutSuffix(name, "_FRONT6"); ok {
-		return p.hold(t, client6IP, strings.ToLower(listener), p.front6)
+		return door(listener, client6IP, p.front6)
 	}
 	if listener, ok := strings.CutSuffix(name, "_SOCKET"); ok {
 		return "unix:" + p.socketPath(t, shortTempDir(t), strings.ToLower(listener))
