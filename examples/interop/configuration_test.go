@@ -172,7 +172,8 @@ func TestTraefikConfigurationsNameOnlyWhatTheyHave(t *testing.T) {
 				used[name] = true
 			}
 		}
-		require.Equal(t, strings.Count(string(static), "\n    address: "), len(used), "%s: entry points", file)
+		redirecting := strings.Count(string(static), "\n      redirections:\n")
+		require.Equal(t, strings.Count(string(static), "\n    address: "), len(used)+redirecting, "%s: entry points", file)
 		for _, m := range namesUsed.FindAllSubmatch(dynamic, -1) {
 			for name := range strings.SplitSeq(string(m[2]), ", ") {
 				require.Contains(t, string(dynamic), "\n    "+name+":\n", "%s: %s", file, m[1])

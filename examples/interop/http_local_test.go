@@ -31,7 +31,7 @@ func TestAClientOfAUnixSocketOfAProxyThatSpeaksHTTPIsNobodyUnlessTheProxyWritesN
 				path := filepath.Join(shortTempDir(t), "http")
 				changes := map[string][]change{
 					"haproxy": {{"\n    bind \"${HTTP_FRONT}\" v4v6\n", "\n    bind \"${HTTP_FRONT}\" v4v6\n    bind " + path + "\n"}},
-					"nginx":   {{"    listen [::1]:20080; ", "    listen unix:" + path + ";\n        listen [::1]:20080; "}},
+					"nginx":   {{"    listen [::1]:20080 ", "    listen unix:" + path + ";\n        listen [::1]:20080 "}},
 					"caddy":   {{"\tbind {$HTTP_FRONT:", "\tbind unix/" + path + " {$HTTP_FRONT:"}},
 				}[c.product.product]
 				if c.append {

@@ -1,0 +1,36 @@
+package interop
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Where TLS passes through, the server sees nothing of port 80, and people who type a name
+// come there.
+func TestPort80OfAProxyThatPassesTLSOnRedirectsToHTTPS(t *testing.T) {
+	for _, product := range httpProxies {
+		if product.product == "caddy" {
+			continue // has no TCP mode
+		}
+		t.Run(product.product, func(t *testing.T) {
+			p := product.startTCP(t, startMailfront(t), "passthrough"+product.suffix, nil)
+			for _, c := range []struct{ host, path, want string }{
+				{host: serverName, path: "/mail?a=b%2F", want: "https://" + serverName + "/mail?a=b%2F"},
+				{host: serverName + ":80", path: "/", want: "https://" + serverName + "/"},
+				{host: "[2001:db8::1]:8080", path: "/", want: "https://[2001:db8::1]/"},
+			} {
+				request, err := http.NewRequest(http.MethodGet, "http://"+c.host+c.path, nil)
+				require.NoError(t, err)
+				client := httpClient(t, p.client("http")(t))
+				client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+				response, err := client.Do(request)
+				require.NoError(t, err)
+				response.Body.Close()
+				require.Equal(t, http.StatusMovedPermanently, response.StatusCode)
+				require.Equal(t, c.want, response.Header.Get("Location"))
+			}
+		})
+	}
+}
