@@ -2,6 +2,7 @@
 // put behind a proxy, as Examples that run with the tests:
 //
 //   - net/http, with HTTP/1.1 and HTTP/2, in clear text and with TLS on top
+//   - net/http/httputil.ReverseProxy, with forwarding headers in and out
 //   - emersion/go-smtp, also as two servers behind one listener
 //   - emersion/go-imap
 //   - crypto/tls, for a protocol of your own
