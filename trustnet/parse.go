@@ -204,16 +204,6 @@ func (b *builder) add(to *items, item, sign string) error {
 	return b.addPrefix(to, p, sign)
 }
 
-func syntaxError(item, sign string) error {
-	switch {
-	case strings.HasPrefix(item, "dns:") && sign == "":
-		return fmt.Errorf("%w: this list does not accept DNS names: list the addresses, or use trustnet.Names in the program", ErrSyntax)
-	case strings.HasPrefix(item, "dns:"):
-		return fmt.Errorf("%w: a name cannot be excluded, because a failed look-up would remove the exclusion: exclude its addresses", ErrSyntax)
-	}
-	return ErrSyntax
-}
-
 // parsePrefix parses an address or a network.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {

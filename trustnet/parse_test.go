@@ -107,18 +107,20 @@ func TestParseRefuses(t *testing.T) {
 			`trustnet: item 1: "::ffff:0.0.0.0/95": IPv4-mapped network with a prefix shorter than /96: write the network in IPv4 form, such as 10.0.0.0/8`},
 		{"mapped, with the length of IPv4", []string{"::ffff:10.0.0.0/8"}, 0, "::ffff:10.0.0.0/8", trustnet.ErrMapped, `IPv4 form`},
 
-		{"upper-case keyword", []string{"Loopback"}, 0, "Loopback", trustnet.ErrSyntax, usage},
+		{"upper-case keyword", []string{"Loopback"}, 0, "Loopback", trustnet.ErrSyntax, usage + ": write loopback"},
 		{"keyword spelt with a letter that only folds to k", []string{"loopbac\u212a"}, 0, "loopbac\u212a", trustnet.ErrSyntax, usage},
 		{"host name", []string{"localhost"}, 0, "localhost", trustnet.ErrSyntax, usage},
-		{"port", []string{"10.0.0.1:25"}, 0, "10.0.0.1:25", trustnet.ErrSyntax, usage},
-		{"brackets", []string{"[::1]"}, 0, "[::1]", trustnet.ErrSyntax, usage},
+		{"port", []string{"10.0.0.1:25"}, 0, "10.0.0.1:25", trustnet.ErrSyntax, usage + ": write 10.0.0.1"},
+		{"brackets", []string{"[::1]"}, 0, "[::1]", trustnet.ErrSyntax, usage + ": write ::1"},
+		{"brackets and a port", []string{"![2001:db8::1]:25"}, 0, "![2001:db8::1]:25", trustnet.ErrSyntax, usage + ": write !2001:db8::1"},
 		{"range", []string{"10.0.0.1-10.0.0.9"}, 0, "10.0.0.1-10.0.0.9", trustnet.ErrSyntax, usage},
 		{"prefix too long for IPv4", []string{"10.0.0.0/33"}, 0, "10.0.0.0/33", trustnet.ErrSyntax, usage},
 		{"prefix too long for IPv6", []string{"::/129"}, 0, "::/129", trustnet.ErrSyntax, usage},
 		{"prefix with a leading zero", []string{"10.0.0.0/08"}, 0, "10.0.0.0/08", trustnet.ErrSyntax, usage},
 		{"prefix with a sign", []string{"10.0.0.0/+8"}, 0, "10.0.0.0/+8", trustnet.ErrSyntax, usage},
 		{"no prefix", []string{"10.0.0.0/"}, 0, "10.0.0.0/", trustnet.ErrSyntax, usage},
-		{"netmask", []string{"10.0.0.0/255.0.0.0"}, 0, "10.0.0.0/255.0.0.0", trustnet.ErrSyntax, usage},
+		{"netmask", []string{"10.0.0.0/255.0.0.0"}, 0, "10.0.0.0/255.0.0.0", trustnet.ErrSyntax, usage + ": write 10.0.0.0/8"},
+		{"excluded netmask", []string{"!10.0.0.0/255.255.0.0"}, 0, "!10.0.0.0/255.255.0.0", trustnet.ErrSyntax, usage + ": write !10.0.0.0/16"},
 		{"prefix on a keyword", []string{"private/8"}, 0, "private/8", trustnet.ErrSyntax, usage},
 		{"short IPv4", []string{"127.1"}, 0, "127.1", trustnet.ErrSyntax, usage},
 		{"octal IPv4", []string{"010.0.0.1"}, 0, "010.0.0.1", trustnet.ErrSyntax, usage},
@@ -317,5 +319,24 @@ func TestFromPrefixes(t *testing.T) {
 			requireParseError(t, err, 1, tt.item, tt.err)
 			require.Contains(t, err.Error(), tt.message)
 		})
+	}
+}
+
+// A correction must be accepted as it is, and must not be wider than what was written.
+func TestCorrectionsAreGivenOnlyIfTheyAreCertain(t *testing.T) {
+	for _, item := range []string{
+		"10.1.2.3/255.0.0.0", "10.0.0.0/255.0.255.0", "10.0.0.0/0.255.255.255", "10.0.0.0/::", "::/255.0.0.0",
+		"[fe80::1%eth0]", "[fe80::1%eth0]:25", "10.0.0.1-10.0.0.9", "127.1", "x", "[]", "10.0.0.1:", "10.0.0.0/8:25",
+	} {
+		_, err := trustnet.Parse(item)
+		require.Error(t, err, item)
+		require.NotContains(t, err.Error(), "write", item)
+	}
+	for item, want := range map[string]string{
+		"UNIX": "unix", "LinkLocal": "169.254.0.0/16,fe80::/10", "[::ffff:10.0.0.1]:25": "10.0.0.1", "0.0.0.0/0.0.0.0": "0.0.0.0/0",
+	} {
+		_, err := trustnet.Parse(item)
+		_, correction, _ := strings.Cut(err.Error(), ": write ")
+		require.Equal(t, want, trustnet.MustParse(correction).String(), item)
 	}
 }

@@ -4,6 +4,7 @@
 package block
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,6 +17,7 @@ var (
 	account  = discovery.ServerConfig{}.Session
 	base     publicurl.Base
 	hostname string
+	ctx      context.Context
 	inner    net.Listener
 	l        net.Listener
 	mux      *http.ServeMux
