@@ -112,12 +112,13 @@ func refusalStatus(err error) int {
 	return http.StatusTooManyRequests // RFC 6585 section 4
 }
 
-// peerOf is newClient where a connection may have no PROXY header. Then the client is the
-// socket's peer; key makes the exception for one that is a trusted proxy.
+// peerOf is newClient for a connection that may have no Info. Then the client is the
+// socket's peer. For a peer that is a trusted proxy, key makes the exception.
 func peerOf(listener string, c net.Conn) client {
 	cl := newClient(listener, c)
 	if cl.info == nil {
-		cl.IP, cl.Known = ipOf(c.RemoteAddr()), true
+		cl.IP = ipOf(c.RemoteAddr())
+		cl.Known = cl.IP.IsValid()
 	}
 	return cl
 }

@@ -1,5 +1,5 @@
-// What to copy: logForwarding, in front of package forwarded: a proxy that is missing from
-// the list of trusted proxies is found by it. What to change: the setting.
+// What to copy: the whole file: it finds a proxy that is missing from the list of trusted
+// proxies. What to change: the setting.
 
 package main
 
@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// forwardingHeader returns the name of a header by which a proxy tells of the client, and
-// "" if there is none.
+// forwardingHeader returns the name of a header in which a proxy passes on facts about the
+// client, and "" without one.
 func forwardingHeader(h http.Header) (found string) {
 	for name := range h {
 		if isForwardingHeader(name) && (found == "" || name < found) {
@@ -56,9 +56,8 @@ func forwardedBy(r *http.Request) string {
 	return name
 }
 
-// logForwarding reports a peer that is not on the list of trusted proxies and sends a
-// forwarding header, from which nothing is taken. It may be a proxy that is missing on the
-// list. Then every client of it has its address.
+// logForwarding reports a forwarding header of a peer that is not on the list of trusted
+// proxies. The header is ignored. If the peer is a proxy, all its clients have its address.
 func logForwarding(log *limitedLog, cl client) {
 	if cl.forwardedBy == "" || !cl.isUntrustedPeer() {
 		return
@@ -69,7 +68,7 @@ func logForwarding(log *limitedLog, cl client) {
 		slog.String("setting", trustedProxies))
 }
 
-// shortened bounds a client's words in a line of the log.
+// shortened bounds what a client can write into a line of the log.
 func shortened(s string) string {
 	const most = 64 // bytes
 	if len(s) > most {

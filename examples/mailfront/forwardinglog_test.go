@@ -58,7 +58,7 @@ func TestAForwardingHeaderOfAnUntrustedPeerIsReported(t *testing.T) {
 			}
 			require.Equal(t, 1, r.logged("level=WARN", "proto="+tc.listener+" event=untrusted_forwarding_header", "peer="+tc.from,
 				"header="+tc.reported, "setting=MAILFRONT_TRUSTED_PROXIES"), r.log)
-			require.Zero(t, r.logged("event=untrusted_forwarding_header", clientIP), "what it says is not repeated")
+			require.Zero(t, r.logged("event=untrusted_forwarding_header", clientIP), "its value is not logged")
 		})
 	}
 	t.Run("not of a trusted proxy", func(t *testing.T) {

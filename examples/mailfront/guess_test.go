@@ -81,7 +81,7 @@ func TestGuessesAtTheSameTimeCountAgainstTheLimit(t *testing.T) {
 		{name: "this machine", client: local, compared: 9},
 		{name: "this machine, IPv6", client: knownClient("::1"), compared: 9},
 		{name: "this machine, 4-in-6", client: knownClient("::ffff:127.0.0.1"), compared: 9},
-		{name: "this machine, told of by a proxy", client: behind("192.0.2.1", "127.0.0.1"), compared: 9},
+		{name: "this machine, named by a proxy", client: behind("192.0.2.1", "127.0.0.1"), compared: 9},
 		{name: "this machine, behind NAT64", client: knownClient("64:ff9b::7f00:1"), compared: 9},
 		{name: "this machine, the administrator's password", client: local, attempt: attempt{secret: adminSecret}, compared: 9},
 		{name: "this machine, by a page of another site", client: local, attempt: attempt{otherSite: true}, compared: 9},

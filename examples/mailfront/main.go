@@ -14,6 +14,10 @@
 //	firstbytes.go a log line where a proxy and a listener do not agree
 //	report.go     client address and TLS, read once and kept
 //	guard.go      limits and bans by the client's address; admit.go, budget.go and sessions.go apply them
+//	guess.go      passwords: how many are compared, and what a wrong one costs
+//	origin.go     requests that a page of another site may have sent
+//	plaintext.go  passwords on connections that are not encrypted
+//	forwardinglog.go  forwarding headers of a proxy that is missing from the list
 //	auth.go       passwords and bearer tokens; certificate.go is the server's own
 //	received.go spf.go dmarc.go    what is noted of a message's sender
 //	smtp.go imap.go pop3.go web.go    the servers

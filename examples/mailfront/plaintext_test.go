@@ -76,7 +76,7 @@ func TestPasswordsInKnownPlaintextAreRefusedAndLogged(t *testing.T) {
 			header: http.Header{"X-Forwarded-For": {clientIP}, "X-Forwarded-Proto": {"https"}}},
 		{name: "a client of a trusted proxy, TLS is not known", r: quiet, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
 			header: http.Header{"X-Forwarded-For": {clientIP}}},
-		{name: "the proxy's machine, told of by a trusted proxy", r: trusting, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
+		{name: "the proxy's machine, named by a trusted proxy", r: trusting, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
 			header: http.Header{"X-Forwarded-For": {"127.0.0.1, 127.0.0.1"}, "X-Forwarded-Proto": {"http"}}},
 		{name: "a program on this machine", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }},
 		{name: "X-Forwarded-For of a proxy that is not on the list", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
