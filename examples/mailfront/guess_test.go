@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -226,4 +228,68 @@ func TestThisMachineIsNeverBannedAndEveryLimitApplies(t *testing.T) {
 		}
 		require.Equal(t, errBanned, wrongPasswords(g, knownClient("127.0.0.2"), 10), "other addresses of loopback are clients")
 	})
+}
+
+func TestNoMorePasswordsWaitThanTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuesser(t, func(l *guardLimits) { l.waiting, l.patience = 5, time.Hour })
+		errs := g.atOnce(100, sameClient(knownClient("198.51.100.7")), attempt{}, true)
+		served := g.g.limits.comparing + g.g.limits.waiting
+		require.Equal(t, map[error]int{nil: served, errBusy: 100 - served}, errs)
+	})
+}
+
+// The first that waits gives up at the moment when its turn comes.
+func TestATurnThatComesTooLateGoesToTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := defaultLimits
+		limits.comparing = 1
+		g, _ := testGuard(limits)
+		b, _ := g.bucketOf(knownClient("198.51.100.7"), attempt{})
+		require.NoError(t, g.begin(t.Context(), b))
+		wait := func(ctx context.Context) chan error {
+			got := make(chan error, 1)
+			go func() { got <- g.begin(ctx, b) }()
+			synctest.Wait()
+			return got
+		}
+		ctx, giveUp := context.WithCancel(t.Context())
+		first, next := wait(ctx), wait(t.Context())
+
+		g.mu.Lock() // as end does, and before the first can look
+		g.turns[b].running--
+		g.settle(b, g.turns[b])
+		giveUp()
+		g.mu.Unlock()
+		require.Equal(t, errBusy, <-first)
+		require.NoError(t, <-next)
+		g.end(b, false)
+		require.Empty(t, g.turns)
+	})
+}
+
+func TestAPageOfAnotherSiteDoesNotSpendTheVisitorsLogins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := testGuard(defaultLimits)
+		cl := knownClient("198.51.100.7")
+		for range 2 * defaultLimits.rates[loggingIn].burst {
+			require.Error(t, g.try(cl, attempt{otherSite: true}, func() bool { return false }))
+		}
+		require.NoError(t, g.logIn(cl, func() bool { return true }))
+	})
+}
+
+func TestAPasswordThatWasNotComparedIsNotCalledWrong(t *testing.T) {
+	s := newSite(t, testBase, direct, nil) // from 127.0.0.1, which is not banned
+	for i := range 15 {
+		response, _ := s.do("PROPFIND", "/dav/cal/", "", "Authorization", basicAuth("wrong"))
+		if i < 9 {
+			require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+			continue
+		}
+		require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
+		require.NotEmpty(t, response.Header.Get("Retry-After"))
+		require.Empty(t, response.Header.Values("WWW-Authenticate"))
+	}
+	require.Equal(t, http.StatusServiceUnavailable, refusalStatus(errBusy))
 }
