@@ -9,12 +9,14 @@ import (
 
 // syntaxError returns ErrSyntax, with the correction if it is certain. item has had
 // the sign of an exclusion, "!" or "", removed.
-func syntaxError(item, sign string) error {
+func (b *builder) syntaxError(item, sign string) error {
 	if fix := correction(item); fix != "" {
 		return fmt.Errorf("%w: write %s%s", ErrSyntax, sign, fix)
 	}
 	lower := strings.ToLower(item)
 	switch {
+	case strings.HasPrefix(lower, "dns:") && sign == "" && b.names:
+		return fmt.Errorf("%w: write dns:%s", ErrSyntax, lower[len("dns:"):])
 	case strings.HasPrefix(lower, "dns:") && sign == "":
 		return fmt.Errorf("%w: this list does not accept DNS names: list the addresses, or use trustnet.Names in the program", ErrSyntax)
 	case strings.HasPrefix(lower, "dns:"):

@@ -250,7 +250,7 @@ func TestWatchRefuses(t *testing.T) {
 		{name: "no name", items: []string{"dns:"}, item: "dns:", err: trustnet.ErrSyntax, text: "as in dns:proxy.example.com"},
 		{name: "the root", items: []string{"dns:."}, item: "dns:.", err: trustnet.ErrSyntax, text: "not a DNS name"},
 		{name: "a blank", items: []string{"dns: proxy"}, item: "dns: proxy", err: trustnet.ErrSyntax, text: "not a DNS name"},
-		{name: "an upper-case prefix", items: []string{"DNS:proxy"}, item: "DNS:proxy", err: trustnet.ErrSyntax, text: ""},
+		{name: "an upper-case prefix", items: []string{"DNS:proxy"}, item: "DNS:proxy", err: trustnet.ErrSyntax, text: "write dns:proxy"},
 		{name: "an address", items: []string{"dns:192.0.2.1"}, item: "dns:192.0.2.1", err: trustnet.ErrSyntax, text: "write 192.0.2.1"},
 		{name: "an IPv6 address", items: []string{"dns:2001:db8::1"}, item: "dns:2001:db8::1", err: trustnet.ErrSyntax, text: "write 2001:db8::1"},
 		{name: "a port", items: []string{"dns:proxy:25"}, item: "dns:proxy:25", err: trustnet.ErrSyntax, text: "write dns:proxy"},

@@ -199,7 +199,7 @@ func (b *builder) add(to *items, item, sign string) error {
 	}
 	p, err := parsePrefix(item)
 	if err != nil {
-		return syntaxError(item, sign)
+		return b.syntaxError(item, sign)
 	}
 	return b.addPrefix(to, p, sign)
 }
