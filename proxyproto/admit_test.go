@@ -194,6 +194,30 @@ func TestALaterSetThatTrustsAllTrustsNoPeer(t *testing.T) {
 	}
 }
 
+func TestEveryPairOfListsIsJudgedByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		trusted, optional := new(trustnet.Live), new(trustnet.Live)
+		f := newFixture(t, proxyproto.Config{Trusted: trusted, Optional: optional})
+		for i, tt := range []struct {
+			trusted, optional string
+			want              bool // the header counts
+		}{
+			{"192.0.2.10", "192.0.2.11", true},
+			{"192.0.0.0/2", "0.0.0.0/2", false},
+			{"192.0.0.0/2", "192.0.2.11", true},
+			{"192.0.2.10", "0.0.0.0/2", true},
+			{"128.0.0.0/2", "192.0.0.0/2", false},
+		} {
+			trusted.Store(set(tt.trusted))
+			optional.Store(set(tt.optional))
+			send(t, f.mem.dial(proxyAddr), proxy4())
+			c, err := f.Accept()
+			require.NoError(t, err)
+			require.Equal(t, tt.want, c.(*proxyproto.Conn).Info().Version == 2, i)
+		}
+	})
+}
+
 func set(items string) *trustnet.Set { return trustnet.MustParse(strings.Fields(items)...) }
 
 // ignoresForwarding reports whether package forwarded ignores forwarding headers of c.

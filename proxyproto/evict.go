@@ -42,11 +42,8 @@ func (l *Listener) evictOldest(now time.Time) (wait time.Duration) {
 		if p.asked {
 			return 0
 		}
-		if p.silent {
-			continue // it is served after OptionalWait
-		}
 		left := maxSilence - now.Sub(p.heard)
-		if p.optional {
+		if p.optional { // which is served by then if it is silent
 			left = max(left, p.wait.Sub(now))
 		}
 		if left <= 0 && oldest == nil {

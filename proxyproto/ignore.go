@@ -63,7 +63,7 @@ func (l *lead) collect(c *Conn, b []byte) (int, error) {
 			return 0, l.fail(c, fmt.Errorf("%w: the connection ended after %d bytes of it", ErrMalformed, len(h.b)))
 		case n == 0 && len(h.b) > 0 && isEnd(err):
 			return l.deliver(c, b, delivering) // err comes again
-		case n == 0 && isTimeout(err) && h.deadline.over() && !h.deadline.appIsOver():
+		case n == 0 && isTimeout(err) && h.deadline.over():
 			continue
 		case n == 0:
 			return 0, err
@@ -198,10 +198,4 @@ func (d *holdDeadline) over() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return !d.hold.IsZero() && !time.Now().Before(d.hold)
-}
-
-func (d *holdDeadline) appIsOver() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !d.app.IsZero() && !time.Now().Before(d.app)
 }

@@ -187,6 +187,24 @@ func TestIgnoreHoldsBackOnlyWhatMayBecomeAHeader(t *testing.T) {
 	}
 }
 
+func TestIgnoreHoldsAtMostOneHeaderWhateverTheBuffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := ignoreConfig
+		config.MaxHeaderSize = 100
+		f := newFixture(t, config)
+		client, server := direct(t, f)
+		data := strings.Repeat("data", 10_000)
+		send(t, client, proxy4()[:7], proxy4()[7:]+data)
+		b := make([]byte, len(data))
+		n, err := server.Read(b)
+		require.NoError(t, err)
+		require.LessOrEqual(t, n, 16+100, "the rest stays in the socket")
+		m, err := io.ReadFull(server, b[n:])
+		require.NoError(t, err)
+		require.Equal(t, data, string(b[:n+m]))
+	})
+}
+
 func TestIgnoreRefusesAHeaderThatEndsAfterItsBeginningWasDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, ignoreConfig)

@@ -290,7 +290,7 @@ func TestOptionalPeerIsNotEvictedBeforeItsWait(t *testing.T) {
 	}
 }
 
-func TestEvictionChoosesAgainWhenAnOptionalPeerBegins(t *testing.T) {
+func TestOptionalPeerIsEvictedAfterASecondOfSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, optionalConfig(proxyproto.Config{MaxPending: 1}))
 		first := f.mem.dial(proxyAddr)

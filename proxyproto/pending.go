@@ -35,6 +35,7 @@ type pendingConn struct {
 	l          *Listener
 	conn       net.Conn
 	optional   bool
+	silent     bool      // an optional peer that has sent nothing
 	wait       time.Time // when an optional peer that is silent is served
 	deadline   time.Time // for the whole header
 	noDeadline error     // why it could not be set
@@ -45,7 +46,6 @@ type pendingConn struct {
 	// Guarded by l.mu:
 	prev, next *pendingConn // in l.pending
 	heard      time.Time    // when the last byte came, or the connection
-	silent     bool         // an optional peer that has sent nothing
 	asked      bool         // to make room, by a deadline that is over
 	cut        bool         // closed by Listener.Close
 }
@@ -207,7 +207,7 @@ func (p *pendingConn) afterError(err error, looked *bool) error {
 	if !isTimeout(err) {
 		return p.readError(err)
 	}
-	silent, asked := p.state()
+	silent, asked := p.silent, p.wasAsked()
 	if !silent && !asked {
 		return p.readError(err)
 	}
@@ -239,14 +239,16 @@ func (p *pendingConn) goOn() {
 		return
 	}
 	p.conn.SetReadDeadline(p.deadline)
+	if p.asked {
+		p.l.space.Signal() // for another that is silent
+	}
 	p.silent, p.asked = false, false
-	p.l.space.Signal() // evictOldest has to choose again
 }
 
-func (p *pendingConn) state() (silent, asked bool) {
+func (p *pendingConn) wasAsked() bool {
 	p.l.mu.Lock()
 	defer p.l.mu.Unlock()
-	return p.silent, p.asked
+	return p.asked
 }
 
 // readError returns the reason why a connection whose Read failed is refused.
