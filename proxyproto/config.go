@@ -35,9 +35,9 @@ const (
 	// [ErrUntrustedHeader].
 	//
 	// Read holds back what may still become a header, at most MaxHeaderSize bytes and at
-	// most HeaderTimeout after the first one. Write never waits. When that time is over
-	// an incomplete header ends the connection, and fewer bytes than tell a header from
-	// other data are delivered.
+	// most HeaderTimeout after the first one. Write never waits. When that time is over,
+	// an incomplete header ends the connection. Bytes that are only the beginning of a
+	// signature are delivered.
 	Ignore
 )
 

@@ -16,7 +16,8 @@ import (
 //
 // On a connection with a PROXY header, Read begins after the header. On a
 // direct connection Read fails with [ErrUntrustedHeader], and the connection is
-// closed, when the first bytes turn out to be a PROXY header.
+// closed, when the first bytes turn out to be a PROXY header. Under [Ignore] Read
+// begins after that header, too.
 //
 // Conn has no ConnectionState method: net/http would take it for TLS.
 type Conn struct {
@@ -146,7 +147,7 @@ func putIP(b *[16]byte, a netip.Addr) net.IP {
 	return b[:]
 }
 
-// Info returns what is known of the client. It is never nil.
+// Info returns the facts about the connection. It is never nil.
 func (c *Conn) Info() *Info { return &c.info }
 
 // NetConn returns the connection below. Its Read would miss the bytes that
@@ -158,7 +159,7 @@ func (c *Conn) NetConn() net.Conn { return c.conn }
 func (c *Conn) RemoteAddr() net.Addr { return c.info.Client }
 
 // LocalAddr returns the address that the client connected to, Info.Server. If
-// the proxy did not tell (Caddy sends 0.0.0.0:0), it is the socket's own.
+// the header does not have it (Caddy sends 0.0.0.0:0), it is the socket's own.
 func (c *Conn) LocalAddr() net.Addr {
 	if a, ok := c.info.Server.(*net.TCPAddr); ok && c.info.Version != 0 && (a.Port == 0 || a.IP.IsUnspecified()) {
 		return unmap(c.conn.LocalAddr())
@@ -167,7 +168,7 @@ func (c *Conn) LocalAddr() net.Addr {
 }
 
 // Read reads from the connection. On a direct connection it returns
-// [ErrUntrustedHeader] when the client sent a PROXY header.
+// [ErrUntrustedHeader] when the client sent a PROXY header, except under [Ignore].
 func (c *Conn) Read(b []byte) (int, error) {
 	if l := c.lead.Load(); l != nil {
 		return l.read(c, b)

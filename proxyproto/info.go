@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// An Info is what is known of a connection that a [Listener] accepted. It does
-// not change any more, and may be read by many goroutines; do not modify it.
+// An Info describes a connection that a [Listener] accepted. It does not change any
+// more, and many goroutines may read it; do not modify it.
 type Info struct {
 	// Client is the client's address if ClientKnown. For LOCAL and UNKNOWN it is
 	// the socket's peer, and for a header whose source is 0.0.0.0 or :: just that.
@@ -46,8 +46,8 @@ type Info struct {
 	// most 128 bytes.
 	UniqueID []byte
 
-	// TLVs holds every entry that no field above stands for, in the order of
-	// the header: NOOP, NETNS, unknown and vendors' types.
+	// TLVs contains the entries without a field above, in the order of the header:
+	// NOOP, NETNS, unknown and vendors' types.
 	TLVs []TLV
 }
 
@@ -56,7 +56,7 @@ type Info struct {
 // for an unspecified source address (0.0.0.0, ::).
 //
 // Where it is false, Client is usually the proxy's address, often 127.0.0.1,
-// which stands in everyone's list of relay clients: derive no SPF verdict, no
+// which is on most servers' lists of relay clients. Derive no SPF verdict, no
 // ban, no relaying and no privilege from it.
 func (i *Info) ClientKnown() bool {
 	if i == nil || i.Client == nil || i.Local || i.unknown {

@@ -17,12 +17,12 @@ const (
 	allSignatures = 1<<len(signatures) - 1
 )
 
-// A verdict is what the bytes of a stream so far say of its beginning.
+// A verdict is what the bytes of a stream so far can be.
 type verdict uint8
 
 const (
 	undecided verdict = iota // may still become a header
-	noHeader                 // is none, and will not become one
+	noHeader                 // is not a header, and will not become one
 	isHeader                 // begins with a signature
 )
 
