@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/seed-94e48765/portico/forwarded"
@@ -213,4 +214,38 @@ func TestProxyProtocolComesFirst(t *testing.T) {
 		{Where: "connection", Verdict: "the connection came through a PROXY protocol listener, so no forwarding header is read"},
 		{Where: "PROXY protocol", Verdict: "the client is not known: the connection has no PROXY header, and its peer is in Config.Trusted, so it is a proxy [ProxyProtocol]"},
 	}, r.Explain(req))
+}
+
+// MIGRATION.md and doc.go warn of middleware that copies a header into RemoteAddr: beside
+// it, a direct client can name another one.
+func TestMiddlewareThatReplacesRemoteAddrLetsClientsForge(t *testing.T) {
+	copyLeftmost := func(next http.Handler) http.Handler { // as ProxyHeaders of gorilla/handlers does
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			first, _, _ := strings.Cut(req.Header.Get("X-Forwarded-For"), ", ")
+			req.RemoteAddr = first
+			next.ServeHTTP(w, req)
+		})
+	}
+	const direct = "203.0.113.66:50000"
+	for _, tt := range []struct {
+		name, xff string
+		client    string
+		reason    forwarded.Reason
+	}{
+		{name: "a proxy with a port", xff: "10.0.0.1:1, 198.51.100.66", client: "198.51.100.66", reason: forwarded.UntrustedHop},
+		{name: "a proxy without a port", xff: "10.0.0.1, 198.51.100.66", reason: forwarded.NoPeer},
+		{name: "another client with a port", xff: "198.51.100.66:1, 10.0.0.1", client: "198.51.100.66", reason: forwarded.UntrustedHeader},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newResolver(t, forwarded.Config{})
+			var res forwarded.Result
+			h := r.Handler(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { res, _ = forwarded.FromContext(req.Context()) }))
+			copyLeftmost(h).ServeHTTP(httptest.NewRecorder(), requestFrom(nil, direct, tt.xff))
+			require.Equal(t, tt.reason, res.Reason)
+			require.Equal(t, addr(tt.client), res.Client)
+
+			h.ServeHTTP(httptest.NewRecorder(), requestFrom(nil, direct, tt.xff))
+			require.Equal(t, addr("203.0.113.66"), res.Client, "without the middleware")
+		})
+	}
 }

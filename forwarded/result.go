@@ -72,7 +72,9 @@ const (
 	// NoPeer: the peer has no address that could be on a list, so it is neither
 	// trusted nor known. It is on a unix socket and Config.Trusted does not have
 	// the keyword unix, or RemoteAddr is not "IP:port" or has an unspecified
-	// address. Last and Peer are the zero Addr.
+	// address. Middleware that copies a header of the client into RemoteAddr often
+	// leaves an address without a port there; if it leaves a port, the client
+	// chooses the peer. Last and Peer are the zero Addr.
 	NoPeer Reason = iota
 
 	// UntrustedPeer: the peer is not on the list, so it is the client. The client

@@ -24,6 +24,12 @@ func FromConn(c net.Conn) (*Info, bool) {
 // of c, so that handlers can use [FromContext] and package forwarded ignores the
 // forwarding headers of requests on the connection. It returns ctx unchanged if
 // [FromConn] finds no Info.
+//
+// Two mistakes hide the Info, and then package forwarded reads the headers of clients
+// on a PROXY protocol listener: a wrapper around the connections that has no method
+// NetConn() net.Conn, such as that of netutil.LimitListener (wrap the listener below
+// instead), and middleware that replaces the context of a request instead of deriving
+// one from it.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	info, ok := FromConn(c)
 	if !ok {
