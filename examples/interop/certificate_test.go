@@ -35,6 +35,8 @@ type certificates struct {
 	serverCert, serverKey string
 	proxyCert, proxyKey   string
 	proxyPEM              string // both in one file
+	providerCert          string // of an identity provider at 127.0.0.1
+	providerKey           string
 }
 
 var makeCertificates = sync.OnceValues(func() (*certificates, error) {
@@ -55,18 +57,26 @@ var makeCertificates = sync.OnceValues(func() (*certificates, error) {
 		proxyCert:  filepath.Join(shared, "proxy.pem"),
 		proxyKey:   filepath.Join(shared, "proxy.key"),
 		proxyPEM:   filepath.Join(shared, "proxy-both.pem"),
+
+		providerCert: filepath.Join(shared, "provider.pem"),
+		providerKey:  filepath.Join(shared, "provider.key"),
 	}
 	c.roots.AddCert(ca)
 	if err := writeFiles(encodeCert(ca), c.ca); err != nil {
 		return nil, err
 	}
-	for _, leaf := range []struct{ name, cert, key, both string }{
-		{endedByServer, c.serverCert, c.serverKey, ""},
-		{endedByProxy, c.proxyCert, c.proxyKey, c.proxyPEM},
+	for _, leaf := range []struct {
+		name, cert, key, both string
+		addresses             []net.IP
+	}{
+		{name: endedByServer, cert: c.serverCert, key: c.serverKey},
+		{name: endedByProxy, cert: c.proxyCert, key: c.proxyKey, both: c.proxyPEM},
+		{name: "identity provider", cert: c.providerCert, key: c.providerKey, addresses: []net.IP{net.IPv4(127, 0, 0, 1)}},
 	} {
 		cert, key, err := issue(&x509.Certificate{
 			Subject:     pkix.Name{CommonName: leaf.name},
 			DNSNames:    []string{serverName},
+			IPAddresses: leaf.addresses,
 			KeyUsage:    x509.KeyUsageDigitalSignature,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		}, ca, caKey)

@@ -3,10 +3,12 @@ package interop
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -55,9 +57,9 @@ const publicPassword = "correct-horse"
 
 // start starts mailfront, and the proxy if there is one, and returns where clients
 // of the base connect to.
-func (at mount) start(t *testing.T) (front string) {
+func (at mount) start(t *testing.T, more ...string) (front string) {
 	t.Helper()
-	settings := []string{"PUBLIC_URL=" + at.base, "DEMO_PASSWORD=" + publicPassword}
+	settings := append([]string{"PUBLIC_URL=" + at.base, "DEMO_PASSWORD=" + publicPassword}, more...)
 	if at.file == "" {
 		return startMailfront(t, settings...).address["https"]
 	}
@@ -65,7 +67,9 @@ func (at mount) start(t *testing.T) (front string) {
 	return startHAProxy(t, m, at.file, nil, at.changes...).front["https"]
 }
 
-func runNPMClient(t *testing.T, dir, name, base, front string) {
+// runNPMClient runs a client, with variables beside those that each has, and returns what it
+// prints.
+func runNPMClient(t *testing.T, dir, name, base, front string, variables ...string) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(front)
 	require.NoError(t, err)
@@ -74,9 +78,61 @@ func runNPMClient(t *testing.T, dir, name, base, front string) {
 	cmd.Env = append(os.Environ(),
 		"BASE="+base, "ACCOUNT="+account, "PASSWORD="+publicPassword,
 		"CONNECT_PORT="+port, "CONNECT_FROM="+clientIP, "NODE_EXTRA_CA_CERTS="+testCertificates(t).ca)
+	cmd.Env = append(cmd.Env, variables...)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	t.Logf("%s", out)
+	return string(out)
+}
+
+// The identity provider is a second mailfront. The clients know the base of the first, and go
+// where its documents send them.
+func TestClientsFromNPMSignInAtAForeignIssuer(t *testing.T) {
+	needAddresses(t)
+	dir := installNPMClients(t)
+	certs := testCertificates(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0") // first: the provider has to know its URL
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	issuer := "https://" + l.Addr().String()
+	provider := startMailfront(t, "PUBLIC_URL="+issuer, "DEMO_PASSWORD="+publicPassword, "TRUSTED_PROXIES=192.0.2.1",
+		"TLS_CERT="+certs.providerCert, "TLS_KEY="+certs.providerKey)
+	go relayTo(provider.address["https"], l)
+	t.Setenv("SSL_CERT_FILE", certs.ca) // of the mailfronts below, which ask the provider
+	for _, at := range mounts {
+		t.Run(at.name, func(t *testing.T) {
+			front := at.start(t, "AUTHORIZATION_SERVERS="+issuer)
+			out := runNPMClient(t, dir, "oauth4webapi", at.base, front, "ISSUER="+issuer)
+			_, token, ok := strings.Cut(out, "token: ")
+			require.True(t, ok)
+			runNPMClient(t, dir, "jmap-jam", at.base, front, "TOKEN="+strings.TrimSpace(token))
+			runNPMClient(t, dir, "openid-client", at.base, front, "ISSUER="+issuer)
+			runNPMClient(t, dir, "tsdav", at.base, front)
+		})
+	}
+}
+
+// relayTo passes every connection on to an address.
+func relayTo(address string, l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			s, err := net.Dial("tcp", address)
+			if err != nil {
+				return
+			}
+			defer s.Close()
+			go func() {
+				io.Copy(s, c)
+				s.(*net.TCPConn).CloseWrite()
+			}()
+			io.Copy(c, s)
+		}()
+	}
 }
 
 var npmInstall sync.Mutex

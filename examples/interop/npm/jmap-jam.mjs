@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import JamClient from 'jmap-jam'
 
-const { BASE, ACCOUNT, PASSWORD } = process.env
+const { BASE, ACCOUNT, PASSWORD, TOKEN = PASSWORD } = process.env
 const jam = new JamClient({
   sessionUrl: new URL('/.well-known/jmap', BASE).href,
-  bearerToken: PASSWORD,
+  bearerToken: TOKEN,
 })
 const session = await jam.session
 assert.equal(session.username, ACCOUNT)

@@ -22,7 +22,7 @@ const server = await oauth.processDiscoveryResponse(
   issuer,
   await oauth.discoveryRequest(issuer, { algorithm: 'oauth2' }),
 )
-assert.equal(server.issuer, BASE)
+assert.equal(server.issuer, process.env.ISSUER ?? BASE)
 
 const client = await oauth.processDynamicClientRegistrationResponse(
   await oauth.dynamicClientRegistrationRequest(server, {
@@ -53,3 +53,4 @@ const tokens = await oauth.processAuthorizationCodeResponse(
 const signedIn = await oauth.protectedResourceRequest(tokens.access_token, 'GET', session)
 assert.equal((await signedIn.json()).username, ACCOUNT)
 console.log('oauth4webapi: signed in from the challenge')
+console.log(`token: ${tokens.access_token}`)

@@ -4,17 +4,17 @@ import assert from 'node:assert/strict'
 import * as client from 'openid-client'
 import { signIn } from './browser.mjs'
 
-const { BASE, ACCOUNT, PASSWORD } = process.env
+const { BASE, ISSUER = BASE, ACCOUNT, PASSWORD } = process.env
 const redirect_uri = 'http://127.0.0.1/callback'
 
 for (const algorithm of ['oidc', 'oauth2']) {
   const config = await client.dynamicClientRegistration(
-    new URL(BASE),
+    new URL(ISSUER),
     { redirect_uris: [redirect_uri], token_endpoint_auth_method: 'none' },
     client.None(),
     { algorithm },
   )
-  assert.equal(config.serverMetadata().issuer, BASE)
+  assert.equal(config.serverMetadata().issuer, ISSUER)
 
   const pkceCodeVerifier = client.randomPKCECodeVerifier()
   const expectedState = client.randomState()
@@ -34,7 +34,7 @@ for (const algorithm of ['oidc', 'oauth2']) {
     expectedNonce,
     idTokenExpected: true,
   })
-  assert.equal(tokens.claims().iss, BASE)
+  assert.equal(tokens.claims().iss, ISSUER)
   if (config.serverMetadata().userinfo_endpoint) {
     const user = await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub)
     assert.equal(user.email, ACCOUNT)
