@@ -2,12 +2,12 @@ package forwarded
 
 import "net/netip"
 
-// Both headers are lists, and each proxy adds to the right end: a comma and an
-// entry, or a line of its own. A line break is a comma (RFC 9110 section 5.3). So
-// entries are read from the right, and nothing is ever read that stands left of
-// the answer: there the client may have written anything.
+// Both headers are lists, and each proxy adds to the right end: a comma and an entry, or
+// a line of its own. A line break is a comma (RFC 9110 section 5.3). Entries are read
+// from the right. What is left of the answer is never read, because the client can have
+// written it.
 
-// A list is what is left to read of a header.
+// A list is the part of a header that has not been read.
 type list struct {
 	lines []string
 	line  int    // the line of the next entry, -1 if there is no more
@@ -49,7 +49,7 @@ func (r *Resolver) entry(l *list) (a netip.Addr, scheme string, f fault) {
 	return a, "", f
 }
 
-// A fault says what is wrong with an entry.
+// A fault is the reason why an entry cannot be used.
 type fault uint8
 
 const (

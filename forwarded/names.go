@@ -25,8 +25,8 @@ func (r *Resolver) hasForwarding(h http.Header) bool {
 	return false
 }
 
-// isForwarding reports whether a header of this name tells about the client's side of
-// a proxy.
+// isForwarding reports whether a header of this name describes the client's side of a
+// proxy.
 func (r *Resolver) isForwarding(name string) bool {
 	for _, family := range forwardingFamilies {
 		if isFamily(name, family) {

@@ -57,7 +57,7 @@ func (r Result) ClientKnown() bool { return r.Client.IsValid() }
 //     of proxyproto.Info.Secure.
 //
 // It is not known if Reason is NoPeer. [Resolver.Resolve] does not see the
-// connection, so that its Results know only what Proto says.
+// connection, so that the answer for its Results depends on Proto alone.
 func (r Result) Secure() (secure, known bool) {
 	if r.Proto != "" {
 		return r.Proto == "https", true

@@ -118,12 +118,12 @@ func (r *reader) token() (string, fault) {
 }
 
 // quotedString reads a quoted string, RFC 9110 section 5.6.4, and returns what
-// stands between its quotes, escapes and all.
+// is between its quotes, with the escapes.
 //
 // The quote that it begins with must be the closing one, because a value is a
 // token or one quoted string. Going on to the left, a quote belongs to the string
-// if an odd number of backslashes stands before it. With none it is the opening
-// one, since no closing quote could stand inside. With two or more it would close
+// if an odd number of backslashes precedes it. With none it is the opening
+// one, since no closing quote can be inside. With two or more it would close
 // a string here, which is an error.
 //
 // A line break is a comma, so a string may even contain one. It is then neither
