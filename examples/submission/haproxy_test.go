@@ -91,6 +91,11 @@ func certificate(t *testing.T) (file string, pool *x509.CertPool) {
 }
 
 func TestBehindHAProxy(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.77:0") // the client's address, which does not exist on macOS
+	if err != nil {
+		t.Skipf("no client can have the address 127.0.0.77 on this system: %v", err)
+	}
+	l.Close()
 	smtpAddr, httpAddr, asked := start(t)
 	submissions, https, pool := haproxy(t, smtpAddr, httpAddr)
 	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 77)}, Timeout: time.Minute}
