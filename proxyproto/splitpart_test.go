@@ -174,6 +174,57 @@ func TestADeadlineOfTheListenerBelowIsReturnedOnce(t *testing.T) {
 	})
 }
 
+func TestADeadlineOfTheListenerBelowIsNotKeptForLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := newMemListener()
+		parts := proxyproto.Split(mem, 2, byPart)
+		first := acceptFrom(parts[0])
+		first.state()
+		mem.errs <- &net.OpError{Op: "accept", Err: os.ErrDeadlineExceeded}
+		_, err := first.state()
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		second := acceptFrom(parts[1]) // did not wait when the deadline passed
+		mem.conns <- stub(1, 0)
+		n, err := second.state()
+		require.Equal(t, 1, n)
+		require.NoError(t, err)
+		require.NoError(t, parts[0].Close())
+		require.NoError(t, parts[1].Close())
+	})
+}
+
+// A closingListener accepts one connection while it is being closed.
+type closingListener struct {
+	*memListener
+	late net.Conn
+}
+
+func (l *closingListener) Accept() (net.Conn, error) {
+	<-l.closed
+	if c := l.late; c != nil {
+		l.late = nil
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func TestAConnectionThatArrivesDuringCloseIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := stub(0, 0)
+		l := &closingListener{memListener: newMemListener(), late: c}
+		parts := proxyproto.Split(l, 1, func(net.Conn) (net.Conn, int) {
+			t.Error("choose was called")
+			return nil, 0
+		})
+		a := acceptFrom(parts[0])
+		a.state()
+		require.NoError(t, parts[0].Close())
+		_, err := a.state()
+		require.ErrorIs(t, err, net.ErrClosed)
+		require.True(t, c.isClosed())
+	})
+}
+
 func TestSetDeadlineOfAPartLimitsItsAcceptOnly(t *testing.T) {
 	type deadliner interface{ SetDeadline(time.Time) error }
 	synctest.Test(t, func(t *testing.T) {
