@@ -77,6 +77,13 @@ func Example_httpReverseProxy() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	// The client of this example has another address than the proxies. It is on the same
+	// machine, and macOS has no other loopback address.
+	handler := edge.Handler
+	edge.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = "192.0.2.7:1234"
+		handler.ServeHTTP(w, r)
+	})
 	front := serveHTTP(edge)
 	defer inner.Close()
 	defer edge.Close()
@@ -89,7 +96,7 @@ func Example_httpReverseProxy() {
 	request.Host = "mail.example.com"
 	request.Header.Set("X-Forwarded-For", "192.0.2.1")
 	request.Header.Set("X-Forwarded-Proto", "https")
-	response, err := clientAt("127.0.0.77").Do(request)
+	response, err := clientAt("127.0.0.1").Do(request)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -99,7 +106,7 @@ func Example_httpReverseProxy() {
 		log.Fatal(err)
 	}
 	fmt.Print(string(body))
-	// Output: mail.example.com [127.0.0.77, 127.0.0.1] [http] [mail.example.com]
+	// Output: mail.example.com [192.0.2.7, 127.0.0.1] [http] [mail.example.com]
 }
 
 // serveHTTP serves on a port of loopback. The listener reports PROXY headers, which this
@@ -155,6 +162,11 @@ var forgedRequests = map[string]http.Header{
 }
 
 func TestAChainOfReverseProxiesPassesOnTheClient(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.77:0")
+	if err != nil {
+		t.Skipf("no client can have the address 127.0.0.77 on this system: %v", err)
+	}
+	l.Close()
 	log.SetOutput(io.Discard)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	behind, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("127.0.0.1"), Proto: true})
