@@ -1,6 +1,7 @@
 package proxyproto
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -108,11 +109,18 @@ func (l *lead) collect(c *Conn, b []byte) (int, error) {
 func (l *lead) drop(c *Conn) (int, error) {
 	b := l.held.b
 	size, err := scan(b, l.l.cfg.MaxHeaderSize)
+	// A header of another family than TCP can be dropped as well.
+	foreign := errors.Is(err, ErrUnsupported) && !errors.Is(err, ErrMalformed)
+	if foreign {
+		size, err = v2Size(b, l.l.cfg.MaxHeaderSize, 0)
+	}
 	if err != nil || size == 0 || size > len(b) {
 		return 0, err
 	}
-	if _, err := parse(b[:size]); err != nil {
-		return 0, err
+	if !foreign {
+		if _, err := parse(b[:size]); err != nil {
+			return 0, err
+		}
 	}
 	peer := c.conn.RemoteAddr()
 	l.l.reject(Rejection{

@@ -23,6 +23,9 @@ var ignoreConfig = proxyproto.Config{Untrusted: proxyproto.Ignore}
 func TestIgnoreDropsAHeaderInAnyNumberOfSegments(t *testing.T) {
 	headers := map[string]string{
 		"v2 with TLVs":      proxy4(sslTLV(1, 0, tlv(0x21, "TLSv1.3")), tlv(0x04, strings.Repeat("x", 600))),
+		"v2 UNSPEC":         v2(0x21, 0x00),
+		"v2 UDP4":           v2(0x21, 0x12, strings.Repeat("x", 12)),
+		"v2 UNIX":           v2(0x21, 0x31, strings.Repeat("x", 216)),
 		"v1 of the longest": "PROXY UNKNOWN " + strings.Repeat("x", 91) + "\r\n",
 	}
 	for name, h := range forgedHeaders {
@@ -232,7 +235,9 @@ func TestIgnoreEndsAConnectionWhoseHeaderCannotBeDropped(t *testing.T) {
 		{name: "version 3", steps: []step{{send: signature + "\x31"}}, err: proxyproto.ErrMalformed},
 		{name: "a malformed TLV", steps: []step{{send: proxy4("\x04")}}, err: proxyproto.ErrMalformed},
 		{name: "a wrong checksum", steps: []step{{send: proxy4(tlv(3, "\x00\x00\x00\x00"))}}, err: proxyproto.ErrChecksum},
-		{name: "UDP", steps: []step{{send: v2(0x21, 0x12, strings.Repeat("x", 12))}}, err: proxyproto.ErrUnsupported},
+		{name: "a family that is not assigned", steps: []step{{send: v2(0x21, 0x41)}}, err: proxyproto.ErrUnsupported},
+		{name: "UDP over MaxHeaderSize", steps: []step{{send: signature + "\x21\x12\x10\x01"}}, err: proxyproto.ErrTooLarge},
+		{name: "the end in a header for UDP", steps: []step{{send: v2(0x21, 0x12, "12 bytes....")[:20]}, {after: time.Second, end: true}}, err: proxyproto.ErrMalformed, at: time.Second},
 		{name: "over MaxHeaderSize", steps: []step{{send: signature + "\x21\x11\x10\x01"}}, err: proxyproto.ErrTooLarge},
 		{name: "the end in a header", steps: []step{{send: proxy4()[:20]}, {after: time.Second, end: true}}, err: proxyproto.ErrMalformed, at: time.Second},
 		{name: "silence in a header", steps: []step{{send: proxy4()[:20]}}, err: proxyproto.ErrTimeout, at: 5 * time.Second},

@@ -43,6 +43,12 @@ func scanV2(b []byte, maxBlock int) (size int, err error) {
 			return 0, err
 		}
 	}
+	return v2Size(b, maxBlock, addrSize)
+}
+
+// v2Size returns the size of a header whose address block needs addrSize bytes, or 0
+// while its fixed part is not complete.
+func v2Size(b []byte, maxBlock, addrSize int) (size int, err error) {
 	if len(b) < v2FixedSize {
 		return 0, nil
 	}
