@@ -18,12 +18,12 @@ func parsePeer(s string) (netip.Addr, bool) {
 // address, or v4:port, [v6] or [v6]:port. s is not empty.
 func parseAddress(s string) (netip.Addr, fault) {
 	colon := strings.IndexByte(s, ':')
-	if colon < 0 && s[0] <= '9' { // IPv4 without a port, the usual case
+	if colon < 0 && s[0] <= '9' && s != "0.0.0.0" { // IPv4 without a port, the usual case
 		a, err := netip.ParseAddr(s)
 		if err != nil {
 			return netip.Addr{}, faultAddress
 		}
-		return specified(a)
+		return a, faultNone
 	}
 	if isHidden(s) {
 		return netip.Addr{}, faultHidden

@@ -102,12 +102,12 @@ func (r *Resolver) resolve(res *Result, set *trustnet.Set, h http.Header, remote
 		res.Reason = NoPeer
 		return
 	}
-	res.Peer, res.Last = peer, peer
+	res.Peer = peer
 	if set.Contains(peer) {
 		r.readHeader(res, set, h, t)
 		return
 	}
-	res.Client = peer
+	res.Client, res.Last = peer, peer
 	res.Reason = UntrustedPeer
 	if r.hasForwarding(h) {
 		res.Reason = UntrustedHeader

@@ -13,8 +13,17 @@ import (
 // the client. An entry that cannot be read ends the walk; none is skipped.
 func (r *Resolver) walk(res *Result, set *trustnet.Set, h http.Header, t *trace) {
 	count := r.cfg.TrustedHops
-	reason, last, hops := NoHeader, res.Last, 0
-	for l := newList(h[r.key]); l.more(); {
+	reason, last, hops := NoHeader, res.Peer, 0
+	for l := newList(h[r.key]); ; {
+		if !l.more() {
+			switch {
+			case hops > 0 && count > 0:
+				reason = TooFewHops
+			case hops > 0:
+				reason = AllTrusted
+			}
+			break
+		}
 		if hops == r.cfg.MaxHops {
 			reason = TooManyHops
 			break
@@ -56,10 +65,6 @@ func (r *Resolver) walk(res *Result, set *trustnet.Set, h http.Header, t *trace)
 			}
 			break
 		}
-		reason = AllTrusted
-		if count > 0 {
-			reason = TooFewHops
-		}
 	}
 	res.Reason, res.Last, res.Hops = reason, last, hops
 	if r.believedHops(res) == 0 {
@@ -79,6 +84,7 @@ func (r *Resolver) believedHops(res *Result) int {
 
 // single reads the header of a trusted peer that has one address.
 func (r *Resolver) single(res *Result, set *trustnet.Set, h http.Header, t *trace) {
+	res.Last = res.Peer
 	lines := h[r.key]
 	if len(lines) == 0 {
 		res.Reason = NoHeader
