@@ -181,6 +181,11 @@ func (c *Conn) Write(b []byte) (int, error) { return c.conn.Write(b) }
 
 // Close closes the connection.
 func (c *Conn) Close() error {
+	l := c.lead.Load()
+	if l != nil && l.readUnread(c) {
+		c.lead.Store(nil)
+		return nil
+	}
 	err := c.conn.Close()
 	c.lead.Store(nil) // what is held is not read after Close
 	return err

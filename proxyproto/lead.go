@@ -25,6 +25,10 @@ type lead struct {
 func (l *lead) read(c *Conn, b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.readLocked(c, b)
+}
+
+func (l *lead) readLocked(c *Conn, b []byte) (int, error) {
 	switch {
 	case c.lead.Load() != l: // finished or closed while Read waited for the lock
 		return c.conn.Read(b)

@@ -147,7 +147,7 @@ func (l *Listener) Close() error {
 		defer p.conn.Close() // after the lock is released
 	}
 	for c := l.ready.pop(); c != nil; c = l.ready.pop() {
-		defer c.Close()
+		defer c.conn.Close()
 	}
 	l.checkDrained()
 	l.mu.Unlock()
