@@ -142,8 +142,8 @@ func BenchmarkHostile(b *testing.B) {
 		one    string
 		values map[string]string
 	}{
-		{forwarded.XForwardedFor, "203.0.113.7", hostileXFF},
-		{forwarded.Forwarded, "for=203.0.113.7", hostileForwarded},
+		{header: forwarded.XForwardedFor, one: "203.0.113.7", values: hostileXFF},
+		{header: forwarded.Forwarded, one: "for=203.0.113.7", values: hostileForwarded},
 	} {
 		r, _ := benchResolver(b, tt.header)
 		base := one(tt.header.String(), tt.one)

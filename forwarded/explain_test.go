@@ -21,76 +21,76 @@ func TestExplain(t *testing.T) {
 		lines      []string
 		want       []string
 	}{
-		{"a client behind two proxies", forwarded.Config{}, nil, peer, []string{"6.6.6.6, 192.0.2.1", "10.0.0.2"}, []string{
+		{name: "a client behind two proxies", config: forwarded.Config{}, local: nil, remoteAddr: peer, lines: []string{"6.6.6.6, 192.0.2.1", "10.0.0.2"}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 2 of 2, entry 1 from the right "10.0.0.2": trusted, so the next entry is read`,
 			`X-Forwarded-For line 1 of 2, entry 2 from the right "192.0.2.1": not trusted, so it is the client; nothing to the left of it is read [UntrustedHop]`,
 		}},
-		{"an untrusted peer", forwarded.Config{}, nil, "203.0.113.9:80", nil, []string{
+		{name: "an untrusted peer", config: forwarded.Config{}, local: nil, remoteAddr: "203.0.113.9:80", lines: nil, want: []string{
 			`connection "203.0.113.9:80": not trusted, so it is the client [UntrustedPeer]`,
 		}},
-		{"an untrusted peer with a header", forwarded.Config{}, nil, "203.0.113.9:80", []string{"127.0.0.1"}, []string{
+		{name: "an untrusted peer with a header", config: forwarded.Config{}, local: nil, remoteAddr: "203.0.113.9:80", lines: []string{"127.0.0.1"}, want: []string{
 			`connection "203.0.113.9:80": not trusted, so it is the client, and its forwarding headers are ignored; if it is a proxy, add it to Config.Trusted [UntrustedHeader]`,
 		}},
-		{"no header", forwarded.Config{}, nil, peer, nil, []string{
+		{name: "no header", config: forwarded.Config{}, local: nil, remoteAddr: peer, lines: nil, want: []string{
 			`connection "10.0.0.1:41234": trusted, but the request has no X-Forwarded-For [NoHeader]`,
 		}},
-		{"all trusted", forwarded.Config{}, nil, peer, []string{"10.0.0.2"}, []string{
+		{name: "all trusted", config: forwarded.Config{}, local: nil, remoteAddr: peer, lines: []string{"10.0.0.2"}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 1 of 1, entry 1 from the right "10.0.0.2": trusted, but there is no further entry [AllTrusted]`,
 		}},
-		{"too many hops", forwarded.Config{MaxHops: 1}, nil, peer, []string{"192.0.2.1, 10.0.0.2"}, []string{
+		{name: "too many hops", config: forwarded.Config{MaxHops: 1}, local: nil, remoteAddr: peer, lines: []string{"192.0.2.1, 10.0.0.2"}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 1 of 1, entry 1 from the right "10.0.0.2": trusted, but Config.MaxHops is 1 and there are more entries [TooManyHops]`,
 		}},
-		{"a malformed entry, quoted", forwarded.Config{}, nil, peer, []string{"192.0.2.1, a\x00\"\n"}, []string{
+		{name: "a malformed entry, quoted", config: forwarded.Config{}, local: nil, remoteAddr: peer, lines: []string{"192.0.2.1, a\x00\"\n"}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 1 of 1, entry 1 from the right "a\x00\"\n": not an address in a form that the header allows, so the hop before it is the last one that is known [Malformed]`,
 		}},
-		{"an empty entry", forwarded.Config{}, nil, peer, []string{"192.0.2.1,"}, []string{
+		{name: "an empty entry", config: forwarded.Config{}, local: nil, remoteAddr: peer, lines: []string{"192.0.2.1,"}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 1 of 1, entry 1 from the right "": the entry is empty, so the hop before it is the last one that is known [Malformed]`,
 		}},
-		{"a hidden hop", forwarded.Config{Header: forwarded.Forwarded}, nil, peer, []string{`for=_x, for="[2001:db8:a::2]:80";proto=https`}, []string{
+		{name: "a hidden hop", config: forwarded.Config{Header: forwarded.Forwarded}, local: nil, remoteAddr: peer, lines: []string{`for=_x, for="[2001:db8:a::2]:80";proto=https`}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its Forwarded is read`,
 			`Forwarded line 1 of 1, entry 1 from the right "for=\"[2001:db8:a::2]:80\";proto=https": trusted, so the next entry is read`,
 			`Forwarded line 1 of 1, entry 2 from the right "for=_x": the proxy withholds the address, so the hop before it is the last one that is known [Obfuscated]`,
 		}},
-		{"an element over lines", forwarded.Config{Header: forwarded.Forwarded}, nil, peer, []string{`for=_x, for=192.0.2.1;a="b`, "c", `d"`}, []string{
+		{name: "an element over lines", config: forwarded.Config{Header: forwarded.Forwarded}, local: nil, remoteAddr: peer, lines: []string{`for=_x, for=192.0.2.1;a="b`, "c", `d"`}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its Forwarded is read`,
 			`Forwarded line 3 of 3, entry 1 from the right "for=192.0.2.1;a=\"b,c,d\"": not trusted, so it is the client; nothing to the left of it is read [UntrustedHop]`,
 		}},
-		{"an element from the beginning of a line before", forwarded.Config{Header: forwarded.Forwarded}, nil, peer, []string{`for=_x`, `for=192.0.2.1;a="b`, `d"`}, []string{
+		{name: "an element from the beginning of a line before", config: forwarded.Config{Header: forwarded.Forwarded}, local: nil, remoteAddr: peer, lines: []string{`for=_x`, `for=192.0.2.1;a="b`, `d"`}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its Forwarded is read`,
 			`Forwarded line 3 of 3, entry 1 from the right "for=192.0.2.1;a=\"b,d\"": not trusted, so it is the client; nothing to the left of it is read [UntrustedHop]`,
 		}},
-		{"a trusted unix socket", forwarded.Config{Trusted: trustnet.MustParse("unix")}, unix, "@", []string{"192.0.2.1"}, []string{
+		{name: "a trusted unix socket", config: forwarded.Config{Trusted: trustnet.MustParse("unix")}, local: unix, remoteAddr: "@", lines: []string{"192.0.2.1"}, want: []string{
 			`connection "@": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 1 of 1, entry 1 from the right "192.0.2.1": not trusted, so it is the client; nothing to the left of it is read [UntrustedHop]`,
 		}},
-		{"a unix socket without the keyword", forwarded.Config{}, unix, "@", []string{"192.0.2.1"}, []string{
+		{name: "a unix socket without the keyword", config: forwarded.Config{}, local: unix, remoteAddr: "@", lines: []string{"192.0.2.1"}, want: []string{
 			`connection "@": a peer on a unix socket, and Config.Trusted does not have the keyword unix, so the headers are ignored [NoPeer]`,
 		}},
-		{"an IP address on a unix socket", forwarded.Config{Trusted: trustnet.MustParse("unix")}, unix, "10.0.0.1:80", nil, []string{
+		{name: "an IP address on a unix socket", config: forwarded.Config{Trusted: trustnet.MustParse("unix")}, local: unix, remoteAddr: "10.0.0.1:80", lines: nil, want: []string{
 			`connection "10.0.0.1:80": an IP address on a unix socket, which proves nothing, so the headers are ignored [NoPeer]`,
 		}},
-		{"an unspecified peer", forwarded.Config{}, nil, "0.0.0.0:80", nil, []string{
+		{name: "an unspecified peer", config: forwarded.Config{}, local: nil, remoteAddr: "0.0.0.0:80", lines: nil, want: []string{
 			`connection "0.0.0.0:80": the unspecified address identifies no host, so nothing is known and the headers are ignored [NoPeer]`,
 		}},
-		{"counted hops", forwarded.Config{TrustedHops: 2}, nil, peer, []string{"6.6.6.6, 192.0.2.1, 198.51.100.3"}, []string{
+		{name: "counted hops", config: forwarded.Config{TrustedHops: 2}, local: nil, remoteAddr: peer, lines: []string{"6.6.6.6, 192.0.2.1, 198.51.100.3"}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 1 of 1, entry 1 from the right "198.51.100.3": Config.TrustedHops is 2, so the next entry is read`,
 			`X-Forwarded-For line 1 of 1, entry 2 from the right "192.0.2.1": Config.TrustedHops is 2, so it is the client; nothing to the left of it is read [CountedHop]`,
 		}},
-		{"too few hops", forwarded.Config{TrustedHops: 2}, nil, peer, []string{"192.0.2.1"}, []string{
+		{name: "too few hops", config: forwarded.Config{TrustedHops: 2}, local: nil, remoteAddr: peer, lines: []string{"192.0.2.1"}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 1 of 1, entry 1 from the right "192.0.2.1": Config.TrustedHops is 2, but there is no further entry [TooFewHops]`,
 		}},
-		{"a loopback address at the counted hop", forwarded.Config{TrustedHops: 1}, nil, peer, []string{"127.0.0.1"}, []string{
+		{name: "a loopback address at the counted hop", config: forwarded.Config{TrustedHops: 1}, local: nil, remoteAddr: peer, lines: []string{"127.0.0.1"}, want: []string{
 			`connection "10.0.0.1:41234": trusted, so its X-Forwarded-For is read`,
 			`X-Forwarded-For line 1 of 1, entry 1 from the right "127.0.0.1": a loopback or multicast address, which no client of a load balancer has, so the hop before it is the last one that is known [Malformed]`,
 		}},
-		{"no peer", forwarded.Config{}, nil, "10.0.0.1", nil, []string{
+		{name: "no peer", config: forwarded.Config{}, local: nil, remoteAddr: "10.0.0.1", lines: nil, want: []string{
 			`connection "10.0.0.1": not an address and a port, so nothing is known and the headers are ignored [NoPeer]`,
 		}},
 	} {

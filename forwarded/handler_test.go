@@ -104,22 +104,22 @@ func TestStrip(t *testing.T) {
 		proto      []string
 		kept       []string
 	}{
-		{"X-Forwarded-For was believed", forwarded.Config{}, peer, "192.0.2.1", "for=6.6.6.6", []string{"https"}, []string{xff}},
-		{"X-Forwarded-For and -Proto were believed", forwarded.Config{Proto: true}, peer, "192.0.2.1", "for=6.6.6.6", []string{"https"}, []string{xff, xfp}},
-		{"X-Forwarded-Proto was not valid", forwarded.Config{Proto: true}, peer, "192.0.2.1", "", []string{"https", "http"}, []string{xff}},
-		{"X-Forwarded-For was believed in part", forwarded.Config{}, peer, "x, 10.0.0.2", "", nil, []string{xff}},
-		{"X-Forwarded-For was not believed", forwarded.Config{}, peer, "192.0.2.1, x", "", nil, nil},
-		{"only X-Forwarded-Proto was believed", forwarded.Config{Proto: true}, peer, "unknown", "", []string{"http"}, []string{xfp}},
-		{"Forwarded was believed", forwarded.Config{Header: forwarded.Forwarded}, peer, "192.0.2.1", "for=192.0.2.1", []string{"https"}, []string{fwd}},
-		{"X-Forwarded-Proto does not count beside Forwarded", forwarded.Config{Header: forwarded.Forwarded, Proto: true}, peer, "", "for=192.0.2.1;proto=https", []string{"https"}, []string{fwd}},
-		{"Forwarded was not believed", forwarded.Config{Header: forwarded.Forwarded, Proto: true}, peer, "192.0.2.1", "for=x", []string{"https"}, nil},
-		{"X-Forwarded-For with TrustedHops", forwarded.Config{TrustedHops: 1, Proto: true}, peer, "192.0.2.1", "for=6.6.6.6", []string{"https"}, []string{xff, xfp}},
-		{"X-Forwarded-For with too few hops", forwarded.Config{TrustedHops: 2}, peer, "192.0.2.1", "for=6.6.6.6", nil, nil},
-		{"a SingleHeader was believed", forwarded.Config{SingleHeader: "X-Example", Proto: true}, peer, "6.6.6.6", "for=6.6.6.6", []string{"https"}, []string{example, xfp}},
-		{"a SingleHeader of a list", forwarded.Config{SingleHeader: "X-Example", Header: forwarded.Forwarded, Proto: true}, peer, "6.6.6.6", "for=6.6.6.6", []string{"https"}, []string{example, xfp}},
-		{"a SingleHeader of an untrusted peer", forwarded.Config{SingleHeader: "X-Example", Proto: true}, untrusted, "6.6.6.6", "", []string{"https"}, nil},
-		{"an untrusted peer", forwarded.Config{Proto: true}, untrusted, "192.0.2.1", "for=192.0.2.1", []string{"https"}, nil},
-		{"no peer", forwarded.Config{Proto: true}, "@", "192.0.2.1", "for=192.0.2.1", []string{"https"}, nil},
+		{name: "X-Forwarded-For was believed", config: forwarded.Config{}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{xff}},
+		{name: "X-Forwarded-For and -Proto were believed", config: forwarded.Config{Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{xff, xfp}},
+		{name: "X-Forwarded-Proto was not valid", config: forwarded.Config{Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "", proto: []string{"https", "http"}, kept: []string{xff}},
+		{name: "X-Forwarded-For was believed in part", config: forwarded.Config{}, remoteAddr: peer, xff: "x, 10.0.0.2", fwd: "", proto: nil, kept: []string{xff}},
+		{name: "X-Forwarded-For was not believed", config: forwarded.Config{}, remoteAddr: peer, xff: "192.0.2.1, x", fwd: "", proto: nil, kept: nil},
+		{name: "only X-Forwarded-Proto was believed", config: forwarded.Config{Proto: true}, remoteAddr: peer, xff: "unknown", fwd: "", proto: []string{"http"}, kept: []string{xfp}},
+		{name: "Forwarded was believed", config: forwarded.Config{Header: forwarded.Forwarded}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=192.0.2.1", proto: []string{"https"}, kept: []string{fwd}},
+		{name: "X-Forwarded-Proto does not count beside Forwarded", config: forwarded.Config{Header: forwarded.Forwarded, Proto: true}, remoteAddr: peer, xff: "", fwd: "for=192.0.2.1;proto=https", proto: []string{"https"}, kept: []string{fwd}},
+		{name: "Forwarded was not believed", config: forwarded.Config{Header: forwarded.Forwarded, Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=x", proto: []string{"https"}, kept: nil},
+		{name: "X-Forwarded-For with TrustedHops", config: forwarded.Config{TrustedHops: 1, Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{xff, xfp}},
+		{name: "X-Forwarded-For with too few hops", config: forwarded.Config{TrustedHops: 2}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: nil, kept: nil},
+		{name: "a SingleHeader was believed", config: forwarded.Config{SingleHeader: "X-Example", Proto: true}, remoteAddr: peer, xff: "6.6.6.6", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{example, xfp}},
+		{name: "a SingleHeader of a list", config: forwarded.Config{SingleHeader: "X-Example", Header: forwarded.Forwarded, Proto: true}, remoteAddr: peer, xff: "6.6.6.6", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{example, xfp}},
+		{name: "a SingleHeader of an untrusted peer", config: forwarded.Config{SingleHeader: "X-Example", Proto: true}, remoteAddr: untrusted, xff: "6.6.6.6", fwd: "", proto: []string{"https"}, kept: nil},
+		{name: "an untrusted peer", config: forwarded.Config{Proto: true}, remoteAddr: untrusted, xff: "192.0.2.1", fwd: "for=192.0.2.1", proto: []string{"https"}, kept: nil},
+		{name: "no peer", config: forwarded.Config{Proto: true}, remoteAddr: "@", xff: "192.0.2.1", fwd: "for=192.0.2.1", proto: []string{"https"}, kept: nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			req := requestFrom(nil, tt.remoteAddr)

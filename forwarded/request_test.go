@@ -85,8 +85,8 @@ func TestUnixSockets(t *testing.T) {
 		trusted string
 		want    string
 	}{
-		{"with the keyword the header counts", "unix,10.0.0.0/8", "192.0.2.1 last=192.0.2.1 peer=invalid IP hops=2 UntrustedHop ok=true\n"},
-		{"without it nothing is known", "loopback,private", "invalid IP last=invalid IP peer=invalid IP hops=0 NoPeer ok=true\n"},
+		{name: "with the keyword the header counts", trusted: "unix,10.0.0.0/8", want: "192.0.2.1 last=192.0.2.1 peer=invalid IP hops=2 UntrustedHop ok=true\n"},
+		{name: "without it nothing is known", trusted: "loopback,private", want: "invalid IP last=invalid IP peer=invalid IP hops=0 NoPeer ok=true\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := listen(t, "unix", filepath.Join(t.TempDir(), "s"))
@@ -122,17 +122,17 @@ func TestUnixPeers(t *testing.T) {
 		xff        []string
 		want       forwarded.Result
 	}{
-		{"@ on a unix socket", unix, "@", []string{"192.0.2.1"}, via},
-		{"nothing on a unix socket", unix, "", []string{"192.0.2.1"}, via},
-		{"a path on a unix socket", unix, "/tmp/c", []string{"192.0.2.1"}, via},
-		{"no header on a unix socket", unix, "@", nil, forwarded.Result{Reason: forwarded.NoHeader}},
-		{"a bad header on a unix socket", unix, "@", []string{"x"}, forwarded.Result{Reason: forwarded.Malformed}},
-		{"@ proves nothing on a TCP socket", tcp, "@", []string{"192.0.2.1"}, forwarded.Result{}},
-		{"@ proves nothing on an unknown socket", nil, "@", []string{"192.0.2.1"}, forwarded.Result{}},
-		{"a nil address is no unix socket", noUnix, "@", []string{"192.0.2.1"}, forwarded.Result{}},
-		{"a client socket named like a trusted address", unix, "10.0.0.1:80", []string{"192.0.2.1"}, forwarded.Result{}},
-		{"a client socket named like a stranger", unix, "203.0.113.9:80", []string{"192.0.2.1"}, forwarded.Result{}},
-		{"a TCP peer", tcp, "10.0.0.1:80", []string{"192.0.2.1"}, result("192.0.2.1", 1, forwarded.UntrustedHop)},
+		{name: "@ on a unix socket", local: unix, remoteAddr: "@", xff: []string{"192.0.2.1"}, want: via},
+		{name: "nothing on a unix socket", local: unix, remoteAddr: "", xff: []string{"192.0.2.1"}, want: via},
+		{name: "a path on a unix socket", local: unix, remoteAddr: "/tmp/c", xff: []string{"192.0.2.1"}, want: via},
+		{name: "no header on a unix socket", local: unix, remoteAddr: "@", xff: nil, want: forwarded.Result{Reason: forwarded.NoHeader}},
+		{name: "a bad header on a unix socket", local: unix, remoteAddr: "@", xff: []string{"x"}, want: forwarded.Result{Reason: forwarded.Malformed}},
+		{name: "@ proves nothing on a TCP socket", local: tcp, remoteAddr: "@", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
+		{name: "@ proves nothing on an unknown socket", local: nil, remoteAddr: "@", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
+		{name: "a nil address is no unix socket", local: noUnix, remoteAddr: "@", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
+		{name: "a client socket named like a trusted address", local: unix, remoteAddr: "10.0.0.1:80", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
+		{name: "a client socket named like another address", local: unix, remoteAddr: "203.0.113.9:80", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
+		{name: "a TCP peer", local: tcp, remoteAddr: "10.0.0.1:80", xff: []string{"192.0.2.1"}, want: result("192.0.2.1", 1, forwarded.UntrustedHop)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("unix,10.0.0.0/8")})
@@ -164,14 +164,14 @@ func TestProxyProtocolConnections(t *testing.T) {
 		header  *proxyproto.Header
 		want    string
 	}{
-		{"a client in forwarded's list", "loopback", &known,
-			"10.1.2.3 last=10.1.2.3 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
-		{"LOCAL", "loopback", &proxyproto.Header{Local: true},
-			"invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
-		{"UNKNOWN", "loopback", &proxyproto.Header{Version: 1},
-			"invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
-		{"direct, from a peer on forwarded's list", "192.0.2.99", nil,
-			"invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
+		{name: "a client in forwarded's list", trusted: "loopback", header: &known,
+			want: "10.1.2.3 last=10.1.2.3 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
+		{name: "LOCAL", trusted: "loopback", header: &proxyproto.Header{Local: true},
+			want: "invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
+		{name: "UNKNOWN", trusted: "loopback", header: &proxyproto.Header{Version: 1},
+			want: "invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
+		{name: "direct, from a peer on forwarded's list", trusted: "192.0.2.99", header: nil,
+			want: "invalid IP last=127.0.0.1 peer=127.0.0.1 hops=0 ProxyProtocol ok=true\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inner := listen(t, "tcp", "127.0.0.1:0")

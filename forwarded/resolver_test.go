@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The cast of the tables. Proxies are in 10.0.0.0/8 and 2001:db8:a::/48; the
+// The addresses of the tables: proxies are in 10.0.0.0/8 and 2001:db8:a::/48; the
 // peer, if nothing else is said, is the proxy 10.0.0.1.
 const (
 	proxies = "10.0.0.0/8,2001:db8:a::/48"
@@ -127,14 +127,14 @@ func TestMaxHops(t *testing.T) {
 		hops   int
 		reason forwarded.Reason
 	}{
-		{"the default is enough for 32", 0, hops(32), "10.0.0.9", 32, forwarded.AllTrusted},
-		{"the default is not enough for 33", 0, hops(33), "10.0.0.9", 32, forwarded.TooManyHops},
-		{"the client may be the last one read", 3, "192.0.2.1, 10.0.0.9, 10.0.0.8", "192.0.2.1", 3, forwarded.UntrustedHop},
-		{"the client may not be one further", 2, "192.0.2.1, 10.0.0.9, 10.0.0.8", "10.0.0.9", 2, forwarded.TooManyHops},
-		{"garbage one further is not read", 2, "\x00, 10.0.0.9, 10.0.0.8", "10.0.0.9", 2, forwarded.TooManyHops},
-		{"an empty entry is one further", 1, ",10.0.0.8", "10.0.0.8", 1, forwarded.TooManyHops},
-		{"one hop", 1, "192.0.2.1", "192.0.2.1", 1, forwarded.UntrustedHop},
-		{"as many as one likes", 5000, hops(5000), "10.0.0.9", 5000, forwarded.AllTrusted},
+		{name: "the default is enough for 32", max: 0, value: hops(32), last: "10.0.0.9", hops: 32, reason: forwarded.AllTrusted},
+		{name: "the default is not enough for 33", max: 0, value: hops(33), last: "10.0.0.9", hops: 32, reason: forwarded.TooManyHops},
+		{name: "the client may be the last one read", max: 3, value: "192.0.2.1, 10.0.0.9, 10.0.0.8", last: "192.0.2.1", hops: 3, reason: forwarded.UntrustedHop},
+		{name: "the client may not be one further", max: 2, value: "192.0.2.1, 10.0.0.9, 10.0.0.8", last: "10.0.0.9", hops: 2, reason: forwarded.TooManyHops},
+		{name: "garbage one further is not read", max: 2, value: "\x00, 10.0.0.9, 10.0.0.8", last: "10.0.0.9", hops: 2, reason: forwarded.TooManyHops},
+		{name: "an empty entry is one further", max: 1, value: ",10.0.0.8", last: "10.0.0.8", hops: 1, reason: forwarded.TooManyHops},
+		{name: "one hop", max: 1, value: "192.0.2.1", last: "192.0.2.1", hops: 1, reason: forwarded.UntrustedHop},
+		{name: "as many as one likes", max: 5000, value: hops(5000), last: "10.0.0.9", hops: 5000, reason: forwarded.AllTrusted},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newResolver(t, forwarded.Config{MaxHops: tt.max})
@@ -153,33 +153,33 @@ func TestPeer(t *testing.T) {
 		client     string
 		reason     forwarded.Reason
 	}{
-		{"a trusted peer", "10.0.0.1:80", "10.0.0.1", "192.0.2.1", forwarded.UntrustedHop},
-		{"a trusted IPv6 peer", "[2001:db8:a::1]:80", "2001:db8:a::1", "192.0.2.1", forwarded.UntrustedHop},
-		{"a trusted mapped peer", "[::ffff:10.0.0.1]:80", "10.0.0.1", "192.0.2.1", forwarded.UntrustedHop},
-		{"a trusted peer with a zone", "[2001:db8:a::1%eth0]:80", "2001:db8:a::1", "192.0.2.1", forwarded.UntrustedHop},
-		{"an untrusted peer is the client", "203.0.113.9:80", "203.0.113.9", "203.0.113.9", forwarded.UntrustedHeader},
-		{"an untrusted mapped peer is the client", "[::ffff:203.0.113.9]:80", "203.0.113.9", "203.0.113.9", forwarded.UntrustedHeader},
-		{"an untrusted peer with a zone is the client", "[fe80::9%eth0]:80", "fe80::9", "fe80::9", forwarded.UntrustedHeader},
-		{"localhost is not trusted by itself", "127.0.0.1:80", "127.0.0.1", "127.0.0.1", forwarded.UntrustedHeader},
-		{"an unspecified address", "0.0.0.0:80", "", "", forwarded.NoPeer},
-		{"an unspecified IPv6 address", "[::]:80", "", "", forwarded.NoPeer},
-		{"an unspecified mapped address", "[::ffff:0.0.0.0]:80", "", "", forwarded.NoPeer},
-		{"no address", "", "", "", forwarded.NoPeer},
-		{"a unix socket", "@", "", "", forwarded.NoPeer},
-		{"the path of a unix socket", "/run/x.sock", "", "", forwarded.NoPeer},
-		{"no port, as middleware leaves it", "10.0.0.1", "", "", forwarded.NoPeer},
-		{"no port on IPv6", "2001:db8:a::1", "", "", forwarded.NoPeer},
-		{"IPv6 without brackets", "2001:db8:a::1:80", "", "", forwarded.NoPeer},
-		{"no port in brackets", "[2001:db8:a::1]", "", "", forwarded.NoPeer},
-		{"an empty port", "10.0.0.1:", "", "", forwarded.NoPeer},
-		{"a port that is none", "10.0.0.1:http", "", "", forwarded.NoPeer},
-		{"a port alone", ":80", "", "", forwarded.NoPeer},
-		{"an obfuscated port", "10.0.0.1:_x", "", "", forwarded.NoPeer},
-		{"an obfuscated port on IPv6", "[2001:db8:a::1]:_x", "", "", forwarded.NoPeer},
-		{"a blank", " 10.0.0.1:80", "", "", forwarded.NoPeer},
-		{"a host name", "localhost:80", "", "", forwarded.NoPeer},
-		{"a list", "10.0.0.1:80,10.0.0.1:80", "", "", forwarded.NoPeer},
-		{"garbage", "\x00\xff[", "", "", forwarded.NoPeer},
+		{name: "a trusted peer", remoteAddr: "10.0.0.1:80", peer: "10.0.0.1", client: "192.0.2.1", reason: forwarded.UntrustedHop},
+		{name: "a trusted IPv6 peer", remoteAddr: "[2001:db8:a::1]:80", peer: "2001:db8:a::1", client: "192.0.2.1", reason: forwarded.UntrustedHop},
+		{name: "a trusted mapped peer", remoteAddr: "[::ffff:10.0.0.1]:80", peer: "10.0.0.1", client: "192.0.2.1", reason: forwarded.UntrustedHop},
+		{name: "a trusted peer with a zone", remoteAddr: "[2001:db8:a::1%eth0]:80", peer: "2001:db8:a::1", client: "192.0.2.1", reason: forwarded.UntrustedHop},
+		{name: "an untrusted peer is the client", remoteAddr: "203.0.113.9:80", peer: "203.0.113.9", client: "203.0.113.9", reason: forwarded.UntrustedHeader},
+		{name: "an untrusted mapped peer is the client", remoteAddr: "[::ffff:203.0.113.9]:80", peer: "203.0.113.9", client: "203.0.113.9", reason: forwarded.UntrustedHeader},
+		{name: "an untrusted peer with a zone is the client", remoteAddr: "[fe80::9%eth0]:80", peer: "fe80::9", client: "fe80::9", reason: forwarded.UntrustedHeader},
+		{name: "localhost is not trusted by itself", remoteAddr: "127.0.0.1:80", peer: "127.0.0.1", client: "127.0.0.1", reason: forwarded.UntrustedHeader},
+		{name: "an unspecified address", remoteAddr: "0.0.0.0:80", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "an unspecified IPv6 address", remoteAddr: "[::]:80", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "an unspecified mapped address", remoteAddr: "[::ffff:0.0.0.0]:80", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "no address", remoteAddr: "", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "a unix socket", remoteAddr: "@", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "the path of a unix socket", remoteAddr: "/run/x.sock", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "no port, as middleware leaves it", remoteAddr: "10.0.0.1", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "no port on IPv6", remoteAddr: "2001:db8:a::1", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "IPv6 without brackets", remoteAddr: "2001:db8:a::1:80", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "no port in brackets", remoteAddr: "[2001:db8:a::1]", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "an empty port", remoteAddr: "10.0.0.1:", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "a port that is none", remoteAddr: "10.0.0.1:http", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "a port alone", remoteAddr: ":80", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "an obfuscated port", remoteAddr: "10.0.0.1:_x", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "an obfuscated port on IPv6", remoteAddr: "[2001:db8:a::1]:_x", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "a blank", remoteAddr: " 10.0.0.1:80", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "a host name", remoteAddr: "localhost:80", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "a list", remoteAddr: "10.0.0.1:80,10.0.0.1:80", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "garbage", remoteAddr: "\x00\xff[", peer: "", client: "", reason: forwarded.NoPeer},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newResolver(t, forwarded.Config{})
@@ -217,8 +217,8 @@ func TestOnlyTheConfiguredHeaderIsRead(t *testing.T) {
 		header forwarded.Header
 		want   string
 	}{
-		{forwarded.XForwardedFor, "192.0.2.1"},
-		{forwarded.Forwarded, "192.0.2.2"},
+		{header: forwarded.XForwardedFor, want: "192.0.2.1"},
+		{header: forwarded.Forwarded, want: "192.0.2.2"},
 	} {
 		t.Run(tt.header.String(), func(t *testing.T) {
 			r := newResolver(t, forwarded.Config{Header: tt.header})
@@ -251,10 +251,10 @@ func TestEverySnapshotIsCheckedAgain(t *testing.T) {
 	t.Run("no list", func(t *testing.T) {
 		require.Equal(t, untrusted, resolve(t, false, nil))
 	})
-	t.Run("a list that trusts all trusts nobody", func(t *testing.T) {
+	t.Run("a list that trusts all trusts no peer", func(t *testing.T) {
 		require.Equal(t, untrusted, resolve(t, false, trustnet.MustParse("0.0.0.0/0", "unix")))
 	})
-	t.Run("a list that trusts all of the other family trusts nobody", func(t *testing.T) {
+	t.Run("a list that trusts all of the other family trusts no peer", func(t *testing.T) {
 		require.Equal(t, untrusted, resolve(t, false, trustnet.MustParse("10.0.0.0/8", "::/0")))
 	})
 	t.Run("a list that trusts all, allowed", func(t *testing.T) {

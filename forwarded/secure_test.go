@@ -102,7 +102,7 @@ func TestSecureWithoutTheConnection(t *testing.T) {
 func TestAKnownClientOfAProxyProtocolConnection(t *testing.T) {
 	client := &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4711} // trusted as well
 	proxy := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 41234}
-	stranger := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 4711}
+	untrusted := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 4711}
 	unspecified := &net.TCPAddr{IP: net.IPv4zero, Port: 4711}
 	for _, tt := range []struct {
 		name               string
@@ -113,7 +113,7 @@ func TestAKnownClientOfAProxyProtocolConnection(t *testing.T) {
 		{name: "a header", info: proxyproto.Info{Version: 1, Client: client, Proxy: proxy}, client: "10.1.2.3", last: "10.1.2.3", peer: "10.0.0.1"},
 		{name: "a header with an unspecified source", info: proxyproto.Info{Version: 1, Client: unspecified, Proxy: proxy}, last: "10.0.0.1", peer: "10.0.0.1"},
 		{name: "LOCAL", info: proxyproto.Info{Version: 2, Local: true, Client: proxy, Proxy: proxy}, last: "10.0.0.1", peer: "10.0.0.1"},
-		{name: "direct", info: proxyproto.Info{Client: stranger}, client: "203.0.113.7", last: "203.0.113.7", peer: "203.0.113.7"},
+		{name: "direct", info: proxyproto.Info{Client: untrusted}, client: "203.0.113.7", last: "203.0.113.7", peer: "203.0.113.7"},
 		{name: "direct from a trusted peer", info: proxyproto.Info{Client: proxy}, last: "10.0.0.1", peer: "10.0.0.1"},
 		{name: "direct on a unix socket", info: proxyproto.Info{Client: &net.UnixAddr{Name: "@", Net: "unix"}}},
 		{name: "direct on a trusted unix socket", trusted: "unix", info: proxyproto.Info{Client: &net.UnixAddr{Name: "@", Net: "unix"}}},
