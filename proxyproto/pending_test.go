@@ -255,7 +255,7 @@ func TestHeaderTimeoutIsAbsolute(t *testing.T) {
 	}
 }
 
-func TestSilentPeersDelayNobody(t *testing.T) {
+func TestSilentPeersDelayNoOtherPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		for range 1000 {

@@ -337,7 +337,7 @@ func TestFallbackAddressesAreUnmapped(t *testing.T) {
 	})
 }
 
-func TestTLVThatStandsTwiceIsRefused(t *testing.T) {
+func TestDuplicateTLVIsRefused(t *testing.T) {
 	zero := proxy4(tlv(0x03, "\x00\x00\x00\x00"), tlv(0x03, "\x00\x00\x00\x00"))
 	sum := crc32.Checksum([]byte(zero), crc32.MakeTable(crc32.Castagnoli)) // the first one is right
 	two := zero[:len(zero)-11] + string(binary.BigEndian.AppendUint32(nil, sum)) + zero[len(zero)-7:]
@@ -354,7 +354,7 @@ func TestTLVThatStandsTwiceIsRefused(t *testing.T) {
 	}
 }
 
-func TestSubTLVThatStandsTwiceIsRefusedThoughTheFirstIsEmpty(t *testing.T) {
+func TestDuplicateSubTLVIsRefusedEvenIfTheFirstIsEmpty(t *testing.T) {
 	_, rej := offer(t, proxyproto.Config{}, proxy4(sslTLV(7, 0, tlv(0x22, ""), tlv(0x22, "admin"))))
 	require.ErrorIs(t, rej.Err, proxyproto.ErrMalformed)
 }

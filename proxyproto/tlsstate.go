@@ -43,8 +43,8 @@ func TLSFromState(state tls.ConnectionState) *TLS {
 
 var versionName = strings.NewReplacer("TLS 1.0", "TLSv1", "TLS ", "TLSv")
 
-// verifyUnspecified is X509_V_ERR_UNSPECIFIED, for a certificate that nobody
-// verified: the field is OpenSSL's verification result.
+// verifyUnspecified is X509_V_ERR_UNSPECIFIED, for a certificate that was
+// not verified: the field is OpenSSL's verification result.
 const verifyUnspecified = 1
 
 // fromIANA changes the names that IANA gave the cipher suites before TLS 1.3 into

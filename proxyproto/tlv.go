@@ -97,7 +97,7 @@ func parseTLVs(b []byte, off int, f *facts) error {
 		}
 		switch t.Type {
 		case TypeALPN, TypeAuthority, TypeCRC32C, TypeUniqueID, TypeSSL:
-			// Of two answers to one question neither can be believed.
+			// If there are two, neither can be trusted.
 			if seen[t.Type] {
 				return fmt.Errorf("%w: duplicate TLV of type %#02x", ErrMalformed, t.Type)
 			}
@@ -172,7 +172,7 @@ func parseTLS(b []byte) (*TLS, error) {
 	return t, nil
 }
 
-// field returns the string that a subtype stands for.
+// field returns the field of t for a subtype, nil for an unknown one.
 func (t *TLS) field(subtype byte) *string {
 	switch subtype {
 	case subtypeVersion:
