@@ -118,15 +118,15 @@ func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view st
 // settingsThatWin are sentences about what is set outside, and wins at the next
 // start.
 func (cfg *config) settingsThatWin(kept state) (sentences []string) {
-	if s := cfg.publicURL; s.value != "" {
-		text := s.from + " is " + s.value + ". At every start it wins over what is set here"
+	if s := cfg.publicURL; s.Text != "" {
+		text := s.From + " is " + s.Text + ". At every start it wins over what is set here"
 		if kept.PublicURL != "" {
 			text += " (" + kept.PublicURL + ")"
 		}
 		sentences = append(sentences, text+": change it there, or remove it.")
 	}
-	if s := cfg.modeSetting; s.value != "" && cfg.mode != modeNormal {
-		sentences = append(sentences, s.from+" is "+s.value+". Remove it when the set-up is done: the next start would ask for a set-up again.")
+	if s := cfg.modeSetting; s.Text != "" && cfg.mode != modeNormal {
+		sentences = append(sentences, s.From+" is "+s.Text+". Remove it when the set-up is done: the next start would ask for a set-up again.")
 	}
 	return sentences
 }

@@ -22,12 +22,12 @@ import (
 
 // loadCertificate reads the files of the settings, or makes a certificate for a base.
 func loadCertificate(cfg *config, base publicurl.Base) (*tls.Certificate, error) {
-	if cfg.certFile.value == "" {
+	if cfg.certFile.Text == "" {
 		return selfSigned(cfg.certificateNames(base))
 	}
-	cert, err := tls.LoadX509KeyPair(cfg.certFile.value, cfg.keyFile.value)
+	cert, err := tls.LoadX509KeyPair(cfg.certFile.Text, cfg.keyFile.Text)
 	if err != nil {
-		return nil, cfg.certFile.wrong("cannot be used with %s %q: %w", cfg.keyFile.from, cfg.keyFile.value, err)
+		return nil, cfg.certFile.Errorf("cannot be used with %s %q: %w", cfg.keyFile.From, cfg.keyFile.Text, err)
 	}
 	return &cert, nil
 }

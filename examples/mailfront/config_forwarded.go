@@ -7,52 +7,50 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/forwarded"
 )
 
 // readForwarded reads how the listeners without PROXY protocol find the client of a
 // request.
-func (cfg *config) readForwarded(get func(string) setting) error {
-	header, hops, proto := get("FORWARDED_HEADER"), get("FORWARDED_HOPS"), get("FORWARDED_PROTO")
-	switch proto.value {
-	case "", "false":
-	case "true":
-		cfg.forwarded.Proto = true
-	default:
-		return proto.wrong("use true or false")
+func (cfg *config) readForwarded(values *settings.Values) error {
+	header, hops, proto := values.Get("FORWARDED_HEADER"), values.Get("FORWARDED_HOPS"), values.Get("FORWARDED_PROTO")
+	var err error
+	if cfg.forwarded.Proto, err = proto.Bool(); err != nil {
+		return err
 	}
 	if err := cfg.readForwardedHeader(header); err != nil {
 		return err
 	}
-	if hops.value != "" {
-		n, err := strconv.Atoi(hops.value)
+	if hops.Text != "" {
+		n, err := strconv.Atoi(hops.Text)
 		switch {
 		case err != nil || n < 1 || n > forwarded.DefaultMaxHops:
-			return hops.wrong("use a number from 1 to %d, or unset it to compare addresses with the list of trusted proxies", forwarded.DefaultMaxHops)
+			return hops.Errorf("use a number from 1 to %d, or unset it to compare addresses with the list of trusted proxies", forwarded.DefaultMaxHops)
 		case cfg.forwarded.SingleHeader != "":
-			return hops.wrong("%s is %q, a header with one address, in which there are no hops to count: unset one of the two", header.from, header.value)
+			return hops.Errorf("%s is %q, a header with one address, in which there are no hops to count: unset one of the two", header.From, header.Text)
 		}
 		cfg.forwarded.TrustedHops = n
 	}
-	for _, s := range []setting{header, hops} {
-		if s.value != "" && cfg.proxy["http"] && cfg.proxy["https"] {
-			return s.wrong("no listener reads forwarding headers: set MAILFRONT_HTTP_CLIENT or MAILFRONT_HTTPS_CLIENT to forwarded, or unset it")
+	for _, s := range []settings.Value{header, hops} {
+		if s.Text != "" && cfg.proxy["http"] && cfg.proxy["https"] {
+			return s.Errorf("no listener reads forwarding headers: set MAILFRONT_HTTP_CLIENT or MAILFRONT_HTTPS_CLIENT to forwarded, or unset it")
 		}
 	}
 	return nil
 }
 
-func (cfg *config) readForwardedHeader(s setting) error {
-	switch strings.ToLower(s.value) {
+func (cfg *config) readForwardedHeader(s settings.Value) error {
+	switch strings.ToLower(s.Text) {
 	case "", strings.ToLower(forwarded.XForwardedFor.String()):
 		return nil
 	case strings.ToLower(forwarded.Forwarded.String()):
 		cfg.forwarded.Header = forwarded.Forwarded
 		return nil
 	}
-	cfg.forwarded.SingleHeader = s.value
+	cfg.forwarded.SingleHeader = s.Text
 	if _, err := forwarded.New(cfg.forwarded); err != nil {
-		return s.wrong("use X-Forwarded-For, Forwarded, or the name of a header with one address, such as CF-Connecting-IP")
+		return s.Errorf("use X-Forwarded-For, Forwarded, or the name of a header with one address, such as CF-Connecting-IP")
 	}
 	return nil
 }

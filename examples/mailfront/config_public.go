@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -24,35 +25,35 @@ const (
 	modeRecovery  mode = "recovery"  // the same, because what there was is wrong
 )
 
-func (cfg *config) readPublic(get func(string) setting) error {
-	url, hostname, m := get("PUBLIC_URL"), get("HOSTNAME"), get("MODE")
-	cfg.publicURL, cfg.modeSetting, cfg.hostnameIsSet = url, m, hostname.value != ""
-	if url.value == "" && cfg.state.PublicURL != "" {
-		url = setting{cfg.state.PublicURL, "public_url in " + cfg.stateFile.path}
+func (cfg *config) readPublic(values *settings.Values) error {
+	url, hostname, m := values.Get("PUBLIC_URL"), values.Get("HOSTNAME"), values.Get("MODE")
+	cfg.publicURL, cfg.modeSetting, cfg.hostnameIsSet = url, m, hostname.Text != ""
+	if url.Text == "" && cfg.state.PublicURL != "" {
+		url.Text, url.From = cfg.state.PublicURL, "public_url in "+cfg.stateFile.path
 	}
 	base, err := publicurl.Relative("")
 	if err != nil {
 		return fmt.Errorf("mailfront: %w", err)
 	}
-	if url.value != "" {
-		if base, err = publicurl.Parse(url.value); err != nil {
-			return fmt.Errorf("mailfront: %s: %w", url.name(), err) // the error quotes the value, without a password
+	if url.Text != "" {
+		if base, err = publicurl.Parse(url.Text); err != nil {
+			return fmt.Errorf("mailfront: %s: %w", url.Source(), err) // the error quotes the value, without a password
 		}
 	}
-	if hostname.value != "" { // wrong is wrong, also where it is not needed
-		host, err := publicurl.FromHostname(hostname.value)
+	if hostname.Text != "" { // wrong is wrong, also where it is not needed
+		host, err := publicurl.FromHostname(hostname.Text)
 		if err != nil {
-			return fmt.Errorf("mailfront: %s: %w", hostname.name(), err)
+			return fmt.Errorf("mailfront: %s: %w", hostname.Source(), err)
 		}
 		cfg.hostname = host.Hostname()
-		if url.value == "" {
+		if url.Text == "" {
 			base = host
 		}
 	} else {
 		cfg.hostname = base.Hostname()
 	}
-	configured := url.value != "" || hostname.value != ""
-	cfg.base, cfg.mode = base, mode(m.value)
+	configured := url.Text != "" || hostname.Text != ""
+	cfg.base, cfg.mode = base, mode(m.Text)
 	switch cfg.mode {
 	case "":
 		cfg.mode = modeNormal
@@ -61,25 +62,25 @@ func (cfg *config) readPublic(get func(string) setting) error {
 		}
 	case modeNormal:
 		if !configured {
-			return m.wrong("there is no public base URL: set MAILFRONT_PUBLIC_URL or MAILFRONT_HOSTNAME")
+			return m.Errorf("there is no public base URL: set MAILFRONT_PUBLIC_URL or MAILFRONT_HOSTNAME")
 		}
 	case modeBootstrap, modeRecovery:
 	default:
-		return m.wrong("use normal, bootstrap or recovery")
+		return m.Errorf("use normal, bootstrap or recovery")
 	}
 	if err := checkNoPage(base); err != nil {
 		switch {
 		case url == cfg.publicURL:
-			return fmt.Errorf("mailfront: %s: %w", url.name(), err)
+			return fmt.Errorf("mailfront: %s: %w", url.Source(), err)
 		case cfg.mode == modeNormal: // an older version has kept it
-			return fmt.Errorf("mailfront: %s: %w, which can be set on the administration page after a start with MAILFRONT_MODE=recovery", url.name(), err)
+			return fmt.Errorf("mailfront: %s: %w, which can be set on the administration page after a start with MAILFRONT_MODE=recovery", url.Source(), err)
 		}
 	}
 	if cfg.mode != modeNormal {
 		// A proxy may mount mailfront on the path of the base in every mode.
 		_, prefix := cutPage(base.Prefix())
 		if cfg.base, err = publicurl.Relative(prefix); err != nil {
-			return m.wrong("%w", err)
+			return m.Errorf("%w", err)
 		}
 	}
 	return nil
@@ -91,16 +92,13 @@ var standardPorts = map[string]uint16{
 }
 
 // readPorts reads what a proxy in front makes of our ports.
-func (cfg *config) readPorts(get func(string) setting) error {
+func (cfg *config) readPorts(values *settings.Values) error {
 	cfg.ports = maps.Clone(standardPorts)
-	s := get("PUBLIC_PORTS")
-	if s.value == "" {
-		return nil
-	}
-	for item := range strings.SplitSeq(s.value, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(item), "=")
+	s := values.Get("PUBLIC_PORTS")
+	for _, item := range s.List() {
+		name, value, _ := strings.Cut(item.Text, "=")
 		if _, ok := standardPorts[name]; !ok {
-			return s.wrong("%q is no mail service: use names from %s", name, strings.Join(slices.Sorted(maps.Keys(standardPorts)), ","))
+			return s.Errorf("%q is no mail service: use names from %s", name, strings.Join(slices.Sorted(maps.Keys(standardPorts)), ","))
 		}
 		if value == "-" {
 			value = "0"
@@ -109,7 +107,7 @@ func (cfg *config) readPorts(get func(string) setting) error {
 		}
 		port, err := strconv.ParseUint(value, 10, 16)
 		if err != nil {
-			return s.wrong("%q: use a port from 1 to 65535, or -", item)
+			return s.Errorf("%q: use a port from 1 to 65535, or -", item.Text)
 		}
 		cfg.ports[name] = uint16(port)
 	}
@@ -119,19 +117,19 @@ func (cfg *config) readPorts(get func(string) setting) error {
 var clientIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // readApplications reads the clients of the sign-in.
-func (cfg *config) readApplications(get func(string) setting) error {
+func (cfg *config) readApplications(values *settings.Values) error {
 	cfg.clients = make(map[string][]string)
-	s := get("CLIENTS")
-	for item := range strings.FieldsSeq(s.value) {
+	s := values.Get("CLIENTS")
+	for item := range strings.FieldsSeq(s.Text) {
 		id, uri, _ := strings.Cut(item, "=")
 		if !clientIDPattern.MatchString(id) {
-			return s.wrong("%q is no client id: use id=redirect_uri, with letters, digits and . _ - in the id", id)
+			return s.Errorf("%q is no client id: use id=redirect_uri, with letters, digits and . _ - in the id", id)
 		}
 		if id == builtInClient {
-			return s.wrong("%q is built in, for redirect URIs on loopback: use another id", id)
+			return s.Errorf("%q is built in, for redirect URIs on loopback: use another id", id)
 		}
 		if err := checkRedirectURI(uri); err != nil {
-			return s.wrong("%q: %w", item, err)
+			return s.Errorf("%q: %w", item, err)
 		}
 		cfg.clients[id] = append(cfg.clients[id], uri)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -152,7 +153,7 @@ func TestWhatIsUnsetHasItsDefault(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, cfg.trusted.Trusted().IsEmpty())
 	for _, name := range listenerNames {
-		require.Equal(t, "127.0.0.1:0", cfg.listen[name].value, name)
+		require.Equal(t, "127.0.0.1:0", cfg.listen[name].Text, name)
 		require.Equal(t, name != "http", cfg.proxy[name], name)
 		require.Equal(t, proxyproto.PassthroughTLS, cfg.tlsPath[name], name)
 	}
@@ -183,8 +184,8 @@ func TestSettingsComeFromTheEnvironmentAndFlagsWin(t *testing.T) {
 	}), io.Discard)
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.0/8,192.0.2.1,::1", cfg.trusted.Trusted().String())
-	require.Equal(t, setting{"[::1]:25", "-listen-smtp"}, cfg.listen["smtp"])
-	require.Equal(t, setting{"127.0.0.1:8443", "MAILFRONT_LISTEN_HTTPS"}, cfg.listen["https"])
+	require.Equal(t, settings.Value{Program: "mailfront", Text: "[::1]:25", From: "-listen-smtp"}, cfg.listen["smtp"])
+	require.Equal(t, settings.Value{Program: "mailfront", Text: "127.0.0.1:8443", From: "MAILFRONT_LISTEN_HTTPS"}, cfg.listen["https"])
 	require.True(t, cfg.proxy["http"])
 	require.False(t, cfg.proxy["https"])
 	require.Equal(t, map[string]proxyproto.TLSPath{
@@ -200,9 +201,9 @@ func TestHelpListsEverySetting(t *testing.T) {
 	var help bytes.Buffer
 	_, err := parseConfig([]string{"-help"}, lookup(nil), &help)
 	require.ErrorIs(t, err, flag.ErrHelp)
-	for _, s := range settings {
-		require.Contains(t, help.String(), "[MAILFRONT_"+s.name+"]")
-		require.Contains(t, help.String(), "  -"+flagName(s.name)+" ")
+	for _, s := range program.Settings {
+		require.Contains(t, help.String(), "[MAILFRONT_"+s.Name+"]")
+		require.Contains(t, help.String(), "  -"+s.FlagName()+" ")
 	}
 }
 
@@ -232,7 +233,7 @@ func TestAStartThatFailsNamesTheSettingAndLeavesNothingOpen(t *testing.T) {
 }
 
 func TestMisspeltVariablesAreNamed(t *testing.T) {
-	require.Equal(t, []string{"MAILFRONT_PUBLICURL", "MAILFRONT_"}, unknownVariables([]string{
+	require.Equal(t, []string{"MAILFRONT_PUBLICURL", "MAILFRONT_"}, program.UnknownVariables([]string{
 		"PATH=/bin", "MAILFRONT_PUBLIC_URL=https://a.example", "MAILFRONT_PUBLICURL=https://a.example", "MAILFRONT_LISTEN_SMTPS=:465", "MAILFRONT_=",
 	}))
 }

@@ -116,7 +116,7 @@ func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("mailfront: %w", err)
 	}
-	if f.cfg.certFile.value != "" {
+	if f.cfg.certFile.Text != "" {
 		return func() {
 			f.documents.Swap(set)
 			f.warnOfDefaultDomain()

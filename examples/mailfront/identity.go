@@ -23,6 +23,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -35,11 +36,11 @@ const (
 )
 
 // readIssuers reads the settings of a server that is not its own identity provider.
-func (cfg *config) readIssuers(get func(string) setting) error {
-	s := get("AUTHORIZATION_SERVERS")
-	for issuer := range strings.SplitSeq(s.value, ",") {
-		if issuer = strings.TrimSpace(issuer); issuer != "" {
-			cfg.issuers = append(cfg.issuers, issuer)
+func (cfg *config) readIssuers(values *settings.Values) error {
+	s := values.Get("AUTHORIZATION_SERVERS")
+	for _, item := range s.List() {
+		if item.Text != "" {
+			cfg.issuers = append(cfg.issuers, item.Text)
 		}
 	}
 	base, err := publicurl.FromHostname("mail.example.com") // for the check alone
@@ -49,21 +50,21 @@ func (cfg *config) readIssuers(get func(string) setting) error {
 	if _, err := discovery.Build(discovery.Config{Base: base, AuthorizationServers: cfg.issuers}); err != nil {
 		var e *discovery.Error
 		if errors.As(err, &e) {
-			return s.wrong("%q: %s", e.Input, e.Rule)
+			return s.Errorf("%q: %s", e.Input, e.Rule)
 		}
-		return s.wrong("%w", err)
+		return s.Errorf("%w", err)
 	}
-	client, audience := get("INTROSPECTION_CLIENT"), get("TOKEN_AUDIENCE")
-	for _, other := range []setting{client, audience} {
-		if other.value != "" && len(cfg.issuers) == 0 {
-			return fmt.Errorf("mailfront: %s is set, and MAILFRONT_AUTHORIZATION_SERVERS is not: mailfront is its own identity provider then", other.from)
+	client, audience := values.Get("INTROSPECTION_CLIENT"), values.Get("TOKEN_AUDIENCE")
+	for _, other := range []settings.Value{client, audience} {
+		if other.Text != "" && len(cfg.issuers) == 0 {
+			return fmt.Errorf("mailfront: %s is set, and MAILFRONT_AUTHORIZATION_SERVERS is not: mailfront is its own identity provider then", other.From)
 		}
 	}
-	cfg.tokenAudience = audience.value
-	if client.value != "" {
-		id, secret, ok := strings.Cut(client.value, ":")
+	cfg.tokenAudience = audience.Text
+	if client.Text != "" {
+		id, secret, ok := strings.Cut(client.Text, ":")
 		if !ok || id == "" || secret == "" {
-			return fmt.Errorf("mailfront: %s: use id:secret", client.from) // not quoted: it has a secret
+			return fmt.Errorf("mailfront: %s: use id:secret", client.From) // not quoted: it has a secret
 		}
 		cfg.introspectionID, cfg.introspectionSecret = id, secret
 	}

@@ -122,9 +122,9 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 // or in net/http.
 func (f *frontend) open(name string) (*listener, error) {
 	s := f.cfg.listen[name]
-	socket, err := net.Listen(listenAddress(s.value))
+	socket, err := net.Listen(listenAddress(s.Text))
 	if err != nil {
-		return nil, s.wrong("cannot listen: %w", err)
+		return nil, s.Errorf("cannot listen: %w", err)
 	}
 	inner := &arrivalListener{name: name, proxy: f.cfg.proxy[name], log: f.limited}
 	// Where forwarding headers give the client no peer is trusted. The Listener then only

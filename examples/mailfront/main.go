@@ -52,7 +52,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	for _, name := range unknownVariables(os.Environ()) {
+	for _, name := range program.UnknownVariables(os.Environ()) {
 		fmt.Fprintf(os.Stderr, "mailfront: %s is no setting, and changes nothing: see -help\n", name)
 	}
 	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, hangup)

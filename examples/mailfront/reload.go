@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
@@ -16,25 +17,25 @@ import (
 // Connections stay: the list is asked about the next ones, and about the next
 // request where the proxy speaks HTTP; the certificate is for the next handshakes.
 func (f *frontend) reload() {
-	if file := f.cfg.trustedFile; file.value != "" {
+	if file := f.cfg.trustedFile; file.Text != "" {
 		set, err := readTrustedFile(file)
 		if err == nil {
 			f.cfg.trusted.Store(set)
-			f.log.Info("reload", "setting", file.from, "file", file.value, "networks", len(set.Prefixes()))
+			f.log.Info("reload", "setting", file.From, "file", file.Text, "networks", len(set.Prefixes()))
 		} else {
-			f.log.Error("reload failed, the old list stays in force", "setting", file.from, "reason", err.Error())
+			f.log.Error("reload failed, the old list stays in force", "setting", file.From, "reason", err.Error())
 		}
 	}
-	if file := f.cfg.certFile; file.value != "" {
+	if file := f.cfg.certFile; file.Text != "" {
 		cert, err := loadCertificate(f.cfg, f.cfg.base)
 		if err == nil {
 			f.certificate.Store(cert)
-			f.log.Info("reload", "setting", file.from, "file", file.value, "expires", expiry(cert))
+			f.log.Info("reload", "setting", file.From, "file", file.Text, "expires", expiry(cert))
 		} else {
-			f.log.Error("reload failed, the old certificate stays in force", "setting", file.from, "reason", err.Error())
+			f.log.Error("reload failed, the old certificate stays in force", "setting", file.From, "reason", err.Error())
 		}
 	}
-	if f.cfg.trustedFile.value == "" && f.cfg.certFile.value == "" {
+	if f.cfg.trustedFile.Text == "" && f.cfg.certFile.Text == "" {
 		f.log.Info("reload: no setting names a file")
 	}
 }
@@ -47,14 +48,14 @@ func expiry(cert *tls.Certificate) string {
 }
 
 // readTrustedFile returns a set that trusts somebody, and not everybody.
-func readTrustedFile(file setting) (*trustnet.Set, error) {
+func readTrustedFile(file settings.Value) (*trustnet.Set, error) {
 	// A pipe could block here for ever, and with it the end of the program.
-	if info, err := os.Stat(file.value); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0 {
-		return nil, file.wrong("it is a pipe or socket: give a file")
+	if info, err := os.Stat(file.Text); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0 {
+		return nil, file.Errorf("it is a pipe or socket: give a file")
 	}
-	f, err := os.Open(file.value)
+	f, err := os.Open(file.Text)
 	if err != nil {
-		return nil, file.wrong("%w", err)
+		return nil, file.Errorf("%w", err)
 	}
 	defer f.Close()
 	set, err := trustnet.Read(f)
@@ -62,7 +63,7 @@ func readTrustedFile(file setting) (*trustnet.Set, error) {
 		err = checkTrusted(set)
 	}
 	if err != nil {
-		return nil, file.wrong("%w", err)
+		return nil, file.Errorf("%w", err)
 	}
 	return set, nil
 }

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/seed-94e48765/portico/examples/internal/settings"
 )
 
 // A state is what the set-up page was told. It has no secret but the hash.
@@ -111,11 +113,11 @@ func writeAtomically(path string, b []byte) (err error) {
 }
 
 // readState is for parseConfig.
-func (cfg *config) readState(get func(string) setting) (err error) {
-	s := get("STATE")
-	cfg.stateFile = stateFile{s.value}
+func (cfg *config) readState(values *settings.Values) (err error) {
+	s := values.Get("STATE")
+	cfg.stateFile = stateFile{s.Text}
 	if cfg.state, err = cfg.stateFile.load(); err != nil {
-		return s.wrong("%w", err)
+		return s.Errorf("%w", err)
 	}
 	return nil
 }

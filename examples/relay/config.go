@@ -1,12 +1,10 @@
-// What to copy: the way that an error names the setting it is about, and that a
-// set which trusts everybody is refused at start. What to change: the settings.
+// What to copy: with package settings, the way that an error names the setting, and that
+// a set which trusts everybody is refused at start. What to change: the settings.
 
 package main
 
 import (
 	"crypto/tls"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,28 +15,29 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
 // The settings: NAME is the environment variable RELAY_NAME, and the flag -name
 // with hyphens. A flag wins over its variable. Blank is unset.
-var settings = []struct{ name, byDefault, usage string }{
-	{"LISTEN", "", "host:port that clients connect to, or several, separated by commas (default 127.0.0.1:0 for each backend)"},
-	{"BACKEND", "", "host:port of the server, or several: the n-th is that of the n-th listener; all other settings are for all"},
-	{"TRUSTED_PROXIES", "", "networks whose peers must send a PROXY header, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted, every peer is the client)"},
-	{"UNTRUSTED", "serve", "all other peers: serve, as the clients they are, or refuse"},
-	{"SEND", "v2", "the header to the backend: v2, or v1 which cannot tell of TLS"},
-	{"TLS_CERT", "", "certificate file, PEM, with its chain: the relay ends TLS (default: it passes bytes on)"},
-	{"TLS_KEY", "", "key file, PEM"},
-	{"TLS_TERMINATED", "false", "true: the trusted proxies end TLS for every client, and may not say so"},
-	{"TLS_REENCRYPTED", "false", "true: the trusted proxies end TLS, and open their own to the relay, which ends that"},
-	{"DIAL_TIMEOUT", "5s", "for the connection to the backend, and for TLS_CERT the client's handshake"},
-	{"IDLE_TIMEOUT", "35m", "a session in which nothing moves for as long, or up to half as long again, is cut, and one that moves less than 1 MiB in it may be; IMAP clients are silent for up to 29 minutes"},
-	{"MAX_SESSIONS", "1000", "more clients have to wait; each takes up to 6 file descriptors"},
-	{"GRACE", "10s", "how long sessions may go on after SIGTERM"},
-	{"LOG", "info", "warn, info, which has a line for each session that ended, or debug, which shows health checks"},
-}
+var program = settings.Program{Name: "relay", Settings: []settings.Setting{
+	{Name: "LISTEN", Usage: "host:port that clients connect to, or several, separated by commas (default 127.0.0.1:0 for each backend)"},
+	{Name: "BACKEND", Usage: "host:port of the server, or several: the n-th is that of the n-th listener; all other settings are for all"},
+	{Name: "TRUSTED_PROXIES", Usage: "networks whose peers must send a PROXY header, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted, every peer is the client)"},
+	{Name: "UNTRUSTED", Default: "serve", Usage: "all other peers: serve, as the clients they are, or refuse"},
+	{Name: "SEND", Default: "v2", Usage: "the header to the backend: v2, or v1 which cannot tell of TLS"},
+	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain: the relay ends TLS (default: it passes bytes on)"},
+	{Name: "TLS_KEY", Usage: "key file, PEM"},
+	{Name: "TLS_TERMINATED", Default: "false", Usage: "true: the trusted proxies end TLS for every client, and may not say so"},
+	{Name: "TLS_REENCRYPTED", Default: "false", Usage: "true: the trusted proxies end TLS, and open their own to the relay, which ends that"},
+	{Name: "DIAL_TIMEOUT", Default: "5s", Usage: "for the connection to the backend, and for TLS_CERT the client's handshake"},
+	{Name: "IDLE_TIMEOUT", Default: "35m", Usage: "a session in which nothing moves for as long, or up to half as long again, is cut, and one that moves less than 1 MiB in it may be; IMAP clients are silent for up to 29 minutes"},
+	{Name: "MAX_SESSIONS", Default: "1000", Usage: "more clients have to wait; each takes up to 6 file descriptors"},
+	{Name: "GRACE", Default: "10s", Usage: "how long sessions may go on after SIGTERM"},
+	{Name: "LOG", Default: "info", Usage: "warn, info, which has a line for each session that ended, or debug, which shows health checks"},
+}}
 
 // A config is what the settings say.
 type config struct {
@@ -56,63 +55,15 @@ type config struct {
 }
 
 // A route is a listener's address and its backend's.
-type route struct{ listen, backend setting }
-
-// A setting is a value and the variable or flag that it comes from.
-type setting struct{ value, from string }
-
-func (s setting) wrong(format string, args ...any) error {
-	return fmt.Errorf("relay: %s is %q: %w", s.from, s.value, fmt.Errorf(format, args...))
-}
-
-// list returns the items of a list.
-func (s setting) list() (items []setting) {
-	if s.value == "" {
-		return nil
-	}
-	for item := range strings.SplitSeq(s.value, ",") {
-		items = append(items, setting{strings.TrimSpace(item), s.from})
-	}
-	return items
-}
+type route struct{ listen, backend settings.Value }
 
 func parseConfig(args []string, env func(string) (string, bool), help io.Writer) (*config, error) {
-	flags := flag.NewFlagSet("relay", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	given := make(map[string]*string)
-	for _, s := range settings {
-		usage := s.usage + " [RELAY_" + s.name + "]"
-		if s.byDefault != "" {
-			usage = s.usage + " (default " + s.byDefault + ") [RELAY_" + s.name + "]"
-		}
-		given[s.name] = flags.String(flagName(s.name), "", usage)
-	}
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(help, "Usage: relay [flags]; each can be set by the variable in brackets instead")
-			flags.SetOutput(help)
-			flags.PrintDefaults()
-		}
-		return nil, fmt.Errorf("relay: %w", err)
-	}
-	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("relay: unexpected argument %q: see -help", flags.Arg(0))
-	}
-	values := make(map[string]setting)
-	for _, s := range settings {
-		v := setting{strings.TrimSpace(*given[s.name]), "-" + flagName(s.name)}
-		if v.value == "" {
-			v.from = "RELAY_" + s.name
-			v.value, _ = env(v.from)
-			v.value = strings.TrimSpace(v.value)
-		}
-		if v.value == "" {
-			v.value = s.byDefault
-		}
-		values[s.name] = v
+	values, err := program.Read(args, env, help)
+	if err != nil {
+		return nil, err
 	}
 	var cfg config
-	for _, read := range []func(map[string]setting) error{
+	for _, read := range []func(*settings.Values) error{
 		cfg.readRoutes, cfg.readTrusted, cfg.readTLS, cfg.readLimits, cfg.readWords,
 	} {
 		if err := read(values); err != nil {
@@ -122,90 +73,91 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	return &cfg, nil
 }
 
-func flagName(name string) string {
-	return strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-}
-
-func (cfg *config) readRoutes(values map[string]setting) error {
-	listen, backend := values["LISTEN"].list(), values["BACKEND"].list()
+func (cfg *config) readRoutes(values *settings.Values) error {
+	listen, backend := values.Get("LISTEN").List(), values.Get("BACKEND").List()
 	if len(backend) == 0 {
-		return fmt.Errorf("relay: %s is not set: say host:port of the server to pass clients on to", values["BACKEND"].from)
+		return fmt.Errorf("relay: %s is not set: say host:port of the server to pass clients on to", values.Get("BACKEND").From)
 	}
 	if len(listen) == 0 {
 		for range backend {
-			listen = append(listen, setting{"127.0.0.1:0", values["LISTEN"].from})
+			l := values.Get("LISTEN")
+			l.Text = "127.0.0.1:0"
+			listen = append(listen, l)
 		}
 	}
 	if len(listen) != len(backend) {
-		return values["LISTEN"].wrong("%s is %q: each listener needs its backend, and each backend a listener",
-			values["BACKEND"].from, values["BACKEND"].value)
+		return values.Get("LISTEN").Errorf("%s is %q: each listener needs its backend, and each backend a listener",
+			values.Get("BACKEND").From, values.Get("BACKEND").Text)
 	}
 	for i, l := range listen {
 		b := backend[i]
-		if _, _, err := net.SplitHostPort(l.value); err != nil {
-			return l.wrong("use host:port, such as 127.0.0.1:2525 or [::1]:0: %w", err)
+		if _, _, err := net.SplitHostPort(l.Text); err != nil {
+			return l.Errorf("use host:port, such as 127.0.0.1:2525 or [::1]:0: %w", err)
 		}
-		if host, port, err := net.SplitHostPort(b.value); err != nil || host == "" || port == "" || port == "0" {
-			return b.wrong("use host:port, such as 127.0.0.1:10025 or [::1]:10025")
+		if host, port, err := net.SplitHostPort(b.Text); err != nil || host == "" || port == "" || port == "0" {
+			return b.Errorf("use host:port, such as 127.0.0.1:10025 or [::1]:10025")
 		}
 		cfg.routes = append(cfg.routes, route{l, b})
 	}
 	return nil
 }
 
-func (cfg *config) readTrusted(values map[string]setting) error {
-	s := values["TRUSTED_PROXIES"]
-	if s.value == "" {
+func (cfg *config) readTrusted(values *settings.Values) error {
+	s := values.Get("TRUSTED_PROXIES")
+	if s.Text == "" {
 		return nil
 	}
-	set, err := trustnet.Parse(s.value)
+	set, err := trustnet.Parse(s.Text)
 	if err != nil {
-		return s.wrong("%w", err)
+		return s.Errorf("%w", err)
 	}
 	// proxyproto would trust nobody then, and count it. Better to say so at once.
 	if set.TrustsAll() {
-		return s.wrong("it covers all of IPv4 or all of IPv6, so that whoever connects could name any client: list the proxies only")
+		return s.Errorf("it covers all of IPv4 or all of IPv6, so that whoever connects could name any client: list the proxies only")
 	}
 	cfg.trusted = set
 	return nil
 }
 
-func (cfg *config) readTLS(values map[string]setting) error {
-	certFile, keyFile := values["TLS_CERT"], values["TLS_KEY"]
+func (cfg *config) readTLS(values *settings.Values) error {
+	certFile, keyFile := values.Get("TLS_CERT"), values.Get("TLS_KEY")
 	switch {
-	case certFile.value != "" && keyFile.value == "":
-		return certFile.wrong("%s is not set: a certificate needs its key", keyFile.from)
-	case certFile.value == "" && keyFile.value != "":
-		return keyFile.wrong("%s is not set: a key needs its certificate", certFile.from)
-	case certFile.value != "":
-		cert, err := tls.LoadX509KeyPair(certFile.value, keyFile.value)
+	case certFile.Text != "" && keyFile.Text == "":
+		return certFile.Errorf("%s is not set: a certificate needs its key", keyFile.From)
+	case certFile.Text == "" && keyFile.Text != "":
+		return keyFile.Errorf("%s is not set: a key needs its certificate", certFile.From)
+	case certFile.Text != "":
+		cert, err := tls.LoadX509KeyPair(certFile.Text, keyFile.Text)
 		if err != nil {
-			return certFile.wrong("cannot be used with %s %q: %w", keyFile.from, keyFile.value, err)
+			return certFile.Errorf("cannot be used with %s %q: %w", keyFile.From, keyFile.Text, err)
 		}
 		cfg.tls = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
 	}
-	terminated, reencrypted := values["TLS_TERMINATED"], values["TLS_REENCRYPTED"]
-	for _, s := range []setting{terminated, reencrypted} {
-		if s.value != "true" && s.value != "false" {
-			return s.wrong("use true or false")
-		}
+	terminated, reencrypted := values.Get("TLS_TERMINATED"), values.Get("TLS_REENCRYPTED")
+	isTerminated, err := terminated.Bool()
+	if err != nil {
+		return err
+	}
+	isReencrypted, err := reencrypted.Bool()
+	if err != nil {
+		return err
 	}
 	switch {
-	case terminated.value == "true" && cfg.tls != nil:
-		return terminated.wrong("%s is set: if the proxies end TLS, and the relay ends TLS of theirs, that is %s=true", certFile.from, reencrypted.from)
-	case terminated.value == "true" && reencrypted.value == "true":
-		return terminated.wrong("%s is true, too: a proxy does one or the other", reencrypted.from)
-	case reencrypted.value == "true" && cfg.tls == nil:
-		return reencrypted.wrong("%s is not set: who ends the TLS of the proxies?", certFile.from)
-	case terminated.value == "true":
+	case isTerminated && cfg.tls != nil:
+		return terminated.Errorf("%s is set: if the proxies end TLS, and the relay ends TLS of theirs, that is %s=true", certFile.From, reencrypted.From)
+	case isTerminated && isReencrypted:
+		return terminated.Errorf("%s is true, too: a proxy does one or the other", reencrypted.From)
+	case isReencrypted && cfg.tls == nil:
+		return reencrypted.Errorf("%s is not set: who ends the TLS of the proxies?", certFile.From)
+	case isTerminated:
 		cfg.tlsPath = proxyproto.TerminatedTLS
-	case reencrypted.value == "true":
+	case isReencrypted:
 		cfg.tlsPath = proxyproto.ReencryptedTLS
 	}
 	return nil
 }
 
-func (cfg *config) readLimits(values map[string]setting) error {
+func (cfg *config) readLimits(values *settings.Values) error {
 	for name, d := range map[string]struct {
 		to    *time.Duration
 		least time.Duration
@@ -215,19 +167,19 @@ func (cfg *config) readLimits(values map[string]setting) error {
 		"GRACE":        {&cfg.grace, 0},
 	} {
 		var err error
-		if *d.to, err = time.ParseDuration(values[name].value); err != nil || *d.to < d.least {
-			return values[name].wrong("use a duration of %v or more, such as 90s or 35m", d.least)
+		if *d.to, err = time.ParseDuration(values.Get(name).Text); err != nil || *d.to < d.least {
+			return values.Get(name).Errorf("use a duration of %v or more, such as 90s or 35m", d.least)
 		}
 	}
 	var err error
-	if cfg.maxSessions, err = strconv.Atoi(values["MAX_SESSIONS"].value); err != nil || cfg.maxSessions < 1 {
-		return values["MAX_SESSIONS"].wrong("use a number from 1 on")
+	if cfg.maxSessions, err = strconv.Atoi(values.Get("MAX_SESSIONS").Text); err != nil || cfg.maxSessions < 1 {
+		return values.Get("MAX_SESSIONS").Errorf("use a number from 1 on")
 	}
 	return nil
 }
 
 // readWords reads the settings that are one of a few words.
-func (cfg *config) readWords(values map[string]setting) error {
+func (cfg *config) readWords(values *settings.Values) error {
 	for name, words := range map[string]map[string]func(){
 		"SEND":      {"v2": func() { cfg.version = 2 }, "v1": func() { cfg.version = 1 }},
 		"UNTRUSTED": {"serve": func() { cfg.untrusted = proxyproto.ServeDirect }, "refuse": func() { cfg.untrusted = proxyproto.Refuse }},
@@ -236,10 +188,10 @@ func (cfg *config) readWords(values map[string]setting) error {
 			"debug": func() { cfg.logLevel = slog.LevelDebug },
 		},
 	} {
-		s := values[name]
-		set, ok := words[s.value]
+		s := values.Get(name)
+		set, ok := words[s.Text]
 		if !ok {
-			return s.wrong("use %s", strings.Join(slices.Sorted(maps.Keys(words)), " or "))
+			return s.Errorf("use %s", strings.Join(slices.Sorted(maps.Keys(words)), " or "))
 		}
 		set()
 	}

@@ -17,8 +17,8 @@ func TestSettingsHaveDefaultsAndFlagsWinOverVariables(t *testing.T) {
 	cfg, err := parseConfig(nil, lookup(map[string]string{"RELAY_BACKEND": "127.0.0.1:25, [::1]:143"}), io.Discard)
 	require.NoError(t, err)
 	require.Len(t, cfg.routes, 2)
-	require.Equal(t, "127.0.0.1:0", cfg.routes[1].listen.value)
-	require.Equal(t, "[::1]:143", cfg.routes[1].backend.value)
+	require.Equal(t, "127.0.0.1:0", cfg.routes[1].listen.Text)
+	require.Equal(t, "[::1]:143", cfg.routes[1].backend.Text)
 	require.Nil(t, cfg.trusted)
 	require.Nil(t, cfg.tls)
 	require.Equal(t, 2, cfg.version)
@@ -94,8 +94,8 @@ func TestHelpListsEverySetting(t *testing.T) {
 	var help bytes.Buffer
 	_, err := parseConfig([]string{"-help"}, lookup(nil), &help)
 	require.ErrorIs(t, err, flag.ErrHelp)
-	for _, s := range settings {
-		require.Contains(t, help.String(), "-"+flagName(s.name)+" ")
-		require.Contains(t, help.String(), "[RELAY_"+s.name+"]")
+	for _, s := range program.Settings {
+		require.Contains(t, help.String(), "-"+s.FlagName()+" ")
+		require.Contains(t, help.String(), "[RELAY_"+s.Name+"]")
 	}
 }

@@ -59,9 +59,9 @@ func start(cfg *config, log *slog.Logger) (*relay, error) {
 }
 
 func (r *relay) open(rt route) (*listener, error) {
-	socket, err := net.Listen("tcp", rt.listen.value)
+	socket, err := net.Listen("tcp", rt.listen.Text)
 	if err != nil {
-		return nil, rt.listen.wrong("cannot listen: %w", err)
+		return nil, rt.listen.Errorf("cannot listen: %w", err)
 	}
 	l, err := proxyproto.New(socket, proxyproto.Config{
 		Trusted:   r.cfg.trusted,
@@ -73,7 +73,7 @@ func (r *relay) open(rt route) (*listener, error) {
 	})
 	if err != nil {
 		socket.Close()
-		return nil, fmt.Errorf("relay: the listener %s: %w", rt.listen.value, err)
+		return nil, fmt.Errorf("relay: the listener %s: %w", rt.listen.Text, err)
 	}
 	return &listener{l, rt}, nil
 }
@@ -156,7 +156,7 @@ func (r *relay) describe(w io.Writer) error {
 		tls = "ended here"
 	}
 	for _, l := range r.listeners {
-		fmt.Fprintf(t, "%s\t%s\tv%d\t%s\n", l.Addr(), l.route.backend.value, r.cfg.version, tls)
+		fmt.Fprintf(t, "%s\t%s\tv%d\t%s\n", l.Addr(), l.route.backend.Text, r.cfg.version, tls)
 	}
 	return t.Flush()
 }

@@ -31,7 +31,7 @@ type session struct {
 // itself: so that an idle session does not keep the stack that connecting needed.
 // ended is called when the session has ended.
 func (r *relay) serve(rt route, conn *proxyproto.Conn, ended func()) {
-	s := &session{relay: r, conn: conn, address: rt.backend.value}
+	s := &session{relay: r, conn: conn, address: rt.backend.Text}
 	if !s.connect() {
 		conn.Close()
 		ended()
