@@ -47,6 +47,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	for _, name := range program.UnknownVariables(os.Environ()) {
+		fmt.Fprintf(os.Stderr, "relay: %s is not a setting and has no effect: see -help\n", name)
+	}
 	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
