@@ -19,7 +19,8 @@ func ExampleRun() {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Access-Control-Allow-Origin", "*")
-		fmt.Fprint(w, `{"issuer":"http://10.0.0.5:8080"}`)
+		fmt.Fprint(w, `{"issuer":"http://10.0.0.5:8080","token_endpoint":"http://10.0.0.5:8080/token",
+			"grant_types_supported":["client_credentials"],"response_types_supported":[]}`)
 	}))
 	defer server.Close()
 	base, err := publicurl.Parse(server.URL)
@@ -36,5 +37,7 @@ func ExampleRun() {
 	}
 	// Output:
 	// error issuer-not-identical issuer http://10.0.0.5:8080
+	// public-url-differs
+	// error url-outside-base token_endpoint http://10.0.0.5:8080/token
 	// public-url-differs
 }

@@ -4,9 +4,6 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/seed-94e48765/portico/discovery"
 )
@@ -358,35 +355,5 @@ func verifyFixtures() []fixture {
 			rule: ruleMalformed, document: discovery.MTASTSDocument, mistake: MistakeBody, got: "version: STSv1", hint: "mail clients cannot read"},
 		{name: "a policy without its type", base: rootBase, tamper: withHeader(mtaSTSPath, "Content-Type", "application/octet-stream"), check: domain,
 			rule: ruleContentType, document: discovery.MTASTSDocument, got: "application/octet-stream", hint: "RFC 8461 section 3.2"},
-	}
-}
-
-func TestVerifyFindsAndNamesEachMistake(t *testing.T) {
-	for _, f := range verifyFixtures() {
-		t.Run(f.name, func(t *testing.T) {
-			c := verifyConfig(t, f.base)
-			if f.config != nil {
-				f.config(&c)
-			}
-			h := correctServer(t, c)
-			satisfied := f.check
-			satisfied.Expected = nil
-			require.Empty(t, verify(t, h, f.base, satisfied).Findings, "without the mistake")
-			if f.tamper != nil {
-				h = f.tamper(h)
-			}
-			report := verify(t, h, f.base, f.check)
-			require.Len(t, report.Findings, 1, "%v", report.Findings)
-			got := report.Findings[0]
-			require.Equal(t, f.rule, got.Rule, "%v", got)
-			require.Equal(t, f.document, got.Document, "%v", got)
-			require.Equal(t, f.mistake, got.Mistake, "%v", got)
-			require.Equal(t, f.field, got.Field, "%v", got)
-			require.Contains(t, got.Got, f.got, "%v", got)
-			require.Contains(t, got.Hint, f.hint, "%v", got)
-			require.True(t, strings.HasPrefix(got.URL, "https://"), "%v", got)
-			require.NotEmpty(t, got.Want)
-			require.Contains(t, []Severity{SeverityError, SeverityWarning}, got.Severity)
-		})
 	}
 }

@@ -170,6 +170,16 @@ func (v *verifier) sessionURLs(ctx context.Context, at string, o object) {
 			v.poster(ctx, discovery.JMAPDocument, t.field, u, v.ask(ctx, discovery.JMAPDocument, fetch{method: http.MethodPost, url: u, token: true}))
 		}
 	}
+	for _, name := range []string{"capabilities", "accounts", "primaryAccounts"} {
+		if o.member(name) == nil {
+			v.lacksKind(discovery.JMAPDocument, at, name, "object", sessionClause)
+		}
+	}
+	for _, name := range []string{"username", "state"} {
+		if _, ok := o.text(name); !ok {
+			v.lacks(discovery.JMAPDocument, at, name, sessionClause)
+		}
+	}
 	if capabilities := o.member("capabilities"); capabilities[webSocketCapability] != nil {
 		u, ok := capabilities.member(webSocketCapability).text("url")
 		if !ok {

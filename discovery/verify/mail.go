@@ -9,8 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -232,30 +230,4 @@ func westernCharset(charset string, in io.Reader) (io.Reader, error) {
 		return r
 	}, string(all))
 	return strings.NewReader(text), err
-}
-
-const maxMTASTSAge = 31_557_600 // seconds, a year
-
-// mtaSTSPolicy checks an MTA-STS policy (RFC 8461 section 3.2).
-func (v *verifier) mtaSTSPolicy(l mailLocation, a *fetched) {
-	has := make(map[string]string) // the first of each counts
-	for line := range strings.Lines(string(a.body)) {
-		name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
-		if !ok {
-			continue
-		}
-		if _, again := has[name]; !again {
-			has[name] = strings.Trim(value, " \t")
-		}
-	}
-	modes := []string{"enforce", "testing", "none"}
-	age, err := strconv.ParseUint(has["max_age"], 10, 64)
-	if has["version"] != "STSv1" || !slices.Contains(modes, has["mode"]) || err != nil || age > maxMTASTSAge {
-		v.malformedMail(l, a, "a policy with version: STSv1, a mode of enforce, testing and none, and max_age in seconds, a year at most")
-		return
-	}
-	if t := mediaType(a); t != "text/plain" {
-		v.add(Finding{Document: l.document, URL: l.url, Rule: ruleContentType, Severity: SeverityWarning, Got: a.header.Get("Content-Type"), Want: "text/plain",
-			Hint: "RFC 8461 section 3.2 demands the type, and careful senders look at it"})
-	}
 }

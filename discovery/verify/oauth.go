@@ -71,10 +71,12 @@ func (v *verifier) oauthElsewhere(ctx context.Context, openIDState found) (why s
 func (v *verifier) metadata(ctx context.Context, d discovery.Document, at string, o object) {
 	issuer, ok := o.text("issuer")
 	if !ok {
-		v.lacks(d, at, "issuer", "RFC 8414 section 2")
+		v.lacks(d, at, "issuer", metadataClause)
 	} else {
 		v.issuer(ctx, d, at, "issuer", issuer)
 	}
+	v.requiredMembers(d, at, o)
+	v.listMembers(d, at, o, metadataClause)
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(o)), func(name string) bool { return !isEndpoint(name) })
 	var ours []string
 	for _, name := range names[:min(len(names), maxMembers)] {
@@ -104,10 +106,6 @@ func isEndpoint(name string) bool {
 	return strings.HasSuffix(name, "_endpoint") && len(name) < 64 || name == "jwks_uri" || name == "check_session_iframe"
 }
 
-func (v *verifier) lacks(d discovery.Document, at, field, clause string) {
-	v.add(Finding{Document: d, URL: at, Field: field, Rule: ruleMalformed, Severity: SeverityError, Got: "no such string", Want: "the member", Hint: clause + " demands it"})
-}
-
 // maxEndpoints bounds the requests that a document can cause. There are about ten.
 const maxEndpoints = 30
 
@@ -130,41 +128,6 @@ func (v *verifier) endpoint(ctx context.Context, d discovery.Document, name, u s
 		v.poster(ctx, d, name, u, v.ask(ctx, d, postEmpty(u)))
 	default: // who knows for what method?
 		v.usable(ctx, d, name, u, v.ask(ctx, d, postEmpty(u)))
-	}
-}
-
-// usable reports an endpoint whose answer can be of no program behind it.
-func (v *verifier) usable(ctx context.Context, d discovery.Document, name, u string, a *fetched) bool {
-	f := Finding{Document: d, URL: u, Field: name, Rule: ruleEndpoint, Severity: SeverityError, Want: "an endpoint"}
-	switch {
-	case a.isAbsent(), a.err == nil && a.status == http.StatusNotImplemented:
-		f.Got = a.said()
-		f.Hint = "the document publishes a URL at which nothing answers: route it to the server, or leave the member out"
-		if v.base.Prefix() != "" {
-			f.Mistake = MistakePrefix
-		}
-	case a.err != nil, a.status == http.StatusBadGateway, a.status == http.StatusServiceUnavailable, a.status == http.StatusGatewayTimeout:
-		v.answered(ctx, d, u, a)
-		return false
-	case a.status >= 500:
-		f.Rule, f.Got, f.Severity = ruleStatus, a.said(), SeverityWarning
-		f.Hint = "the server fails at a request without parameters: see its log"
-	default:
-		return true
-	}
-	v.add(f)
-	return false
-}
-
-// poster judges the answer to an empty POST.
-func (v *verifier) poster(ctx context.Context, d discovery.Document, name, u string, a *fetched) {
-	switch {
-	case !v.usable(ctx, d, name, u, a):
-	case a.isRedirect():
-		v.redirected(d, a, "an answer: after a redirect clients ask by GET")
-	case a.status == http.StatusMethodNotAllowed, a.status == http.StatusOK && isHTML(a):
-		v.add(Finding{Document: d, URL: u, Field: name, Rule: ruleEndpoint, Severity: SeverityError, Got: a.said() + ", " + v.snippet(a.body), Want: "an error in JSON for an empty POST",
-			Hint: "something else answers here, such as a web application for every path, or the method is blocked: route the URL to the server"})
 	}
 }
 
@@ -208,8 +171,13 @@ func (v *verifier) userinfo(ctx context.Context, d discovery.Document, u string)
 		v.redirected(d, a, "401: clients send no token along with a redirect")
 		return
 	}
-	if a.status == http.StatusOK && isHTML(a) {
+	isPage := isHTML(a) && !(a.status == http.StatusUnauthorized && hasChallenge(a, "Bearer")) // whose body RFC 6750 leaves open
+	if a.status == http.StatusOK && isPage {
 		v.html(d, u, a, SeverityError)
+		return
+	}
+	if isPage || !isProgramAnswer("userinfo_endpoint", a) {
+		v.notTheEndpoint(ctx, d, "userinfo_endpoint", u, http.MethodGet, a)
 		return
 	}
 	if a.status != http.StatusUnauthorized || v.settings.Bearer == "" {

@@ -58,6 +58,7 @@ func (v *verifier) resource(ctx context.Context, d discovery.Document, at string
 		}
 		v.add(f)
 	}
+	v.listMembers(d, at, o, resourceClause)
 	issuers := o.list("authorization_servers")
 	if issuers == nil && o["authorization_servers"] != nil {
 		v.add(Finding{Document: d, URL: at, Field: "authorization_servers", Rule: ruleMalformed, Severity: SeverityError, Got: v.snippet(o["authorization_servers"]), Want: "a list of issuers",

@@ -226,9 +226,10 @@ func TestExpectedDocumentsAreThoseThatAreChecked(t *testing.T) {
 }
 
 func TestVerifyByHTTPOfAServerOfHTTPSSaysSo(t *testing.T) {
-	transport := &inMemory{handler: at(oauthAtRoot, body("application/json", `{"issuer":"https://localhost:8080"}`))(http.NotFoundHandler())}
+	transport := &inMemory{handler: at(oauthAtRoot, body("application/json", `{"issuer":"https://localhost:8080","grant_types_supported":["implicit"],"authorization_endpoint":"http://localhost:8080/login","response_types_supported":["token"]}`))(http.NotFoundHandler())}
+	transport.handler = at("/login", spa)(transport.handler)
 	report, err := Run(t.Context(), mustBase(t, "http://localhost:8080"), Config{Client: &http.Client{Transport: transport}})
 	require.NoError(t, err)
-	require.Len(t, report.Findings, 1)
+	require.Len(t, report.Findings, 1, "%v", report.Findings)
 	require.Contains(t, report.Findings[0].Hint, "was asked by http: ask by https")
 }
