@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 // adminPath is below the base, and below every path while there is no public URL.
@@ -173,7 +175,7 @@ func (a *admin) page(w http.ResponseWriter, r *http.Request) {
 func (a *admin) form(w http.ResponseWriter, r *http.Request) (*adminPageData, bool) {
 	p := a.newPage(r)
 	if !sameOrigin(r, p.set.Base()) {
-		clientOf(r).warn(a.f.log, "admin_refused", slog.String("reason", "the form came from another site"))
+		client.FromRequest(r).Warn(a.f.log, "admin_refused", slog.String("reason", "the form came from another site"))
 		p.Problem = "The form came from another site. Open this page yourself, and try again."
 		a.show(w, r, http.StatusForbidden, "problem", p)
 		return nil, false
@@ -199,7 +201,7 @@ func (a *admin) signedInForm(w http.ResponseWriter, r *http.Request) (*adminPage
 		return nil, false
 	}
 	if !sameSecret(r.PostForm.Get("csrf"), p.session.csrf) {
-		clientOf(r).warn(a.f.log, "admin_refused", slog.String("reason", "the form has no token of the session"))
+		client.FromRequest(r).Warn(a.f.log, "admin_refused", slog.String("reason", "the form has no token of the session"))
 		p.Problem = "The form is from another session, or another site. Go back, load the page again, and repeat it."
 		a.show(w, r, http.StatusForbidden, "problem", p)
 		return nil, false
@@ -216,10 +218,10 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 		a.back(w, r)
 		return
 	}
-	cl := clientOf(r)
-	if cl.isPlaintext() {
+	cl := client.FromRequest(r)
+	if cl.IsPlaintext() {
 		// Not refused: this page is where a missing TLS is found and repaired.
-		a.f.limited.warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", plaintextReason))
+		a.f.limited.Warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", plaintextReason))
 	}
 	password := attempt{secret: adminSecret, otherSite: otherSite(r, p.set.Base())}
 	err := a.f.guard.try(cl, password, func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
@@ -232,7 +234,7 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 		a.tooMany(w, r, p, err)
 		return
 	}
-	cl.log(a.f.log, "admin_login")
+	cl.Log(a.f.log, "admin_login")
 	http.SetCookie(w, newCookie(r, cl, p.set.Base(), a.sessions.begin(r.Header.Get("Origin"))))
 	a.back(w, r)
 }
@@ -249,6 +251,6 @@ func (a *admin) signOut(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.sessions.end(r)
-	http.SetCookie(w, newCookie(r, clientOf(r), p.set.Base(), ""))
+	http.SetCookie(w, newCookie(r, client.FromRequest(r), p.set.Base(), ""))
 	a.back(w, r)
 }

@@ -12,12 +12,13 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/discovery/verify"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
 // addressLearned says how the client's address came to be known, or why not.
-func (f *frontend) addressLearned(cl client) string {
+func (f *frontend) addressLearned(cl client.Client) string {
 	const direct = "The connection itself: %s connected, and is not on the list of trusted proxies. If that is your proxy, put it on the list (MAILFRONT_TRUSTED_PROXIES)."
 	if cl.Version > 0 {
 		by := fmt.Sprintf("The proxy %s, in a PROXY header of version %d", cl.Proxy, cl.Version)
@@ -45,24 +46,24 @@ func (f *frontend) addressLearned(cl client) string {
 }
 
 // tlsLearned says how the client's TLS came to be known, or why not.
-func (f *frontend) tlsLearned(cl client) string {
+func (f *frontend) tlsLearned(cl client.Client) string {
 	path := f.cfg.tlsPath[cl.Listener]
 	switch {
 	case !cl.Proxy.IsValid():
 		return "The connection itself."
 	case !cl.Known && !cl.TLSKnown:
 		return "Nothing is known of the client, and so nothing of its TLS."
-	case cl.info != nil && cl.info.TLS != nil:
+	case cl.Info != nil && cl.Info.TLS != nil:
 		return "The proxy, in the TLS part of the PROXY header."
-	case cl.info == nil && f.cfg.forwarded.Proto && cl.TLSKnown:
+	case cl.Info == nil && f.cfg.forwarded.Proto && cl.TLSKnown:
 		return "The proxy, in X-Forwarded-Proto."
-	case cl.info == nil && f.cfg.forwarded.Proto:
+	case cl.Info == nil && f.cfg.forwarded.Proto:
 		return "The proxy did not say it in X-Forwarded-Proto, or said two things."
 	case cl.TLSKnown && path == proxyproto.TerminatedTLS:
 		return "The setting MAILFRONT_TLS_TERMINATED: every client of the proxy has TLS."
 	case cl.TLSKnown:
 		return "The connection itself: the proxy passes TLS on."
-	case cl.info == nil:
+	case cl.Info == nil:
 		return "Nobody said. If every trusted proxy sets or removes X-Forwarded-Proto, set MAILFRONT_FORWARDED_PROTO=true."
 	}
 	return "Nobody said. Let HAProxy send it (send-proxy-v2-ssl); for a proxy that cannot, there is MAILFRONT_TLS_TERMINATED."
@@ -104,7 +105,7 @@ func (a *admin) verify(w http.ResponseWriter, r *http.Request) {
 		result.Err = err.Error()
 	}
 	a.lastReport.Store(result)
-	clientOf(r).log(a.f.log, "verified", slog.Int("findings", result.findings()), slog.String("reason", noReport(result.Err)))
+	client.FromRequest(r).Log(a.f.log, "verified", slog.Int("findings", result.findings()), slog.String("reason", client.Quote(result.Err)))
 	a.back(w, r)
 }
 

@@ -6,28 +6,29 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
 func TestTheFactsSayWhoSaidThem(t *testing.T) {
 	proxy, ip := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("203.0.113.7")
-	byHeader := func(known, tls, tlsKnown bool, r forwarded.Reason) client {
-		return client{IP: ip, Proxy: proxy, Known: known, TLS: tls, TLSKnown: tlsKnown, Reason: r.String(), Listener: "http"}
+	byHeader := func(known, tls, tlsKnown bool, r forwarded.Reason) client.Client {
+		return client.Client{IP: ip, Proxy: proxy, Known: known, TLS: tls, TLSKnown: tlsKnown, Reason: r.String(), Listener: "http"}
 	}
-	byPROXY := func(known, tls, tlsKnown bool, said *proxyproto.TLS) client {
-		return client{IP: ip, Proxy: proxy, Version: 2, Known: known, TLS: tls, TLSKnown: tlsKnown, Listener: "https", info: &proxyproto.Info{Version: 2, TLS: said}}
+	byPROXY := func(known, tls, tlsKnown bool, said *proxyproto.TLS) client.Client {
+		return client.Client{IP: ip, Proxy: proxy, Version: 2, Known: known, TLS: tls, TLSKnown: tlsKnown, Listener: "https", Info: &proxyproto.Info{Version: 2, TLS: said}}
 	}
 	terminated := map[string]proxyproto.TLSPath{"http": proxyproto.TerminatedTLS, "https": proxyproto.TerminatedTLS}
 	for _, test := range []struct {
 		name           string
-		cl             client
+		cl             client.Client
 		forwardedProto bool
 		path           map[string]proxyproto.TLSPath
 		address, tls   string
 	}{
-		{"direct, forwarded", client{IP: ip, Known: true, TLSKnown: true, Reason: "UntrustedPeer"}, false, nil, "connection itself: 203.0.113.7", "connection itself"},
-		{"direct, PROXY", client{IP: ip, Known: true, TLSKnown: true, info: &proxyproto.Info{}}, false, terminated, "connection itself: 203.0.113.7", "connection itself"},
+		{"direct, forwarded", client.Client{IP: ip, Known: true, TLSKnown: true, Reason: "UntrustedPeer"}, false, nil, "connection itself: 203.0.113.7", "connection itself"},
+		{"direct, PROXY", client.Client{IP: ip, Known: true, TLSKnown: true, Info: &proxyproto.Info{}}, false, terminated, "connection itself: 203.0.113.7", "connection itself"},
 		{"forwarded, proto", byHeader(true, true, true, forwarded.UntrustedHop), true, nil, "192.0.2.1 connected, and named", "in X-Forwarded-Proto"},
 		{"forwarded, two protos", byHeader(true, false, false, forwarded.UntrustedHop), true, terminated, "and named", "or said two things"},
 		{"forwarded, terminated", byHeader(true, true, true, forwarded.UntrustedHop), false, terminated, "and named", "MAILFRONT_TLS_TERMINATED: every"},
@@ -37,7 +38,7 @@ func TestTheFactsSayWhoSaidThem(t *testing.T) {
 		{"forwarded, counted", byHeader(true, true, true, forwarded.CountedHop), true, nil, "and named the client in X-Forwarded-For", "in X-Forwarded-Proto"},
 		{"forwarded, too few hops", byHeader(false, false, false, forwarded.TooFewHops), true, nil, "fewer than 2 entries (MAILFRONT_FORWARDED_HOPS)", "Nothing is known"},
 		{"forwarded, malformed", byHeader(false, false, false, forwarded.Malformed), true, nil, "cannot be used (Malformed)", "Nothing is known"},
-		{"forwarded, no peer", client{Reason: "NoPeer"}, true, nil, "no address", "connection itself"},
+		{"forwarded, no peer", client.Client{Reason: "NoPeer"}, true, nil, "no address", "connection itself"},
 		{"PROXY, TLS part", byPROXY(true, true, true, &proxyproto.TLS{Client: true}), false, terminated, "192.0.2.1, in a PROXY header of version 2.", "TLS part of the PROXY header"},
 		{"PROXY, passed through", byPROXY(true, true, true, nil), false, nil, "PROXY header of version 2", "passes TLS on"},
 		{"PROXY, terminated", byPROXY(true, true, true, nil), false, terminated, "PROXY header of version 2", "MAILFRONT_TLS_TERMINATED: every"},

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 var (
@@ -53,7 +54,7 @@ type adminPageData struct {
 	Settings  []string // of the environment, and what they mean for this page
 	Recovery  bool
 
-	Client     client
+	Client     client.Client
 	AddressBy  string
 	TLSBy      string
 	Report     *verifyResult
@@ -94,7 +95,7 @@ func (a *admin) complete(p *adminPageData, r *http.Request) {
 	if p.URL == "" {
 		p.URL = p.Published
 	}
-	p.Client = clientOf(r)
+	p.Client = client.FromRequest(r)
 	p.AddressBy = a.f.addressLearned(p.Client)
 	p.TLSBy = a.f.tlsLearned(p.Client)
 	p.Report = a.lastReport.Load()

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -118,7 +119,7 @@ func (s *adminSessions) endAll() {
 // as it knows it (RFC 6265 section 5.1.4), /mail/admin, which the server does not
 // know while its public URL is wrong. In the same way Secure follows the browser's
 // own scheme: a first sign-in without a proxy has no TLS.
-func newCookie(r *http.Request, cl client, base publicurl.Base, value string) *http.Cookie {
+func newCookie(r *http.Request, cl client.Client, base publicurl.Base, value string) *http.Cookie {
 	cookie := &http.Cookie{Name: sessionCookie, Value: value, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	if value == "" {
 		cookie.MaxAge = -1

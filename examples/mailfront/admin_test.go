@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -193,14 +194,14 @@ func TestTheCookieIsSecureWhereTheBrowserHasTLS(t *testing.T) {
 	require.NoError(t, err)
 	for _, test := range []struct {
 		name, origin string
-		cl           client
+		cl           client.Client
 		want         bool
 	}{
-		{"https in the browser", testBase, client{TLSKnown: true}, true},
-		{"http in the browser", "http://127.0.0.1:8080", client{}, false},
-		{"no browser, TLS", "", client{TLS: true, TLSKnown: true}, true},
-		{"no browser, no TLS", "", client{TLSKnown: true}, false},
-		{"no browser, nothing known", "", client{}, true},
+		{"https in the browser", testBase, client.Client{TLSKnown: true}, true},
+		{"http in the browser", "http://127.0.0.1:8080", client.Client{}, false},
+		{"no browser, TLS", "", client.Client{TLS: true, TLSKnown: true}, true},
+		{"no browser, no TLS", "", client.Client{TLSKnown: true}, false},
+		{"no browser, nothing known", "", client.Client{}, true},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/admin/sign-in", nil)
 		if test.origin != "" {

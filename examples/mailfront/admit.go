@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 // admit decides on a new connection, before it has cost anything, such as a TLS
 // handshake. Call release when it is closed. After an error it is to be closed at
 // once, without a word: the log has it.
-func (g *guard) admit(cl client) (release func(), err error) {
+func (g *guard) admit(cl client.Client) (release func(), err error) {
 	who, why := g.key(cl)
 	g.mu.Lock()
 	if err = g.mayConnect(who, why == ""); err == nil {
@@ -26,7 +28,7 @@ func (g *guard) admit(cl client) (release func(), err error) {
 	}
 	g.mu.Unlock()
 	if err != nil {
-		cl.warn(g.log, "refuse", slog.String("reason", err.Error()))
+		cl.Warn(g.log, "refuse", slog.String("reason", err.Error()))
 		return nil, err
 	}
 	return sync.OnceFunc(func() { g.leave(who) }), nil
@@ -77,7 +79,7 @@ func (g *guard) listen(listener string, l net.Listener) net.Listener {
 
 // refuseBanned answers for a client that is banned, and reports whether it has. On a
 // connection from a proxy there may be other clients.
-func (g *guard) refuseBanned(w http.ResponseWriter, cl client) bool {
+func (g *guard) refuseBanned(w http.ResponseWriter, cl client.Client) bool {
 	if !g.banned(cl) {
 		return false
 	}
@@ -88,16 +90,16 @@ func (g *guard) refuseBanned(w http.ResponseWriter, cl client) bool {
 // limitRequests answers for a client that is too fast for next.
 func (g *guard) limitRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := g.allow(clientOf(r), requesting); err != nil {
-			g.tooMany(w, clientOf(r), err)
+		if err := g.allow(client.FromRequest(r), requesting); err != nil {
+			g.tooMany(w, client.FromRequest(r), err)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (g *guard) tooMany(w http.ResponseWriter, cl client, err error) {
-	cl.log(g.log, "request_refused", slog.String("reason", err.Error()))
+func (g *guard) tooMany(w http.ResponseWriter, cl client.Client, err error) {
+	cl.Log(g.log, "request_refused", slog.String("reason", err.Error()))
 	w.Header().Set("Retry-After", retryAfter)
 	http.Error(w, "Too many requests or wrong passwords: try later.", refusalStatus(err))
 }
@@ -112,17 +114,6 @@ func refusalStatus(err error) int {
 	return http.StatusTooManyRequests // RFC 6585 section 4
 }
 
-// peerOf is newClient for a connection that may have no Info. Then the client is the
-// socket's peer. For a peer that is a trusted proxy, key makes the exception.
-func peerOf(listener string, c net.Conn) client {
-	cl := newClient(listener, c)
-	if cl.info == nil {
-		cl.IP = ipOf(c.RemoteAddr())
-		cl.Known = cl.IP.IsValid()
-	}
-	return cl
-}
-
 type guardedListener struct {
 	net.Listener
 	guard *guard
@@ -135,7 +126,7 @@ func (l guardedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		release, err := l.guard.admit(peerOf(l.name, c))
+		release, err := l.guard.admit(client.FromPeer(l.name, c))
 		if err == nil {
 			return guardedConn{c, release}, nil
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -20,9 +21,9 @@ func TestConnectionsAreLimitedForEachClientAndInTotal(t *testing.T) {
 	limits := defaultLimits
 	limits.perClient, limits.total = 2, 5
 	g, log := testGuard(limits)
-	one, two, local := knownClient("198.51.100.7"), knownClient("2001:db8::1"), client{}
-	open := func(cl client) func() { release, err := g.admit(cl); require.NoError(t, err); return release }
-	refused := func(want error, cl client) { _, err := g.admit(cl); require.Equal(t, want, err) }
+	one, two, local := knownClient("198.51.100.7"), knownClient("2001:db8::1"), client.Client{}
+	open := func(cl client.Client) func() { release, err := g.admit(cl); require.NoError(t, err); return release }
+	refused := func(want error, cl client.Client) { _, err := g.admit(cl); require.Equal(t, want, err) }
 
 	leave := open(one)
 	open(one)
@@ -225,9 +226,9 @@ func TestRequestsOfAClientThatIsTooFastAreRefused(t *testing.T) {
 	limits.rates[requesting] = rateLimit{2, time.Hour}
 	g, _ := testGuard(limits)
 	h := g.limitRequests(http.NotFoundHandler())
-	ask := func(cl client) int {
+	ask := func(cl client.Client) int {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, withClient(httptest.NewRequest("GET", "/whoami", nil), cl))
+		h.ServeHTTP(w, client.WithRequest(httptest.NewRequest("GET", "/whoami", nil), cl))
 		return w.Code
 	}
 	fast, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")

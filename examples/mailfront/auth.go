@@ -4,7 +4,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 // A caller is who a request of an API is signed in as.
@@ -66,7 +66,7 @@ func (f *frontend) authenticate(r *http.Request) (caller, error) {
 // their own, beyond which they are not even compared.
 func (f *frontend) apiPassword(r *http.Request, name, password string) error {
 	sent := attempt{otherSite: otherSite(r, f.documents.Current().Base())}
-	err := f.guard.compare(clientOf(r), sent, func() bool { return f.mail.login(name, password) })
+	err := f.guard.compare(client.FromRequest(r), sent, func() bool { return f.mail.login(name, password) })
 	switch {
 	case err == nil:
 		return nil
@@ -74,18 +74,6 @@ func (f *frontend) apiPassword(r *http.Request, name, password string) error {
 		return errWrong
 	}
 	return fmt.Errorf("%w: %w", errWrong, err)
-}
-
-type clientKey struct{}
-
-// withClient lets handlers ask clientOf.
-func withClient(r *http.Request, cl client) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), clientKey{}, cl))
-}
-
-func clientOf(r *http.Request) client {
-	cl, _ := r.Context().Value(clientKey{}).(client)
-	return cl
 }
 
 func noStore(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store") }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 var errNoMemory = errors.New("mailfront: too much mail is being received: try later")
@@ -46,7 +48,7 @@ type share struct {
 
 // receive is readAll within the client's share, so that nobody can stop all mail by
 // beginning many messages and ending none.
-func (g *guard) receive(cl client, r io.Reader) (data []byte, release func(), err error) {
+func (g *guard) receive(cl client.Client, r io.Reader) (data []byte, release func(), err error) {
 	who, why := g.key(cl)
 	if why != "" {
 		return g.memory.readAll(r)

@@ -7,6 +7,8 @@ import (
 	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 func TestMessagesShareABudgetAndGiveItBack(t *testing.T) {
@@ -63,7 +65,7 @@ func TestOneClientHasAShareOfTheMemoryAndLeavesTheRest(t *testing.T) {
 	limits.memory, limits.share = 8*firstRead*copiesOfMessage, 2*firstRead*copiesOfMessage
 	g, _ := testGuard(limits)
 	one, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")
-	read := func(cl client) (func(), error) {
+	read := func(cl client.Client) (func(), error) {
 		_, release, err := g.receive(cl, strings.NewReader("x"))
 		return release, err
 	}

@@ -52,9 +52,6 @@ var program = settings.Program{Name: "mailfront", Settings: append(listenSetting
 	{Name: "LOG", Default: "info", Usage: "debug or info"},
 }...)}
 
-// trustedProxies is the variable that log lines name.
-const trustedProxies = "MAILFRONT_TRUSTED_PROXIES"
-
 func listenSettings() (list []settings.Setting) {
 	for _, name := range listenerNames {
 		list = append(list, settings.Setting{

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -185,7 +186,7 @@ func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) 
 	for _, refusal := range []error{errTooFast, errBusy} {
 		if errors.Is(err, refusal) { // the password may be right
 			w.Header().Del("WWW-Authenticate")
-			f.guard.tooMany(w, clientOf(r), refusal)
+			f.guard.tooMany(w, client.FromRequest(r), refusal)
 			return
 		}
 	}
@@ -194,7 +195,7 @@ func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) 
 
 // challengeBasic is for DAV, whose clients ask for a password when they see it.
 func (f *frontend) challengeBasic(w http.ResponseWriter, r *http.Request, err error) {
-	if !clientOf(r).isPlaintext() { // else the client would send the password unencrypted
+	if !client.FromRequest(r).IsPlaintext() { // else the client would send the password unencrypted
 		w.Header().Add("WWW-Authenticate", `Basic realm="mailfront", charset="UTF-8"`) // RFC 7617 section 2.1
 	}
 	f.challenge(w, r, err)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 // What can come first on a connection.
@@ -70,7 +72,7 @@ type arrivalListener struct {
 	net.Listener
 	name  string
 	proxy bool // the PROXY header has been read
-	log   *limitedLog
+	log   *client.LimitedLog
 }
 
 // Accept returns the next connection.
@@ -106,7 +108,7 @@ func (l *arrivalListener) report(peer netip.Addr, a arrival) {
 		cause, arrived = "plain_text_on_tls_port", "plain text"
 		advice = "connect to the port of " + setting + ", or let the proxy use TLS to this one"
 	}
-	l.log.warn("a connection begins with what this listener does not expect", cause, l.name,
+	l.log.Warn("a connection begins with what this listener does not expect", cause, l.name,
 		slog.String("peer", peer.String()), slog.String("arrived", arrived), slog.String("setting", setting), slog.String("advice", advice))
 }
 
@@ -136,9 +138,9 @@ func (c *arrivalConn) look(b []byte) {
 	first := a != arrivalUndecided && c.decided.CompareAndSwap(false, true)
 	c.mu.Unlock()
 	if first && a != arrivalExpected {
-		peer := newClient(c.listener.name, c.Conn).Proxy
+		peer := client.New(c.listener.name, c.Conn).Proxy
 		if !peer.IsValid() {
-			peer = ipOf(c.RemoteAddr())
+			peer = client.IPOf(c.RemoteAddr())
 		}
 		c.listener.report(peer, a)
 	}

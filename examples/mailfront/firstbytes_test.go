@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -134,7 +135,7 @@ func TestWhatAListenerExpectsIsNotInTheLog(t *testing.T) {
 func TestOneLineAMinuteNamesTheNumberOfThoseLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		l := &arrivalListener{name: "http", log: newLimitedLog(newLogger(&out, slog.LevelInfo))}
+		l := &arrivalListener{name: "http", log: client.NewLimitedLog(newLogger(&out, slog.LevelInfo))}
 		connect := func(first string) {
 			here, there := net.Pipe()
 			defer here.Close()

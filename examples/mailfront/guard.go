@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
@@ -154,7 +155,7 @@ var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 // /64 of one subscriber in IPv6 (RFC 6177), who has all addresses in it. why is
 // not empty if it stands for nobody, or for everybody behind a proxy. Then no
 // limit, ban or verdict goes by it.
-func (g *guard) key(cl client) (who netip.Prefix, why string) {
+func (g *guard) key(cl client.Client) (who netip.Prefix, why string) {
 	ip := cl.IP.Unmap().WithZone("")
 	switch {
 	case !cl.Known:
@@ -177,7 +178,7 @@ func (g *guard) key(cl client) (who netip.Prefix, why string) {
 }
 
 // allow returns errBanned, errTooFast or nil, and counts the action.
-func (g *guard) allow(cl client, a action) error {
+func (g *guard) allow(cl client.Client, a action) error {
 	who, why := g.key(cl)
 	if why != "" {
 		return nil
@@ -188,7 +189,7 @@ func (g *guard) allow(cl client, a action) error {
 }
 
 // banned reports whether the client is, and counts nothing.
-func (g *guard) banned(cl client) bool {
+func (g *guard) banned(cl client.Client) bool {
 	who, why := g.key(cl)
 	if why != "" {
 		return false

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/trustnet"
 )
@@ -21,19 +22,19 @@ func testGuard(limits guardLimits) (*guard, *logBuffer) {
 	return newGuard(limits, trustnet.MustParse("192.0.2.1", "2001:db8:ffff::1"), newLogger(b, slog.LevelDebug)), b
 }
 
-func knownClient(ip string) client {
-	return client{IP: netip.MustParseAddr(ip), Known: true, Listener: "imap"}
+func knownClient(ip string) client.Client {
+	return client.Client{IP: netip.MustParseAddr(ip), Known: true, Listener: "imap"}
 }
 
 // behind is a client that a proxy tells of.
-func behind(proxy, ip string) client {
+func behind(proxy, ip string) client.Client {
 	cl := knownClient(ip)
 	cl.Proxy, cl.Version = netip.MustParseAddr(proxy), 2
 	return cl
 }
 
 // wrongPasswords fails n times and returns the last error.
-func wrongPasswords(g *guard, cl client, n int) (err error) {
+func wrongPasswords(g *guard, cl client.Client, n int) (err error) {
 	for range n {
 		err = g.logIn(cl, func() bool { return false })
 	}
@@ -41,7 +42,7 @@ func wrongPasswords(g *guard, cl client, n int) (err error) {
 }
 
 func TestTheTenthWrongPasswordIsABanThatEndsByItself(t *testing.T) {
-	for name, cl := range map[string]client{
+	for name, cl := range map[string]client.Client{
 		"direct":        knownClient("198.51.100.7"),
 		"behind proxy":  behind("192.0.2.1", "198.51.100.7"),
 		"IPv6, direct":  knownClient("2001:db8::7"),
@@ -104,14 +105,16 @@ func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
 }
 
 func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t *testing.T) {
-	unknown := func(ip string) client { return client{IP: netip.MustParseAddr(ip), Listener: "imap", Version: 2} }
-	incomplete := func(r forwarded.Result) client {
+	unknown := func(ip string) client.Client {
+		return client.Client{IP: netip.MustParseAddr(ip), Listener: "imap", Version: 2}
+	}
+	incomplete := func(r forwarded.Result) client.Client {
 		require.False(t, r.ClientKnown())
-		return client{IP: r.Last, Known: r.ClientKnown(), Listener: "http", Reason: r.Reason.String()}
+		return client.Client{IP: r.Last, Known: r.ClientKnown(), Listener: "http", Reason: r.Reason.String()}
 	}
 	proxy, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.7")
 	tests := map[string]struct {
-		client client
+		client client.Client
 		why    string
 	}{
 		"LOCAL or UNKNOWN from a proxy":         {unknown("192.0.2.1"), "the client is not known"},
@@ -122,9 +125,9 @@ func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t 
 		"a trusted proxy, as a client":          {knownClient("192.0.2.1"), "the address is a trusted proxy's"},
 		"a trusted proxy, told of by another":   {behind("2001:db8:ffff::1", "192.0.2.1"), "the address is a trusted proxy's"},
 		"a trusted proxy, 4-in-6":               {knownClient("::ffff:192.0.2.1"), "the address is a trusted proxy's"},
-		"a trusted proxy, IPv6 with a zone":     {client{IP: netip.MustParseAddr("2001:db8:ffff::1").WithZone("eth0"), Known: true}, "the address is a trusted proxy's"},
-		"on a unix socket":                      {client{Known: true}, "the client has no IP address"},
-		"nothing":                               {client{}, "the client is not known"},
+		"a trusted proxy, IPv6 with a zone":     {client.Client{IP: netip.MustParseAddr("2001:db8:ffff::1").WithZone("eth0"), Known: true}, "the address is a trusted proxy's"},
+		"on a unix socket":                      {client.Client{Known: true}, "the client has no IP address"},
+		"nothing":                               {client.Client{}, "the client is not known"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -219,7 +222,7 @@ func TestManyAddressesDoNotMakeTheGuardGrow(t *testing.T) {
 	address := netip.MustParseAddr("2001:db8::").As16()
 	for i := range 1000 {
 		address[6], address[7] = byte(i>>8), byte(i)
-		cl := client{IP: netip.AddrFrom16(address), Known: true}
+		cl := client.Client{IP: netip.AddrFrom16(address), Known: true}
 		release, err := g.admit(cl)
 		require.NoError(t, err)
 		release()
@@ -229,7 +232,7 @@ func TestManyAddressesDoNotMakeTheGuardGrow(t *testing.T) {
 	require.Empty(t, g.open)
 	for i := range 200 {
 		address[6], address[7] = byte(i>>8), byte(i)
-		require.Equal(t, errBanned, wrongPasswords(g, client{IP: netip.AddrFrom16(address), Known: true}, 10))
+		require.Equal(t, errBanned, wrongPasswords(g, client.Client{IP: netip.AddrFrom16(address), Known: true}, 10))
 	}
 	require.Equal(t, 100, g.counted().BannedNow)
 }
@@ -243,7 +246,7 @@ func BenchmarkAdmit(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				n := uint32(i % clients)
-				release, err := g.admit(client{IP: netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), Known: true})
+				release, err := g.admit(client.Client{IP: netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), Known: true})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -255,7 +258,7 @@ func BenchmarkAdmit(b *testing.B) {
 
 func TestBehindNAT64EveryIPv4AddressIsAClientOfItsOwn(t *testing.T) {
 	g, _ := testGuard(defaultLimits)
-	who, why := g.key(client{IP: netip.MustParseAddr("64:ff9b::cb00:7101"), Known: true})
+	who, why := g.key(client.Client{IP: netip.MustParseAddr("64:ff9b::cb00:7101"), Known: true})
 	require.Empty(t, why)
 	require.Equal(t, netip.MustParsePrefix("203.0.113.1/32"), who)
 }

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 // A secret is what clients can guess.
@@ -41,14 +43,14 @@ type bucket struct {
 // unless they ask for another one: 127.0.0.1 and ::1. Behind a proxy on this machine that
 // is not on the list of trusted proxies, it is the address of every client.
 func isThisMachine(who netip.Prefix) bool {
-	return who.Contains(localhost4) || who.Contains(netip.IPv6Loopback())
+	return who.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || who.Contains(netip.IPv6Loopback())
 }
 
 // bucketOf returns the bucket of an attempt, and if that does not ban, why.
-func (g *guard) bucketOf(cl client, a attempt) (b bucket, why string) {
+func (g *guard) bucketOf(cl client.Client, a attempt) (b bucket, why string) {
 	b.who, why = g.key(cl)
 	if why == "" && isThisMachine(b.who) {
-		why = "the address is this machine's: if a proxy connects from it, add it to " + trustedProxies
+		why = "the address is this machine's: if a proxy connects from it, add it to " + client.TrustedProxies
 	}
 	switch {
 	case a.otherSite:
@@ -66,13 +68,13 @@ func (g *guard) bucketOf(cl client, a attempt) (b bucket, why string) {
 // logIn compares a mail password in every mail protocol, unless the client is banned or
 // too fast. The error is one of errBanned, errTooFast, errBusy and errWrongPassword. If it
 // is not errWrongPassword, the connection should end.
-func (g *guard) logIn(cl client, check func() bool) error {
+func (g *guard) logIn(cl client.Client, check func() bool) error {
 	return g.try(cl, attempt{}, check)
 }
 
 // try is compare within the client's limit for logging in. What a page of another site
 // sends does not count there.
-func (g *guard) try(cl client, a attempt, check func() bool) error {
+func (g *guard) try(cl client.Client, a attempt, check func() bool) error {
 	if !a.otherSite {
 		if err := g.allow(cl, loggingIn); err != nil {
 			return g.refuseLogin(cl, err)
@@ -84,7 +86,7 @@ func (g *guard) try(cl client, a attempt, check func() bool) error {
 // compare calls check, which reports whether the password is right. The error is one of
 // errBanned, errTooFast, errBusy and errWrongPassword. For the first three the password
 // may be right: check was not called, or the client was banned in the meantime.
-func (g *guard) compare(cl client, a attempt, check func() bool) error {
+func (g *guard) compare(cl client.Client, a attempt, check func() bool) error {
 	b, why := g.bucketOf(cl, a)
 	ctx, cancel := context.WithTimeout(context.Background(), g.limits.patience)
 	defer cancel()
@@ -100,15 +102,15 @@ func (g *guard) compare(cl client, a attempt, check func() bool) error {
 	case right:
 		return nil
 	case a.otherSite:
-		cl.log(g.log, "login_failed", slog.String("origin", "another site"))
+		cl.Log(g.log, "login_failed", slog.String("origin", "another site"))
 		return errWrongPassword
 	}
-	cl.log(g.log, "login_failed")
+	cl.Log(g.log, "login_failed")
 	switch {
 	case !b.bans:
-		cl.warn(g.log, "no_ban", slog.String("reason", why))
+		cl.Warn(g.log, "no_ban", slog.String("reason", why))
 	case banned:
-		cl.warn(g.log, "ban", slog.String("banned", b.who.String()), slog.Duration("for", g.limits.ban))
+		cl.Warn(g.log, "ban", slog.String("banned", b.who.String()), slog.Duration("for", g.limits.ban))
 		return errBanned
 	}
 	return errWrongPassword
@@ -139,11 +141,11 @@ func (g *guard) check(ctx context.Context, place chan struct{}, b bucket, f func
 }
 
 // refuseLogin logs a password that was not compared, and returns err.
-func (g *guard) refuseLogin(cl client, err error) error {
+func (g *guard) refuseLogin(cl client.Client, err error) error {
 	g.mu.Lock()
 	g.count.NotCompared++
 	g.mu.Unlock()
-	cl.log(g.log, "login_refused", slog.String("reason", err.Error()))
+	cl.Log(g.log, "login_refused", slog.String("reason", err.Error()))
 	return err
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 const slowHash = 50 * time.Millisecond
@@ -50,7 +52,7 @@ func (g *guesser) check(right bool) func() bool {
 }
 
 // atOnce sends n passwords at the same time, and returns how often each error came back.
-func (g *guesser) atOnce(n int, cl func(i int) client, a attempt, right bool) map[error]int {
+func (g *guesser) atOnce(n int, cl func(i int) client.Client, a attempt, right bool) map[error]int {
 	results := make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
@@ -65,13 +67,15 @@ func (g *guesser) atOnce(n int, cl func(i int) client, a attempt, right bool) ma
 	return count
 }
 
-func sameClient(cl client) func(int) client { return func(int) client { return cl } }
+func sameClient(cl client.Client) func(int) client.Client {
+	return func(int) client.Client { return cl }
+}
 
 func TestGuessesAtTheSameTimeCountAgainstTheLimit(t *testing.T) {
-	known, local, unknown := knownClient("198.51.100.7"), knownClient("127.0.0.1"), client{IP: netip.MustParseAddr("192.0.2.1"), Listener: "http"}
+	known, local, unknown := knownClient("198.51.100.7"), knownClient("127.0.0.1"), client.Client{IP: netip.MustParseAddr("192.0.2.1"), Listener: "http"}
 	for _, tc := range []struct {
 		name     string
-		client   client
+		client   client.Client
 		attempt  attempt
 		compared int
 		ban      bool
@@ -123,7 +127,7 @@ func TestGuessesAtTheSameTimeCountAgainstTheLimit(t *testing.T) {
 }
 
 func TestRightPasswordsAtTheSameTimeAllGetTheirTurn(t *testing.T) {
-	for name, cl := range map[string]client{
+	for name, cl := range map[string]client.Client{
 		"an office behind one address": knownClient("198.51.100.7"),
 		"this machine":                 knownClient("127.0.0.1"),
 		"unknown":                      {},
@@ -156,7 +160,7 @@ func TestAPasswordThatWaitsForTooLongIsRefusedAndNotCharged(t *testing.T) {
 func TestManyClientsTogetherAreComparedInTheSamePlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuesser(t, func(l *guardLimits) { l.patience = time.Hour })
-		many := func(i int) client {
+		many := func(i int) client.Client {
 			return knownClient(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}).String())
 		}
 		errs := g.atOnce(1000, many, attempt{secret: adminSecret}, false)
@@ -166,7 +170,7 @@ func TestManyClientsTogetherAreComparedInTheSamePlaces(t *testing.T) {
 }
 
 func TestGuessesOfClientsThatAreNotKnownHoldUpNoOthers(t *testing.T) {
-	for name, cl := range map[string]client{"unknown": {}, "this machine": knownClient("127.0.0.1")} {
+	for name, cl := range map[string]client.Client{"unknown": {}, "this machine": knownClient("127.0.0.1")} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := newGuesser(t, func(l *guardLimits) { l.places = 1 })
@@ -213,7 +217,7 @@ func TestThisMachineIsNeverBannedAndEveryLimitApplies(t *testing.T) {
 		_, err := g.admit(cl)
 		require.Equal(t, errTooManyOpen, err)
 		require.Contains(t, log.String(), "event=no_ban")
-		require.Contains(t, log.String(), trustedProxies)
+		require.Contains(t, log.String(), client.TrustedProxies)
 		require.NotContains(t, log.String(), "event=ban ")
 		require.Zero(t, g.counted().Bans)
 		time.Sleep(limits.rates[guessing].every)

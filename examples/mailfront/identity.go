@@ -24,6 +24,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/internal/settings"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -154,7 +155,7 @@ func (p *identityProviders) provider(issuer string) (*identityProvider, error) {
 }
 
 func (p *identityProviders) away(issuer string, err error) error {
-	p.log.Error("identity provider cannot be used (MAILFRONT_AUTHORIZATION_SERVERS)", "issuer", issuer, "reason", noReport(err.Error()))
+	p.log.Error("identity provider cannot be used (MAILFRONT_AUTHORIZATION_SERVERS)", "issuer", issuer, "reason", client.Quote(err.Error()))
 	return fmt.Errorf("%w: %s", errProviderAway, issuer)
 }
 
@@ -273,7 +274,7 @@ func (p *identityProviders) verify(ctx context.Context, issuer, token string) (t
 		return t, p.away(issuer, err)
 	}
 	if err != nil {
-		p.log.Debug("token refused", "issuer", issuer, "reason", noReport(err.Error()))
+		p.log.Debug("token refused", "issuer", issuer, "reason", client.Quote(err.Error()))
 		return t, errWrong
 	}
 	if err := good.Claims(&t); err != nil {

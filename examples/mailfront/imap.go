@@ -9,6 +9,8 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 // newIMAPServer returns the server for the connections of a listener that get
@@ -16,8 +18,8 @@ import (
 func newIMAPServer(f *frontend, listener string, o offer) server {
 	options := &imapserver.Options{
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			cl := newClient(listener, c.NetConn())
-			cl.log(f.log, "session")
+			cl := client.New(listener, c.NetConn())
+			cl.Log(f.log, "session")
 			return &imapSession{f: f, conn: c, below: sessionOf(c.NetConn()), client: cl}, nil, nil
 		},
 		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}},
@@ -44,7 +46,7 @@ type imapSession struct {
 	f        *frontend
 	conn     *imapserver.Conn
 	below    *sessionConn
-	client   client
+	client   client.Client
 	startTLS bool // seen
 }
 
@@ -53,14 +55,14 @@ func (s *imapSession) Login(username, password string) error {
 	// began without is a *tls.Conn only after it.
 	if _, onTLS := s.conn.NetConn().(*tls.Conn); onTLS && !s.client.TLS && !s.startTLS {
 		s.startTLS = true
-		s.client = s.client.withTLS()
-		s.client.log(s.f.log, "session")
+		s.client = s.client.WithTLS()
+		s.client.Log(s.f.log, "session")
 	}
 	switch {
 	case !s.client.TLS: // go-imap did not offer it; this is the second lock
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodePrivacyRequired, Text: "TLS is required"}
 	case username == "whoami":
-		return &imap.Error{Type: imap.StatusResponseTypeNo, Text: s.client.whoami()}
+		return &imap.Error{Type: imap.StatusResponseTypeNo, Text: s.client.JSON()}
 	}
 	switch err := s.f.guard.logIn(s.client, func() bool { return s.f.mail.login(username, password) }); err {
 	case nil:

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -38,7 +39,7 @@ type server interface {
 type frontend struct {
 	cfg       *config
 	log       *slog.Logger
-	limited   *limitedLog // for what a client can cause as often as it likes
+	limited   *client.LimitedLog // for what a client can cause as often as it likes
 	tls       *tls.Config
 	resolver  *forwarded.Resolver
 	mail      *mailbox
@@ -82,7 +83,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 	f := &frontend{
 		cfg:      cfg,
 		log:      log,
-		limited:  newLimitedLog(log),
+		limited:  client.NewLimitedLog(log),
 		resolver: resolver,
 		mail:     newMailbox(cfg.account(), cfg.password),
 		guard:    newGuard(defaultLimits, cfg.trusted, log),
@@ -129,7 +130,7 @@ func (f *frontend) open(name string) (*listener, error) {
 	inner := &arrivalListener{name: name, proxy: f.cfg.proxy[name], log: f.limited}
 	// Where forwarding headers give the client no peer is trusted. The Listener then only
 	// refuses and reports the PROXY headers of a proxy that is configured for the wrong port.
-	config := proxyproto.Config{OnReject: func(r proxyproto.Rejection) { inner.report(ipOf(r.Peer), arrivalHeader) }}
+	config := proxyproto.Config{OnReject: func(r proxyproto.Rejection) { inner.report(client.IPOf(r.Peer), arrivalHeader) }}
 	if inner.proxy {
 		config = proxyproto.Config{Trusted: f.cfg.trusted, TLS: f.cfg.tlsPath[name], OnReject: logRejection(f.log, name)}
 	}

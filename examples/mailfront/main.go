@@ -7,17 +7,21 @@
 //	go run ./examples/mailfront          serves on free loopback ports, and prints them
 //	go run ./examples/mailfront -help    lists the settings, all of them environment variables, too
 //
-// What to copy: run, for the order of a graceful end. Among the rest, a file each:
+// What to copy: run, for the order of a graceful end. The packages in internal are made to
+// be copied, too, and their package comments list what to copy with them:
+//
+//	client  client address and TLS, read once and kept
+//	store   what several nodes share
+//
+// Among the rest, a file each:
 //
 //	listeners.go  wrapping a socket with proxyproto, and closing it in order
 //	receive.go    what happens to a connection before a server sees it
 //	firstbytes.go a log line where a proxy and a listener do not agree
-//	report.go     client address and TLS, read once and kept
 //	guard.go      limits and bans by the client's address; admit.go, budget.go and sessions.go apply them
 //	guess.go      passwords: how many are compared, and what a wrong one costs
 //	origin.go     requests that a page of another site may have sent
 //	plaintext.go  passwords on connections that are not encrypted
-//	forwardinglog.go  forwarding headers of a proxy that is missing from the list
 //	auth.go       passwords and bearer tokens; certificate.go is the server's own
 //	received.go spf.go dmarc.go    what is noted of a message's sender
 //	smtp.go imap.go pop3.go web.go    the servers

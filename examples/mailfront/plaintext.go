@@ -6,6 +6,8 @@ package main
 import (
 	"log/slog"
 	"net/http"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 const plaintextReason = "the client's connection is not encrypted: let clients use https"
@@ -13,21 +15,21 @@ const plaintextReason = "the client's connection is not encrypted: let clients u
 // refusePlaintext answers a request whose password or token passed a network unencrypted,
 // and reports whether it has. The mail listeners refuse the same. A client whose TLS is
 // not known is not refused.
-func (g *guard) refusePlaintext(w http.ResponseWriter, cl client) bool {
-	if !cl.isPlaintext() {
+func (g *guard) refusePlaintext(w http.ResponseWriter, cl client.Client) bool {
+	if !cl.IsPlaintext() {
 		return false
 	}
-	cl.logPlaintext(g.log)
+	logPlaintext(g.log, cl)
 	noStore(w)
 	http.Error(w, "TLS is required: passwords and tokens are not accepted over an unencrypted connection. Use https.", http.StatusForbidden)
 	return true
 }
 
 // logPlaintext reports a password or token that was refused because of the connection.
-func (cl client) logPlaintext(log *slog.Logger) {
+func logPlaintext(log *slog.Logger, cl client.Client) {
 	attrs := []slog.Attr{slog.String("reason", plaintextReason)}
-	if cl.forwardedBy != "" && cl.isUntrustedPeer() {
-		attrs = append(attrs, slog.String("setting", trustedProxies)) // the proxy may have TLS
+	if cl.ForwardedBy != "" && cl.IsUntrustedPeer() {
+		attrs = append(attrs, slog.String("setting", client.TrustedProxies)) // the proxy may have TLS
 	}
-	cl.warn(log, "plaintext_refused", attrs...)
+	cl.Warn(log, "plaintext_refused", attrs...)
 }

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 const (
@@ -81,7 +83,7 @@ func (s *pop3Server) Shutdown(ctx context.Context) error {
 // A pop3Session is one connection.
 type pop3Session struct {
 	server *pop3Server
-	client client
+	client client.Client
 	below  *sessionConn
 	conn   net.Conn
 	r      *bufio.Reader
@@ -96,7 +98,7 @@ type pop3Session struct {
 }
 
 func (s *pop3Server) serve(c net.Conn) {
-	p := &pop3Session{server: s, client: newClient(s.listener, c), below: sessionOf(c), deleted: make(map[uint64]bool)}
+	p := &pop3Session{server: s, client: client.New(s.listener, c), below: sessionOf(c), deleted: make(map[uint64]bool)}
 	defer func() {
 		if v := recover(); v != nil {
 			s.errorLog.Printf("panic serving POP3: %v\n%s", v, debug.Stack())
@@ -104,7 +106,7 @@ func (s *pop3Server) serve(c net.Conn) {
 		p.conn.Close()
 	}()
 	p.setConn(c)
-	p.client.log(s.log, "session")
+	p.client.Log(s.log, "session")
 	p.ok("POP3 server ready")
 	for !p.quit && p.w.Flush() == nil {
 		line, err := p.readLine()
@@ -238,14 +240,14 @@ func (c earlyConn) NetConn() net.Conn          { return c.Conn }
 
 func (p *pop3Session) login(command, arg string) {
 	if p.onTLS() && !p.client.TLS {
-		p.client = p.client.withTLS()
-		p.client.log(p.server.log, "session")
+		p.client = p.client.WithTLS()
+		p.client.Log(p.server.log, "session")
 	}
 	switch {
 	case !p.mayLogIn() || !p.client.TLS:
 		p.err("[SYS/PERM] no passwords on a connection that is not encrypted")
 	case command == "USER" && arg == "whoami":
-		p.err("%s", p.client.whoami())
+		p.err("%s", p.client.JSON())
 	case command == "USER":
 		p.user = arg
 		p.ok("and the password?")

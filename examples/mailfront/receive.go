@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -58,7 +59,7 @@ type receiver struct {
 // the server that gets it. It is the choose function of a proxyproto.Split, so that a
 // slow handshake delays no other connection.
 func (r *receiver) receive(c net.Conn) (net.Conn, int) {
-	cl := newClient(r.listener, c)
+	cl := client.New(r.listener, c)
 	release, err := r.guard.admit(cl)
 	if err != nil {
 		c.Close()
@@ -68,7 +69,7 @@ func (r *receiver) receive(c net.Conn) (net.Conn, int) {
 	if strings.HasPrefix(r.listener, "smtp") {
 		patience = mailPatience
 	}
-	c = r.sessions.add(c, patience, func() { cl.log(r.log, "out_of_patience") }, release)
+	c = r.sessions.add(c, patience, func() { cl.Log(r.log, "out_of_patience") }, release)
 	if r.tls != nil {
 		tc := tls.Server(c, r.tls)
 		ctx, cancel := context.WithTimeout(r.ctx, handshakeTimeout)
@@ -78,13 +79,13 @@ func (r *receiver) receive(c net.Conn) (net.Conn, int) {
 			tc.Close()
 			// A forged PROXY header is in the log already, as a rejection.
 			if !errors.Is(err, proxyproto.ErrUntrustedHeader) {
-				r.log.Debug("no TLS handshake", "proto", r.listener, "peer", ipOf(c.RemoteAddr()).String(), "reason", err.Error())
+				r.log.Debug("no TLS handshake", "proto", r.listener, "peer", client.IPOf(c.RemoteAddr()).String(), "reason", err.Error())
 			}
 			return nil, 0
 		}
 		c = tc
 	}
-	newClient(r.listener, c).log(r.log, "accept")
+	client.New(r.listener, c).Log(r.log, "accept")
 	o := offerOn(c)
 	if o != offerLogin {
 		c = hideTLS(c)

@@ -12,11 +12,13 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 // A trace is what the field is made of.
 type trace struct {
-	client client
+	client client.Client
 	helo   string
 	tls    string // of tlsWords
 	user   bool   // logged in
@@ -87,9 +89,9 @@ func literalOf(helo string) string {
 // tlsWords tells the version and cipher of the client's TLS: what the proxy says
 // that ended it, or else what we have seen. The client has to be on TLS: what we
 // see may be the proxy's own.
-func tlsWords(cl client, c net.Conn) string {
-	if cl.info != nil && cl.info.TLS != nil && cl.info.TLS.Client {
-		return wordsOf(cl.info.TLS.Version, cl.info.TLS.Cipher)
+func tlsWords(cl client.Client, c net.Conn) string {
+	if cl.Info != nil && cl.Info.TLS != nil && cl.Info.TLS.Client {
+		return wordsOf(cl.Info.TLS.Version, cl.Info.TLS.Cipher)
 	}
 	for {
 		if tc, ok := c.(*tls.Conn); ok {

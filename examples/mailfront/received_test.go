@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -21,23 +22,23 @@ func TestReceivedTellsOfTheClientAndOfNothingThatItMadeUp(t *testing.T) {
 		trace
 		want string
 	}{
-		{"plain", trace{client: client{IP: v4, Known: true}, helo: "Mx.Sender.test", to: []string{"demo@example.test"}},
+		{"plain", trace{client: client.Client{IP: v4, Known: true}, helo: "Mx.Sender.test", to: []string{"demo@example.test"}},
 			"from mx.sender.test ([192.0.2.7]) by example.test with ESMTP id X for <demo@example.test>;"},
-		{"TLS, IPv6, address literal", trace{client: client{IP: v6, Known: true, TLS: true}, helo: "[IPv6:2001:db8::7]", tls: "TLSv1.3 with cipher TLS_AES_128_GCM_SHA256"},
+		{"TLS, IPv6, address literal", trace{client: client.Client{IP: v6, Known: true, TLS: true}, helo: "[IPv6:2001:db8::7]", tls: "TLSv1.3 with cipher TLS_AES_128_GCM_SHA256"},
 			"from [IPv6:2001:db8::7] ([IPv6:2001:db8::7]) (using TLSv1.3 with cipher TLS_AES_128_GCM_SHA256) by example.test with ESMTPS id X;"},
-		{"logged in, TLS of which nobody tells more", trace{client: client{IP: v4, Known: true, TLS: true}, helo: "localhost", user: true},
+		{"logged in, TLS of which nobody tells more", trace{client: client.Client{IP: v4, Known: true, TLS: true}, helo: "localhost", user: true},
 			"from localhost ([192.0.2.7]) by example.test with ESMTPSA id X;"},
-		{"TLS that may be the proxy's own", trace{client: client{IP: v4, Known: true}, helo: "a", tls: "TLSv1.3"},
+		{"TLS that may be the proxy's own", trace{client: client.Client{IP: v4, Known: true}, helo: "a", tls: "TLSv1.3"},
 			"from a ([192.0.2.7]) by example.test with ESMTP id X;"},
-		{"the client is not known", trace{client: client{IP: v4}, helo: "a"},
+		{"the client is not known", trace{client: client.Client{IP: v4}, helo: "a"},
 			"from a (client not known) by example.test with ESMTP id X;"},
-		{"several recipients", trace{client: client{IP: v4, Known: true}, helo: "[192.0.2.7]", to: []string{"a@example.test", "b@example.test"}},
+		{"several recipients", trace{client: client.Client{IP: v4, Known: true}, helo: "[192.0.2.7]", to: []string{"a@example.test", "b@example.test"}},
 			"from [192.0.2.7] ([192.0.2.7]) by example.test with ESMTP id X;"},
-		{"made up", trace{client: client{IP: v4, Known: true}, helo: "a([127.0.0.1])by", to: []string{"a> by evil@example.test"}},
+		{"made up", trace{client: client.Client{IP: v4, Known: true}, helo: "a([127.0.0.1])by", to: []string{"a> by evil@example.test"}},
 			"from unknown ([192.0.2.7]) by example.test with ESMTP id X;"},
-		{"made up, as an address literal", trace{client: client{IP: v4, Known: true}, helo: "[fe80::1%a)b]"},
+		{"made up, as an address literal", trace{client: client.Client{IP: v4, Known: true}, helo: "[fe80::1%a)b]"},
 			"from unknown ([192.0.2.7]) by example.test with ESMTP id X;"},
-		{"too long", trace{client: client{IP: v4, Known: true}, helo: strings.Repeat("a.", 130) + "a", to: []string{strings.Repeat("a", 255) + "@example.test"}},
+		{"too long", trace{client: client.Client{IP: v4, Known: true}, helo: strings.Repeat("a.", 130) + "a", to: []string{strings.Repeat("a", 255) + "@example.test"}},
 			"from unknown ([192.0.2.7]) by example.test with ESMTP id X;"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

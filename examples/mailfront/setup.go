@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -25,12 +26,12 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 		a.show(w, r, http.StatusForbidden, "problem", p)
 		return
 	}
-	cl := clientOf(r)
+	cl := client.FromRequest(r)
 	token := strings.TrimSpace(r.PostForm.Get("token"))
 	// Nobody guesses 130 bits, so that a wrong one is not counted: a page that posts
 	// wrong ones through the administrator's browser cannot lock the set-up.
 	if !sameSecret(token, p.now.token) {
-		cl.log(a.f.log, "setup_refused")
+		cl.Log(a.f.log, "setup_refused")
 		p.TokenProblem = "This is not the token. Take the one that was printed when this mailfront started."
 		a.show(w, r, http.StatusForbidden, "setup", p)
 		return
@@ -53,7 +54,7 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.sessions.endAll() // they were opened with another password
-	cl.log(a.f.log, "setup_done", slog.String("public_url", base.String()))
+	cl.Log(a.f.log, "setup_done", slog.String("public_url", base.String()))
 	a.back(w, r)
 }
 
@@ -75,7 +76,7 @@ func (a *admin) changeURL(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.lastReport.Store(nil) // it was about another URL
-	clientOf(r).log(a.f.log, "public_url_changed", slog.String("public_url", base.String()))
+	client.FromRequest(r).Log(a.f.log, "public_url_changed", slog.String("public_url", base.String()))
 	a.back(w, r)
 }
 
@@ -115,7 +116,7 @@ func (a *admin) change(old, next *adminState, base publicurl.Base) error {
 
 // notChanged tells why.
 func (a *admin) notChanged(w http.ResponseWriter, r *http.Request, view string, p *adminPageData, err error) {
-	clientOf(r).warn(a.f.log, "not_changed", slog.String("reason", noReport(err.Error())))
+	client.FromRequest(r).Warn(a.f.log, "not_changed", slog.String("reason", client.Quote(err.Error())))
 	p.Problem = "Nothing was changed."
 	status := http.StatusInternalServerError
 	if wrong := new(discovery.Error); errors.As(err, &wrong) {

@@ -13,6 +13,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 const loginLifetime = 15 * time.Minute // from the form to the password
@@ -54,7 +55,7 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 		s.redirectError(w, r, set, form.Request, oidc.ErrAccessDenied())
 		return
 	}
-	err = s.frontend.guard.try(clientOf(r), sent, func() bool {
+	err = s.frontend.guard.try(client.FromRequest(r), sent, func() bool {
 		return s.frontend.mail.login(r.PostForm.Get("username"), r.PostForm.Get("password"))
 	})
 	if errors.Is(err, errWrongPassword) {
@@ -79,11 +80,11 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 
 // refusePlaintext is that of the guard, with a page.
 func (s *signIn) refusePlaintext(w http.ResponseWriter, r *http.Request) bool {
-	cl := clientOf(r)
-	if !cl.isPlaintext() {
+	cl := client.FromRequest(r)
+	if !cl.IsPlaintext() {
 		return false
 	}
-	cl.logPlaintext(s.frontend.log)
+	logPlaintext(s.frontend.log, cl)
 	s.errorPage(w, r, http.StatusForbidden, "This connection is not encrypted, so that no password is accepted on it. Open this page by https.")
 	return true
 }

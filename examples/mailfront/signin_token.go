@@ -13,6 +13,8 @@ import (
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 // token is the token endpoint (RFC 6749 section 3.2).
@@ -36,14 +38,14 @@ func (s *signIn) token(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusUnauthorized
 		w.Header().Set("WWW-Authenticate", `Basic realm="mailfront"`)
 	}
-	s.frontend.log.Debug("no token", "client_ip", clientOf(r).anyIP().String(), "error", string(e.ErrorType), "description", noReport(e.Description))
+	s.frontend.log.Debug("no token", "client_ip", client.FromRequest(r).LogIP().String(), "error", string(e.ErrorType), "description", client.Quote(e.Description))
 	writeJSON(w, status, e)
 }
 
 // exchange takes a code or refresh token.
 func (s *signIn) exchange(w http.ResponseWriter, r *http.Request) (*oidc.AccessTokenResponse, error) {
-	if cl := clientOf(r); cl.isPlaintext() { // RFC 6749 section 3.2
-		cl.logPlaintext(s.frontend.log)
+	if cl := client.FromRequest(r); cl.IsPlaintext() { // RFC 6749 section 3.2
+		logPlaintext(s.frontend.log, cl)
 		return nil, oidc.ErrInvalidRequest().WithDescription("TLS is required: use https")
 	}
 	form, err := postedForm(w, r)

@@ -16,14 +16,16 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
 // newSMTPServer returns the server for the connections of a listener that get
 // one offer.
 func newSMTPServer(f *frontend, listener string, o offer) server {
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		cl := newClient(listener, c.Conn())
-		cl.log(f.log, "session")
+		cl := client.New(listener, c.Conn())
+		cl.Log(f.log, "session")
 		return &smtpSession{
 			f: f, client: cl, conn: c, below: sessionOf(c.Conn()), tls: tlsWords(cl, c.Conn()),
 			needsAuth: strings.HasPrefix(listener, "submission"),
@@ -46,7 +48,7 @@ func newSMTPServer(f *frontend, listener string, o offer) server {
 
 type smtpSession struct {
 	f         *frontend
-	client    client
+	client    client.Client
 	conn      *smtp.Conn
 	below     *sessionConn
 	tls       string // of tlsWords
@@ -89,7 +91,7 @@ func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
 
 func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 	if err := s.f.guard.allow(s.client, sending); err != nil {
-		s.client.log(s.f.log, "mail_refused", slog.String("reason", err.Error()))
+		s.client.Log(s.f.log, "mail_refused", slog.String("reason", err.Error()))
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too much mail from you: try later"}
 	}
 	s.from = from
@@ -101,10 +103,10 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if at := strings.LastIndexByte(to, '@'); at >= 0 {
 		user, domain = to[:at], strings.ToLower(to[at+1:])
 	}
-	mayRelay := s.loggedIn || s.client.mayRelayByAddress()
+	mayRelay := s.loggedIn || s.client.MayRelayByAddress()
 	switch {
 	case strings.EqualFold(user, "whoami"):
-		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: s.client.whoami()}
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: s.client.JSON()}
 	case s.needsAuth && !mayRelay:
 		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
 	case slices.Contains(s.f.cfg.domains, domain):
@@ -156,7 +158,7 @@ func (s *smtpSession) deliver(data []byte) error {
 		v := s.f.auth.check(s.f.ctx, s.judged(), t.helo, s.from, data)
 		attrs = append(attrs, slog.String("spf", string(v.spf)), slog.String("dmarc", string(v.dmarc)), slog.String("from", v.from))
 		if v.refuse {
-			s.client.log(s.f.log, "message_refused", attrs...)
+			s.client.Log(s.f.log, "message_refused", attrs...)
 			return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Refused, as " + v.from + " wants it: DMARC fails"}
 		}
 		fields = v.field(server) + fields
@@ -168,7 +170,7 @@ func (s *smtpSession) deliver(data []byte) error {
 		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "The mailbox is full"}
 	}
 	if err == nil {
-		s.client.log(s.f.log, "message", attrs...)
+		s.client.Log(s.f.log, "message", attrs...)
 	}
 	return err
 }
@@ -176,7 +178,7 @@ func (s *smtpSession) deliver(data []byte) error {
 // fromOutside reports whether a message is another server's, and not of a user or
 // of this machine: the DNS says nothing of where those are.
 func (s *smtpSession) fromOutside() bool {
-	return !s.needsAuth && !s.loggedIn && !s.client.mayRelayByAddress()
+	return !s.needsAuth && !s.loggedIn && !s.client.MayRelayByAddress()
 }
 
 // judged is the address that SPF is asked for: none, where the client's stands for

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -79,7 +80,7 @@ func (f *frontend) openWeb() error {
 	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		noStore(w)
-		fmt.Fprintln(w, clientOf(r).whoami())
+		fmt.Fprintln(w, client.FromRequest(r).JSON())
 	})
 	return nil
 }
@@ -87,18 +88,17 @@ func (f *frontend) openWeb() error {
 func (f *frontend) webHandler(listener string) http.Handler {
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cl := f.clientOfRequest(listener, r)
-		cl.forwardedBy = forwardedBy(r)
-		cl.log(f.log, "session")
-		logForwarding(f.limited, cl)
+		cl.Log(f.log, "session")
+		client.LogForwarding(f.limited, cl)
 		if f.guard.refuseBanned(w, cl) || r.Header.Get("Authorization") != "" && f.guard.refusePlaintext(w, cl) {
 			return
 		}
-		f.documents.ServeHTTP(w, withClient(r, cl))
+		f.documents.ServeHTTP(w, client.WithRequest(r, cl))
 	}))
 	if !f.cfg.proxy[listener] {
 		h = f.resolver.Handler(h)
 	}
-	return rememberForwarding(h)
+	return client.RememberForwarding(h)
 }
 
 func newResolver(cfg *config) (*forwarded.Resolver, error) {
@@ -108,33 +108,12 @@ func newResolver(cfg *config) (*forwarded.Resolver, error) {
 	return forwarded.New(c)
 }
 
-// clientOfRequest asks the one mechanism of the listener. A request is a session:
-// several clients may share a connection from an HTTP proxy.
-func (f *frontend) clientOfRequest(listener string, r *http.Request) client {
-	if !f.cfg.proxy[listener] {
-		return f.forwardedClient(listener, r)
+// clientOfRequest uses the one mechanism of the listener.
+func (f *frontend) clientOfRequest(listener string, r *http.Request) client.Client {
+	if f.cfg.proxy[listener] {
+		return client.FromProxyHeader(listener, r)
 	}
-	info, _ := proxyproto.FromContext(r.Context())
-	cl := clientFromInfo(listener, info)
-	cl.setTLS(info.Secure(r.TLS != nil))
-	return cl
-}
-
-// forwardedClient is the client on a listener whose proxy speaks HTTP.
-func (f *frontend) forwardedClient(listener string, r *http.Request) client {
-	res, _ := forwarded.FromContext(r.Context())
-	cl := client{Listener: listener, IP: res.Client, Last: res.Last, Known: res.ClientKnown(), Reason: res.Reason.String()}
-	if res.Reason != forwarded.UntrustedPeer && res.Reason != forwarded.UntrustedHeader {
-		cl.Proxy = res.Peer
-	}
-	if !cl.Known { // a health check, for example
-		return cl
-	}
-	cl.setTLS(res.Secure())
-	if !cl.TLSKnown && !f.cfg.forwarded.Proto && f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS {
-		cl.setTLS(true, true) // the proxy does not send X-Forwarded-Proto, but the administrator knows
-	}
-	return cl
+	return client.FromForwarded(listener, r, !f.cfg.forwarded.Proto && f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS)
 }
 
 // serverError tells the log, and the client nothing.
@@ -144,5 +123,5 @@ func (f *frontend) serverError(w http.ResponseWriter, r *http.Request, err error
 }
 
 func (f *frontend) logError(r *http.Request, err error) {
-	f.log.Error("request failed", "proto", clientOf(r).Listener, "path", noReport(r.URL.Path), "reason", noReport(err.Error()))
+	f.log.Error("request failed", "proto", client.FromRequest(r).Listener, "path", client.Quote(r.URL.Path), "reason", client.Quote(err.Error()))
 }

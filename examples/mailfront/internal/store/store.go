@@ -6,8 +6,9 @@
 // [ErrAbsent] and [ErrUnavailable]. A caller that treats the second like the first
 // signs users out, forgets bans or repeats the set-up.
 //
-// What to copy: this package; it imports no other room. What to change: the prefix
-// of the names in redis.go, and the secret's label in seal.go.
+// Copy with it: nothing.
+//
+// What to change: the prefix of the names in redis.go, and the secret's label in seal.go.
 package store
 
 import (

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bytes"
@@ -44,10 +44,10 @@ func TestLimitedLogWritesOneLineAMinuteForEachCauseAndListener(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var out bytes.Buffer
-				l := newLimitedLog(newLogger(&out, slog.LevelInfo))
+				l := NewLimitedLog(slog.New(slog.NewTextHandler(&out, nil)))
 				for _, w := range tc.warnings {
 					time.Sleep(w.after)
-					l.warn("text", w.cause, w.listener)
+					l.Warn("text", w.cause, w.listener)
 				}
 				var got []string
 				for line := range strings.Lines(out.String()) {
@@ -65,16 +65,16 @@ func TestLimitedLogWritesOneLineAMinuteForEachCauseAndListener(t *testing.T) {
 func TestLimitedLogIsBoundedWhereClientsChooseTheCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		l := newLimitedLog(newLogger(&out, slog.LevelInfo))
+		l := NewLimitedLog(slog.New(slog.NewTextHandler(&out, nil)))
 		const minutes, each = 3, 10 * limitedLogKeys
 		for minute := range minutes {
 			for i := range each {
-				l.warn("text", fmt.Sprint(minute, "-", i), "smtp")
+				l.Warn("text", fmt.Sprint(minute, "-", i), "smtp")
 			}
 			require.LessOrEqual(t, len(l.seen), limitedLogKeys+1) // and otherKey
 			time.Sleep(time.Minute)
 		}
-		l.warn("text", "last", "smtp")
+		l.Warn("text", "last", "smtp")
 		lines := strings.Count(out.String(), "\n")
 		require.LessOrEqual(t, lines, minutes*(limitedLogKeys+1)+1)
 		total := lines

@@ -1,7 +1,4 @@
-// What to copy: the whole file, for warnings that a client can cause as often as it
-// likes. What to change: the interval.
-
-package main
+package client
 
 import (
 	"context"
@@ -21,10 +18,10 @@ type limitedKey struct{ cause, listener string }
 // otherKey is for the causes beyond limitedLogKeys.
 var otherKey = limitedKey{cause: "other", listener: "any"}
 
-// A limitedLog writes at most one warning an interval for each cause and listener. The
+// A LimitedLog writes at most one warning an interval for each cause and listener. The
 // next line has the number of those that were suppressed in between. The memory is
 // bounded, also where a client can choose the cause.
-type limitedLog struct {
+type LimitedLog struct {
 	log      *slog.Logger
 	interval time.Duration
 	keys     int
@@ -38,15 +35,15 @@ type limitedEntry struct {
 	suppressed uint64    // since then
 }
 
-// newLimitedLog writes to log.
-func newLimitedLog(log *slog.Logger) *limitedLog {
-	return &limitedLog{log: log, interval: limitedLogInterval, keys: limitedLogKeys, seen: make(map[limitedKey]*limitedEntry)}
+// NewLimitedLog writes to log.
+func NewLimitedLog(log *slog.Logger) *LimitedLog {
+	return &LimitedLog{log: log, interval: limitedLogInterval, keys: limitedLogKeys, seen: make(map[limitedKey]*limitedEntry)}
 }
 
-// warn writes a line with the attributes proto, event, those given and, if there were
+// Warn writes a line with the attributes proto, event, those given and, if there were
 // any, suppressed; unless one with the same cause and listener was written within the
 // interval. The cause is the event of the line.
-func (l *limitedLog) warn(message, cause, listener string, attrs ...slog.Attr) {
+func (l *LimitedLog) Warn(message, cause, listener string, attrs ...slog.Attr) {
 	suppressed, ok := l.allow(cause, listener)
 	if !ok {
 		return
@@ -61,7 +58,7 @@ func (l *limitedLog) warn(message, cause, listener string, attrs ...slog.Attr) {
 // allow reports whether a line of this cause and listener may be written now, and how
 // many were suppressed since the last one. If ok is false, this one is counted as
 // suppressed.
-func (l *limitedLog) allow(cause, listener string) (suppressed uint64, ok bool) {
+func (l *LimitedLog) allow(cause, listener string) (suppressed uint64, ok bool) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -76,7 +73,7 @@ func (l *limitedLog) allow(cause, listener string) (suppressed uint64, ok bool) 
 }
 
 // entry returns that of key, or that of otherKey if there are too many. l.mu is held.
-func (l *limitedLog) entry(key limitedKey, now time.Time) *limitedEntry {
+func (l *LimitedLog) entry(key limitedKey, now time.Time) *limitedEntry {
 	if e, ok := l.seen[key]; ok {
 		return e
 	}
@@ -96,7 +93,7 @@ func (l *limitedLog) entry(key limitedKey, now time.Time) *limitedEntry {
 
 // forget removes the entries whose interval is over. The numbers that they suppressed
 // go to otherKey. l.mu is held.
-func (l *limitedLog) forget(now time.Time) {
+func (l *LimitedLog) forget(now time.Time) {
 	var lost uint64
 	for key, e := range l.seen {
 		if key != otherKey && now.Sub(e.last) >= l.interval {

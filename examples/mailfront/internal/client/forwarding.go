@@ -1,7 +1,4 @@
-// What to copy: the whole file: it finds a proxy that is missing from the list of trusted
-// proxies. What to change: the setting.
-
-package main
+package client
 
 import (
 	"context"
@@ -39,9 +36,9 @@ func isForwardingHeader(name string) bool {
 
 type forwardingKey struct{}
 
-// rememberForwarding keeps the name of the forwarding header for [forwardedBy], because
-// package forwarded strips the header.
-func rememberForwarding(next http.Handler) http.Handler {
+// RememberForwarding keeps the name of a forwarding header for Client.ForwardedBy. Put it
+// in front of the handler of package forwarded, which strips the header.
+func RememberForwarding(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name := forwardingHeader(r.Header); name != "" {
 			r = r.WithContext(context.WithValue(r.Context(), forwardingKey{}, name))
@@ -56,23 +53,14 @@ func forwardedBy(r *http.Request) string {
 	return name
 }
 
-// logForwarding reports a forwarding header of a peer that is not on the list of trusted
+// LogForwarding reports a forwarding header of a peer that is not on the list of trusted
 // proxies. The header is ignored. If the peer is a proxy, all its clients have its address.
-func logForwarding(log *limitedLog, cl client) {
-	if cl.forwardedBy == "" || !cl.isUntrustedPeer() {
+func LogForwarding(log *LimitedLog, cl Client) {
+	if cl.ForwardedBy == "" || !cl.IsUntrustedPeer() {
 		return
 	}
-	log.warn("forwarding header ignored", "untrusted_forwarding_header", cl.Listener,
-		slog.String("peer", cl.IP.String()), slog.String("header", shortened(noReport(cl.forwardedBy))),
+	log.Warn("forwarding header ignored", "untrusted_forwarding_header", cl.Listener,
+		slog.String("peer", cl.IP.String()), slog.String("header", shortened(Quote(cl.ForwardedBy))),
 		slog.String("reason", "the peer is not on the list of trusted proxies: if it is your proxy, add its address"),
-		slog.String("setting", trustedProxies))
-}
-
-// shortened bounds what a client can write into a line of the log.
-func shortened(s string) string {
-	const most = 64 // bytes
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
+		slog.String("setting", TrustedProxies))
 }

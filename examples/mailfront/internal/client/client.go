@@ -1,0 +1,127 @@
+// Package client describes the other end of a connection or of an HTTP request: the
+// client's address, whether its connection is encrypted, and whether either is known.
+//
+// A server calls [New] once, when a session starts, and keeps the result: a wrapper that
+// is added later, such as that of STARTTLS, may hide the facts of package proxyproto. A
+// web server calls [FromProxyHeader] or [FromForwarded] for each request, whichever the
+// listener uses, and its handlers call [FromRequest].
+//
+// Copy with it: nothing.
+//
+// What to change: the setting that log lines name, [TrustedProxies], and the attributes
+// of the log lines in log.go.
+package client
+
+import (
+	"encoding/json"
+	"net"
+	"net/netip"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// A Client has the facts about the other end of a connection or request. Its JSON form
+// is what the answers to whoami contain.
+type Client struct {
+	IP       netip.Addr `json:"client_ip"` // unmapped; the zero Addr if not Known
+	TLS      bool       `json:"tls"`       // known to be encrypted, from the client on
+	TLSKnown bool       `json:"tls_known"`
+	Known    bool       `json:"client_known"`
+	Proxy    netip.Addr `json:"proxy,omitzero"`   // the proxy between the client and this server
+	Version  int        `json:"version"`          // of the PROXY header, 0 without one
+	Reason   string     `json:"reason,omitempty"` // a forwarded.Reason; "" on a PROXY listener
+	Listener string     `json:"proto"`            // the name of the listener
+	Last     netip.Addr `json:"last_ip"`          // IP, or the last hop if not Known; often the proxy. For logs only
+
+	Info        *proxyproto.Info `json:"-"` // nil on a listener without PROXY protocol
+	ForwardedBy string           `json:"-"` // a forwarding header of the request, from any peer; "" without one
+}
+
+// New returns the client of c, which a proxyproto.Listener returned, or a wrapper of it.
+// The client is not known if c has no Info. Call New when a session starts.
+func New(listener string, c net.Conn) Client {
+	info, _ := proxyproto.FromConn(c)
+	cl := FromInfo(listener, info)
+	cl.setTLS(proxyproto.Secure(c))
+	return cl
+}
+
+// FromInfo returns the client that info describes, without its TLS. The client is not
+// known if info is nil.
+func FromInfo(listener string, info *proxyproto.Info) Client {
+	cl := Client{Listener: listener, Info: info}
+	if info != nil {
+		cl.IP, cl.Last, cl.Known = info.ClientAddr().Addr(), IPOf(info.Client), info.ClientKnown()
+		cl.Proxy, cl.Version = IPOf(info.Proxy), info.Version
+	}
+	return cl
+}
+
+// WithTLS returns the client after STARTTLS.
+func (cl Client) WithTLS() Client {
+	cl.setTLS(cl.Info.Secure(true))
+	return cl
+}
+
+// setTLS sets TLS only if it is certain.
+func (cl *Client) setTLS(secure, known bool) {
+	cl.TLS, cl.TLSKnown = secure && known, known
+}
+
+var localhost4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// MayRelayByAddress reports whether the client may relay mail because of its address.
+// The address must be 127.0.0.1 or ::1, and the client's own: a LOCAL or UNKNOWN
+// connection has the proxy's address, which often is 127.0.0.1, and the 127.0.0.1 in the
+// header of a proxy on another machine is that machine.
+func (cl Client) MayRelayByAddress() bool {
+	onThisMachine := cl.Version == 0 || cl.Proxy.IsLoopback()
+	return cl.Known && onThisMachine && (cl.IP == localhost4 || cl.IP == netip.IPv6Loopback())
+}
+
+// isDirectLocal reports whether the client is a program on this machine that connected
+// itself. A proxy on this machine that is not on the list of trusted proxies looks the
+// same, unless its requests have a forwarding header.
+func (cl Client) isDirectLocal() bool {
+	return cl.MayRelayByAddress() && cl.IsUntrustedPeer() && cl.ForwardedBy == ""
+}
+
+// IsUntrustedPeer reports whether the client is the peer of the socket and is not on the
+// list of trusted proxies.
+func (cl Client) IsUntrustedPeer() bool {
+	return cl.Known && cl.Version == 0 && !cl.Proxy.IsValid()
+}
+
+// IsPlaintext reports whether it is certain that what the client sends passes a network
+// unencrypted.
+func (cl Client) IsPlaintext() bool { return cl.TLSKnown && !cl.TLS && !cl.isDirectLocal() }
+
+// JSON returns the client as one line of JSON. The line is short enough for a reply of
+// SMTP, because no member has text of the client.
+func (cl Client) JSON() string {
+	b, err := json.Marshal(cl)
+	if err != nil {
+		return "{}" // not reached: every field can be marshalled
+	}
+	return string(b)
+}
+
+// IPOf returns the IP address in a, unmapped and without its zone. It is the zero Addr for
+// a unix socket.
+func IPOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok && t != nil {
+		return t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// FromPeer returns the client of a connection that may have no Info. Without one the client
+// is the peer of the socket, which may be a proxy.
+func FromPeer(listener string, c net.Conn) Client {
+	cl := New(listener, c)
+	if cl.Info == nil {
+		cl.IP = IPOf(c.RemoteAddr())
+		cl.Known = cl.IP.IsValid()
+	}
+	return cl
+}

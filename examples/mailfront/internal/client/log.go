@@ -1,0 +1,62 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strings"
+)
+
+// Log writes a line with the client and the name of an event, such as accept or session.
+func (cl Client) Log(l *slog.Logger, event string, more ...slog.Attr) {
+	level := slog.LevelInfo
+	if cl.Info != nil && cl.Info.Local {
+		level = slog.LevelDebug // the proxy's own connections, such as health checks
+	}
+	cl.logAt(l, level, event, more)
+}
+
+// Warn writes the line of Log at the level of a warning.
+func (cl Client) Warn(l *slog.Logger, event string, more ...slog.Attr) {
+	cl.logAt(l, slog.LevelWarn, event, more)
+}
+
+func (cl Client) logAt(l *slog.Logger, level slog.Level, event string, more []slog.Attr) {
+	l.LogAttrs(context.Background(), level, "client", append([]slog.Attr{
+		slog.String("proto", cl.Listener), slog.String("event", event),
+		slog.String("client_ip", cl.LogIP().String()), slog.Bool("tls", cl.TLS),
+		slog.Bool("tls_known", cl.TLSKnown), slog.Bool("client_known", cl.Known),
+		slog.String("proxy", cl.proxyName()), slog.Int("version", cl.Version)}, more...)...)
+}
+
+// LogIP returns the client's address, or that of the last hop if the client is not known.
+// It is for log lines only.
+func (cl Client) LogIP() netip.Addr {
+	if cl.IP.IsValid() {
+		return cl.IP
+	}
+	return cl.Last
+}
+
+func (cl Client) proxyName() string {
+	if !cl.Proxy.IsValid() {
+		return "none"
+	}
+	return cl.Proxy.String()
+}
+
+// Quote replaces every equals sign of a text that a client has written, so that a search
+// for an attribute of the log does not find it.
+func Quote(s string) string { return strings.ReplaceAll(s, "=", "%3D") }
+
+// shortened returns at most the first 64 bytes of a text that a client has written.
+func shortened(s string) string {
+	const most = 64 // bytes
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// TrustedProxies is the setting that log lines name: the list of trusted proxies.
+const TrustedProxies = "MAILFRONT_TRUSTED_PROXIES"

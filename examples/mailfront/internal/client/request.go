@@ -1,0 +1,56 @@
+package client
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/seed-94e48765/portico/forwarded"
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+type clientKey struct{}
+
+// WithRequest returns r with a context that has the client, for [FromRequest].
+func WithRequest(r *http.Request, cl Client) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), clientKey{}, cl))
+}
+
+// FromRequest returns the client that [WithRequest] added, or the zero Client, which is not
+// known.
+func FromRequest(r *http.Request) Client {
+	cl, _ := r.Context().Value(clientKey{}).(Client)
+	return cl
+}
+
+// FromProxyHeader returns the client of a request on a PROXY listener whose server has
+// [proxyproto.ConnContext]. A request is a session: several clients may share a
+// connection from an HTTP proxy.
+func FromProxyHeader(listener string, r *http.Request) Client {
+	info, _ := proxyproto.FromContext(r.Context())
+	cl := FromInfo(listener, info)
+	cl.ForwardedBy = forwardedBy(r)
+	cl.setTLS(info.Secure(r.TLS != nil))
+	return cl
+}
+
+// FromForwarded returns the client of a request behind [forwarded.Resolver.Handler].
+// tlsEnded is set if every proxy of the listener ends the TLS of its clients and does not
+// send X-Forwarded-Proto.
+func FromForwarded(listener string, r *http.Request, tlsEnded bool) Client {
+	res, _ := forwarded.FromContext(r.Context())
+	cl := Client{
+		Listener: listener, IP: res.Client, Last: res.Last, Known: res.ClientKnown(), Reason: res.Reason.String(),
+		ForwardedBy: forwardedBy(r),
+	}
+	if res.Reason != forwarded.UntrustedPeer && res.Reason != forwarded.UntrustedHeader {
+		cl.Proxy = res.Peer
+	}
+	if !cl.Known { // a health check, for example
+		return cl
+	}
+	cl.setTLS(res.Secure())
+	if !cl.TLSKnown && tlsEnded {
+		cl.setTLS(true, true)
+	}
+	return cl
+}

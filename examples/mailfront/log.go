@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"strings"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// logRejection is for proxyproto.Config.OnReject.
+func logRejection(l *slog.Logger, listener string) func(proxyproto.Rejection) {
+	return func(r proxyproto.Rejection) {
+		l.Warn("connection refused", "proto", listener, "event", "reject",
+			"peer", client.IPOf(r.Peer).String(), "reason", client.Quote(r.Err.Error()), "header", headerLine(r.Prefix),
+			"setting", rejectionSetting(listener, r.Err))
+	}
+}
+
+// rejectionSetting returns the setting to look at after a rejection.
+func rejectionSetting(listener string, err error) string {
+	trusted := "MAILFRONT_TRUSTED_PROXIES"
+	switch listener {
+	case "http", "https": // or the header is not meant to be sent, or expected
+		if !errors.Is(err, proxyproto.ErrUntrustedHeader) {
+			return "MAILFRONT_" + strings.ToUpper(listener) + "_CLIENT"
+		}
+	}
+	return trusted
+}
+
+// headerLine is the version 1 header in the first bytes of a connection, and ""
+// for anything else, which may be a login.
+func headerLine(b []byte) string {
+	line, _, _ := strings.Cut(string(b), "\r\n")
+	if strings.HasPrefix(line, "PROXY TCP") || strings.HasPrefix(line, "PROXY UNKNOWN") {
+		return client.Quote(line)
+	}
+	return "" // PROXY can be the tag of an IMAP LOGIN
+}
+
+func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// libraryLog is the ErrorLog of a library's server. Most of what they log are
+// clients that leave in the middle of something; a panic is not.
+func libraryLog(l *slog.Logger, listener string) *log.Logger {
+	return log.New(libraryWriter{l, listener}, "", 0)
+}
+
+// What net/http and go-imap say of a panic. A client can put the word into other
+// texts, in an ALPN name for one.
+var panicPrefixes = []string{"http: panic serving", "panic handling command"}
+
+type libraryWriter struct {
+	log      *slog.Logger
+	listener string
+}
+
+func (w libraryWriter) Write(b []byte) (int, error) {
+	level := slog.LevelDebug
+	for _, prefix := range panicPrefixes {
+		if strings.HasPrefix(string(b), prefix) {
+			level = slog.LevelError
+		}
+	}
+	w.log.Log(context.Background(), level, "library", "proto", w.listener, "text", client.Quote(strings.TrimSpace(string(b))))
+	return len(b), nil
+}
