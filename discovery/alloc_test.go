@@ -33,21 +33,21 @@ func TestDocumentsAllocateTheirHeaderValuesOnly(t *testing.T) {
 		fields               []string
 		status               int
 	}{
-		{"200", "GET", "/mail/doc", nil, 200},
-		{"200 of a host", "GET", "/hosts", []string{"Host: a.example:8443"}, 200},
-		{"200 with other tags", "GET", "/doc", []string{`If-None-Match: "a", W/"b"`}, 200},
-		{"200 of metadata", "GET", "/mail/.well-known/openid-configuration", nil, 200},
-		{"200 of an account", "GET", "/api/discover/demo@example.com", nil, 200},
-		{"200 of a policy", "GET", "/.well-known/mta-sts.txt", []string{"Host: mta-sts.a.example"}, 200},
-		{"404 of metadata", "GET", "/.well-known/openid-configuration/other", nil, 404},
-		{"head", "HEAD", "/doc", nil, 200},
-		{"304", "GET", "/doc", []string{`If-None-Match: "a", W/` + etag}, 304},
-		{"404", "GET", "/.well-known/other", nil, 404},
-		{"404 of another host", "GET", "/hosts", []string{"Host: b.example"}, 404},
-		{"404 with escapes", "GET", "/mail%2Fdoc", nil, 404},
-		{"405", "POST", "/doc", nil, 405},
-		{"preflight", "OPTIONS", "/doc", nil, 204},
-		{"redirect", "PROPFIND", "/.well-known/caldav", nil, 307},
+		{name: "200", method: "GET", target: "/mail/doc", status: 200},
+		{name: "200 of a host", method: "GET", target: "/hosts", fields: []string{"Host: a.example:8443"}, status: 200},
+		{name: "200 with other tags", method: "GET", target: "/doc", fields: []string{`If-None-Match: "a", W/"b"`}, status: 200},
+		{name: "200 of metadata", method: "GET", target: "/mail/.well-known/openid-configuration", status: 200},
+		{name: "200 of an account", method: "GET", target: "/api/discover/demo@example.com", status: 200},
+		{name: "200 of a policy", method: "GET", target: "/.well-known/mta-sts.txt", fields: []string{"Host: mta-sts.a.example"}, status: 200},
+		{name: "404 of metadata", method: "GET", target: "/.well-known/openid-configuration/other", status: 404},
+		{name: "head", method: "HEAD", target: "/doc", status: 200},
+		{name: "304", method: "GET", target: "/doc", fields: []string{`If-None-Match: "a", W/` + etag}, status: 304},
+		{name: "404", method: "GET", target: "/.well-known/other", status: 404},
+		{name: "404 of another host", method: "GET", target: "/hosts", fields: []string{"Host: b.example"}, status: 404},
+		{name: "404 with escapes", method: "GET", target: "/mail%2Fdoc", status: 404},
+		{name: "405", method: "POST", target: "/doc", status: 405},
+		{name: "preflight", method: "OPTIONS", target: "/doc", status: 204},
+		{name: "redirect", method: "PROPFIND", target: "/.well-known/caldav", status: 307},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := request(t, tt.method, tt.target, tt.fields...)

@@ -48,10 +48,10 @@ func BenchmarkDocument(b *testing.B) {
 		fields       []string
 		status       int
 	}{
-		{"200", path, nil, 200},
-		{"304", path, []string{"If-None-Match: " + set.ETag(OpenIDDocument)}, 304},
-		{"304-list", path, []string{`If-None-Match: "a", W/` + set.ETag(OpenIDDocument)}, 304},
-		{"404", path + "/other", nil, 404},
+		{name: "200", target: path, status: 200},
+		{name: "304", target: path, fields: []string{"If-None-Match: " + set.ETag(OpenIDDocument)}, status: 304},
+		{name: "304-list", target: path, fields: []string{`If-None-Match: "a", W/` + set.ETag(OpenIDDocument)}, status: 304},
+		{name: "404", target: path + "/other", status: 404},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			r := request(b, "GET", bb.target, bb.fields...)

@@ -32,22 +32,22 @@ func TestRoutesThatCollide(t *testing.T) {
 		add  func(*builder)
 		rule string // "" for none
 	}{
-		{"two documents at a path", func(b *builder) {
+		{name: "two documents at a path", add: func(b *builder) {
 			b.addBytes("a", nil, "", "/x")
 			b.addBytes("b", nil, "", "/%78")
-		}, "the document a has this path already"},
-		{"one with the prefix, one without", func(b *builder) {
+		}, rule: "the document a has this path already"},
+		{name: "one with the prefix, one without", add: func(b *builder) {
 			b.addBytes("a", nil, "", b.below("/x")...)
 			b.addBytes("b", nil, "", b.below("/mail/x")...)
-		}, "the document a has this path already"},
-		{"a document twice", func(b *builder) {
+		}, rule: "the document a has this path already"},
+		{name: "a document twice", add: func(b *builder) {
 			b.addBytes("a", nil, "", "/x")
 			b.addBytes("a", nil, "", "/y")
-		}, "twice"},
-		{"a bad escape", func(b *builder) { b.addBytes("a", nil, "", "/%zz") }, "percent escapes"},
-		{"an escaped slash", func(b *builder) { b.addBytes("a", nil, "", "/x%2fy") }, "escaped slash"},
-		{"an escaped backslash", func(b *builder) { b.addBytes("a", nil, "", "/x%5Cy") }, "escaped slash"},
-		{"a path twice for one document", func(b *builder) { b.addBytes("a", nil, "", "/x", "/x") }, ""},
+		}, rule: "twice"},
+		{name: "a bad escape", add: func(b *builder) { b.addBytes("a", nil, "", "/%zz") }, rule: "percent escapes"},
+		{name: "an escaped slash", add: func(b *builder) { b.addBytes("a", nil, "", "/x%2fy") }, rule: "escaped slash"},
+		{name: "an escaped backslash", add: func(b *builder) { b.addBytes("a", nil, "", "/x%5Cy") }, rule: "escaped slash"},
+		{name: "a path twice for one document", add: func(b *builder) { b.addBytes("a", nil, "", "/x", "/x") }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,18 +69,18 @@ func TestWellKnownPathsThroughEveryProxy(t *testing.T) {
 		name publicurl.Name
 		want []string
 	}{
-		{"https://example.com", publicurl.OAuthAuthorizationServer, []string{"/.well-known/oauth-authorization-server"}},
-		{"https://example.com:8443/a/b", publicurl.OAuthAuthorizationServer, []string{
+		{base: "https://example.com", name: publicurl.OAuthAuthorizationServer, want: []string{"/.well-known/oauth-authorization-server"}},
+		{base: "https://example.com:8443/a/b", name: publicurl.OAuthAuthorizationServer, want: []string{
 			"/.well-known/oauth-authorization-server/a/b",
 			"/a/b/.well-known/oauth-authorization-server",
 			"/.well-known/oauth-authorization-server",
 		}},
-		{"https://example.com/mail", publicurl.OpenIDConfiguration, []string{
+		{base: "https://example.com/mail", name: publicurl.OpenIDConfiguration, want: []string{
 			"/mail/.well-known/openid-configuration",
 			"/.well-known/openid-configuration",
 			"/.well-known/openid-configuration/mail",
 		}},
-		{"/mail", publicurl.JMAP, []string{"/.well-known/jmap", "/mail/.well-known/jmap"}},
+		{base: "/mail", name: publicurl.JMAP, want: []string{"/.well-known/jmap", "/mail/.well-known/jmap"}},
 	} {
 		b := newBuilder(Config{Base: mustBase(t, tt.base)})
 		got := b.wellKnown(tt.name)
@@ -100,15 +100,15 @@ func TestEndpointThatADocumentHides(t *testing.T) {
 		field      string
 		hides      Document
 	}{
-		{"account above it", "https://example.com", Config{OAuth: below, WebUI: &WebUI{Path: "/auth"}}, OAuthDocument, "introspection_endpoint", WebUIDocument},
-		{"account above it, with a slash", "https://example.com", Config{OAuth: below, WebUI: &WebUI{Path: "/auth/"}}, OAuthDocument, "introspection_endpoint", WebUIDocument},
-		{"account two levels above it", "https://example.com", Config{OAuth: &OAuth{TokenPath: "/a/b/token", IntrospectionPath: "/a/b/introspect"}, WebUI: &WebUI{Path: "/a"}}, "", "", ""},
-		{"account at it", "https://example.com", Config{OAuth: &OAuth{}, WebUI: &WebUI{Path: "/login"}}, OAuthDocument, "authorization_endpoint", WebUIDocument},
-		{"prefix of the base makes it an account", "https://example.com/api/discover", Config{OAuth: &OAuth{}, WebUI: &WebUI{}}, OAuthDocument, "authorization_endpoint", WebUIDocument},
-		{"session", "https://example.com", Config{OAuth: &OAuth{TokenPath: "/jmap/session"}, JMAP: &JMAP{}}, OAuthDocument, "token_endpoint", JMAPDocument},
-		{"session, behind a proxy that strips", "https://example.com/jmap", Config{OAuth: &OAuth{TokenPath: "/session"}, JMAP: &JMAP{}}, OAuthDocument, "token_endpoint", JMAPDocument},
-		{"well-known that sends on", "https://example.com", Config{DAV: &DAV{CalendarPath: "/.well-known/carddav"}}, DAVDocument, "CalendarPath", DAVDocument},
-		{"autoconfig", "https://example.com", Config{OAuth: &OAuth{AuthorizationPath: "/mail/config-v1.1.xml"}, Mail: mail}, OAuthDocument, "authorization_endpoint", "autoconfig"},
+		{name: "account above it", base: "https://example.com", config: Config{OAuth: below, WebUI: &WebUI{Path: "/auth"}}, document: OAuthDocument, field: "introspection_endpoint", hides: WebUIDocument},
+		{name: "account above it, with a slash", base: "https://example.com", config: Config{OAuth: below, WebUI: &WebUI{Path: "/auth/"}}, document: OAuthDocument, field: "introspection_endpoint", hides: WebUIDocument},
+		{name: "account two levels above it", base: "https://example.com", config: Config{OAuth: &OAuth{TokenPath: "/a/b/token", IntrospectionPath: "/a/b/introspect"}, WebUI: &WebUI{Path: "/a"}}},
+		{name: "account at it", base: "https://example.com", config: Config{OAuth: &OAuth{}, WebUI: &WebUI{Path: "/login"}}, document: OAuthDocument, field: "authorization_endpoint", hides: WebUIDocument},
+		{name: "prefix of the base makes it an account", base: "https://example.com/api/discover", config: Config{OAuth: &OAuth{}, WebUI: &WebUI{}}, document: OAuthDocument, field: "authorization_endpoint", hides: WebUIDocument},
+		{name: "session", base: "https://example.com", config: Config{OAuth: &OAuth{TokenPath: "/jmap/session"}, JMAP: &JMAP{}}, document: OAuthDocument, field: "token_endpoint", hides: JMAPDocument},
+		{name: "session, behind a proxy that strips", base: "https://example.com/jmap", config: Config{OAuth: &OAuth{TokenPath: "/session"}, JMAP: &JMAP{}}, document: OAuthDocument, field: "token_endpoint", hides: JMAPDocument},
+		{name: "well-known that sends on", base: "https://example.com", config: Config{DAV: &DAV{CalendarPath: "/.well-known/carddav"}}, document: DAVDocument, field: "CalendarPath", hides: DAVDocument},
+		{name: "autoconfig", base: "https://example.com", config: Config{OAuth: &OAuth{AuthorizationPath: "/mail/config-v1.1.xml"}, Mail: mail}, document: OAuthDocument, field: "authorization_endpoint", hides: "autoconfig"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

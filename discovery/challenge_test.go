@@ -15,19 +15,19 @@ func TestChallenge(t *testing.T) {
 	for _, tt := range []struct {
 		name, base, realm, authorization, resource, want string
 	}{
-		{"base", "https://example.com", "", "", "", `Bearer realm="https://example.com", ` + at + `"`},
-		{"base with prefix", "https://example.com/mail", "", "", "", `Bearer realm="https://example.com/mail", ` + at + `/mail"`},
-		{"session", "https://example.com/mail", "", "", "/jmap/session", `Bearer realm="https://example.com/mail", ` + at + `/mail/jmap/session"`},
-		{"resource", "https://example.com", "", "", "/dav/cal/", `Bearer realm="https://example.com", ` + at + `/dav/cal/"`},
-		{"unknown resource", "https://example.com", "", "", "/other", `Bearer realm="https://example.com"`},
-		{"refused token", "https://example.com", "", "Bearer x", "", `Bearer realm="https://example.com", error="invalid_token", ` + at + `"`},
-		{"refused token in lower case", "https://example.com", "", "bearer x", "/other", `Bearer realm="https://example.com", error="invalid_token"`},
-		{"refused token that is missing", "https://example.com", "", "Bearer", "/other", `Bearer realm="https://example.com", error="invalid_token"`},
-		{"refused password", "https://example.com", "", "Basic x", "/other", `Bearer realm="https://example.com"`},
-		{"another scheme", "https://example.com", "", "BearerX x", "/other", `Bearer realm="https://example.com"`},
-		{"relative", "", "", "", "", `Bearer realm="/"`},
-		{"relative with prefix", "/mail", "", "Bearer x", "/jmap/session", `Bearer realm="/mail/", error="invalid_token"`},
-		{"realm", "https://example.com", `The "best" mail \o/`, "", "/other", `Bearer realm="The \"best\" mail \\o/"`},
+		{name: "base", base: "https://example.com", want: `Bearer realm="https://example.com", ` + at + `"`},
+		{name: "base with prefix", base: "https://example.com/mail", want: `Bearer realm="https://example.com/mail", ` + at + `/mail"`},
+		{name: "session", base: "https://example.com/mail", resource: "/jmap/session", want: `Bearer realm="https://example.com/mail", ` + at + `/mail/jmap/session"`},
+		{name: "resource", base: "https://example.com", resource: "/dav/cal/", want: `Bearer realm="https://example.com", ` + at + `/dav/cal/"`},
+		{name: "unknown resource", base: "https://example.com", resource: "/other", want: `Bearer realm="https://example.com"`},
+		{name: "refused token", base: "https://example.com", authorization: "Bearer x", want: `Bearer realm="https://example.com", error="invalid_token", ` + at + `"`},
+		{name: "refused token in lower case", base: "https://example.com", authorization: "bearer x", resource: "/other", want: `Bearer realm="https://example.com", error="invalid_token"`},
+		{name: "refused token that is missing", base: "https://example.com", authorization: "Bearer", resource: "/other", want: `Bearer realm="https://example.com", error="invalid_token"`},
+		{name: "refused password", base: "https://example.com", authorization: "Basic x", resource: "/other", want: `Bearer realm="https://example.com"`},
+		{name: "another scheme", base: "https://example.com", authorization: "BearerX x", resource: "/other", want: `Bearer realm="https://example.com"`},
+		{name: "relative", want: `Bearer realm="/"`},
+		{name: "relative with prefix", base: "/mail", authorization: "Bearer x", resource: "/jmap/session", want: `Bearer realm="/mail/", error="invalid_token"`},
+		{name: "realm", base: "https://example.com", realm: `The "best" mail \o/`, resource: "/other", want: `Bearer realm="The \"best\" mail \\o/"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			set, err := Build(Config{Base: mustBase(t, tt.base), OAuth: &OAuth{Realm: tt.realm}, JMAP: &JMAP{}, Resources: []Resource{{Path: "/dav/cal/"}}})

@@ -103,13 +103,13 @@ func TestDAVRules(t *testing.T) {
 		dav   DAV
 		field string
 	}{
-		{DAV{CalendarPath: "dav"}, "CalendarPath"},
-		{DAV{CalendarPath: "https://example.com/dav"}, "CalendarPath"},
-		{DAV{CalendarPath: "/.well-known/caldav"}, "CalendarPath"},
-		{DAV{CalendarPath: "/.well-known/%63aldav"}, "CalendarPath"},
-		{DAV{AddressBookPath: "/a/../b"}, "AddressBookPath"},
-		{DAV{AddressBookPath: "/.well-known/carddav"}, "AddressBookPath"},
-		{DAV{FilePath: "//"}, "FilePath"},
+		{dav: DAV{CalendarPath: "dav"}, field: "CalendarPath"},
+		{dav: DAV{CalendarPath: "https://example.com/dav"}, field: "CalendarPath"},
+		{dav: DAV{CalendarPath: "/.well-known/caldav"}, field: "CalendarPath"},
+		{dav: DAV{CalendarPath: "/.well-known/%63aldav"}, field: "CalendarPath"},
+		{dav: DAV{AddressBookPath: "/a/../b"}, field: "AddressBookPath"},
+		{dav: DAV{AddressBookPath: "/.well-known/carddav"}, field: "AddressBookPath"},
+		{dav: DAV{FilePath: "//"}, field: "FilePath"},
 	} {
 		for _, base := range []string{"https://example.com", "https://example.com/mail", ""} {
 			errs := buildErrors(t, Config{Base: mustBase(t, base), DAV: &tt.dav})

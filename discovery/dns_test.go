@@ -111,9 +111,9 @@ func TestDNSLeavesAPathThatIsTooLongToTheWellKnown(t *testing.T) {
 		length int // of path=…, of which a string of TXT takes 255
 		there  bool
 	}{
-		{254, true},
-		{255, true},
-		{256, false},
+		{length: 254, there: true},
+		{length: 255, there: true},
+		{length: 256},
 	} {
 		path := "/" + strings.Repeat("d", test.length-len("path=//")) + "/"
 		m := &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP}}}
@@ -149,14 +149,14 @@ func TestRecordEscapesAndSplits(t *testing.T) {
 		r    Record
 		want string
 	}{
-		{"zero", Record{}, " 0 IN  "},
-		{"quotes and backslash", Record{Name: "a.", Type: TXT, Text: `say "hi" \o/;`}, `a. 0 IN TXT "say \034hi\034 \092o/;"`},
-		{"control and beyond ASCII", Record{Name: "a.", Type: TXT, Text: "a\nb\x00é"}, `a. 0 IN TXT "a\010b\000\195\169"`},
-		{"empty text", Record{Name: "a.", Type: TXT}, `a. 0 IN TXT ""`},
-		{"255 octets", Record{Name: "a.", Type: TXT, Text: strings.Repeat("x", 255)}, `a. 0 IN TXT "` + strings.Repeat("x", 255) + `"`},
-		{"256 octets", Record{Name: "a.", Type: TXT, Text: strings.Repeat("x", 256)}, `a. 0 IN TXT "` + strings.Repeat("x", 255) + `" "x"`},
-		{"forged line in the name", Record{Name: "a.\nb.", Type: CNAME, Target: "c. ; d"}, `a.\010b. 0 IN CNAME c.\032\059\032d`},
-		{"SRV", Record{Name: "_x._tcp.a.", TTL: time.Hour, Type: SRV, Priority: 1, Weight: 2, Port: 3, Target: "b."}, `_x._tcp.a. 3600 IN SRV 1 2 3 b.`},
+		{name: "zero", r: Record{}, want: " 0 IN  "},
+		{name: "quotes and backslash", r: Record{Name: "a.", Type: TXT, Text: `say "hi" \o/;`}, want: `a. 0 IN TXT "say \034hi\034 \092o/;"`},
+		{name: "control and beyond ASCII", r: Record{Name: "a.", Type: TXT, Text: "a\nb\x00é"}, want: `a. 0 IN TXT "a\010b\000\195\169"`},
+		{name: "empty text", r: Record{Name: "a.", Type: TXT}, want: `a. 0 IN TXT ""`},
+		{name: "255 octets", r: Record{Name: "a.", Type: TXT, Text: strings.Repeat("x", 255)}, want: `a. 0 IN TXT "` + strings.Repeat("x", 255) + `"`},
+		{name: "256 octets", r: Record{Name: "a.", Type: TXT, Text: strings.Repeat("x", 256)}, want: `a. 0 IN TXT "` + strings.Repeat("x", 255) + `" "x"`},
+		{name: "forged line in the name", r: Record{Name: "a.\nb.", Type: CNAME, Target: "c. ; d"}, want: `a.\010b. 0 IN CNAME c.\032\059\032d`},
+		{name: "SRV", r: Record{Name: "_x._tcp.a.", TTL: time.Hour, Type: SRV, Priority: 1, Weight: 2, Port: 3, Target: "b."}, want: `_x._tcp.a. 3600 IN SRV 1 2 3 b.`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

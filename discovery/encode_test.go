@@ -27,19 +27,19 @@ func TestEncodeJSON(t *testing.T) {
 		extra map[string]any
 		want  string // or, with "!", part of the error
 	}{
-		{"no extra", nil, `{"issuer":"https://example.com/?a=b&c=<d>"}`},
-		{"extra is sorted", map[string]any{"b": 1, "a": nil}, `{"issuer":"https://example.com/?a=b&c=<d>","a":null,"b":1}`},
-		{"a name of a hidden field", map[string]any{"Hidden": 1, "-": 2, "inner": 3}, `{"issuer":"https://example.com/?a=b&c=<d>","-":2,"Hidden":1,"inner":3}`},
-		{"the name itself", map[string]any{"issuer": "x"}, `!"issuer" of Extra would shadow "issuer"`},
-		{"a field that is left out", map[string]any{"keys": "x"}, `!would shadow "keys"`},
-		{"another case", map[string]any{"ISSUER": "x"}, `!would shadow "issuer"`},
-		{"long s", map[string]any{"i\u017f\u017fuer": "x"}, `!would shadow "issuer"`},
-		{"kelvin sign", map[string]any{"\u212aelvin_scale": "x"}, `!would shadow "kelvin_scale"`},
-		{"a field without a tag", map[string]any{"plain": "x"}, `!would shadow "Plain"`},
-		{"two that differ by case", map[string]any{"foo": 1, "FOO": 2}, `!the members "FOO" and "foo" of Extra are one`},
-		{"two that fold to one", map[string]any{"\u017f": 1, "s": 2}, `!of Extra are one where case is ignored`},
-		{"not UTF-8", map[string]any{"a\xff": 1, "a\xfe": 2}, `!not valid UTF-8`},
-		{"no number", map[string]any{"a": math.Inf(1)}, `!cannot encode Extra`},
+		{name: "no extra", want: `{"issuer":"https://example.com/?a=b&c=<d>"}`},
+		{name: "extra is sorted", extra: map[string]any{"b": 1, "a": nil}, want: `{"issuer":"https://example.com/?a=b&c=<d>","a":null,"b":1}`},
+		{name: "a name of a hidden field", extra: map[string]any{"Hidden": 1, "-": 2, "inner": 3}, want: `{"issuer":"https://example.com/?a=b&c=<d>","-":2,"Hidden":1,"inner":3}`},
+		{name: "the name itself", extra: map[string]any{"issuer": "x"}, want: `!"issuer" of Extra would shadow "issuer"`},
+		{name: "a field that is left out", extra: map[string]any{"keys": "x"}, want: `!would shadow "keys"`},
+		{name: "another case", extra: map[string]any{"ISSUER": "x"}, want: `!would shadow "issuer"`},
+		{name: "long s", extra: map[string]any{"i\u017f\u017fuer": "x"}, want: `!would shadow "issuer"`},
+		{name: "kelvin sign", extra: map[string]any{"\u212aelvin_scale": "x"}, want: `!would shadow "kelvin_scale"`},
+		{name: "a field without a tag", extra: map[string]any{"plain": "x"}, want: `!would shadow "Plain"`},
+		{name: "two that differ by case", extra: map[string]any{"foo": 1, "FOO": 2}, want: `!the members "FOO" and "foo" of Extra are one`},
+		{name: "two that fold to one", extra: map[string]any{"\u017f": 1, "s": 2}, want: `!of Extra are one where case is ignored`},
+		{name: "not UTF-8", extra: map[string]any{"a\xff": 1, "a\xfe": 2}, want: `!not valid UTF-8`},
+		{name: "no number", extra: map[string]any{"a": math.Inf(1)}, want: `!cannot encode Extra`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := encodeJSON(v, tt.extra)

@@ -28,8 +28,8 @@ func TestExtraMembersThatAreEndpointsAreBelowTheBase(t *testing.T) {
 		for _, member := range []string{"end_session_endpoint", "pushed_authorization_request_endpoint", "check_session_iframe", "vendor_endpoint", "END_SESSION_ENDPOINT"} {
 			extra := map[string]any{member: tt.value}
 			tests = append(tests,
-				brokenRule{tt.name + " for " + member + " of OAuth", Config{OAuth: &OAuth{Extra: extra}}, OAuthDocument, member, tt.input, "below the base", metadataClause},
-				brokenRule{tt.name + " for " + member + " of OpenID", Config{OAuth: &OAuth{}, OpenID: &OpenID{Extra: extra}}, OpenIDDocument, member, tt.input, "below the base", openIDClause},
+				brokenRule{name: tt.name + " for " + member + " of OAuth", config: Config{OAuth: &OAuth{Extra: extra}}, document: OAuthDocument, field: member, input: tt.input, rule: "below the base", clause: metadataClause},
+				brokenRule{name: tt.name + " for " + member + " of OpenID", config: Config{OAuth: &OAuth{}, OpenID: &OpenID{Extra: extra}}, document: OpenIDDocument, field: member, input: tt.input, rule: "below the base", clause: openIDClause},
 			)
 		}
 	}
@@ -48,17 +48,17 @@ func TestExtraMembersThatAreLinksAreOnHTTPS(t *testing.T) {
 	var tests []brokenRule
 	for _, link := range []string{"http://example.org/terms", "example.org", "", "https://", "https://jane@example.org/", "ftp://example.org/", "javascript:alert(1)", "https://example.org/a b"} {
 		for _, member := range []string{"op_policy_uri", "op_tos_uri", "service_documentation", "vendor_url"} {
-			tests = append(tests, brokenRule{link + " for " + member, Config{OAuth: &OAuth{Extra: map[string]any{member: link}}}, OAuthDocument, member, link, "https", metadataClause})
+			tests = append(tests, brokenRule{name: link + " for " + member, config: Config{OAuth: &OAuth{Extra: map[string]any{member: link}}}, document: OAuthDocument, field: member, input: link, rule: "https", clause: metadataClause})
 		}
 		for _, member := range []string{"resource_policy_uri", "resource_tos_uri", "resource_documentation", "jwks_uri"} {
 			r := Resource{Path: "/x", Extra: map[string]any{member: link}}
-			tests = append(tests, brokenRule{link + " for " + member, Config{OAuth: &OAuth{}, Resources: []Resource{r}}, ResourceDocument("/x"), member, link, "https", resourceClause})
+			tests = append(tests, brokenRule{name: link + " for " + member, config: Config{OAuth: &OAuth{}, Resources: []Resource{r}}, document: ResourceDocument("/x"), field: member, input: link, rule: "https", clause: resourceClause})
 		}
-		tests = append(tests, brokenRule{link + " for vendorUrl", Config{JMAP: &JMAP{Extra: map[string]any{"vendorUrl": link}}}, JMAPDocument, "vendorUrl", link, "https", sessionClause})
-		tests = append(tests, brokenRule{link + " for an alias", Config{OAuth: &OAuth{Extra: map[string]any{"mtls_endpoint_aliases": map[string]any{"token_endpoint": link}}}},
-			OAuthDocument, "mtls_endpoint_aliases.token_endpoint", link, "https", "RFC 8705 section 5"})
+		tests = append(tests, brokenRule{name: link + " for vendorUrl", config: Config{JMAP: &JMAP{Extra: map[string]any{"vendorUrl": link}}}, document: JMAPDocument, field: "vendorUrl", input: link, rule: "https", clause: sessionClause})
+		tests = append(tests, brokenRule{name: link + " for an alias", config: Config{OAuth: &OAuth{Extra: map[string]any{"mtls_endpoint_aliases": map[string]any{"token_endpoint": link}}}},
+			document: OAuthDocument, field: "mtls_endpoint_aliases.token_endpoint", input: link, rule: "https", clause: "RFC 8705 section 5"})
 	}
-	tests = append(tests, brokenRule{"aliases that are not an object", Config{OAuth: &OAuth{Extra: map[string]any{"mtls_endpoint_aliases": "x"}}}, OAuthDocument, "mtls_endpoint_aliases", "x", "object", "RFC 8705 section 5"})
+	tests = append(tests, brokenRule{name: "aliases that are not an object", config: Config{OAuth: &OAuth{Extra: map[string]any{"mtls_endpoint_aliases": "x"}}}, document: OAuthDocument, field: "mtls_endpoint_aliases", input: "x", rule: "object", clause: "RFC 8705 section 5"})
 	testBrokenRules(t, tests)
 
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{Extra: map[string]any{

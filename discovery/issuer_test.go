@@ -91,15 +91,15 @@ func TestIssuerRules(t *testing.T) {
 	const clause = "RFC 8414 section 2"
 	var tests []brokenRule
 	for _, issuer := range []string{"http://id.example", "http://10.0.0.5:8080", "https://id.example?x", "https://id.example#x", "https://", "id.example", "https://u:p@id.example", "https://id.example/ x", "https://id.example/\r\nx", ""} {
-		tests = append(tests, brokenRule{"issuer " + issuer, Config{AuthorizationServers: []string{issuer}}, configDocument, "AuthorizationServers", issuer, "https URL", clause})
+		tests = append(tests, brokenRule{name: "issuer " + issuer, config: Config{AuthorizationServers: []string{issuer}}, document: configDocument, field: "AuthorizationServers", input: issuer, rule: "https URL", clause: clause})
 	}
 	tests = append(tests,
-		brokenRule{"issuer twice", Config{AuthorizationServers: []string{foreign, "https://b.example", foreign}}, configDocument, "AuthorizationServers", foreign, "twice", clause},
-		brokenRule{"both kinds", Config{OAuth: &OAuth{}, AuthorizationServers: []string{foreign}}, configDocument, "AuthorizationServers", foreign, "Config.OAuth", "RFC 9728 section 2"},
-		brokenRule{"OpenID without OAuth", Config{OpenID: &OpenID{}, AuthorizationServers: []string{foreign}}, OpenIDDocument, "OpenID", "", "Config.OAuth", openIDClause},
+		brokenRule{name: "issuer twice", config: Config{AuthorizationServers: []string{foreign, "https://b.example", foreign}}, document: configDocument, field: "AuthorizationServers", input: foreign, rule: "twice", clause: clause},
+		brokenRule{name: "both kinds", config: Config{OAuth: &OAuth{}, AuthorizationServers: []string{foreign}}, document: configDocument, field: "AuthorizationServers", input: foreign, rule: "Config.OAuth", clause: "RFC 9728 section 2"},
+		brokenRule{name: "OpenID without OAuth", config: Config{OpenID: &OpenID{}, AuthorizationServers: []string{foreign}}, document: OpenIDDocument, field: "OpenID", rule: "Config.OAuth", clause: openIDClause},
 	)
 	for _, u := range []string{"https://example.com", "https://example.com/mail//", "https://example.com/other", "https://EXAMPLE.com/mail", "http://example.com/mail", "/"} {
-		tests = append(tests, brokenRule{"own issuer " + u, Config{OAuth: &OAuth{Issuer: u}}, OAuthDocument, "issuer", u, "clients find the document at the base", "RFC 8414 section 3.3"})
+		tests = append(tests, brokenRule{name: "own issuer " + u, config: Config{OAuth: &OAuth{Issuer: u}}, document: OAuthDocument, field: "issuer", input: u, rule: "clients find the document at the base", clause: "RFC 8414 section 3.3"})
 	}
 	testBrokenRules(t, tests)
 }

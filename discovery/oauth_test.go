@@ -42,7 +42,7 @@ func TestOAuthRules(t *testing.T) {
 	const metadata = "RFC 8414 section 2"
 	var tests []brokenRule
 	add := func(name string, o OAuth, field, input, rule, clause string) {
-		tests = append(tests, brokenRule{name, Config{OAuth: &o}, OAuthDocument, field, input, rule, clause})
+		tests = append(tests, brokenRule{name: name, config: Config{OAuth: &o}, document: OAuthDocument, field: field, input: input, rule: rule, clause: clause})
 	}
 	add("code grant without authorization endpoint", OAuth{AuthorizationPath: None},
 		"authorization_endpoint", "", "authorization_code and implicit use it", metadata)
@@ -158,7 +158,7 @@ func TestOAuthLists(t *testing.T) {
 		oauth OAuth
 		want  map[string]any // nil: absent
 	}{
-		{"defaults", OAuth{}, map[string]any{
+		{name: "defaults", oauth: OAuth{}, want: map[string]any{
 			"grant_types_supported":                          list("authorization_code", "refresh_token"),
 			"response_types_supported":                       list("code"),
 			"response_modes_supported":                       list("query"),
@@ -176,37 +176,37 @@ func TestOAuthLists(t *testing.T) {
 			"introspection_endpoint_auth_methods_supported":  nil,
 			"revocation_endpoint_auth_methods_supported":     nil,
 		}},
-		{"no endpoint that can be left out", OAuth{DevicePath: None, IntrospectionPath: None, RegistrationPath: None, JWKSPath: None, RevocationPath: None}, map[string]any{
+		{name: "no endpoint that can be left out", oauth: OAuth{DevicePath: None, IntrospectionPath: None, RegistrationPath: None, JWKSPath: None, RevocationPath: None}, want: map[string]any{
 			"grant_types_supported":         list("authorization_code", "refresh_token"),
 			"device_authorization_endpoint": nil, "introspection_endpoint": nil, "registration_endpoint": nil, "jwks_uri": nil, "revocation_endpoint": nil,
 		}},
-		{"optional endpoints", OAuth{DevicePath: "/device", IntrospectionPath: "/introspect", RegistrationPath: "/register", RevocationPath: "/revoke"}, map[string]any{
+		{name: "optional endpoints", oauth: OAuth{DevicePath: "/device", IntrospectionPath: "/introspect", RegistrationPath: "/register", RevocationPath: "/revoke"}, want: map[string]any{
 			"grant_types_supported":         list("authorization_code", "refresh_token", DeviceGrant),
 			"device_authorization_endpoint": "https://example.com/device",
 			"introspection_endpoint":        "https://example.com/introspect",
 			"registration_endpoint":         "https://example.com/register",
 			"revocation_endpoint":           "https://example.com/revoke",
 		}},
-		{"empty lists are absent", OAuth{Scopes: []string{}, ResponseModes: []string{}, TokenEndpointAuthMethods: []string{}, CodeChallengeMethods: []string{}, TokenEndpointAuthSigningAlgs: []string{}}, map[string]any{
+		{name: "empty lists are absent", oauth: OAuth{Scopes: []string{}, ResponseModes: []string{}, TokenEndpointAuthMethods: []string{}, CodeChallengeMethods: []string{}, TokenEndpointAuthSigningAlgs: []string{}}, want: map[string]any{
 			"scopes_supported": nil, "response_modes_supported": nil, "token_endpoint_auth_methods_supported": nil,
 			"code_challenge_methods_supported": nil, "token_endpoint_auth_signing_alg_values_supported": nil,
 		}},
-		{"revocation takes the methods of the token endpoint", OAuth{RevocationPath: "/auth/revoke", TokenEndpointAuthMethods: []string{"private_key_jwt"}, TokenEndpointAuthSigningAlgs: []string{"ES256"}}, map[string]any{
+		{name: "revocation takes the methods of the token endpoint", oauth: OAuth{RevocationPath: "/auth/revoke", TokenEndpointAuthMethods: []string{"private_key_jwt"}, TokenEndpointAuthSigningAlgs: []string{"ES256"}}, want: map[string]any{
 			"revocation_endpoint":                                   "https://example.com/auth/revoke",
 			"revocation_endpoint_auth_methods_supported":            list("private_key_jwt"),
 			"revocation_endpoint_auth_signing_alg_values_supported": list("ES256"),
 		}},
-		{"only devices", OAuth{AuthorizationPath: None, DevicePath: "/auth/device", GrantTypes: []string{DeviceGrant}}, map[string]any{
+		{name: "only devices", oauth: OAuth{AuthorizationPath: None, DevicePath: "/auth/device", GrantTypes: []string{DeviceGrant}}, want: map[string]any{
 			"authorization_endpoint":           nil,
 			"response_types_supported":         list("code"),
 			"code_challenge_methods_supported": nil,
 		}},
-		{"only implicit", OAuth{TokenPath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}}, map[string]any{
+		{name: "only implicit", oauth: OAuth{TokenPath: None, GrantTypes: []string{"implicit"}, ResponseTypes: []string{"token"}}, want: map[string]any{
 			"token_endpoint":                        nil,
 			"token_endpoint_auth_methods_supported": nil,
 			"response_modes_supported":              list("query", "fragment"),
 		}},
-		{"issuer parameter", OAuth{IssuerParameter: true}, map[string]any{
+		{name: "issuer parameter", oauth: OAuth{IssuerParameter: true}, want: map[string]any{
 			"authorization_response_iss_parameter_supported": true,
 		}},
 	} {

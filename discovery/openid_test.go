@@ -10,7 +10,7 @@ func TestOpenIDRules(t *testing.T) {
 	const clause = "OpenID Connect Discovery 1.0 section 3"
 	var tests []brokenRule
 	add := func(name string, o *OAuth, id OpenID, field, input, rule, clause string) {
-		tests = append(tests, brokenRule{name, Config{OAuth: o, OpenID: &id}, OpenIDDocument, field, input, rule, clause})
+		tests = append(tests, brokenRule{name: name, config: Config{OAuth: o, OpenID: &id}, document: OpenIDDocument, field: field, input: input, rule: rule, clause: clause})
 	}
 	add("no OAuth", nil, OpenID{}, "OpenID", "", "Config.OAuth", clause)
 	add("no authorization endpoint", &OAuth{AuthorizationPath: None, DevicePath: "/auth/device", GrantTypes: []string{DeviceGrant}}, OpenID{},

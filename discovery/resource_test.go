@@ -14,7 +14,7 @@ func TestResourceRules(t *testing.T) {
 	var tests []brokenRule
 	add := func(name string, r Resource, field, input, rule, clause string) {
 		r.Path = "/dav/cal/"
-		tests = append(tests, brokenRule{name, Config{OAuth: &OAuth{}, Resources: []Resource{r}}, ResourceDocument("/dav/cal/"), field, input, rule, clause})
+		tests = append(tests, brokenRule{name: name, config: Config{OAuth: &OAuth{}, Resources: []Resource{r}}, document: ResourceDocument("/dav/cal/"), field: field, input: input, rule: rule, clause: clause})
 	}
 	add("unknown bearer method", Resource{BearerMethods: []string{"header", "cookie"}}, "bearer_methods_supported", "cookie", "header", "RFC 9728 section 2")
 	add("bearer method twice", Resource{BearerMethods: []string{"header", "header"}}, "bearer_methods_supported", "header", "twice", "RFC 9728 section 2")
@@ -41,14 +41,14 @@ func TestResourcePaths(t *testing.T) {
 		paths      []string
 		field      string
 	}{
-		{"not below the base", "https://example.com", []string{"https://evil.example/"}, "resource"},
-		{"query", "https://example.com", []string{"/a?b"}, "resource"},
-		{"twice", "https://example.com", []string{"/a", "/a"}, "path"},
-		{"twice, spelt differently", "https://example.com", []string{"/a", "/%61"}, "path"},
-		{"the document of the base", "https://example.com", []string{"/"}, "path"},
-		{"encoded slash", "https://example.com", []string{"/a%2Fb"}, "path"},
-		{"shadowed", "https://example.com", []string{"/a"}, ""},
-		{"the base with a slash", "https://example.com/mail", []string{"/"}, ""},
+		{name: "not below the base", base: "https://example.com", paths: []string{"https://evil.example/"}, field: "resource"},
+		{name: "query", base: "https://example.com", paths: []string{"/a?b"}, field: "resource"},
+		{name: "twice", base: "https://example.com", paths: []string{"/a", "/a"}, field: "path"},
+		{name: "twice, spelt differently", base: "https://example.com", paths: []string{"/a", "/%61"}, field: "path"},
+		{name: "the document of the base", base: "https://example.com", paths: []string{"/"}, field: "path"},
+		{name: "encoded slash", base: "https://example.com", paths: []string{"/a%2Fb"}, field: "path"},
+		{name: "shadowed", base: "https://example.com", paths: []string{"/a"}},
+		{name: "the base with a slash", base: "https://example.com/mail", paths: []string{"/"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := Config{Base: mustBase(t, tt.base), OAuth: &OAuth{}}

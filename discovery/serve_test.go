@@ -94,42 +94,42 @@ func TestConditionalRequest(t *testing.T) {
 		fields []string
 		want   int
 	}{
-		{"none", nil, 200},
-		{"the tag", []string{"If-None-Match: " + e}, 304},
-		{"weak", []string{"If-None-Match: W/" + e}, 304},
-		{"star", []string{"If-None-Match: *"}, 304},
-		{"star with blanks", []string{"If-None-Match: \t * "}, 304},
-		{"list, first", []string{"If-None-Match: " + e + `, "b"`}, 304},
-		{"list, last", []string{`If-None-Match: "a", W/"b",` + e}, 304},
-		{"list with empty elements", []string{"If-None-Match: ,, \t," + e + ",,"}, 304},
-		{"second line", []string{`If-None-Match: "a"`, "If-None-Match: " + e}, 304},
-		{"empty line first", []string{"If-None-Match: ", "If-None-Match: " + e}, 304},
-		{"tag with a comma before", []string{`If-None-Match: "a,b", ` + e}, 304},
-		{"tag with bytes above ASCII before", []string{"If-None-Match: \"\xc3\xa9\", " + e}, 304},
-		{"another tag", []string{`If-None-Match: "a"`}, 200},
-		{"empty", []string{"If-None-Match: "}, 200},
-		{"empty tag", []string{`If-None-Match: ""`}, 200},
-		{"without quotes", []string{"If-None-Match: " + e[1:len(e)-1]}, 200},
-		{"end quote missing", []string{"If-None-Match: " + e[:len(e)-1]}, 200},
-		{"lower-case w", []string{"If-None-Match: w/" + e}, 200},
-		{"weak with a blank", []string{"If-None-Match: W/ " + e}, 200},
-		{"weak twice", []string{"If-None-Match: W/W/" + e}, 200},
-		{"tag within a tag", []string{`If-None-Match: "a` + e + `"`}, 200},
-		{"garbage behind it", []string{"If-None-Match: " + e + "x"}, 200},
-		{"no comma", []string{`If-None-Match: "a" ` + e}, 200},
-		{"semicolon", []string{`If-None-Match: "a"; ` + e}, 200},
-		{"blank in a tag before", []string{`If-None-Match: "a b", ` + e}, 200},
-		{"malformed line before", []string{"If-None-Match: a", "If-None-Match: " + e}, 200},
-		{"star in a list", []string{`If-None-Match: "a", *`}, 200},
-		{"star on one of two lines", []string{"If-None-Match: *", `If-None-Match: "a"`}, 200},
-		{"star twice", []string{"If-None-Match: **"}, 200},
-		{"date", []string{"If-Modified-Since: Fri, 31 Dec 2100 23:59:59 GMT"}, 200}, // no Last-Modified, section 13.1.3
-		{"if-match, the tag", []string{"If-Match: " + e}, 200},
-		{"if-match, star", []string{"If-Match: *"}, 200},
-		{"if-match, weak", []string{"If-Match: W/" + e}, 412}, // strong comparison, section 13.1.1
-		{"if-match, another tag", []string{`If-Match: "a"`}, 412},
-		{"if-match before if-none-match", []string{`If-Match: "a"`, "If-None-Match: " + e}, 412}, // section 13.2.2
-		{"both hold", []string{"If-Match: " + e, "If-None-Match: " + e}, 304},
+		{name: "none", want: 200},
+		{name: "the tag", fields: []string{"If-None-Match: " + e}, want: 304},
+		{name: "weak", fields: []string{"If-None-Match: W/" + e}, want: 304},
+		{name: "star", fields: []string{"If-None-Match: *"}, want: 304},
+		{name: "star with blanks", fields: []string{"If-None-Match: \t * "}, want: 304},
+		{name: "list, first", fields: []string{"If-None-Match: " + e + `, "b"`}, want: 304},
+		{name: "list, last", fields: []string{`If-None-Match: "a", W/"b",` + e}, want: 304},
+		{name: "list with empty elements", fields: []string{"If-None-Match: ,, \t," + e + ",,"}, want: 304},
+		{name: "second line", fields: []string{`If-None-Match: "a"`, "If-None-Match: " + e}, want: 304},
+		{name: "empty line first", fields: []string{"If-None-Match: ", "If-None-Match: " + e}, want: 304},
+		{name: "tag with a comma before", fields: []string{`If-None-Match: "a,b", ` + e}, want: 304},
+		{name: "tag with bytes above ASCII before", fields: []string{"If-None-Match: \"\xc3\xa9\", " + e}, want: 304},
+		{name: "another tag", fields: []string{`If-None-Match: "a"`}, want: 200},
+		{name: "empty", fields: []string{"If-None-Match: "}, want: 200},
+		{name: "empty tag", fields: []string{`If-None-Match: ""`}, want: 200},
+		{name: "without quotes", fields: []string{"If-None-Match: " + e[1:len(e)-1]}, want: 200},
+		{name: "end quote missing", fields: []string{"If-None-Match: " + e[:len(e)-1]}, want: 200},
+		{name: "lower-case w", fields: []string{"If-None-Match: w/" + e}, want: 200},
+		{name: "weak with a blank", fields: []string{"If-None-Match: W/ " + e}, want: 200},
+		{name: "weak twice", fields: []string{"If-None-Match: W/W/" + e}, want: 200},
+		{name: "tag within a tag", fields: []string{`If-None-Match: "a` + e + `"`}, want: 200},
+		{name: "garbage behind it", fields: []string{"If-None-Match: " + e + "x"}, want: 200},
+		{name: "no comma", fields: []string{`If-None-Match: "a" ` + e}, want: 200},
+		{name: "semicolon", fields: []string{`If-None-Match: "a"; ` + e}, want: 200},
+		{name: "blank in a tag before", fields: []string{`If-None-Match: "a b", ` + e}, want: 200},
+		{name: "malformed line before", fields: []string{"If-None-Match: a", "If-None-Match: " + e}, want: 200},
+		{name: "star in a list", fields: []string{`If-None-Match: "a", *`}, want: 200},
+		{name: "star on one of two lines", fields: []string{"If-None-Match: *", `If-None-Match: "a"`}, want: 200},
+		{name: "star twice", fields: []string{"If-None-Match: **"}, want: 200},
+		{name: "date", fields: []string{"If-Modified-Since: Fri, 31 Dec 2100 23:59:59 GMT"}, want: 200}, // no Last-Modified, section 13.1.3
+		{name: "if-match, the tag", fields: []string{"If-Match: " + e}, want: 200},
+		{name: "if-match, star", fields: []string{"If-Match: *"}, want: 200},
+		{name: "if-match, weak", fields: []string{"If-Match: W/" + e}, want: 412}, // strong comparison, section 13.1.1
+		{name: "if-match, another tag", fields: []string{`If-Match: "a"`}, want: 412},
+		{name: "if-match before if-none-match", fields: []string{`If-Match: "a"`, "If-None-Match: " + e}, want: 412}, // section 13.2.2
+		{name: "both hold", fields: []string{"If-Match: " + e, "If-None-Match: " + e}, want: 304},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -182,15 +182,15 @@ func TestHostSelectsAmongConfiguredDomainsOnly(t *testing.T) {
 		want   string // "" for 404
 		fields []string
 	}{
-		{"a", []string{"Host: mta-sts.a.example"}},
-		{"b", []string{"Host: MTA-STS.B.example.:8443"}},
-		{"a", []string{"Host: mta-sts.a.example", "X-Forwarded-Host: mta-sts.b.example", "Forwarded: host=mta-sts.b.example"}},
-		{"", []string{"Host: mta-sts.c.example", "X-Forwarded-Host: mta-sts.b.example", "Forwarded: host=mta-sts.b.example"}},
-		{"", []string{"Host: mail.example.com"}},
-		{"", []string{"Host: a.example"}},
-		{"", []string{"Host: x.mta-sts.a.example"}},
-		{"", []string{"Host: mta-sts.a.example, mta-sts.b.example"}},
-		{"", []string{"Host: "}},
+		{want: "a", fields: []string{"Host: mta-sts.a.example"}},
+		{want: "b", fields: []string{"Host: MTA-STS.B.example.:8443"}},
+		{want: "a", fields: []string{"Host: mta-sts.a.example", "X-Forwarded-Host: mta-sts.b.example", "Forwarded: host=mta-sts.b.example"}},
+		{fields: []string{"Host: mta-sts.c.example", "X-Forwarded-Host: mta-sts.b.example", "Forwarded: host=mta-sts.b.example"}},
+		{fields: []string{"Host: mail.example.com"}},
+		{fields: []string{"Host: a.example"}},
+		{fields: []string{"Host: x.mta-sts.a.example"}},
+		{fields: []string{"Host: mta-sts.a.example, mta-sts.b.example"}},
+		{fields: []string{"Host: "}},
 	} {
 		res, body := ask(t, h, "GET", "/.well-known/mta-sts.txt", tt.fields...)
 		if tt.want == "" {

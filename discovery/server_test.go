@@ -43,18 +43,18 @@ func TestServerWithoutSetHasNoDocuments(t *testing.T) {
 
 func TestNextSeesPathsWithoutThePrefix(t *testing.T) {
 	for _, tt := range []struct{ base, target, want string }{
-		{"https://example.com/mail", "/mail/login?a=b", "/login?a=b"},
-		{"https://example.com/mail", "/login", "/login"},
-		{"https://example.com/mail", "/mail", "/"},
-		{"https://example.com/mail", "/mail/jmap/download/a/b/x%2Fy", "/jmap/download/a/b/x%2Fy"},
-		{"https://example.com/mail", "/mailbox", "/mailbox"},
-		{"https://example.com", "/mail/login", "/mail/login"},
-		{"https://example.com/jmap", "/jmap/jmap/", "/jmap/"},
-		{"https://example.com/jmap", "/jmap/jmap/ws", "/jmap/ws"},
-		{"https://example.com/jmap", "/jmap/ws", "/jmap/ws"}, // stripped by the proxy
-		{"https://example.com/jmap", "/jmap/download/a/b/c", "/jmap/download/a/b/c"},
-		{"https://example.com/jmap", "/jmap/login", "/login"},
-		{"https://example.com/jmap", "/jmap/", "/"},
+		{base: "https://example.com/mail", target: "/mail/login?a=b", want: "/login?a=b"},
+		{base: "https://example.com/mail", target: "/login", want: "/login"},
+		{base: "https://example.com/mail", target: "/mail", want: "/"},
+		{base: "https://example.com/mail", target: "/mail/jmap/download/a/b/x%2Fy", want: "/jmap/download/a/b/x%2Fy"},
+		{base: "https://example.com/mail", target: "/mailbox", want: "/mailbox"},
+		{base: "https://example.com", target: "/mail/login", want: "/mail/login"},
+		{base: "https://example.com/jmap", target: "/jmap/jmap/", want: "/jmap/"},
+		{base: "https://example.com/jmap", target: "/jmap/jmap/ws", want: "/jmap/ws"},
+		{base: "https://example.com/jmap", target: "/jmap/ws", want: "/jmap/ws"}, // stripped by the proxy
+		{base: "https://example.com/jmap", target: "/jmap/download/a/b/c", want: "/jmap/download/a/b/c"},
+		{base: "https://example.com/jmap", target: "/jmap/login", want: "/login"},
+		{base: "https://example.com/jmap", target: "/jmap/", want: "/"},
 	} {
 		var outer *http.Request
 		h := NewServer(jmapSet(t, tt.base, nil), ServerConfig{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -113,23 +113,23 @@ func TestInvalidAccountGivesNoSession(t *testing.T) {
 		account Account
 		field   string // "" for a valid one
 	}{
-		{"id of 255", withAccount(strings.Repeat("a", 255), mail), ""},
-		{"every character", withAccount("azAZ09-_", mail), ""},
-		{"id of 256", withAccount(strings.Repeat("a", 256), mail), "accounts"},
-		{"id empty", withAccount("", mail), "accounts"},
-		{"id an address", withAccount("demo@example.com", mail), "accounts"},
-		{"id with a slash", withAccount("a/b", mail), "accounts"},
-		{"id not ASCII", withAccount("ä", mail), "accounts"},
-		{"id with =", withAccount("aa==", mail), "accounts"},
-		{"name not UTF-8", withAccount("a", JMAPAccount{Name: "\xff"}), "name"},
-		{"username not UTF-8", Account{Username: "\xff"}, "username"},
-		{"capability of no server", withAccount("a", JMAPAccount{Capabilities: map[string]any{"urn:x:y": nil}}), "accountCapabilities"},
-		{"capability in another case", withAccount("a", JMAPAccount{Capabilities: map[string]any{strings.ToUpper(mailCapability): nil}}), "accountCapabilities"},
-		{"capability that is no object", withAccount("a", JMAPAccount{Capabilities: map[string]any{mailCapability: 1}}), "accountCapabilities"},
-		{"capability that does not encode", withAccount("a", JMAPAccount{Capabilities: map[string]any{mailCapability: func() {}}}), "accountCapabilities"},
-		{"primary of no account", Account{PrimaryAccounts: map[string]string{mailCapability: "a"}}, "primaryAccounts"},
-		{"primary without the capability", Account{Accounts: map[string]JMAPAccount{"a": {}}, PrimaryAccounts: map[string]string{mailCapability: "a"}}, "primaryAccounts"},
-		{"primary", Account{Accounts: map[string]JMAPAccount{"a": mail}, PrimaryAccounts: map[string]string{mailCapability: "a"}}, ""},
+		{name: "id of 255", account: withAccount(strings.Repeat("a", 255), mail)},
+		{name: "every character", account: withAccount("azAZ09-_", mail)},
+		{name: "id of 256", account: withAccount(strings.Repeat("a", 256), mail), field: "accounts"},
+		{name: "id empty", account: withAccount("", mail), field: "accounts"},
+		{name: "id an address", account: withAccount("demo@example.com", mail), field: "accounts"},
+		{name: "id with a slash", account: withAccount("a/b", mail), field: "accounts"},
+		{name: "id not ASCII", account: withAccount("ä", mail), field: "accounts"},
+		{name: "id with =", account: withAccount("aa==", mail), field: "accounts"},
+		{name: "name not UTF-8", account: withAccount("a", JMAPAccount{Name: "\xff"}), field: "name"},
+		{name: "username not UTF-8", account: Account{Username: "\xff"}, field: "username"},
+		{name: "capability of no server", account: withAccount("a", JMAPAccount{Capabilities: map[string]any{"urn:x:y": nil}}), field: "accountCapabilities"},
+		{name: "capability in another case", account: withAccount("a", JMAPAccount{Capabilities: map[string]any{strings.ToUpper(mailCapability): nil}}), field: "accountCapabilities"},
+		{name: "capability that is no object", account: withAccount("a", JMAPAccount{Capabilities: map[string]any{mailCapability: 1}}), field: "accountCapabilities"},
+		{name: "capability that does not encode", account: withAccount("a", JMAPAccount{Capabilities: map[string]any{mailCapability: func() {}}}), field: "accountCapabilities"},
+		{name: "primary of no account", account: Account{PrimaryAccounts: map[string]string{mailCapability: "a"}}, field: "primaryAccounts"},
+		{name: "primary without the capability", account: Account{Accounts: map[string]JMAPAccount{"a": {}}, PrimaryAccounts: map[string]string{mailCapability: "a"}}, field: "primaryAccounts"},
+		{name: "primary", account: Account{Accounts: map[string]JMAPAccount{"a": mail}, PrimaryAccounts: map[string]string{mailCapability: "a"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -169,14 +169,14 @@ func TestSessionAnswers(t *testing.T) {
 		err    error
 		status int
 	}{
-		{"signed in", "GET", nil, 200},
-		{"head", "HEAD", nil, 200},
-		{"not signed in", "GET", ErrUnauthenticated, 401},
-		{"not signed in, head", "HEAD", ErrUnauthenticated, 401},
-		{"not signed in, wrapped", "GET", fmt.Errorf("token of secret@example.com expired: %w", ErrUnauthenticated), 401},
-		{"broken", "GET", errors.New("cannot reach secret@example.com"), 500},
-		{"broken, head", "HEAD", errors.New("cannot reach secret@example.com"), 500},
-		{"away", "GET", fmt.Errorf("secret@example.com does not answer: %w", ErrUnavailable), 503},
+		{name: "signed in", method: "GET", status: 200},
+		{name: "head", method: "HEAD", status: 200},
+		{name: "not signed in", method: "GET", err: ErrUnauthenticated, status: 401},
+		{name: "not signed in, head", method: "HEAD", err: ErrUnauthenticated, status: 401},
+		{name: "not signed in, wrapped", method: "GET", err: fmt.Errorf("token of secret@example.com expired: %w", ErrUnauthenticated), status: 401},
+		{name: "broken", method: "GET", err: errors.New("cannot reach secret@example.com"), status: 500},
+		{name: "broken, head", method: "HEAD", err: errors.New("cannot reach secret@example.com"), status: 500},
+		{name: "away", method: "GET", err: fmt.Errorf("secret@example.com does not answer: %w", ErrUnavailable), status: 503},
 	}
 	for _, base := range []string{"https://example.com", "https://example.com/mail", "/mail"} {
 		for _, tt := range tests {

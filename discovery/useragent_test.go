@@ -90,11 +90,11 @@ func TestUserAgentHasOAuthIfEveryServiceTakesIt(t *testing.T) {
 		base             string
 		want             bool
 	}{
-		{"all", nil, nil, "https://mail.example.com", true},
-		{"not submission", nil, password, "https://mail.example.com", false},
-		{"not the web", password, both, "https://mail.example.com", false},
-		{"the web is not in it", password, both, "https://mail.example.com:8443", true},
-		{"an issuer that is not https", nil, nil, "http://localhost", false},
+		{name: "all", base: "https://mail.example.com", want: true},
+		{name: "not submission", submission: password, base: "https://mail.example.com"},
+		{name: "not the web", mail: password, submission: both, base: "https://mail.example.com"},
+		{name: "the web is not in it", mail: password, submission: both, base: "https://mail.example.com:8443", want: true},
+		{name: "an issuer that is not https", base: "http://localhost"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

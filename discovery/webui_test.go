@@ -67,9 +67,9 @@ func TestWebUIPath(t *testing.T) {
 		name, path, rule string
 		oauth            *OAuth
 	}{
-		{"no OAuth", "", "Config.OAuth", nil},
-		{"every path", "/", "longer", &OAuth{}},
-		{"not below the base", "https://evil.example", "below the base", &OAuth{}},
+		{name: "no OAuth", rule: "Config.OAuth"},
+		{name: "every path", path: "/", rule: "longer", oauth: &OAuth{}},
+		{name: "not below the base", path: "https://evil.example", rule: "below the base", oauth: &OAuth{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			errs := buildErrors(t, Config{Base: mustBase(t, "https://example.com"), OAuth: tt.oauth, WebUI: &WebUI{Path: tt.path}})

@@ -250,12 +250,12 @@ func TestIssuerSettings(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"http":              {map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "http://id.example"}, `MAILFRONT_AUTHORIZATION_SERVERS is "http://id.example": "http://id.example": an issuer is an https URL`},
-		"a pasted URL":      {map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example/realms/mail/.well-known/openid-configuration"}, `use the issuer as the document spells it, "https://id.example/realms/mail"`},
-		"twice":             {map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example,https://id.example"}, "twice"},
-		"a client alone":    {map[string]string{"MAILFRONT_INTROSPECTION_CLIENT": "a:b"}, "MAILFRONT_INTROSPECTION_CLIENT is set, and MAILFRONT_AUTHORIZATION_SERVERS is not"},
-		"an audience alone": {map[string]string{"MAILFRONT_TOKEN_AUDIENCE": "a"}, "MAILFRONT_TOKEN_AUDIENCE is set"},
-		"no secret":         {map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example", "MAILFRONT_INTROSPECTION_CLIENT": "topsecret"}, "MAILFRONT_INTROSPECTION_CLIENT: use id:secret"},
+		"http":              {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "http://id.example"}, want: `MAILFRONT_AUTHORIZATION_SERVERS is "http://id.example": "http://id.example": an issuer is an https URL`},
+		"a pasted URL":      {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example/realms/mail/.well-known/openid-configuration"}, want: `use the issuer as the document spells it, "https://id.example/realms/mail"`},
+		"twice":             {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example,https://id.example"}, want: "twice"},
+		"a client alone":    {env: map[string]string{"MAILFRONT_INTROSPECTION_CLIENT": "a:b"}, want: "MAILFRONT_INTROSPECTION_CLIENT is set, and MAILFRONT_AUTHORIZATION_SERVERS is not"},
+		"an audience alone": {env: map[string]string{"MAILFRONT_TOKEN_AUDIENCE": "a"}, want: "MAILFRONT_TOKEN_AUDIENCE is set"},
+		"no secret":         {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example", "MAILFRONT_INTROSPECTION_CLIENT": "topsecret"}, want: "MAILFRONT_INTROSPECTION_CLIENT: use id:secret"},
 	} {
 		_, err := parseConfig(nil, lookup(tt.env), io.Discard)
 		require.ErrorContains(t, err, tt.want, name)
