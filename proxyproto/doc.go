@@ -45,8 +45,10 @@
 //
 // # The client
 //
-// RemoteAddr is the client's address if [Info.ClientKnown]. [Secure] reports whether
-// the client's connection is encrypted. [FromConn] returns everything else, through
+// RemoteAddr is the client's address if [Info.ClientKnown]; [Info.ClientAddr] is the
+// same as a netip.AddrPort, and zero otherwise. [Secure] reports whether the client's
+// connection is encrypted. [Split] is for server packages that ask their own *tls.Conn
+// instead: one server gets the secure connections and another one the rest. [FromConn] returns everything else, through
 // *tls.Conn and every wrapper that has a NetConn method. A wrapper
 // without that method hides it, so servers read the Info when the session starts and
 // keep it; put limiters such as netutil.LimitListener below a Listener, not on
