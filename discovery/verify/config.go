@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -38,6 +39,16 @@ type Config struct {
 	// MailDomains are mail domains whose documents are checked too, at the hosts
 	// autoconfig.<domain>, ua-auto-config.<domain> and mta-sts.<domain>.
 	MailDomains []string
+
+	// ForeignHosts are hosts, without or with a port, that may be asked for the metadata of
+	// an issuer that the server names (authorization_servers, RFC 9728 section 2) at any
+	// address. The checked server chooses such a URL. Every other host is asked only at
+	// public addresses, and only if the Client is nil, or its Transport is nil or an
+	// *http.Transport without dial functions and without a proxy for the URL. A Transport
+	// of another type asks no foreign host. Report.Checked lists the issuers that were not
+	// asked, and why. Foreign hosts are asked by GET and https, without redirects, cookies,
+	// client certificates and Bearer, and no text of their answers is in the report.
+	ForeignHosts []string
 
 	Timeout        time.Duration // of all requests together; default 1 minute
 	RequestTimeout time.Duration // of each request, with its body; default 10 s
@@ -90,6 +101,11 @@ func (s *settings) check() error {
 	for _, d := range s.MailDomains {
 		if !isDNSName(d) {
 			return fmt.Errorf("verify: invalid mail domain %q: use a DNS name in lower case and A-labels", d)
+		}
+	}
+	for _, host := range s.ForeignHosts {
+		if u, err := url.Parse("https://" + host); err != nil || host == "" || u.Host != host || u.Hostname() == "" {
+			return fmt.Errorf("verify: invalid foreign host %q: use a host name or an address, without a scheme and a path", host)
 		}
 	}
 	return nil

@@ -36,6 +36,8 @@ func options(u string) fetch   { return fetch{method: http.MethodOptions, url: u
 // header fields. RFC 2606 keeps the name from ever being one.
 const verifyOrigin = "https://portico-verify.invalid"
 
+const userAgent = "portico-verify"
+
 // A fetched is an answer, or why there is none.
 type fetched struct {
 	url     string
@@ -263,7 +265,7 @@ func headerSize(h http.Header) (n int) {
 }
 
 func (f *fetcher) setHeader(h http.Header, r fetch) {
-	h.Set("User-Agent", "portico-verify")
+	h.Set("User-Agent", userAgent)
 	h.Set("Origin", verifyOrigin)
 	switch r.method {
 	case http.MethodGet:

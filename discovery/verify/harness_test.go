@@ -235,3 +235,10 @@ func switching(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, c) // until Verify has left
 	c.Close()
 }
+
+func mustURL(t testing.TB, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	require.NoError(t, err)
+	return u
+}

@@ -102,7 +102,7 @@ func (v *verifier) mailURL(ctx context.Context, l mailLocation, field, u string,
 // there.
 func (v *verifier) mailIssuer(ctx context.Context, l mailLocation, field, issuer string) {
 	switch {
-	case issuer == v.base.String():
+	case issuer == v.ownIssuer:
 		v.claimed[discovery.OAuthDocument] = l.url
 	case strings.Contains(issuer, "/") && (isRelativeReference(issuer) || v.isMisspelt(issuer)):
 		v.issuer(ctx, l.document, l.url, field, issuer)

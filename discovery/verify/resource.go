@@ -64,18 +64,14 @@ func (v *verifier) resource(ctx context.Context, d discovery.Document, at string
 		v.add(Finding{Document: d, URL: at, Field: "authorization_servers", Rule: ruleMalformed, Severity: SeverityError, Got: v.snippet(o["authorization_servers"]), Want: "a list of issuers",
 			Hint: "clients find no authorization server: the member is a list of strings (RFC 9728 section 2)"})
 	}
-	for _, issuer := range issuers[:min(len(issuers), maxMembers)] {
-		if issuer != v.base.String() && !v.isForeign(issuer) {
-			v.issuer(ctx, d, at, "authorization_servers", issuer)
-		}
-	}
+	v.authorizationServers(ctx, d, at, issuers)
 }
 
 // isForeign reports whether an issuer can be that of another server. It may be anywhere; one at
 // the host of the base that is not the base is a mistake, unless another server is
 // beside this one.
 func (v *verifier) isForeign(issuer string) bool {
-	return issuer != v.base.String() && !isRelativeReference(issuer) && !v.isHTTPForHTTPS(issuer) && !v.isMisspelt(issuer)
+	return issuer != v.ownIssuer && !isRelativeReference(issuer) && !v.isHTTPForHTTPS(issuer) && !v.isMisspelt(issuer)
 }
 
 // isMistakenHost reports whether a URL is at the host of the base but another port,

@@ -124,35 +124,6 @@ func (v *verifier) isKept(ctx context.Context, d discovery.Document, at string) 
 	return is
 }
 
-// issuer checks an issuer of this server, which must be the base, character for
-// character (RFC 8414 section 3.3, OpenID Connect Discovery 1.0 section 4.3).
-func (v *verifier) issuer(ctx context.Context, d discovery.Document, at, field, got string) {
-	f := Finding{Document: d, URL: at, Field: field, Rule: ruleIssuer, Got: got, Want: v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL}
-	const must = "; clients compare it character by character"
-	switch base := v.base.String(); {
-	case got == base:
-		return
-	case isRelativeReference(got):
-		v.relative(ctx, d, at, field, got)
-		return
-	case v.isHTTPForHTTPS(got):
-		f.Rule = ruleHTTP
-		f.Hint = "the server takes the connection from the proxy for the client's: set its public URL, or let the proxy tell it the scheme" + must
-	case spellsDefaultPort(got) && v.base.SameOrigin(got):
-		f.Rule = ruleDefaultPort
-		f.Hint = "browsers leave the default port out: leave it out of the server's public URL too" + must
-	case strings.TrimRight(got, "/") == base:
-		f.Hint = "a slash at the end makes another issuer" + must
-	case strings.HasPrefix(got, base+"/"):
-		f.Hint = "the server is published with a path: ask by that URL, or set its public URL to " + base + must
-	case strings.EqualFold(strings.TrimRight(got, "/"), base):
-		f.Hint = "capitals make another issuer: write the host in lower case, and the path as it is mounted" + must
-	default:
-		f.Hint = v.differs(got) + must
-	}
-	v.add(f)
-}
-
 // isRelativeReference reports whether s is what a server without a base publishes.
 func isRelativeReference(s string) bool {
 	return s == "" || s[0] == '/' && !strings.HasPrefix(s, "//")

@@ -75,22 +75,25 @@ func (v *verifier) blameTheServer() {
 
 // A verifier runs the rules, one after the other, over what the fetcher brings.
 type verifier struct {
-	base     publicurl.Base
-	settings settings
-	fetcher  *fetcher
-	report   *Report
-	found    map[discovery.Document]bool   // documents that are there, if not always right
-	claimed  map[discovery.Document]string // documents that another one speaks of, and which
-	judged   map[string]bool               // endpoints, and as what they have been asked: several documents have the same
-	kept     map[string]bool               // of isKept
+	base      publicurl.Base
+	settings  settings
+	fetcher   *fetcher
+	report    *Report
+	found     map[discovery.Document]bool   // documents that are there, if not always right
+	claimed   map[discovery.Document]string // documents that another one speaks of, and which
+	judged    map[string]bool               // endpoints, and as what they have been asked: several documents have the same
+	kept      map[string]bool               // of isKept
+	foreign   map[string]bool               // issuers that have been asked
+	ownIssuer string                        // of the server itself
 }
 
 func (v *verifier) run(ctx context.Context) {
 	v.found, v.claimed = make(map[discovery.Document]bool), make(map[discovery.Document]string)
-	v.judged, v.kept = make(map[string]bool), make(map[string]bool)
+	v.judged, v.kept, v.foreign = make(map[string]bool), make(map[string]bool), make(map[string]bool)
 	if !v.prefetch(ctx) {
 		return // nothing can be reached
 	}
+	v.findOwnIssuer(ctx)
 	// Mail documents are first: they speak of the others.
 	v.mailDocuments(ctx)
 	v.authorizationServer(ctx)
