@@ -189,3 +189,11 @@ func TestAServerWithoutPasswords(t *testing.T) {
 	require.Len(t, readOutlook(t, body).Response.Account.Protocol, 1)
 	require.Equal(t, 2, strings.Count(mailSet(t, "https://mail.example.com", c).DNS().String(), "_autodiscover._tcp."))
 }
+
+// PACC clients use issuers on https alone. One on loopback is for development.
+func TestAnIssuerOnHTTPIsNotInPACC(t *testing.T) {
+	set, err := Build(withForeignIssuers(t, "https://mail.example.com", "http://localhost:9000"))
+	require.NoError(t, err)
+	require.Nil(t, readUserAgent(t, set).Authentication.OAuth)
+	require.Contains(t, string(set.Bytes(AutoconfigDocument("example.com"))), "<issuer>http://localhost:9000</issuer>")
+}
