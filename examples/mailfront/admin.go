@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 // adminPath is below the base, and below every path while there is no public URL.
@@ -223,10 +224,10 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 		// Not refused: this page is where a missing TLS is found and repaired.
 		a.f.limited.Warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", plaintextReason))
 	}
-	password := attempt{secret: adminSecret, otherSite: otherSite(r, p.set.Base())}
-	err := a.f.guard.try(cl, password, func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
+	password := guard.Attempt{Secret: guard.AdminSecret, OtherSite: otherSite(r, p.set.Base())}
+	err := a.f.guard.Try(cl, password, func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
 	switch {
-	case errors.Is(err, errWrongPassword):
+	case errors.Is(err, guard.ErrWrongPassword):
 		p.PasswordProblem = "Wrong password."
 		a.show(w, r, http.StatusForbidden, "sign-in", p)
 		return
@@ -240,9 +241,9 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *admin) tooMany(w http.ResponseWriter, r *http.Request, p *adminPageData, err error) {
-	w.Header().Set("Retry-After", retryAfter)
+	w.Header().Set("Retry-After", guard.RetryAfter)
 	p.Problem = "There were too many tries. Wait for some minutes."
-	a.show(w, r, refusalStatus(err), "problem", p)
+	a.show(w, r, guard.RefusalStatus(err), "problem", p)
 }
 
 func (a *admin) signOut(w http.ResponseWriter, r *http.Request) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 // A caller is who a request of an API is signed in as.
@@ -65,12 +66,12 @@ func (f *frontend) authenticate(r *http.Request) (caller, error) {
 // That must not lock the visitor out of the mail: such passwords have a limit of
 // their own, beyond which they are not even compared.
 func (f *frontend) apiPassword(r *http.Request, name, password string) error {
-	sent := attempt{otherSite: otherSite(r, f.documents.Current().Base())}
-	err := f.guard.compare(client.FromRequest(r), sent, func() bool { return f.mail.login(name, password) })
+	sent := guard.Attempt{OtherSite: otherSite(r, f.documents.Current().Base())}
+	err := f.guard.Compare(client.FromRequest(r), sent, func() bool { return f.mail.login(name, password) })
 	switch {
 	case err == nil:
 		return nil
-	case sent.otherSite: // its page learns no more
+	case sent.OtherSite: // its page learns no more
 		return errWrong
 	}
 	return fmt.Errorf("%w: %w", errWrong, err)

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/seed-94e48765/portico/examples/internal/settings"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/publicurl"
@@ -87,6 +88,7 @@ type config struct {
 	passwordIsRandom bool
 	stateFile        stateFile
 	state            state // at start
+	limits           guard.Limits
 	logLevel         slog.Level
 	demo             bool
 
@@ -95,7 +97,7 @@ type config struct {
 }
 
 func parseConfig(args []string, env func(string) (string, bool), help io.Writer) (*config, error) {
-	var cfg config
+	cfg := config{limits: guard.DefaultLimits}
 	p := program
 	p.Flags = func(flags *flag.FlagSet) {
 		flags.BoolVar(&cfg.demo, "demo", false, "show what mailfront does, and end; takes no other setting")

@@ -28,7 +28,7 @@ func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 	for _, l := range a.f.listeners {
 		p.Statistics = append(p.Statistics, newStatistics(l.name+" "+l.inner.Addr().String(), l.proxy.Stats()))
 	}
-	p.Statistics = append(p.Statistics, newStatistics("limits and bans", a.f.guard.counted()))
+	p.Statistics = append(p.Statistics, newStatistics("limits and bans", a.f.guard.Counts()))
 	a.show(w, r, http.StatusOK, "debug", p)
 }
 

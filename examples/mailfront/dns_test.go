@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -72,12 +73,24 @@ type started struct {
 // called before anybody has connected.
 func startWith(t *testing.T, env map[string]string, change func(*frontend)) started {
 	t.Helper()
+	return startConfigured(t, env, func(*config) {}, change)
+}
+
+// startLimited starts one with other limits.
+func startLimited(t *testing.T, env map[string]string, change func(*guard.Limits)) started {
+	t.Helper()
+	return startConfigured(t, env, func(cfg *config) { change(&cfg.limits) }, nil)
+}
+
+func startConfigured(t *testing.T, env map[string]string, configure func(*config), change func(*frontend)) started {
+	t.Helper()
 	all := map[string]string{"MAILFRONT_TRUSTED_PROXIES": proxyIP, "MAILFRONT_DEMO_PASSWORD": testPassword}
 	for key, value := range env {
 		all[key] = value
 	}
 	cfg, err := parseConfig(nil, lookup(all), io.Discard)
 	require.NoError(t, err)
+	configure(cfg)
 	f, err := start(cfg, newLogger(newLogBuffer(), cfg.logLevel))
 	require.NoError(t, err)
 	t.Cleanup(func() { f.shutdown(time.Second) })

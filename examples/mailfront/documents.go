@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -106,7 +107,7 @@ func (f *frontend) newDocuments(next http.Handler) (*discovery.Server, error) {
 	return discovery.NewServer(set, discovery.ServerConfig{
 		Session: f.session,
 		OnError: f.logError,
-		Next:    f.guard.limitRequests(cleanPaths(next)), // documents cost less than counting
+		Next:    f.guard.LimitRequests(cleanPaths(next)), // documents cost less than counting
 	}), nil
 }
 
@@ -183,10 +184,10 @@ func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) 
 		f.documents.Current().Forbidden(w, r, r.URL.Path, "openid")
 		return
 	}
-	for _, refusal := range []error{errTooFast, errBusy} {
+	for _, refusal := range []error{guard.ErrTooFast, guard.ErrBusy} {
 		if errors.Is(err, refusal) { // the password may be right
 			w.Header().Del("WWW-Authenticate")
-			f.guard.tooMany(w, client.FromRequest(r), refusal)
+			f.guard.Refuse(w, client.FromRequest(r), refusal)
 			return
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 // newIMAPServer returns the server for the connections of a listener that get
@@ -64,12 +65,12 @@ func (s *imapSession) Login(username, password string) error {
 	case username == "whoami":
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Text: s.client.JSON()}
 	}
-	switch err := s.f.guard.logIn(s.client, func() bool { return s.f.mail.login(username, password) }); err {
+	switch err := s.f.guard.LogIn(s.client, func() bool { return s.f.mail.login(username, password) }); err {
 	case nil:
 		s.below.loggedIn()
 		s.imapAccountSession = s.f.mail.imap.session()
 		return nil
-	case errWrongPassword:
+	case guard.ErrWrongPassword:
 		s.below.wrongLogin(err)
 		return imapserver.ErrAuthFailed
 	default:

@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -43,7 +44,7 @@ type frontend struct {
 	tls       *tls.Config
 	resolver  *forwarded.Resolver
 	mail      *mailbox
-	guard     *guard
+	guard     *guard.Guard
 	auth      *mailAuth
 	documents *discovery.Server
 	signIn    *signIn
@@ -86,7 +87,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 		limited:  client.NewLimitedLog(log),
 		resolver: resolver,
 		mail:     newMailbox(cfg.account(), cfg.password),
-		guard:    newGuard(defaultLimits, cfg.trusted, log),
+		guard:    guard.New(cfg.limits, cfg.trusted, log),
 		auth:     newMailAuth("", false),
 		broken:   make(chan error, 1),
 	}
@@ -149,7 +150,7 @@ func (f *frontend) serve(l *listener) {
 	var newServer func(*frontend, string, offer) server
 	switch strings.TrimSuffix(l.name, "s") {
 	case "http":
-		f.run(l, f.newWebServer(l.name), f.guard.listen(l.name, l.inner))
+		f.run(l, f.newWebServer(l.name), f.guard.Listen(l.name, l.inner))
 		return
 	case "smtp", "submission":
 		newServer = newSMTPServer

@@ -15,11 +15,11 @@ const plaintextReason = "the client's connection is not encrypted: let clients u
 // refusePlaintext answers a request whose password or token passed a network unencrypted,
 // and reports whether it has. The mail listeners refuse the same. A client whose TLS is
 // not known is not refused.
-func (g *guard) refusePlaintext(w http.ResponseWriter, cl client.Client) bool {
+func refusePlaintext(log *slog.Logger, w http.ResponseWriter, cl client.Client) bool {
 	if !cl.IsPlaintext() {
 		return false
 	}
-	logPlaintext(g.log, cl)
+	logPlaintext(log, cl)
 	noStore(w)
 	http.Error(w, "TLS is required: passwords and tokens are not accepted over an unencrypted connection. Use https.", http.StatusForbidden)
 	return true

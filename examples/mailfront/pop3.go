@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 const (
@@ -36,7 +37,7 @@ const (
 type pop3Server struct {
 	listener  string
 	mail      *mailbox
-	guard     *guard
+	guard     *guard.Guard
 	tls       *tls.Config // for STLS; nil: it is not offered
 	plainAuth bool        // offers passwords on a connection that is no *tls.Conn
 	log       *slog.Logger
@@ -261,12 +262,12 @@ func (p *pop3Session) login(command, arg string) {
 func (p *pop3Session) checkPassword(password string) {
 	name := p.user
 	p.user = ""
-	switch err := p.server.guard.logIn(p.client, func() bool { return p.server.mail.login(name, password) }); err {
+	switch err := p.server.guard.LogIn(p.client, func() bool { return p.server.mail.login(name, password) }); err {
 	case nil:
 		p.below.loggedIn()
 		p.loggedIn, p.messages = true, p.server.mail.messages()
 		p.ok("%d messages", len(p.messages))
-	case errWrongPassword:
+	case guard.ErrWrongPassword:
 		p.err("[AUTH] wrong name or password") // RFC 3206
 		p.wrong++
 		p.quit = p.wrong >= pop3Tries

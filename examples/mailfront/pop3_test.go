@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 // pop3Over serves POP3 on one end of a pipe, with passwords offered or not.
@@ -22,7 +24,7 @@ func pop3Over(t *testing.T, mail *mailbox, offersLogin bool) *script {
 	s := &pop3Server{
 		listener:  "pop3",
 		mail:      mail,
-		guard:     newGuard(defaultLimits, nil, slog.New(slog.DiscardHandler)),
+		guard:     guard.New(guard.DefaultLimits, nil, slog.New(slog.DiscardHandler)),
 		plainAuth: offersLogin,
 		log:       slog.New(slog.DiscardHandler),
 		errorLog:  log.New(failingWriter{t}, "", 0),

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -51,7 +52,7 @@ type receiver struct {
 	listener string
 	tls      *tls.Config // nil unless the client begins with TLS
 	sessions *sessions
-	guard    *guard
+	guard    *guard.Guard
 	log      *slog.Logger
 }
 
@@ -60,7 +61,7 @@ type receiver struct {
 // slow handshake delays no other connection.
 func (r *receiver) receive(c net.Conn) (net.Conn, int) {
 	cl := client.New(r.listener, c)
-	release, err := r.guard.admit(cl)
+	release, err := r.guard.Admit(cl)
 	if err != nil {
 		c.Close()
 		return nil, 0

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 const (
@@ -128,9 +130,9 @@ func (c *sessionConn) setTimer(set func()) {
 }
 
 // wrongLogin counts one, and ends the connection with its answer if there were
-// too many, or at once if err is another than errWrongPassword.
+// too many, or at once if err is another than ErrWrongPassword.
 func (c *sessionConn) wrongLogin(err error) {
-	if c != nil && (c.wrong.Add(1) >= loginTries || err != errWrongPassword) {
+	if c != nil && (c.wrong.Add(1) >= loginTries || err != guard.ErrWrongPassword) {
 		c.last.Store(true)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 // A fakeListener hands out what is sent to conns, and ends with err.
@@ -53,7 +55,7 @@ func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {
 	log := newLogger(b, slog.LevelDebug)
 	f := &frontend{
 		cfg: cfg, log: log, ctx: context.Background(), mail: newMailbox(testAccount, testPassword),
-		guard: newGuard(defaultLimits, nil, log), auth: &mailAuth{dns: fakeDNS{}},
+		guard: guard.New(guard.DefaultLimits, nil, log), auth: &mailAuth{dns: fakeDNS{}},
 	}
 	r := &receiver{ctx: f.ctx, listener: listener, sessions: newSessions(), guard: f.guard, log: log}
 	here, there := net.Pipe()
@@ -72,7 +74,7 @@ func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {
 		l.Close()
 		<-served
 		require.NoError(t, s.Shutdown(context.Background()))
-		require.Zero(t, f.guard.counted().Connections, "it was released")
+		require.Zero(t, f.guard.Counts().Connections, "it was released")
 	})
 	return newScript(t, here), f, b
 }
@@ -164,7 +166,7 @@ func TestAServerThatBringsMailMayStay(t *testing.T) {
 }
 
 func TestMailOfOneClientIsPutOffWhenItIsTooMuch(t *testing.T) {
-	f := startWith(t, nil, func(f *frontend) { f.guard.limits.rates[sending] = rateLimit{3, time.Hour} })
+	f := startLimited(t, nil, func(l *guard.Limits) { l.Rates[guard.Sending] = guard.Rate{Burst: 3, Every: time.Hour} })
 	s := ehlo(t, f.proxiedBy(proxyIP, "smtp", header(nil)))
 	for range 3 {
 		require.Regexp(t, "^250 ", s.smtp("MAIL FROM:<a@elsewhere.test>"))

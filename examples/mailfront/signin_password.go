@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 const loginLifetime = 15 * time.Minute // from the form to the password
@@ -33,8 +34,8 @@ type loginForm struct {
 // another site is refused all the same.
 func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
-	sent := attempt{otherSite: otherSite(r, set.Base())}
-	if fromBrowser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""; fromBrowser && sent.otherSite {
+	sent := guard.Attempt{OtherSite: otherSite(r, set.Base())}
+	if fromBrowser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""; fromBrowser && sent.OtherSite {
 		s.errorPage(w, r, http.StatusForbidden, "The form came from another site.")
 		return
 	}
@@ -55,17 +56,17 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 		s.redirectError(w, r, set, form.Request, oidc.ErrAccessDenied())
 		return
 	}
-	err = s.frontend.guard.try(client.FromRequest(r), sent, func() bool {
+	err = s.frontend.guard.Try(client.FromRequest(r), sent, func() bool {
 		return s.frontend.mail.login(r.PostForm.Get("username"), r.PostForm.Get("password"))
 	})
-	if errors.Is(err, errWrongPassword) {
+	if errors.Is(err, guard.ErrWrongPassword) {
 		form.failed = true
 		s.showForm(w, r, set, *form)
 		return
 	}
 	if err != nil {
-		w.Header().Set("Retry-After", retryAfter)
-		s.errorPage(w, r, refusalStatus(err), "There are too many sign-ins, or wrong passwords from your address. Try later.")
+		w.Header().Set("Retry-After", guard.RetryAfter)
+		s.errorPage(w, r, guard.RefusalStatus(err), "There are too many sign-ins, or wrong passwords from your address. Try later.")
 		return
 	}
 	g := &grant{subject: s.cfg.account(), request: form.Request}

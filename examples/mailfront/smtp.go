@@ -18,6 +18,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 // newSMTPServer returns the server for the connections of a listener that get
@@ -71,7 +72,7 @@ func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
 		return nil, &smtp.SMTPError{Code: 523, EnhancedCode: smtp.EnhancedCode{5, 7, 10}, Message: "TLS is required"}
 	}
 	return sasl.NewPlainServer(func(identity, username, password string) error {
-		err := s.f.guard.logIn(s.client, func() bool {
+		err := s.f.guard.LogIn(s.client, func() bool {
 			return (identity == "" || identity == username) && s.f.mail.login(username, password)
 		})
 		switch err {
@@ -79,7 +80,7 @@ func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
 			s.loggedIn = true
 			s.below.loggedIn()
 			return nil
-		case errWrongPassword:
+		case guard.ErrWrongPassword:
 			s.below.wrongLogin(err)
 			return smtp.ErrAuthFailed
 		default:
@@ -90,7 +91,7 @@ func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
 }
 
 func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
-	if err := s.f.guard.allow(s.client, sending); err != nil {
+	if err := s.f.guard.Allow(s.client, guard.Sending); err != nil {
 		s.client.Log(s.f.log, "mail_refused", slog.String("reason", err.Error()))
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too much mail from you: try later"}
 	}
@@ -122,9 +123,9 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 // Data is called in another goroutine for BDAT: nothing of the transaction may be
 // looked at before the message is there.
 func (s *smtpSession) Data(r io.Reader) error {
-	data, release, err := s.f.guard.receive(s.client, r)
+	data, release, err := s.f.guard.Receive(s.client, r)
 	defer release()
-	if errors.Is(err, errNoMemory) {
+	if errors.Is(err, guard.ErrNoMemory) {
 		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Too much mail is coming in: try later"}
 	}
 	if err != nil {
@@ -184,7 +185,7 @@ func (s *smtpSession) fromOutside() bool {
 // judged is the address that SPF is asked for: none, where the client's stands for
 // nobody.
 func (s *smtpSession) judged() netip.Addr {
-	if _, why := s.f.guard.key(s.client); why != "" {
+	if _, why := s.f.guard.Key(s.client); why != "" {
 		return netip.Addr{}
 	}
 	return s.client.IP

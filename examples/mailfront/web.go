@@ -90,7 +90,7 @@ func (f *frontend) webHandler(listener string) http.Handler {
 		cl := f.clientOfRequest(listener, r)
 		cl.Log(f.log, "session")
 		client.LogForwarding(f.limited, cl)
-		if f.guard.refuseBanned(w, cl) || r.Header.Get("Authorization") != "" && f.guard.refusePlaintext(w, cl) {
+		if f.guard.RefuseBanned(w, cl) || r.Header.Get("Authorization") != "" && refusePlaintext(f.log, w, cl) {
 			return
 		}
 		f.documents.ServeHTTP(w, client.WithRequest(r, cl))

@@ -6,7 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -14,44 +14,28 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestConnectionsAreLimitedForEachClientAndInTotal(t *testing.T) {
-	limits := defaultLimits
-	limits.perClient, limits.total = 2, 5
-	g, log := testGuard(limits)
-	one, two, local := knownClient("198.51.100.7"), knownClient("2001:db8::1"), client.Client{}
-	open := func(cl client.Client) func() { release, err := g.admit(cl); require.NoError(t, err); return release }
-	refused := func(want error, cl client.Client) { _, err := g.admit(cl); require.Equal(t, want, err) }
-
-	leave := open(one)
-	open(one)
-	refused(errTooManyOpen, one)
-	open(two)
-	open(knownClient("2001:db8::2"))
-	refused(errTooManyOpen, knownClient("2001:db8::3")) // of the same /64
-	open(local)                                         // in the total only
-	refused(errAllOpen, local)
-	refused(errAllOpen, knownClient("198.51.100.8"))
-	leave()
-	leave() // as net/http and others do it
-	require.Equal(t, 4, g.counted().Connections)
-	open(one)
-	refused(errAllOpen, two)
-	require.Equal(t, 5, strings.Count(log.String(), "event=refuse"))
-	got := g.counted()
-	require.Equal(t, []uint64{5, 2, 3}, []uint64{got.Refused, got.TooManyOpen, got.Full})
+func TestAPasswordThatWasNotComparedIsNotCalledWrong(t *testing.T) {
+	s := newSite(t, testBase, direct, nil) // from 127.0.0.1, which is not banned
+	for i := range 15 {
+		response, _ := s.do("PROPFIND", "/dav/cal/", "", "Authorization", basicAuth("wrong"))
+		if i < 9 {
+			require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+			continue
+		}
+		require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
+		require.NotEmpty(t, response.Header.Get("Retry-After"))
+		require.Empty(t, response.Header.Values("WWW-Authenticate"))
+	}
 }
 
 func TestOneDirectClientOfAForwardedListenerCannotHoldEveryConnection(t *testing.T) {
 	for _, listener := range []string{"http", "https"} {
 		t.Run(listener, func(t *testing.T) {
-			f := startWith(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"}, func(f *frontend) {
-				f.guard.mu.Lock() // its listeners accept already
-				defer f.guard.mu.Unlock()
-				f.guard.limits.perClient, f.guard.limits.total = 3, 8
-			})
+			f := startLimited(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"}, func(l *guard.Limits) { l.PerClient, l.Total = 3, 8 })
 			connect := func(from string) net.Conn {
 				c := f.connect(from, listener)
 				if listener == "https" {
@@ -74,8 +58,8 @@ func TestOneDirectClientOfAForwardedListenerCannotHoldEveryConnection(t *testing
 			for range 20 {
 				require.Error(t, ask(connect(directIP)))
 			}
-			require.Equal(t, 3, f.guard.counted().Connections)
-			require.EqualValues(t, 20, f.guard.counted().TooManyOpen)
+			require.Equal(t, 3, f.guard.Counts().Connections)
+			require.EqualValues(t, 20, f.guard.Counts().TooManyOpen)
 			newScript(t, f.proxiedBy(proxyIP, "smtp", header(nil))).line()
 			for range 4 { // a proxy has many clients
 				require.NoError(t, ask(connect(proxyIP)))
@@ -83,7 +67,7 @@ func TestOneDirectClientOfAForwardedListenerCannotHoldEveryConnection(t *testing
 			for _, c := range open {
 				require.NoError(t, c.Close())
 			}
-			require.Eventually(t, func() bool { return f.guard.counted().Connections == 5 }, testTimeout, time.Millisecond)
+			require.Eventually(t, func() bool { return f.guard.Counts().Connections == 5 }, testTimeout, time.Millisecond)
 			require.NoError(t, ask(connect(directIP)))
 		})
 	}
@@ -91,7 +75,7 @@ func TestOneDirectClientOfAForwardedListenerCannotHoldEveryConnection(t *testing
 
 func TestABannedClientIsClosedAtAcceptOfAForwardedListener(t *testing.T) {
 	f := startWith(t, nil, nil)
-	require.Equal(t, errBanned, wrongPasswords(f.guard, knownClient(directIP), 10))
+	require.Equal(t, guard.ErrBanned, f.wrongPasswords(client.Client{IP: netip.MustParseAddr(directIP), Known: true}, 10))
 	require.Empty(t, newScript(t, f.connect(directIP, "http")).end())
 }
 
@@ -199,7 +183,7 @@ func TestABanEndsSessionsThatWereOpenAtTheirNextPasswordAndNoOthers(t *testing.T
 	user.line()
 	require.Regexp(t, loggedIn["imap"], logins["imap"](user))
 
-	require.Equal(t, errBanned, wrongPasswords(f.guard, behind(proxyIP, clientIP), 10))
+	require.Equal(t, guard.ErrBanned, f.wrongPasswords(client.Client{IP: netip.MustParseAddr(clientIP), Known: true, Proxy: netip.MustParseAddr(proxyIP), Version: 2}, 10))
 	for listener, want := range map[string]string{
 		"smtp": "^421 4.7.0 Too many logins", "imap": `^i NO \[UNAVAILABLE\] Too many logins`, "pop3": `^-ERR \[SYS/TEMP\] too many logins`,
 	} {
@@ -209,28 +193,40 @@ func TestABanEndsSessionsThatWereOpenAtTheirNextPasswordAndNoOthers(t *testing.T
 	require.NoError(t, ask["imap"](user), "who is logged in stays")
 }
 
-func TestRequestsOfABannedClientAreAnsweredByNothingElse(t *testing.T) {
-	g, log := testGuard(defaultLimits)
-	banned, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")
-	require.Equal(t, errBanned, wrongPasswords(g, banned, 10))
-	w := httptest.NewRecorder()
-	require.False(t, g.refuseBanned(w, other), "on the same connection from the proxy")
-	require.True(t, g.refuseBanned(w, banned))
-	require.Equal(t, http.StatusTooManyRequests, w.Code)
-	require.Equal(t, "60", w.Header().Get("Retry-After"))
-	require.Contains(t, log.String(), "event=request_refused client_ip=198.51.100.7")
+func TestMailThatDoesNotFitTheBudgetIsPutOffAndNothingStaysTaken(t *testing.T) {
+	const firstRead = 32 << 10                                                        // bytes: what package guard takes at first
+	f := startLimited(t, nil, func(l *guard.Limits) { l.Memory = 3*firstRead*2 - 1 }) // too little for a second read
+	s := ehlo(t, f.connect(directIP, "smtp"))
+	for _, size := range []int{100, firstRead + 1, 100} {
+		s.smtp("MAIL FROM:<a@elsewhere.test>")
+		s.smtp("RCPT TO:<demo@example.test>")
+		s.smtp("DATA")
+		want := "^250 "
+		if size > firstRead {
+			want = "^452 4.3.1 "
+		}
+		require.Regexp(t, want, s.smtp("%s.", strings.Repeat(strings.Repeat("x", 48)+"\r\n", size/50+1)))
+		require.Zero(t, f.guard.Counts().MemoryInUse)
+	}
+	require.Len(t, f.mail.messages(), 2)
 }
 
-func TestRequestsOfAClientThatIsTooFastAreRefused(t *testing.T) {
-	limits := defaultLimits
-	limits.rates[requesting] = rateLimit{2, time.Hour}
-	g, _ := testGuard(limits)
-	h := g.limitRequests(http.NotFoundHandler())
-	ask := func(cl client.Client) int {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, client.WithRequest(httptest.NewRequest("GET", "/whoami", nil), cl))
-		return w.Code
+func TestAMessageThatBreaksOffGivesItsMemoryBack(t *testing.T) {
+	f := startWith(t, nil, nil)
+	s := ehlo(t, f.connect(directIP, "smtp"))
+	s.smtp("MAIL FROM:<a@elsewhere.test>")
+	s.smtp("RCPT TO:<demo@example.test>")
+	s.smtp("DATA")
+	s.send("Subject: x\r\n")
+	s.Close()
+	require.NoError(t, f.frontend.shutdown(testTimeout))
+	require.Zero(t, f.guard.Counts().MemoryInUse)
+}
+
+// wrongPasswords fails n times and returns the last error.
+func (f started) wrongPasswords(cl client.Client, n int) (err error) {
+	for range n {
+		err = f.guard.LogIn(cl, func() bool { return false })
 	}
-	fast, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")
-	require.Equal(t, []int{404, 404, 429, 404}, []int{ask(fast), ask(fast), ask(fast), ask(other)})
+	return err
 }

@@ -1,7 +1,4 @@
-// What to copy: the whole file, where many clients can make a server keep much in
-// memory at once. What to change: write to a file instead, and keep less.
-
-package main
+package guard
 
 import (
 	"errors"
@@ -12,7 +9,8 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-var errNoMemory = errors.New("mailfront: too much mail is being received: try later")
+// ErrNoMemory is returned by [Guard.Receive] when Limits.Memory or Limits.Share is used up.
+var ErrNoMemory = errors.New("guard: too much mail is being received: try later")
 
 // A budget is a number of bytes that all sessions share.
 type budget struct {
@@ -46,17 +44,19 @@ type share struct {
 	users int // messages that are being received
 }
 
-// receive is readAll within the client's share, so that nobody can stop all mail by
-// beginning many messages and ending none.
-func (g *guard) receive(cl client.Client, r io.Reader) (data []byte, release func(), err error) {
-	who, why := g.key(cl)
+// Receive reads r until io.EOF. The data counts in Limits.Memory, and in Limits.Share of its
+// client, so that one client cannot stop all mail with messages that never end. It returns
+// ErrNoMemory if there is no room. Call release when data is not needed any more, also after
+// an error.
+func (g *Guard) Receive(cl client.Client, r io.Reader) (data []byte, release func(), err error) {
+	who, why := g.Key(cl)
 	if why != "" {
 		return g.memory.readAll(r)
 	}
 	g.mu.Lock()
 	s := g.share[who]
 	if s == nil {
-		s = &share{budget: budget{size: g.limits.share}}
+		s = &share{budget: budget{size: g.limits.Share}}
 		g.share[who] = s
 	}
 	s.users++
@@ -92,7 +92,7 @@ func (b *budget) readAll(r io.Reader, also ...*budget) (data []byte, release fun
 					for _, b := range all[:i] {
 						b.give(copiesOfMessage * size)
 					}
-					return nil, release, errNoMemory
+					return nil, release, ErrNoMemory
 				}
 			}
 			data = append(make([]byte, 0, size), data...)

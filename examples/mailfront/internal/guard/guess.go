@@ -1,8 +1,4 @@
-// What to copy: the whole file. compare takes a place before it compares a password and
-// gives it back with the charge, so that guesses at the same time cannot all pass the
-// limit before the first of them is charged. What to change: the secrets.
-
-package main
+package guard
 
 import (
 	"context"
@@ -14,28 +10,29 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// A secret is what clients can guess.
-type secret int
+// A Secret is a password that clients can guess.
+type Secret int
 
+// The secrets.
 const (
-	mailSecret secret = iota // of the account
-	adminSecret
+	MailSecret Secret = iota // of the account
+	AdminSecret
 	secrets
 )
 
-// An attempt is one password that a client sends.
-type attempt struct {
-	secret secret
-	// otherSite is set if a page of another site may have sent the password through the
-	// browser of its visitor. It never causes a ban, and is charged apart.
-	otherSite bool
+// An Attempt is one password that a client sends.
+type Attempt struct {
+	Secret Secret
+	// OtherSite is set if a page of another site may have sent the password through the
+	// browser of its visitor. Such a password never causes a ban, and has a limit of its own.
+	OtherSite bool
 }
 
 // A bucket is what a wrong password is charged to. Without a client it belongs to all
 // clients that are not known.
 type bucket struct {
 	who    netip.Prefix
-	action action
+	action Action
 	bans   bool // the password that is one too many is a ban; else no more are compared for a time
 }
 
@@ -47,78 +44,81 @@ func isThisMachine(who netip.Prefix) bool {
 }
 
 // bucketOf returns the bucket of an attempt, and if that does not ban, why.
-func (g *guard) bucketOf(cl client.Client, a attempt) (b bucket, why string) {
-	b.who, why = g.key(cl)
+func (g *Guard) bucketOf(cl client.Client, a Attempt) (b bucket, why string) {
+	b.who, why = g.Key(cl)
 	if why == "" && isThisMachine(b.who) {
 		why = "the address is this machine's: if a proxy connects from it, add it to " + client.TrustedProxies
 	}
 	switch {
-	case a.otherSite:
-		b.action = guessingElsewhere
+	case a.OtherSite:
+		b.action = GuessingElsewhere
 		why = "a page of another site may have sent it"
-	case why != "" && a.secret == adminSecret:
-		b.action = guessingAdmin // guesses at the mail do not close the administrator's page
+	case why != "" && a.Secret == AdminSecret:
+		b.action = GuessingAdmin // guesses at the mail do not close the administrator's page
 	default:
-		b.action = guessing
+		b.action = Guessing
 	}
 	b.bans = why == ""
 	return b, why
 }
 
-// logIn compares a mail password in every mail protocol, unless the client is banned or
-// too fast. The error is one of errBanned, errTooFast, errBusy and errWrongPassword. If it
-// is not errWrongPassword, the connection should end.
-func (g *guard) logIn(cl client.Client, check func() bool) error {
-	return g.try(cl, attempt{}, check)
+// LogIn calls check, which reports whether a password of a mail protocol is right, unless
+// the client is banned or too fast. The error is one of ErrBanned, ErrTooFast, ErrBusy and
+// ErrWrongPassword. If it is not ErrWrongPassword, the connection should end.
+func (g *Guard) LogIn(cl client.Client, check func() bool) error {
+	return g.Try(cl, Attempt{}, check)
 }
 
-// try is compare within the client's limit for logging in. What a page of another site
-// sends does not count there.
-func (g *guard) try(cl client.Client, a attempt, check func() bool) error {
-	if !a.otherSite {
-		if err := g.allow(cl, loggingIn); err != nil {
+// Try is [Guard.Compare] within the client's limit for logging in. A password that a page of
+// another site has sent does not count in that limit.
+func (g *Guard) Try(cl client.Client, a Attempt, check func() bool) error {
+	if !a.OtherSite {
+		if err := g.Allow(cl, LoggingIn); err != nil {
 			return g.refuseLogin(cl, err)
 		}
 	}
-	return g.compare(cl, a, check)
+	return g.Compare(cl, a, check)
 }
 
-// compare calls check, which reports whether the password is right. The error is one of
-// errBanned, errTooFast, errBusy and errWrongPassword. For the first three the password
-// may be right: check was not called, or the client was banned in the meantime.
-func (g *guard) compare(cl client.Client, a attempt, check func() bool) error {
+// Compare calls check, which reports whether the password is right. It takes a place before
+// and gives it back with the charge, so that guesses at the same time cannot all pass the
+// limit before the first of them is charged.
+//
+// The error is one of ErrBanned, ErrTooFast, ErrBusy and ErrWrongPassword. For the first
+// three the password may be right: check was not called, or the client was banned in the meantime.
+func (g *Guard) Compare(cl client.Client, a Attempt, check func() bool) error {
 	b, why := g.bucketOf(cl, a)
-	ctx, cancel := context.WithTimeout(context.Background(), g.limits.patience)
+	ctx, cancel := context.WithTimeout(context.Background(), g.limits.Patience)
 	defer cancel()
 	if err := g.begin(ctx, b); err != nil {
 		return g.refuseLogin(cl, err)
 	}
-	right, banned, err := g.check(ctx, g.place(b, a.secret), b, check)
+	right, banned, err := g.check(ctx, g.place(b, a.Secret), b, check)
 	switch {
 	case err != nil:
 		return g.refuseLogin(cl, err)
 	case right && g.banned(cl): // by guesses that ran beside this one
-		return g.refuseLogin(cl, errBanned)
+		return g.refuseLogin(cl, ErrBanned)
 	case right:
 		return nil
-	case a.otherSite:
+	case a.OtherSite:
 		cl.Log(g.log, "login_failed", slog.String("origin", "another site"))
-		return errWrongPassword
+		return ErrWrongPassword
 	}
 	cl.Log(g.log, "login_failed")
 	switch {
 	case !b.bans:
 		cl.Warn(g.log, "no_ban", slog.String("reason", why))
 	case banned:
-		cl.Warn(g.log, "ban", slog.String("banned", b.who.String()), slog.Duration("for", g.limits.ban))
-		return errBanned
+		cl.Warn(g.log, "ban", slog.String("banned", b.who.String()), slog.Duration("for", g.limits.Ban))
+		return ErrBanned
 	}
-	return errWrongPassword
+	return ErrWrongPassword
 }
 
 // place bounds how many passwords are compared at once. Clients that an address does not
 // identify have places of their own, so that they cannot hold up the others.
-func (g *guard) place(b bucket, s secret) chan struct{} {
+func (g *Guard) place(b bucket, s Secret) chan struct{} {
 	if !b.who.IsValid() || isThisMachine(b.who) {
 		return g.places[s].others
 	}
@@ -126,13 +126,13 @@ func (g *guard) place(b bucket, s secret) chan struct{} {
 }
 
 // check calls f when there is a place, and ends what begin began.
-func (g *guard) check(ctx context.Context, place chan struct{}, b bucket, f func() bool) (right, banned bool, err error) {
+func (g *Guard) check(ctx context.Context, place chan struct{}, b bucket, f func() bool) (right, banned bool, err error) {
 	wrong := false
 	defer func() { banned = g.end(b, wrong) }() // also if f panics
 	select {
 	case place <- struct{}{}:
 	case <-ctx.Done():
-		return false, false, errBusy
+		return false, false, ErrBusy
 	}
 	defer func() { <-place }()
 	right = f()
@@ -141,7 +141,7 @@ func (g *guard) check(ctx context.Context, place chan struct{}, b bucket, f func
 }
 
 // refuseLogin logs a password that was not compared, and returns err.
-func (g *guard) refuseLogin(cl client.Client, err error) error {
+func (g *Guard) refuseLogin(cl client.Client, err error) error {
 	g.mu.Lock()
 	g.count.NotCompared++
 	g.mu.Unlock()
@@ -157,7 +157,7 @@ type turns struct {
 
 // begin waits until one more password of the bucket may be compared. Those that are
 // compared already count as if they were wrong. Every begin without an error needs an end.
-func (g *guard) begin(ctx context.Context, b bucket) error {
+func (g *Guard) begin(ctx context.Context, b bucket) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
@@ -168,19 +168,19 @@ func (g *guard) begin(ctx context.Context, b bucket) error {
 		switch {
 		case b.who.IsValid() && g.bannedKey(b.who):
 			g.settle(b, t)
-			return errBanned
+			return ErrBanned
 		case ctx.Err() != nil:
 			g.settle(b, t) // the place that this one was woken for is another's
-			return errBusy
+			return ErrBusy
 		case g.free(b, t) > 0:
 			t.running++
 			g.turns[b] = t
 			return nil
 		case t.running == 0:
 			g.settle(b, t)
-			return errTooFast
-		case len(t.waiting) >= g.limits.waiting:
-			return errBusy
+			return ErrTooFast
+		case len(t.waiting) >= g.limits.Waiting:
+			return ErrBusy
 		}
 		again := make(chan struct{})
 		t.waiting = append(t.waiting, again)
@@ -196,17 +196,17 @@ func (g *guard) begin(ctx context.Context, b bucket) error {
 
 // free returns how many more passwords of the bucket may be compared now. If the bucket
 // bans, the password that is one too many is compared, too. g.mu is held.
-func (g *guard) free(b bucket, t *turns) int {
+func (g *Guard) free(b bucket, t *turns) int {
 	left := int(g.limiter(b.who, b.action).Tokens())
 	if b.bans {
 		left++
 	}
-	return min(left, g.limits.comparing) - t.running
+	return min(left, g.limits.Comparing) - t.running
 }
 
 // end ends what begin began. It charges a wrong password, and reports whether that was a
 // ban.
-func (g *guard) end(b bucket, wrong bool) (banned bool) {
+func (g *Guard) end(b bucket, wrong bool) (banned bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if wrong {
@@ -217,7 +217,7 @@ func (g *guard) end(b bucket, wrong bool) (banned bool) {
 		if !g.limiter(b.who, b.action).Allow() && b.bans && !g.bannedKey(b.who) {
 			banned = true
 			g.count.Bans++
-			g.bans.Add(b.who, time.Now().Add(g.limits.ban))
+			g.bans.Add(b.who, time.Now().Add(g.limits.Ban))
 		}
 	}
 	t := g.turns[b]
@@ -228,7 +228,7 @@ func (g *guard) end(b bucket, wrong bool) (banned bool) {
 
 // settle lets as many attempts look again as may be compared now, and all if they have to
 // be refused. It forgets the turns of a bucket without attempts. g.mu is held.
-func (g *guard) settle(b bucket, t *turns) {
+func (g *Guard) settle(b bucket, t *turns) {
 	n := g.free(b, t)
 	if t.running == 0 && n < 1 || b.who.IsValid() && g.bannedKey(b.who) {
 		n = len(t.waiting)

@@ -1,6 +1,7 @@
-package main
+package guard
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -17,9 +18,10 @@ import (
 )
 
 // testGuard trusts 192.0.2.1 and 2001:db8:ffff::1.
-func testGuard(limits guardLimits) (*guard, *logBuffer) {
-	b := newLogBuffer()
-	return newGuard(limits, trustnet.MustParse("192.0.2.1", "2001:db8:ffff::1"), newLogger(b, slog.LevelDebug)), b
+func testGuard(limits Limits) (*Guard, *bytes.Buffer) {
+	b := new(bytes.Buffer) // slog.TextHandler writes one line at a time
+	log := slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return New(limits, trustnet.MustParse("192.0.2.1", "2001:db8:ffff::1"), log), b
 }
 
 func knownClient(ip string) client.Client {
@@ -34,9 +36,9 @@ func behind(proxy, ip string) client.Client {
 }
 
 // wrongPasswords fails n times and returns the last error.
-func wrongPasswords(g *guard, cl client.Client, n int) (err error) {
+func wrongPasswords(g *Guard, cl client.Client, n int) (err error) {
 	for range n {
-		err = g.logIn(cl, func() bool { return false })
+		err = g.LogIn(cl, func() bool { return false })
 	}
 	return err
 }
@@ -51,44 +53,44 @@ func TestTheTenthWrongPasswordIsABanThatEndsByItself(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g, log := testGuard(defaultLimits)
-				require.Equal(t, errWrongPassword, wrongPasswords(g, cl, 9))
-				release, err := g.admit(cl)
+				g, log := testGuard(DefaultLimits)
+				require.Equal(t, ErrWrongPassword, wrongPasswords(g, cl, 9))
+				release, err := g.Admit(cl)
 				require.NoError(t, err)
 				release()
-				require.Equal(t, errBanned, wrongPasswords(g, cl, 1))
+				require.Equal(t, ErrBanned, wrongPasswords(g, cl, 1))
 				require.Equal(t, 1, strings.Count(log.String(), "event=ban "))
 
 				right := func() error {
-					return g.logIn(cl, func() bool { t.Error("it was asked for the password"); return true })
+					return g.LogIn(cl, func() bool { t.Error("it was asked for the password"); return true })
 				}
-				require.Equal(t, errBanned, right(), "the right password does not help")
-				for _, a := range []action{connecting, loggingIn, sending, requesting} {
-					require.Equal(t, errBanned, g.allow(cl, a))
+				require.Equal(t, ErrBanned, right(), "the right password does not help")
+				for _, a := range []Action{Connecting, LoggingIn, Sending, Requesting} {
+					require.Equal(t, ErrBanned, g.Allow(cl, a))
 				}
-				_, err = g.admit(cl)
-				require.Equal(t, errBanned, err)
+				_, err = g.Admit(cl)
+				require.Equal(t, ErrBanned, err)
 				require.Contains(t, log.String(), "event=refuse client_ip="+cl.IP.String())
-				require.Equal(t, guardCount{Refused: 1, WhileBanned: 1, WrongLogins: 10, NotCompared: 1, Bans: 1, BannedNow: 1, ClientsKnown: 1}, g.counted())
+				require.Equal(t, Counts{Refused: 1, WhileBanned: 1, WrongLogins: 10, NotCompared: 1, Bans: 1, BannedNow: 1, ClientsKnown: 1}, g.Counts())
 
-				time.Sleep(defaultLimits.ban - time.Nanosecond)
-				require.Equal(t, errBanned, g.allow(cl, connecting))
+				time.Sleep(DefaultLimits.Ban - time.Nanosecond)
+				require.Equal(t, ErrBanned, g.Allow(cl, Connecting))
 				time.Sleep(time.Nanosecond)
-				require.NoError(t, g.allow(cl, connecting))
-				require.Zero(t, g.counted().BannedNow)
-				require.NoError(t, g.logIn(cl, func() bool { return true }))
-				require.Equal(t, errBanned, wrongPasswords(g, cl, 10), "and again")
+				require.NoError(t, g.Allow(cl, Connecting))
+				require.Zero(t, g.Counts().BannedNow)
+				require.NoError(t, g.LogIn(cl, func() bool { return true }))
+				require.Equal(t, ErrBanned, wrongPasswords(g, cl, 10), "and again")
 			})
 		})
 	}
 }
 
 func TestARightPasswordAmongTooManyGuessesAtOnceIsRefused(t *testing.T) {
-	g, log := testGuard(defaultLimits)
+	g, log := testGuard(DefaultLimits)
 	cl := knownClient("198.51.100.7")
-	g.places[mailSecret].known = make(chan struct{}, 2)
-	require.Equal(t, errBanned, g.compare(cl, attempt{otherSite: true}, func() bool {
-		require.Equal(t, errBanned, wrongPasswords(g, cl, 10), "while this one is compared")
+	g.places[MailSecret].known = make(chan struct{}, 2)
+	require.Equal(t, ErrBanned, g.Compare(cl, Attempt{OtherSite: true}, func() bool {
+		require.Equal(t, ErrBanned, wrongPasswords(g, cl, 10), "while this one is compared")
 		return true
 	}))
 	require.Contains(t, log.String(), "event=login_refused")
@@ -96,9 +98,9 @@ func TestARightPasswordAmongTooManyGuessesAtOnceIsRefused(t *testing.T) {
 
 func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, _ := testGuard(defaultLimits)
+		g, _ := testGuard(DefaultLimits)
 		for range 1000 {
-			require.Equal(t, errWrongPassword, wrongPasswords(g, knownClient("198.51.100.7"), 1))
+			require.Equal(t, ErrWrongPassword, wrongPasswords(g, knownClient("198.51.100.7"), 1))
 			time.Sleep(time.Minute)
 		}
 	})
@@ -132,24 +134,24 @@ func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t 
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // no time passes
-				g, log := testGuard(defaultLimits)
-				many := defaultLimits.unknown[guessing].burst
-				require.Equal(t, errWrongPassword, wrongPasswords(g, test.client, many))
-				require.Equal(t, errTooFast, wrongPasswords(g, test.client, 1), "they have one limit together")
-				time.Sleep(defaultLimits.unknown[guessing].every)
-				require.NoError(t, g.logIn(test.client, func() bool { return true }))
+				g, log := testGuard(DefaultLimits)
+				many := DefaultLimits.Unknown[Guessing].Burst
+				require.Equal(t, ErrWrongPassword, wrongPasswords(g, test.client, many))
+				require.Equal(t, ErrTooFast, wrongPasswords(g, test.client, 1), "they have one limit together")
+				time.Sleep(DefaultLimits.Unknown[Guessing].Every)
+				require.NoError(t, g.LogIn(test.client, func() bool { return true }))
 				for range 10 * many {
-					for a := range actions {
-						require.NoError(t, g.allow(test.client, a))
+					for a := range Actions {
+						require.NoError(t, g.Allow(test.client, a))
 					}
-					_, err := g.admit(test.client)
+					_, err := g.Admit(test.client)
 					require.NoError(t, err)
 				}
 				require.Equal(t, many, strings.Count(log.String(), "event=no_ban "))
 				require.Contains(t, log.String(), "level=WARN")
 				require.Contains(t, log.String(), "reason=\""+test.why)
 				require.NotContains(t, log.String(), "event=ban ")
-				require.Equal(t, guardCount{Connections: 10 * many, WrongLogins: uint64(many), NotBannable: uint64(many), NotCompared: 1}, g.counted())
+				require.Equal(t, Counts{Connections: 10 * many, WrongLogins: uint64(many), NotBannable: uint64(many), NotCompared: 1}, g.Counts())
 			})
 		})
 	}
@@ -170,83 +172,83 @@ func TestABanIsForAnIPv4AddressOrAnIPv6Network64(t *testing.T) {
 		{"2001:db8:ffff::2", "2001:db8:ffff::1", false}, // a trusted proxy beside the client
 	} {
 		t.Run(test.banned+" "+test.other, func(t *testing.T) {
-			g, _ := testGuard(defaultLimits)
-			require.Equal(t, errBanned, wrongPasswords(g, knownClient(test.banned), 10))
+			g, _ := testGuard(DefaultLimits)
+			require.Equal(t, ErrBanned, wrongPasswords(g, knownClient(test.banned), 10))
 			want := error(nil)
 			if test.both {
-				want = errBanned
+				want = ErrBanned
 			}
-			require.Equal(t, want, g.allow(knownClient(test.other), connecting))
+			require.Equal(t, want, g.Allow(knownClient(test.other), Connecting))
 		})
 	}
 }
 
 func TestAProxyThatComesOnTheListIsFreeAtOnce(t *testing.T) {
 	var trusted trustnet.Live
-	g := newGuard(defaultLimits, &trusted, slog.New(slog.DiscardHandler))
+	g := New(DefaultLimits, &trusted, slog.New(slog.DiscardHandler))
 	cl := knownClient("198.51.100.7")
-	require.Equal(t, errBanned, wrongPasswords(g, cl, 10))
+	require.Equal(t, ErrBanned, wrongPasswords(g, cl, 10))
 	trusted.Store(trustnet.MustParse("198.51.100.0/24"))
-	require.NoError(t, g.allow(cl, connecting))
+	require.NoError(t, g.Allow(cl, Connecting))
 }
 
 func TestEveryActionHasALimitOfItsOwnThatRefills(t *testing.T) {
-	for a, limit := range defaultLimits.rates {
+	for a, limit := range DefaultLimits.Rates {
 		synctest.Test(t, func(t *testing.T) {
-			g, _ := testGuard(defaultLimits)
+			g, _ := testGuard(DefaultLimits)
 			cl, neighbour := knownClient("198.51.100.7"), knownClient("198.51.100.8")
-			for range limit.burst {
-				require.NoError(t, g.allow(cl, action(a)))
+			for range limit.Burst {
+				require.NoError(t, g.Allow(cl, Action(a)))
 			}
-			require.Equal(t, errTooFast, g.allow(cl, action(a)))
-			require.NoError(t, g.allow(cl, (action(a)+1)%actions), "another action")
-			require.NoError(t, g.allow(neighbour, action(a)), "another client")
-			time.Sleep(limit.every)
-			require.NoError(t, g.allow(cl, action(a)))
-			require.Equal(t, errTooFast, g.allow(cl, action(a)))
+			require.Equal(t, ErrTooFast, g.Allow(cl, Action(a)))
+			require.NoError(t, g.Allow(cl, (Action(a)+1)%Actions), "another action")
+			require.NoError(t, g.Allow(neighbour, Action(a)), "another client")
+			time.Sleep(limit.Every)
+			require.NoError(t, g.Allow(cl, Action(a)))
+			require.Equal(t, ErrTooFast, g.Allow(cl, Action(a)))
 			time.Sleep(24 * time.Hour)
-			for range limit.burst {
-				require.NoError(t, g.allow(cl, action(a)))
+			for range limit.Burst {
+				require.NoError(t, g.Allow(cl, Action(a)))
 			}
-			require.Equal(t, errTooFast, g.allow(cl, action(a)), "a day saves up no more than a burst")
+			require.Equal(t, ErrTooFast, g.Allow(cl, Action(a)), "a day saves up no more than a burst")
 		})
 	}
 }
 
 func TestManyAddressesDoNotMakeTheGuardGrow(t *testing.T) {
-	limits := defaultLimits
-	limits.clients = 100
+	limits := DefaultLimits
+	limits.Clients = 100
 	g, _ := testGuard(limits)
 	faithful := knownClient("198.51.100.7")
-	require.Equal(t, errBanned, wrongPasswords(g, faithful, 10))
+	require.Equal(t, ErrBanned, wrongPasswords(g, faithful, 10))
 	address := netip.MustParseAddr("2001:db8::").As16()
 	for i := range 1000 {
 		address[6], address[7] = byte(i>>8), byte(i)
 		cl := client.Client{IP: netip.AddrFrom16(address), Known: true}
-		release, err := g.admit(cl)
+		release, err := g.Admit(cl)
 		require.NoError(t, err)
 		release()
-		require.Equal(t, errBanned, g.allow(faithful, connecting), "who does not stop stays banned")
+		require.Equal(t, ErrBanned, g.Allow(faithful, Connecting), "who does not stop stays banned")
 	}
-	require.Equal(t, 100, g.counted().ClientsKnown)
+	require.Equal(t, 100, g.Counts().ClientsKnown)
 	require.Empty(t, g.open)
 	for i := range 200 {
 		address[6], address[7] = byte(i>>8), byte(i)
-		require.Equal(t, errBanned, wrongPasswords(g, client.Client{IP: netip.AddrFrom16(address), Known: true}, 10))
+		require.Equal(t, ErrBanned, wrongPasswords(g, client.Client{IP: netip.AddrFrom16(address), Known: true}, 10))
 	}
-	require.Equal(t, 100, g.counted().BannedNow)
+	require.Equal(t, 100, g.Counts().BannedNow)
 }
 
 func BenchmarkAdmit(b *testing.B) {
-	g := newGuard(defaultLimits, trustnet.MustParse("192.0.2.1"), slog.New(slog.DiscardHandler))
+	g := New(DefaultLimits, trustnet.MustParse("192.0.2.1"), slog.New(slog.DiscardHandler))
 	limits := &g.limits
-	limits.rates[connecting].burst = 1 << 30
+	limits.Rates[Connecting].Burst = 1 << 30
 	for _, clients := range []int{1, 1 << 16} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				n := uint32(i % clients)
-				release, err := g.admit(client.Client{IP: netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), Known: true})
+				release, err := g.Admit(client.Client{IP: netip.AddrFrom4([4]byte{198, byte(n >> 16), byte(n >> 8), byte(n)}), Known: true})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -257,8 +259,8 @@ func BenchmarkAdmit(b *testing.B) {
 }
 
 func TestBehindNAT64EveryIPv4AddressIsAClientOfItsOwn(t *testing.T) {
-	g, _ := testGuard(defaultLimits)
-	who, why := g.key(client.Client{IP: netip.MustParseAddr("64:ff9b::cb00:7101"), Known: true})
+	g, _ := testGuard(DefaultLimits)
+	who, why := g.Key(client.Client{IP: netip.MustParseAddr("64:ff9b::cb00:7101"), Known: true})
 	require.Empty(t, why)
 	require.Equal(t, netip.MustParsePrefix("203.0.113.1/32"), who)
 }
