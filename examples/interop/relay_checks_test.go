@@ -58,7 +58,7 @@ func TestRelayTurnsClientsAwayAtOnceWhenTheBackendIsDown(t *testing.T) {
 // become the relay's own address on the way.
 func TestRelayPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.T) {
 	haproxyBinary(t)
-	m := startMailfront(t, "LOG=debug")
+	m := startMailfront(t, "LOG=debug", "RELAY_LOOPBACK=true")
 	for _, out := range relaySends {
 		behind, _ := behindRelay(t, m, nil, "SEND="+out.send)
 		for _, in := range []told{toldV1, toldV2, toldV2TLS} {

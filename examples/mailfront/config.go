@@ -50,6 +50,7 @@ var program = settings.Program{Name: "mailfront", Settings: append(listenSetting
 	{Name: "TOKEN_AUDIENCE", Usage: "what a token of theirs must be for, its aud (default: the public URL)"},
 	{Name: "DOMAINS", Usage: "mail domains, separated by commas (default " + defaultDomain + ")"},
 	{Name: "DEMO_PASSWORD", Verbatim: true, Usage: "password and bearer token of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
+	{Name: "RELAY_LOOPBACK", Default: "false", Usage: "true: clients whose address is 127.0.0.1 or ::1 of this machine may send mail to other domains without signing in; behind a proxy on this machine that is not in TRUSTED_PROXIES, that is every client"},
 	{Name: "LOG", Default: "info", Usage: "debug or info"},
 }...)}
 
@@ -90,6 +91,7 @@ type config struct {
 	state            state // at start
 	limits           guard.Limits
 	logLevel         slog.Level
+	relayLoopback    bool // see relay.go
 	demo             bool
 
 	introspectionID, introspectionSecret string
@@ -114,7 +116,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	}
 	for _, read := range []func(*settings.Values) error{
 		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readForwarded, cfg.readTLS, cfg.readState, cfg.readPublic, cfg.readPorts,
-		cfg.readApplications, cfg.readIssuers, cfg.readAccount, cfg.readLog,
+		cfg.readApplications, cfg.readIssuers, cfg.readAccount, cfg.readRelay, cfg.readLog,
 	} {
 		if err := read(values); err != nil {
 			return nil, err

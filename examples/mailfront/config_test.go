@@ -130,6 +130,9 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 		{"clients: http", nil, map[string]string{"MAILFRONT_CLIENTS": "app=http://app.example/cb"},
 			[]string{"MAILFRONT_CLIENTS", `"app=http://app.example/cb"`, "use https"}},
 
+		{"relay loopback", nil, map[string]string{"MAILFRONT_RELAY_LOOPBACK": "1"},
+			[]string{"MAILFRONT_RELAY_LOOPBACK", `"1"`, "true or false"}},
+
 		{"log", nil, map[string]string{"MAILFRONT_LOG": "verbose"}, []string{"MAILFRONT_LOG", `"verbose"`, "debug or info"}},
 
 		{"unknown flag", []string{"-listen-ftp", "x"}, nil, []string{"listen-ftp"}},

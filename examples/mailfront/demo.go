@@ -102,6 +102,7 @@ func (d *demo) start(client string) error {
 		env := map[string]string{
 			"MAILFRONT_TRUSTED_PROXIES": trusted,
 			"MAILFRONT_HTTP_CLIENT":     "proxy",
+			"MAILFRONT_RELAY_LOOPBACK":  "true", // for relayAsHealthCheck
 			"MAILFRONT_DEMO_PASSWORD":   password,
 		}
 		for _, name := range listenerNames {

@@ -91,6 +91,7 @@ func (d *demo) privileges() {
 	d.say("\nFrom %s, which is trusted:\n", d.proxy())
 	words, err := d.relayAsHealthCheck()
 	d.check(err == nil, "relaying behind a LOCAL header: %v", err)
+	d.say("  (MAILFRONT_RELAY_LOOPBACK is on: 127.0.0.1 may send mail to other domains.)")
 	d.say("  A LOCAL header, as of a health check, then mail to elsewhere.test: %s", orError(words, err))
 
 	words, err = d.forgetHeader()
@@ -105,8 +106,8 @@ func orError(words string, err error) string {
 	return words
 }
 
-// relayAsHealthCheck asks for what a client on this machine may do: send mail
-// anywhere. A LOCAL connection has the address 127.0.0.1, and is no such client.
+// relayAsHealthCheck sends mail to another domain, which a client on this machine may do in
+// the demo. A LOCAL connection has the address 127.0.0.1, and is not such a client.
 func (d *demo) relayAsHealthCheck() (string, error) {
 	dialer := proxyproto.Dialer{Dial: d.asProxy}
 	c, err := dialer.DialContext(d.ctx, "tcp", d.behind.address("smtp"), proxyproto.Header{Local: true})

@@ -37,7 +37,7 @@ func signedLetter(t *testing.T, domain string) (string, fakeDNS) {
 // The same message by the same proxy, once with its PROXY header and once to a
 // server that takes the proxy for the client.
 func TestSPFAndDMARCPassForTheClientAndWouldHaveFailedForTheProxy(t *testing.T) {
-	const proxy = directIP // any but 127.0.0.1, whose mail is this machine's own
+	const proxy = directIP // any but 127.0.0.1, for which SPF is not evaluated
 	needDirect(t)
 	_, dns := signedLetter(t, "sender.test")
 	run := func(trusted string, enforce bool, connect func(started) net.Conn) (string, string) {
@@ -50,6 +50,7 @@ func TestSPFAndDMARCPassForTheClientAndWouldHaveFailedForTheProxy(t *testing.T) 
 		return func(f started) net.Conn { return f.proxiedBy(proxy, "smtp", h) }
 	}
 	without := func(f started) net.Conn { return f.connect(proxy, "smtp") }
+	fromHere := func(f started) net.Conn { return f.connect(proxyIP, "smtp") }
 	self := header(nil)
 	self.Source = &net.TCPAddr{IP: net.ParseIP(proxy), Port: 1}
 	const pass = "Authentication-Results: example.test; spf=pass smtp.mailfrom=ann@sender.test; dkim=none; dmarc=pass header.from=sender.test"
@@ -67,6 +68,7 @@ func TestSPFAndDMARCPassForTheClientAndWouldHaveFailedForTheProxy(t *testing.T) 
 		{"LOCAL", proxy, withHeader(proxyproto.Header{Local: true}), unknown, "client not known"},
 		{"UNKNOWN", proxy, withHeader(proxyproto.Header{Version: 1}), unknown, "client not known"},
 		{"a trusted proxy as the client", proxy, withHeader(self), unknown, "[" + proxy + "]"},
+		{"a proxy on this machine, taken for the client", "", fromHere, unknown, "[127.0.0.1]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			header, answer := run(test.trusted, false, test.connect)
@@ -86,9 +88,9 @@ func TestSPFAndDMARCPassForTheClientAndWouldHaveFailedForTheProxy(t *testing.T) 
 	}
 }
 
-func TestMailOfUsersAndOfThisMachineIsNotJudged(t *testing.T) {
+func TestMailOfUsersAndOfClientsThatMayRelayIsNotJudged(t *testing.T) {
 	_, dns := signedLetter(t, "sender.test")
-	f := startWith(t, nil, func(f *frontend) { f.auth.dns, f.auth.enforce = dns, true })
+	f := startWith(t, map[string]string{"MAILFRONT_RELAY_LOOPBACK": "true"}, func(f *frontend) { f.auth.dns, f.auth.enforce = dns, true })
 	onTLSAtProxy := header(&proxyproto.TLS{Client: true})
 	onTLSAtProxy.Source = &net.TCPAddr{IP: net.ParseIP("198.51.100.9"), Port: 1} // not a host of sender.test
 	here := proxyproto.Header{Source: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, Destination: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}
@@ -100,7 +102,7 @@ func TestMailOfUsersAndOfThisMachineIsNotJudged(t *testing.T) {
 	}{
 		{"submission, logged in", "submission", onTLSAtProxy, true},
 		{"SMTP, logged in", "smtp", onTLSAtProxy, true},
-		{"SMTP, from this machine", "smtp", here, false},
+		{"SMTP, from this machine with MAILFRONT_RELAY_LOOPBACK", "smtp", here, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := ehlo(t, f.proxiedBy(proxyIP, test.listener, test.header))

@@ -117,6 +117,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 		f.serve(l)
 	}
 	f.warnOfDefaultDomain()
+	f.warnOfRelaying()
 	return f, nil
 }
 

@@ -23,7 +23,7 @@
 //	plaintext.go  passwords on connections that are not encrypted
 //	auth.go       passwords and bearer tokens; certificate.go is the server's own
 //	received.go spf.go dmarc.go    what is noted of a message's sender
-//	smtp.go imap.go pop3.go web.go    the servers
+//	smtp.go imap.go pop3.go web.go    the servers; relay.go is who may send mail elsewhere
 //	documents.go  what clients find the server by, from one public base URL
 //	signin.go     the OpenID provider; signin_*.go are its parts
 //	identity.go   the tokens of other identity providers, in its place

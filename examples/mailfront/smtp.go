@@ -104,18 +104,20 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if at := strings.LastIndexByte(to, '@'); at >= 0 {
 		user, domain = to[:at], strings.ToLower(to[at+1:])
 	}
-	mayRelay := s.loggedIn || s.client.MayRelayByAddress()
+	mayRelay := s.loggedIn || s.f.relaysFor(s.client)
 	switch {
 	case strings.EqualFold(user, "whoami"):
 		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: s.client.JSON()}
 	case s.needsAuth && !mayRelay:
+		s.f.reportRelay(s.client)
 		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
 	case slices.Contains(s.f.cfg.domains, domain):
 		s.local = append(s.local, to)
 	case mayRelay:
 		s.remote = append(s.remote, to)
 	default:
-		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "No relaying: log in first"}
+		s.f.reportRelay(s.client)
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "No relaying: sign in first"}
 	}
 	return nil
 }
@@ -176,16 +178,16 @@ func (s *smtpSession) deliver(data []byte) error {
 	return err
 }
 
-// fromOutside reports whether a message is another server's, and not of a user or
-// of this machine: the DNS says nothing of where those are.
+// fromOutside reports whether a message is from another server, and not from a user or
+// a client that may relay: the DNS does not list their addresses.
 func (s *smtpSession) fromOutside() bool {
-	return !s.needsAuth && !s.loggedIn && !s.client.MayRelayByAddress()
+	return !s.needsAuth && !s.loggedIn && !s.f.relaysFor(s.client)
 }
 
-// judged is the address that SPF is asked for: none, where the client's stands for
-// nobody.
+// judged is the address that SPF is evaluated for. It is the zero Addr if the address does
+// not identify one client. No domain lists the addresses of this machine.
 func (s *smtpSession) judged() netip.Addr {
-	if _, why := s.f.guard.Key(s.client); why != "" {
+	if _, why := s.f.guard.Key(s.client); why != "" || s.client.IsThisMachine() {
 		return netip.Addr{}
 	}
 	return s.client.IP

@@ -70,11 +70,14 @@ func (cl *Client) setTLS(secure, known bool) {
 
 var localhost4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// MayRelayByAddress reports whether the client may relay mail because of its address.
-// The address must be 127.0.0.1 or ::1, and the client's own: a LOCAL or UNKNOWN
-// connection has the proxy's address, which often is 127.0.0.1, and the 127.0.0.1 in the
-// header of a proxy on another machine is that machine.
-func (cl Client) MayRelayByAddress() bool {
+// IsThisMachine reports whether the client's address is 127.0.0.1 or ::1 of this machine,
+// and the client's own: a LOCAL or UNKNOWN connection has the proxy's address, which often
+// is 127.0.0.1, and the 127.0.0.1 in the header of a proxy on another machine is that
+// machine.
+//
+// It does not identify programs on this machine: behind a proxy on this machine that is
+// not on the list of trusted proxies, every client has this address.
+func (cl Client) IsThisMachine() bool {
 	onThisMachine := cl.Version == 0 || cl.Proxy.IsLoopback()
 	return cl.Known && onThisMachine && (cl.IP == localhost4 || cl.IP == netip.IPv6Loopback())
 }
@@ -83,7 +86,7 @@ func (cl Client) MayRelayByAddress() bool {
 // itself. A proxy on this machine that is not on the list of trusted proxies looks the
 // same, unless its requests have a forwarding header.
 func (cl Client) isDirectLocal() bool {
-	return cl.MayRelayByAddress() && cl.IsUntrustedPeer() && cl.ForwardedBy == ""
+	return cl.IsThisMachine() && cl.IsUntrustedPeer() && cl.ForwardedBy == ""
 }
 
 // IsUntrustedPeer reports whether the client is the peer of the socket and is not on the

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRelayingByAddressIsForKnownClientsOnThisMachineOnly(t *testing.T) {
+func TestThisMachineIsAKnownClientWithItsOwnLoopbackAddress(t *testing.T) {
 	here, there := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.1")
 	for _, test := range []struct {
 		name   string
@@ -24,6 +24,6 @@ func TestRelayingByAddressIsForKnownClientsOnThisMachineOnly(t *testing.T) {
 		{"LOCAL or UNKNOWN by a proxy here", Client{IP: here, Proxy: here, Version: 2}, false},
 		{"nothing is known", Client{}, false},
 	} {
-		require.Equal(t, test.want, test.client.MayRelayByAddress(), test.name)
+		require.Equal(t, test.want, test.client.IsThisMachine(), test.name)
 	}
 }
