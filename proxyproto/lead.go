@@ -43,14 +43,21 @@ func (l *lead) readLocked(c *Conn, b []byte) (int, error) {
 	case noHeader:
 		c.lead.Store(nil)
 	case isHeader:
-		l.refused = true
-		c.conn.Close()
-		seen := append([]byte(signatures[l.match.found][:before]), b[:n]...)
-		l.l.reject(Rejection{Peer: c.conn.RemoteAddr(), Err: l.refusal(c), Prefix: seen}, &l.l.stats.Untrusted)
-		clear(b[:n])
-		return 0, l.refusal(c)
+		return 0, l.refuse(c, b[:n], before)
 	}
 	return n, err
+}
+
+// refuse closes the connection. Its stream has the first before bytes of a signature, and
+// then b. It is not a part of read, so that a goroutine that waits in read needs
+// no larger stack.
+func (l *lead) refuse(c *Conn, b []byte, before uint8) error {
+	l.refused = true
+	c.conn.Close()
+	seen := append([]byte(signatures[l.match.found][:before]), b...)
+	l.l.reject(Rejection{Peer: c.conn.RemoteAddr(), Err: l.refusal(c), Prefix: seen}, &l.l.stats.Untrusted)
+	clear(b)
+	return l.refusal(c)
 }
 
 func (l *lead) refusal(c *Conn) error {
