@@ -11,25 +11,26 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 // newIMAPServer returns the server for the connections of a listener that get
 // one offer.
-func newIMAPServer(f *frontend, listener string, o offer) server {
+func newIMAPServer(f *frontend, listener string, o gate.Offer) server {
 	options := &imapserver.Options{
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			cl := client.New(listener, c.NetConn())
 			cl.Log(f.log, "session")
-			return &imapSession{f: f, conn: c, below: sessionOf(c.NetConn()), client: cl}, nil, nil
+			return &imapSession{f: f, conn: c, below: gate.SessionOf(c.NetConn()), client: cl}, nil, nil
 		},
 		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}},
 		Logger: libraryLog(f.log, listener),
 	}
 	switch o {
-	case offerStartTLS:
+	case gate.StartTLS:
 		options.TLSConfig = f.tls
-	case offerLogin:
+	case gate.Login:
 		options.InsecureAuth = true // the client is on TLS, if not with us
 	}
 	return imapServer{imapserver.New(options)}
@@ -46,7 +47,7 @@ type imapSession struct {
 
 	f        *frontend
 	conn     *imapserver.Conn
-	below    *sessionConn
+	below    *gate.Session
 	client   client.Client
 	startTLS bool // seen
 }
@@ -67,14 +68,14 @@ func (s *imapSession) Login(username, password string) error {
 	}
 	switch err := s.f.guard.LogIn(s.client, func() bool { return s.f.mail.login(username, password) }); err {
 	case nil:
-		s.below.loggedIn()
+		s.below.LoggedIn()
 		s.imapAccountSession = s.f.mail.imap.session()
 		return nil
 	case guard.ErrWrongPassword:
-		s.below.wrongLogin(err)
+		s.below.WrongLogin(err)
 		return imapserver.ErrAuthFailed
 	default:
-		s.below.wrongLogin(err)
+		s.below.WrongLogin(err)
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeUnavailable, Text: "Too many logins: try later"}
 	}
 }

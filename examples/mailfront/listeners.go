@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -28,6 +29,22 @@ import (
 // The listeners. On those that end in s the client begins with TLS.
 var listenerNames = []string{
 	"http", "https", "smtp", "smtps", "submission", "submissions", "imap", "imaps", "pop3", "pop3s",
+}
+
+const (
+	// mailPatience is how long a client may go on without a message or a login where mail
+	// comes in. RFC 5321 section 4.5.3.2 gives every step minutes.
+	mailPatience = 30 * time.Minute
+	// loginPatience is the same where a client has to log in first.
+	loginPatience = 5 * time.Minute
+)
+
+// patienceOf returns how long a client of a mail listener may go on without success.
+func patienceOf(listener string) time.Duration {
+	if strings.HasPrefix(listener, "smtp") {
+		return mailPatience
+	}
+	return loginPatience
 }
 
 // A server is what go-smtp, net/http and our own POP3 server have in common.
@@ -68,7 +85,7 @@ type listener struct {
 	proxy    *proxyproto.Listener // above the socket; without trusted peers where forwarding headers give the client
 	servers  []server
 	served   sync.WaitGroup
-	sessions *sessions
+	sessions *gate.Sessions
 }
 
 // start opens all listeners and serves. After an error nothing is left open.
@@ -129,11 +146,11 @@ func (f *frontend) open(name string) (*listener, error) {
 	if err != nil {
 		return nil, s.Errorf("cannot listen: %w", err)
 	}
-	inner := &arrivalListener{name: name, proxy: f.cfg.proxy[name], log: f.limited}
+	inner := &gate.Listener{Name: name, Proxy: f.cfg.proxy[name], Log: f.limited}
 	// Where forwarding headers give the client no peer is trusted. The Listener then only
 	// refuses and reports the PROXY headers of a proxy that is configured for the wrong port.
-	config := proxyproto.Config{OnReject: func(r proxyproto.Rejection) { inner.report(client.IPOf(r.Peer), arrivalHeader) }}
-	if inner.proxy {
+	config := proxyproto.Config{OnReject: func(r proxyproto.Rejection) { inner.ReportHeader(client.IPOf(r.Peer)) }}
+	if inner.Proxy {
 		config = proxyproto.Config{Trusted: f.cfg.trusted, TLS: f.cfg.tlsPath[name], OnReject: logRejection(f.log, name)}
 	}
 	proxy, err := proxyproto.New(socket, config)
@@ -142,13 +159,13 @@ func (f *frontend) open(name string) (*listener, error) {
 		return nil, fmt.Errorf("mailfront: the %s listener: %w", name, err)
 	}
 	inner.Listener = proxy
-	return &listener{name: name, inner: inner, proxy: proxy, sessions: newSessions()}, nil
+	return &listener{name: name, inner: inner, proxy: proxy, sessions: gate.NewSessions()}, nil
 }
 
 // serve starts the servers of a listener: one for the web, for mail one for each
 // offer.
 func (f *frontend) serve(l *listener) {
-	var newServer func(*frontend, string, offer) server
+	var newServer func(*frontend, string, gate.Offer) server
 	switch strings.TrimSuffix(l.name, "s") {
 	case "http":
 		f.run(l, f.newWebServer(l.name), f.guard.Listen(l.name, l.inner))
@@ -160,12 +177,14 @@ func (f *frontend) serve(l *listener) {
 	case "pop3":
 		newServer = newPOP3Server
 	}
-	r := &receiver{ctx: f.ctx, listener: l.name, sessions: l.sessions, guard: f.guard, log: f.log}
-	if strings.HasSuffix(l.name, "s") {
-		r.tls = f.tls
+	r := &gate.Receiver{
+		Context: f.ctx, Listener: l.name, Patience: patienceOf(l.name), Sessions: l.sessions, Guard: f.guard, Log: f.log,
 	}
-	for i, side := range proxyproto.Split(l.inner, int(offers), r.receive) {
-		f.run(l, newServer(f, l.name, offer(i)), side)
+	if strings.HasSuffix(l.name, "s") {
+		r.TLS = f.tls
+	}
+	for i, side := range proxyproto.Split(l.inner, int(gate.Offers), r.Receive) {
+		f.run(l, newServer(f, l.name, gate.Offer(i)), side)
 	}
 }
 
@@ -204,7 +223,7 @@ func (f *frontend) end(ctx context.Context, l *listener) error {
 	l.served.Wait()
 	// go-imap can only close its connections, so wait for them first. The others
 	// could wait by themselves, but then not end those that stay.
-	if cut := l.sessions.wait(ctx); cut > 0 {
+	if cut := l.sessions.Wait(ctx); cut > 0 {
 		f.log.Warn("sessions cut at shutdown", "proto", l.name, "number", cut)
 	}
 	if ctx.Err() != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -263,7 +264,7 @@ func TestAListenerThatBreaksEndsMailfront(t *testing.T) {
 	l := newFakeListener()
 	l.err = io.ErrUnexpectedEOF
 	l.Close()
-	f.run(f.listeners[2], newPOP3Server(f, "smtp", offerLogin), l)
+	f.run(f.listeners[2], newPOP3Server(f, "smtp", gate.Login), l)
 	err = <-f.broken
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.ErrorContains(t, err, "the smtp listener broke")

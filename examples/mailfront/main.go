@@ -11,14 +11,13 @@
 // be copied, too, and their package comments list what to copy with them:
 //
 //	client  client address and TLS, read once and kept
+//	gate    what happens to a connection before a server sees it
 //	guard   limits and bans by the client's address, and what a wrong password costs
 //	store   what several nodes share
 //
 // Among the rest, a file each:
 //
 //	listeners.go  wrapping a socket with proxyproto, and closing it in order
-//	receive.go    what happens to a connection before a server sees it
-//	firstbytes.go a log line where a proxy and a listener do not agree
 //	origin.go     requests that a page of another site may have sent
 //	plaintext.go  passwords on connections that are not encrypted
 //	auth.go       passwords and bearer tokens; certificate.go is the server's own

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
@@ -30,7 +31,7 @@ const (
 	pop3IdleTimeout  = 10 * time.Minute // RFC 1939 section 3 wants at least that
 	pop3LoginTimeout = time.Minute      // before login nobody needs to think for so long
 	pop3WriteTimeout = time.Minute
-	pop3Tries        = loginTries // wrong passwords; other errors never end a session
+	pop3Tries        = gate.LoginTries // wrong passwords; other errors never end a session
 )
 
 // A pop3Server has the two switches of go-smtp and go-imap, and their meaning.
@@ -47,12 +48,12 @@ type pop3Server struct {
 
 // newPOP3Server returns the server for the connections of a listener that get
 // one offer.
-func newPOP3Server(f *frontend, listener string, o offer) server {
+func newPOP3Server(f *frontend, listener string, o gate.Offer) server {
 	s := &pop3Server{listener: listener, mail: f.mail, guard: f.guard, log: f.log, errorLog: libraryLog(f.log, listener)}
 	switch o {
-	case offerStartTLS:
+	case gate.StartTLS:
 		s.tls = f.tls
-	case offerLogin:
+	case gate.Login:
 		s.plainAuth = true // the client is on TLS, if not with us
 	}
 	return s
@@ -85,7 +86,7 @@ func (s *pop3Server) Shutdown(ctx context.Context) error {
 type pop3Session struct {
 	server *pop3Server
 	client client.Client
-	below  *sessionConn
+	below  *gate.Session
 	conn   net.Conn
 	r      *bufio.Reader
 	w      *bufio.Writer
@@ -99,7 +100,7 @@ type pop3Session struct {
 }
 
 func (s *pop3Server) serve(c net.Conn) {
-	p := &pop3Session{server: s, client: client.New(s.listener, c), below: sessionOf(c), deleted: make(map[uint64]bool)}
+	p := &pop3Session{server: s, client: client.New(s.listener, c), below: gate.SessionOf(c), deleted: make(map[uint64]bool)}
 	defer func() {
 		if v := recover(); v != nil {
 			s.errorLog.Printf("panic serving POP3: %v\n%s", v, debug.Stack())
@@ -223,7 +224,7 @@ func (p *pop3Session) startTLS() {
 		return
 	}
 	tc := tls.Server(earlyConn{p.conn, io.MultiReader(early, p.conn)}, p.server.tls)
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), gate.HandshakeTimeout)
 	defer cancel()
 	p.quit = tc.HandshakeContext(ctx) != nil
 	p.setConn(tc)
@@ -264,7 +265,7 @@ func (p *pop3Session) checkPassword(password string) {
 	p.user = ""
 	switch err := p.server.guard.LogIn(p.client, func() bool { return p.server.mail.login(name, password) }); err {
 	case nil:
-		p.below.loggedIn()
+		p.below.LoggedIn()
 		p.loggedIn, p.messages = true, p.server.mail.messages()
 		p.ok("%d messages", len(p.messages))
 	case guard.ErrWrongPassword:

@@ -21,6 +21,7 @@ const (
 // import: those of the library, and rooms.
 var roomImports = map[string][]string{
 	"client": {"proxyproto", "forwarded"},
+	"gate":   {"proxyproto", "client", "guard"},
 	"guard":  {"trustnet", "client", "store"},
 	"store":  nil,
 }

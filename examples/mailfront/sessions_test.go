@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
@@ -57,14 +58,14 @@ func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {
 		cfg: cfg, log: log, ctx: context.Background(), mail: newMailbox(testAccount, testPassword),
 		guard: guard.New(guard.DefaultLimits, nil, log), auth: &mailAuth{dns: fakeDNS{}},
 	}
-	r := &receiver{ctx: f.ctx, listener: listener, sessions: newSessions(), guard: f.guard, log: log}
+	r := &gate.Receiver{Context: f.ctx, Listener: listener, Patience: patienceOf(listener), Sessions: gate.NewSessions(), Guard: f.guard, Log: log}
 	here, there := net.Pipe()
-	c, _ := r.receive(there)
+	c, _ := r.Receive(there)
 	l := newFakeListener()
-	var newServer = map[string]func(*frontend, string, offer) server{
+	var newServer = map[string]func(*frontend, string, gate.Offer) server{
 		"smtp": newSMTPServer, "submission": newSMTPServer, "imap": newIMAPServer, "pop3": newPOP3Server,
 	}[listener]
-	s := newServer(f, listener, offerLogin)
+	s := newServer(f, listener, gate.Login)
 	served := make(chan struct{})
 	go func() { s.Serve(l); close(served) }()
 	l.conns <- readsPlainConn{tls.Server(c, &tls.Config{}), c}
@@ -178,20 +179,4 @@ func TestMailOfOneClientIsPutOffWhenItIsTooMuch(t *testing.T) {
 	other := header(nil)
 	other.Source = &net.TCPAddr{IP: net.ParseIP("192.0.2.8"), Port: 1}
 	require.Regexp(t, "^250 ", ehlo(t, f.proxiedBy(proxyIP, "smtp", other)).smtp("MAIL FROM:<a@elsewhere.test>"))
-}
-
-func TestASessionThatIsClosedTwiceOrTooLateIsReleasedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		defer here.Close()
-		released, expired := 0, 0
-		c := newSessions().add(there, time.Minute, func() { expired++ }, func() { released++ })
-		c.Close()
-		c.Close()
-		c.useful()
-		c.loggedIn()
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		require.Equal(t, []int{1, 0}, []int{released, expired})
-	})
 }

@@ -18,24 +18,25 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 // newSMTPServer returns the server for the connections of a listener that get
 // one offer.
-func newSMTPServer(f *frontend, listener string, o offer) server {
+func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		cl := client.New(listener, c.Conn())
 		cl.Log(f.log, "session")
 		return &smtpSession{
-			f: f, client: cl, conn: c, below: sessionOf(c.Conn()), tls: tlsWords(cl, c.Conn()),
+			f: f, client: cl, conn: c, below: gate.SessionOf(c.Conn()), tls: tlsWords(cl, c.Conn()),
 			needsAuth: strings.HasPrefix(listener, "submission"),
 		}, nil
 	}))
 	switch o {
-	case offerStartTLS:
+	case gate.StartTLS:
 		s.TLSConfig = f.tls
-	case offerLogin:
+	case gate.Login:
 		s.AllowInsecureAuth = true // the client is on TLS, if not with us
 	}
 	s.Domain = f.cfg.mailName()
@@ -51,7 +52,7 @@ type smtpSession struct {
 	f         *frontend
 	client    client.Client
 	conn      *smtp.Conn
-	below     *sessionConn
+	below     *gate.Session
 	tls       string // of tlsWords
 	needsAuth bool   // submission, RFC 6409 section 4.3
 	loggedIn  bool
@@ -78,13 +79,13 @@ func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
 		switch err {
 		case nil:
 			s.loggedIn = true
-			s.below.loggedIn()
+			s.below.LoggedIn()
 			return nil
 		case guard.ErrWrongPassword:
-			s.below.wrongLogin(err)
+			s.below.WrongLogin(err)
 			return smtp.ErrAuthFailed
 		default:
-			s.below.wrongLogin(err)
+			s.below.WrongLogin(err)
 			return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many logins: try later"}
 		}
 	}), nil
@@ -144,7 +145,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 	if len(s.remote) > 0 {
 		s.f.mail.relay(envelope{Time: time.Now(), From: s.from, To: s.remote, Size: len(data)})
 	}
-	s.below.useful()
+	s.below.Useful()
 	return nil
 }
 

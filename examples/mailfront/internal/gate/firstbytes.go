@@ -1,7 +1,4 @@
-// What to copy: the whole file, for a log line where a proxy and a listener do not agree
-// on what comes first on a connection. What to change: the settings that it names.
-
-package main
+package gate
 
 import (
 	"bytes"
@@ -66,17 +63,18 @@ func classify(first []byte, expectTLS bool) arrival {
 	return arrivalExpected
 }
 
-// An arrivalListener is a listener whose connections are looked at as they are read. It
-// holds back nothing and refuses nothing.
-type arrivalListener struct {
+// A Listener inspects the first bytes of its connections as a server reads them, and logs
+// what the server does not expect, with the setting to change. It holds nothing back and
+// refuses nothing. The clients of a Listener begin with TLS if its name ends in s.
+type Listener struct {
 	net.Listener
-	name  string
-	proxy bool // the PROXY header has been read
-	log   *client.LimitedLog
+	Name  string // smtp, for example: a part of the names of settings
+	Proxy bool   // whether the listener below has read a PROXY header
+	Log   *client.LimitedLog
 }
 
 // Accept returns the next connection.
-func (l *arrivalListener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
@@ -84,21 +82,25 @@ func (l *arrivalListener) Accept() (net.Conn, error) {
 	return &arrivalConn{Conn: c, listener: l}, nil
 }
 
-func (l *arrivalListener) expectTLS() bool { return strings.HasSuffix(l.name, "s") }
+func (l *Listener) expectTLS() bool { return strings.HasSuffix(l.Name, "s") }
+
+// ReportHeader logs a PROXY header that the listener below has refused. It is for
+// proxyproto.Config.OnReject of a listener that expects none.
+func (l *Listener) ReportHeader(peer netip.Addr) { l.report(peer, arrivalHeader) }
 
 // report writes the line of a misconfiguration of the proxy peer.
-func (l *arrivalListener) report(peer netip.Addr, a arrival) {
-	other := l.name + "s"
+func (l *Listener) report(peer netip.Addr, a arrival) {
+	other := l.Name + "s"
 	if l.expectTLS() {
-		other = strings.TrimSuffix(l.name, "s")
+		other = strings.TrimSuffix(l.Name, "s")
 	}
 	cause, arrived, setting, advice := "", "", "MAILFRONT_LISTEN_"+strings.ToUpper(other), ""
 	switch {
-	case a == arrivalHeader && l.proxy:
-		cause, arrived, setting = "second_proxy_header", "a second PROXY header", "MAILFRONT_LISTEN_"+strings.ToUpper(l.name)
+	case a == arrivalHeader && l.Proxy:
+		cause, arrived, setting = "second_proxy_header", "a second PROXY header", "MAILFRONT_LISTEN_"+strings.ToUpper(l.Name)
 		advice = "let one proxy send the header: a proxy behind another one has to read the first and to send its own"
 	case a == arrivalHeader:
-		setting = "MAILFRONT_" + strings.ToUpper(l.name) + "_CLIENT"
+		setting = "MAILFRONT_" + strings.ToUpper(l.Name) + "_CLIENT"
 		cause, arrived = "proxy_header", "a PROXY header"
 		advice = "set " + setting + " to proxy, or turn off the PROXY header in the proxy and let it set X-Forwarded-For"
 	case a == arrivalTLS:
@@ -108,14 +110,14 @@ func (l *arrivalListener) report(peer netip.Addr, a arrival) {
 		cause, arrived = "plain_text_on_tls_port", "plain text"
 		advice = "connect to the port of " + setting + ", or let the proxy use TLS to this one"
 	}
-	l.log.Warn("a connection begins with what this listener does not expect", cause, l.name,
+	l.Log.Warn("a connection begins with what this listener does not expect", cause, l.Name,
 		slog.String("peer", peer.String()), slog.String("arrived", arrived), slog.String("setting", setting), slog.String("advice", advice))
 }
 
 // An arrivalConn looks at the first bytes that are read from it.
 type arrivalConn struct {
 	net.Conn
-	listener *arrivalListener
+	listener *Listener
 	decided  atomic.Bool
 
 	mu    sync.Mutex // of what follows
@@ -138,7 +140,7 @@ func (c *arrivalConn) look(b []byte) {
 	first := a != arrivalUndecided && c.decided.CompareAndSwap(false, true)
 	c.mu.Unlock()
 	if first && a != arrivalExpected {
-		peer := client.New(c.listener.name, c.Conn).Proxy
+		peer := client.New(c.listener.Name, c.Conn).Proxy
 		if !peer.IsValid() {
 			peer = client.IPOf(c.RemoteAddr())
 		}
