@@ -111,6 +111,9 @@ func (v *verifier) answered(ctx context.Context, d discovery.Document, u string,
 	case a.timedOut():
 		f.Rule, f.Got, f.Want, f.Mistake = ruleTimeout, "no whole answer", "an answer within "+v.settings.RequestTimeout.String(), MistakeBackend
 		f.Hint = "the proxy waits for a server that does not answer, or the server for something else: ask the server past the proxy"
+	case isCertificateError(a.err):
+		f.Rule, f.Got, f.Want, f.Mistake = ruleCertificate, a.said(), "a certificate that clients trust", MistakeCertificate
+		f.Hint, _ = v.fetcher.certificateHint(a.err)
 	case a.err != nil:
 		f.Rule, f.Got, f.Want, f.Mistake = ruleUnreachable, a.said(), "an answer", MistakeBackend
 		f.Hint = "the connection failed or broke off: ask the server past the proxy"
@@ -214,7 +217,7 @@ func (v *verifier) unexpected(d discovery.Document, u string) {
 
 // nothing reports a base that has no document at all. If there are findings, they
 // say more.
-func (v *verifier) nothing(ctx context.Context) {
+func (v *verifier) nothing() {
 	if len(v.found) > 0 || len(v.report.Findings) > 0 || v.fetcher.unasked > 0 {
 		return
 	}
@@ -223,19 +226,6 @@ func (v *verifier) nothing(ctx context.Context) {
 	if v.base.Prefix() == "" {
 		f.Hint = "this is not the public URL of a server with documents: a server that is mounted on a path has it in its URL, and one at another port the port"
 		f.Mistake = ""
-	}
-	for _, u := range []string{v.base.Origin() + "/.well-known/openid-configuration", v.base.Origin() + "/.well-known/oauth-authorization-server"} {
-		a := v.ask(ctx, configDocument, get(u))
-		var o object
-		if a.status != http.StatusOK || json.Unmarshal(a.body, &o) != nil {
-			continue
-		}
-		if issuer, ok := o.text("issuer"); ok {
-			f.Got += "; the server at the origin calls itself " + issuer
-			f.Hint = "if that is the server, ask by that URL, or set its public URL to this one"
-			f.Mistake = MistakePublicURL
-			break
-		}
 	}
 	v.add(f)
 }

@@ -38,4 +38,5 @@
 //	session-cacheable        RFC 8620 section 2: the session lacks no-store
 //	token-refused            the token of Config.Bearer counts for nothing
 //	method-blocked           GET is answered, PROPFIND is not
+//	certificate              clients refuse the certificate of a host
 package verify

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -308,13 +307,15 @@ func (f *fetcher) unreachable() error {
 			continue
 		}
 		err := c.answer.err
-		var cert *tls.CertificateVerificationError
-		if errors.As(err, &cert) {
-			return fmt.Errorf("the certificate is not trusted: give the client its authority, or renew it: %w", unwrapURL(err))
+		if hint, ok := f.certificateHint(err); ok {
+			return fmt.Errorf("the certificate is not trusted: %s: %w", hint, unwrapURL(err))
 		}
 		if first == nil || r.url == f.jmap { // always the same one
 			first = err
 		}
+	}
+	if first != nil && isHangUp(first) {
+		return fmt.Errorf("nothing can be reached: %s: %w", hangUpHint, unwrapURL(first))
 	}
 	return fmt.Errorf("nothing can be reached: check host, port and scheme: %w", unwrapURL(first))
 }

@@ -15,7 +15,6 @@ import (
 // at the end. Both lead to the same metadata (RFC 8414 section 3.1), and a server whose
 // clients have always had the slash must keep it.
 func (v *verifier) findOwnIssuer(ctx context.Context) {
-	v.ownIssuer = v.base.String()
 	for _, l := range []struct {
 		document discovery.Document
 		url      string

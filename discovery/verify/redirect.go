@@ -45,7 +45,10 @@ func (v *verifier) redirected(d discovery.Document, a *fetched, want string) {
 	f := Finding{Document: d, URL: a.url, Got: a.header.Get("Location"), Want: want, Severity: SeverityError, Mistake: MistakeRedirect}
 	to := a.location()
 	u, err := url.Parse(to)
+	mistake, hint := v.isFront(a)
 	switch {
+	case mistake != "":
+		f.Rule, f.Mistake, f.Hint = ruleRedirect, mistake, hint
 	case err != nil || u.Host == "":
 		f.Rule, f.Hint = ruleRedirect, "the Location is no URL"
 	case v.base.SameOrigin(to) && v.losesPrefix(a.url, to):

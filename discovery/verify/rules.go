@@ -29,6 +29,7 @@ const (
 	ruleSessionCache   = "session-cacheable"
 	ruleToken          = "token-refused"
 	ruleMethod         = "method-blocked"
+	ruleCertificate    = "certificate"
 )
 
 // A Mistake is what a reverse proxy, or the server behind it, most likely does
@@ -73,6 +74,16 @@ const (
 
 	// The proxy lets only some methods pass.
 	MistakeMethod Mistake = "method-blocked"
+
+	// The server redirects http to https, and has only seen the proxy's connection.
+	MistakeHTTPSForced Mistake = "https-forced"
+
+	// The proxy sends a PROXY header to a port that does not expect one, or none to a port
+	// that requires it.
+	MistakeProxyHeader Mistake = "proxy-header"
+
+	// The certificate lacks a name or the intermediate certificates, or has expired.
+	MistakeCertificate Mistake = "certificate"
 )
 
 // A Severity says what a finding means for clients.

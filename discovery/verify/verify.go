@@ -88,10 +88,18 @@ type verifier struct {
 }
 
 func (v *verifier) run(ctx context.Context) {
+	v.ownIssuer = v.base.String()
 	v.found, v.claimed = make(map[discovery.Document]bool), make(map[discovery.Document]string)
 	v.judged, v.kept, v.foreign = make(map[string]bool), make(map[string]bool), make(map[string]bool)
 	if !v.prefetch(ctx) {
 		return // nothing can be reached
+	}
+	if v.front(ctx) {
+		v.mailDocuments(ctx) // at hosts of their own
+		return
+	}
+	if v.pageAsBase(ctx) {
+		return // nothing can be compared with this base
 	}
 	v.findOwnIssuer(ctx)
 	// Mail documents are first: they speak of the others.
@@ -101,7 +109,7 @@ func (v *verifier) run(ctx context.Context) {
 	v.jmapSession(ctx)
 	v.davRedirects(ctx)
 	v.apiDiscover(ctx)
-	v.nothing(ctx)
+	v.nothing()
 }
 
 // prefetch starts the requests that every run makes, so that one which hangs does
@@ -111,7 +119,7 @@ func (v *verifier) prefetch(ctx context.Context) bool {
 	for _, name := range []string{oauthName, openIDName, resourceName, jmapName, calDAVName, cardDAVName} {
 		all = append(all, get(v.wellKnown(name)))
 	}
-	all = append(all, get(v.base.MustJoin(webUIPath)))
+	all = append(all, get(v.base.MustJoin(webUIPath)), get(v.base.MustJoin(nobodysPath)))
 	for _, m := range v.mailLocations() {
 		all = append(all, get(m.url))
 	}

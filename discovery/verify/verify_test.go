@@ -116,21 +116,6 @@ func TestVerifyOnPlainHTTPWithItsOwnClient(t *testing.T) {
 	require.ErrorContains(t, err, "nothing can be reached")
 }
 
-// A gateway that wants a password for everything hides every document.
-func TestVerifyNamesAGatewayBeforeEverything(t *testing.T) {
-	gateway := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("WWW-Authenticate", `Basic realm="staff only"`)
-		w.WriteHeader(401)
-	})
-	documents := make(map[discovery.Document]bool)
-	for _, f := range verify(t, gateway, rootBase, Config{Bearer: verifyToken}).Findings {
-		require.Equal(t, ruleStatus, f.Rule, "%v", f)
-		require.Equal(t, MistakeAccess, f.Mistake, "%v", f)
-		documents[f.Document] = true
-	}
-	require.Equal(t, map[discovery.Document]bool{discovery.OAuthDocument: true, discovery.OpenIDDocument: true, discovery.BaseResource: true, discovery.JMAPDocument: true}, documents)
-}
-
 // Whoever asks at a path where the server is not learns what it calls itself.
 func TestVerifyNamesTheServerAtTheOrigin(t *testing.T) {
 	h := correctServer(t, discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}, OpenID: &discovery.OpenID{}})

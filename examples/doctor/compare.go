@@ -21,7 +21,7 @@ type diagnosis struct {
 	ServerError string                               `json:"server_error,omitempty"` // why there is none
 	Differences []difference                         `json:"differences,omitempty"`
 	ProxyOnly   []int                                `json:"proxy_only,omitempty"` // findings that the server itself does not have
-	Mends       map[verify.Mistake]map[string]string `json:"mends,omitempty"`      // by product
+	Fixes       map[verify.Mistake]map[string]string `json:"fixes,omitempty"`      // by product
 }
 
 // A difference is an answer that the proxy changes.
@@ -33,6 +33,17 @@ type difference struct {
 
 	// The server has a document, and clients cannot get it.
 	Withheld bool `json:"withheld,omitempty"`
+}
+
+// findings are those through the proxy, or if it was not reached, those past it.
+func (d *diagnosis) findings() []verify.Finding {
+	switch {
+	case d.Report != nil:
+		return d.Report.Findings
+	case d.Server != nil:
+		return d.Server.Findings
+	}
+	return nil
 }
 
 // withheld counts the documents that the proxy keeps from clients.

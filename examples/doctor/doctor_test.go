@@ -118,7 +118,7 @@ func TestDoctorIsSilentAboutACorrectServer(t *testing.T) {
 	}
 }
 
-func TestDoctorNamesTheMistakeAndItsMend(t *testing.T) {
+func TestDoctorNamesTheMistakeAndItsFix(t *testing.T) {
 	s := newSite(t, nothing, nil)
 	status, stdout, stderr := doctor(t, "", s.url, "-ca", s.ca, "-connect", s.server.Listener.Addr().String())
 	require.Equal(t, statusFindings, status)
@@ -130,7 +130,7 @@ func TestDoctorNamesTheMistakeAndItsMend(t *testing.T) {
 		"it is between the client and the server",
 		"The server itself, past the proxy: nothing wrong",
 		"through the proxy  \"404\"\n      at the server      \"200\"",
-		"Likely mistake: well-known-not-routed",
+		"Likely cause: well-known-not-routed",
 		"acl well-known path /.well-known/oauth-authorization-server/mail /mail/.well-known/openid-configuration",
 		"location = /.well-known/oauth-authorization-server/mail { proxy_pass",
 		"@well-known path /.well-known/oauth-authorization-server/mail",
@@ -151,7 +151,7 @@ func TestDoctorPrintsJSON(t *testing.T) {
 	require.Len(t, d.ProxyOnly, len(d.Report.Findings))
 	require.Empty(t, d.Server.Findings)
 	require.NotEmpty(t, d.Differences)
-	require.Len(t, d.Mends[verify.MistakeWellKnown], len(products))
+	require.Len(t, d.Fixes[verify.MistakeWellKnown], len(products))
 }
 
 // A mistake of the server's own is told from the proxy's.
@@ -222,7 +222,7 @@ func TestDoctorSaysWhyItCouldNotRun(t *testing.T) {
 		"a token that is none":   {[]string{s.url}, demoToken + "\n!", "is no bearer token"},
 		"a domain that is none":  {[]string{"-ca", s.ca, "-domains", "a b", s.url}, "", "invalid mail domain"},
 		"an unknown certificate": {[]string{s.url}, "", "name its file with -ca"},
-		"another name":           {[]string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, "", "is for another name than localhost"},
+		"another name":           {[]string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, "", "does not have the name localhost"},
 		"nobody there":           {[]string{closed.URL}, "", "nothing can be reached"},
 		"nobody past the proxy":  {[]string{"-ca", s.ca, "-connect", closed.Listener.Addr().String(), s.url}, "", "nothing can be reached"},
 	} {
@@ -256,7 +256,7 @@ func TestDoctorHelps(t *testing.T) {
 
 // Every mistake that Verify can name has lines for every product, without what should
 // have been filled in.
-func TestEveryMistakeHasAMend(t *testing.T) {
+func TestEveryMistakeHasAFix(t *testing.T) {
 	base, err := publicurl.Parse("https://example.com/mail")
 	require.NoError(t, err)
 	root, err := publicurl.Parse("https://example.com")
@@ -264,31 +264,32 @@ func TestEveryMistakeHasAMend(t *testing.T) {
 	for _, m := range []verify.Mistake{
 		verify.MistakeWellKnown, verify.MistakePrefix, verify.MistakePublicURL, verify.MistakeRedirect, verify.MistakeCache, verify.MistakeBody,
 		verify.MistakeCORS, verify.MistakeBackend, verify.MistakeAccess, verify.MistakeAuthorization, verify.MistakeMethod,
+		verify.MistakeHTTPSForced, verify.MistakeProxyHeader, verify.MistakeCertificate,
 	} {
 		require.NotEmpty(t, meaning[m], m)
 		d := &diagnosis{Report: &verify.Report{Findings: []verify.Finding{{Mistake: m}, {Mistake: "other"}}}}
 		if m != verify.MistakePrefix { // it has one
-			d.mend(root)
+			d.addFixes(root)
 			for _, product := range products {
 				if m == verify.MistakeWellKnown {
-					require.Contains(t, d.Mends[m][product], "/.well-known/oauth-authorization-server")
+					require.Contains(t, d.Fixes[m][product], "/.well-known/oauth-authorization-server")
 				}
-				require.NotEmpty(t, d.Mends[m][product])
+				require.NotEmpty(t, d.Fixes[m][product])
 				for _, hole := range []string{"= {", "path }", "path  ", "``"} {
-					require.NotContains(t, d.Mends[m][product], hole)
+					require.NotContains(t, d.Fixes[m][product], hole)
 				}
 			}
 		}
-		d.mend(base)
-		require.Len(t, d.Mends, 1)
+		d.addFixes(base)
+		require.Len(t, d.Fixes, 1)
 		for _, product := range products {
-			require.NotEmpty(t, d.Mends[m][product], "%s %s", m, product)
+			require.NotEmpty(t, d.Fixes[m][product], "%s %s", m, product)
 			for _, left := range []string{"{prefix}", "{host}", "{url}"} {
-				require.NotContains(t, d.Mends[m][product], left)
+				require.NotContains(t, d.Fixes[m][product], left)
 			}
 		}
 	}
-	require.Len(t, mends, len(meaning))
+	require.Len(t, fixes, len(meaning))
 }
 
 func TestATokenGoesInTheClearToThisMachineOnlyUnlessThatIsSaid(t *testing.T) {

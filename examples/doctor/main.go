@@ -1,6 +1,6 @@
 // Doctor asks a server behind a reverse proxy for its documents, from outside, and
 // says what would make sign-in and mail clients fail: which URL is wrong, what the
-// proxy or the server most likely does, and the lines that mend it in HAProxy, NGINX,
+// proxy or the server most likely does, and the lines that fix it in HAProxy, NGINX,
 // Caddy and Traefik.
 //
 //	go run ./examples/doctor https://mail.example.com
@@ -16,10 +16,10 @@
 //	config.go   the settings
 //	connect.go  the HTTP clients: a certificate of your own, and the way past the proxy
 //	compare.go  where proxy and server differ
-//	mend.go     what to write into the proxy's configuration
+//	fix.go      what to write into the proxy's configuration
 //	print.go    text and JSON
 //
-// What to change: mend.go, if your proxy is another one.
+// What to change: fix.go, if your proxy is another one.
 package main
 
 import (
@@ -32,6 +32,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/seed-94e48765/portico/discovery/verify"
@@ -73,7 +74,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	if d.Report != nil && d.Server != nil {
 		d.compare()
 	}
-	d.mend(cfg.base)
+	d.addFixes(cfg.base)
 	write := d.writeText
 	if cfg.json {
 		write = d.writeJSON
@@ -110,24 +111,15 @@ func ask(ctx context.Context, cfg *config, connect string) (*verify.Report, erro
 	})
 }
 
-// explain says what to do about a certificate that is not trusted.
+// explain adds to an error about a certificate what the doctor's flags can do about it. The
+// error has its cause: a name, the chain or the time.
 func explain(err error, cfg *config) string {
 	var (
-		cert    *tls.CertificateVerificationError
-		name    x509.HostnameError
-		invalid x509.CertificateInvalidError
-		unknown x509.UnknownAuthorityError
+		certificate *tls.CertificateVerificationError
+		unknown     x509.UnknownAuthorityError
 	)
-	advice := ""
-	switch {
-	case !errors.As(err, &cert):
+	if !errors.As(err, &certificate) || !errors.As(err, &unknown) || strings.Contains(err.Error(), "send the full chain") {
 		return err.Error()
-	case errors.As(err, &name):
-		advice = "the certificate is for another name than " + cfg.base.Hostname() + ": install the right one, or check what answers there"
-	case errors.As(err, &invalid):
-		advice = "browsers refuse the certificate too: renew it, or see that its chain is sent"
-	case errors.As(err, &unknown):
-		advice = "if you know the certificate, or its authority, name its file with -ca; browsers and mail clients that do not have it refuse it"
 	}
-	return err.Error() + "\n" + advice
+	return err.Error() + "\nif you know the certificate, or its authority, name its file with -ca; browsers and mail clients that do not have it refuse it"
 }

@@ -27,6 +27,7 @@ func (d *diagnosis) writeText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	if d.Report == nil { // the error is for standard error
 		d.writeServer(w)
+		d.writeFixes(w)
 		return w.Flush()
 	}
 	findings := d.Report.Findings
@@ -52,13 +53,17 @@ func (d *diagnosis) writeText(out io.Writer) error {
 		fmt.Fprintf(w, "not there: %s at %s: %s\n", c.Document, c.URL, answer(c))
 	}
 	d.writeServer(w)
-	for _, m := range slices.Sorted(maps.Keys(d.Mends)) {
-		fmt.Fprintf(w, "\nLikely mistake: %s\n%s\n", m, meaning[m])
+	d.writeFixes(w)
+	return w.Flush()
+}
+
+func (d *diagnosis) writeFixes(w io.Writer) {
+	for _, m := range slices.Sorted(maps.Keys(d.Fixes)) {
+		fmt.Fprintf(w, "\nLikely cause: %s\n%s\n", m, meaning[m])
 		for _, product := range products {
-			fmt.Fprintf(w, "\n  %s\n    %s\n", product, strings.ReplaceAll(d.Mends[m][product], "\n", "\n    "))
+			fmt.Fprintf(w, "\n  %s\n    %s\n", product, strings.ReplaceAll(d.Fixes[m][product], "\n", "\n    "))
 		}
 	}
-	return w.Flush()
 }
 
 func (d *diagnosis) writeServer(w io.Writer) {

@@ -11,24 +11,21 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// The products, in the order in which each mend has them.
+// The products, in the order of the lines of each fix.
 var products = []string{"HAProxy", "NGINX", "Caddy", "Traefik"}
 
-// mend collects what to do about the mistakes that were found.
-func (d *diagnosis) mend(base publicurl.Base) {
+// addFixes collects what to do about the mistakes that were found.
+func (d *diagnosis) addFixes(base publicurl.Base) {
 	fill := strings.NewReplacer("{prefix}", base.Prefix(), "{host}", base.Hostname(), "{url}", base.String())
-	d.Mends = make(map[verify.Mistake]map[string]string)
-	if d.Report == nil {
-		return
-	}
-	for _, f := range d.Report.Findings {
-		lines, ok := mends[f.Mistake]
-		if !ok || d.Mends[f.Mistake] != nil {
+	d.Fixes = make(map[verify.Mistake]map[string]string)
+	for _, f := range d.findings() {
+		lines, ok := fixes[f.Mistake]
+		if !ok || d.Fixes[f.Mistake] != nil {
 			continue
 		}
-		d.Mends[f.Mistake] = make(map[string]string)
+		d.Fixes[f.Mistake] = make(map[string]string)
 		for i, product := range products {
-			d.Mends[f.Mistake][product] = fill.Replace(forMount(lines[i], base))
+			d.Fixes[f.Mistake][product] = fill.Replace(forMount(lines[i], base))
 		}
 	}
 }
@@ -59,10 +56,13 @@ var meaning = map[verify.Mistake]string{
 	verify.MistakeBackend:       "The proxy does not reach the server, or not in time. Try -connect.",
 	verify.MistakeAccess:        "The proxy keeps documents from clients that are not signed in yet.",
 	verify.MistakeAuthorization: "A field of the sign-in gets lost on its way.",
-	verify.MistakeMethod:        "The proxy lets only some methods pass. Calendar clients need PROPFIND and REPORT.",
+	verify.MistakeMethod:        "The proxy lets only some methods pass. Sign-in needs POST, and calendar clients need\nPROPFIND and REPORT.",
+	verify.MistakeHTTPSForced:   "The server redirects http to https, and sees the proxy's connection only, which is http.\nFor mailfront set MAILFRONT_FORWARDED_PROTO=true.",
+	verify.MistakeProxyHeader:   "The proxy sends a PROXY header to a port that does not expect one, or none to a port\nthat requires it. For mailfront see MAILFRONT_HTTP_CLIENT and MAILFRONT_TRUSTED_PROXIES.",
+	verify.MistakeCertificate:   "Clients refuse the certificate: a name or the intermediate certificates are missing, or\nit has expired. The file needs the server's certificate first and the intermediates behind it.",
 }
 
-var mends = map[verify.Mistake][4]string{
+var fixes = map[verify.Mistake][4]string{
 	verify.MistakeWellKnown: {
 		`acl well-known path /.well-known/oauth-authorization-server{prefix} {prefix}/.well-known/openid-configuration
 acl well-known path /.well-known/oauth-protected-resource{prefix}
@@ -193,5 +193,43 @@ basic_auth @private {
 		`# Remove: limit_except, and: if ($request_method !~ ^(GET|POST)$) { return 405; }`,
 		`# Remove method matchers such as "@get method GET POST" from the server's handlers.`,
 		"# Remove Method(`GET`) from the router's rule.",
+	},
+	verify.MistakeHTTPSForced: {
+		`http-request set-header X-Forwarded-Proto https if { ssl_fc }
+http-request set-header X-Forwarded-Proto http unless { ssl_fc }`,
+		`proxy_set_header X-Forwarded-Proto $scheme;`,
+		`# Caddy sets X-Forwarded-Proto. Behind another proxy:
+servers {
+	trusted_proxies static private_ranges
+}`,
+		`# Traefik sets X-Forwarded-Proto. Behind another proxy: entryPoints.websecure.forwardedHeaders.trustedIPs`,
+	},
+	verify.MistakeProxyHeader: {
+		`server mail 127.0.0.1:8080 send-proxy-v2    # exactly if the server's listener expects a PROXY header`,
+		`# stream: "proxy_protocol on;" exactly if the server's listener expects a PROXY header.
+# http: NGINX sends none to the server. Use a listener without the PROXY protocol and X-Forwarded-For.`,
+		`reverse_proxy 127.0.0.1:8080 {
+	transport http {
+		proxy_protocol v2    # exactly if the server's listener expects a PROXY header
+	}
+}`,
+		`tcp:
+  services:
+    mail:
+      loadBalancer:
+        proxyProtocol: {version: 2}    # exactly if the server's listener expects a PROXY header
+# http: Traefik sends none to the server. Use a listener without the PROXY protocol.`,
+	},
+	verify.MistakeCertificate: {
+		`bind :443 ssl crt /etc/haproxy/certs/    # a file for each certificate: fullchain.pem, then privkey.pem
+# certbot certonly -d {host} -d autoconfig.example.com -d mta-sts.example.com`,
+		`ssl_certificate     fullchain.pem;    # not cert.pem
+ssl_certificate_key privkey.pem;
+# certbot certonly -d {host} -d autoconfig.example.com -d mta-sts.example.com`,
+		`# Caddy gets a certificate for every site address: add the hosts to it.
+{host}, autoconfig.example.com, mta-sts.example.com {
+	reverse_proxy 127.0.0.1:8080
+}`,
+		"# Traefik gets a certificate for every Host of a rule with tls.certResolver. From files:\ntls:\n  certificates:\n    - certFile: fullchain.pem    # not cert.pem\n      keyFile: privkey.pem",
 	},
 }

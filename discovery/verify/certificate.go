@@ -1,0 +1,57 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+)
+
+// certificateHint returns what to do about a certificate that is not trusted. It reports
+// whether the error is about one.
+func (f *fetcher) certificateHint(err error) (string, bool) {
+	var (
+		certificate *tls.CertificateVerificationError
+		name        x509.HostnameError
+		invalid     x509.CertificateInvalidError
+		unknown     x509.UnknownAuthorityError
+	)
+	switch {
+	case !errors.As(err, &certificate):
+		return "", false
+	case errors.As(err, &name):
+		return "the certificate does not have the name " + name.Host + ": add the name to it (subjectAltName), or give the host a certificate of its own", true
+	case errors.As(err, &unknown) && lacksIntermediate(certificate.UnverifiedCertificates, f.hasRoots()):
+		return "the server sends its certificate without that of the authority that issued it: send the full chain, with the intermediate certificates (fullchain.pem in NGINX's ssl_certificate and in HAProxy's crt)", true
+	case errors.As(err, &invalid):
+		return "clients refuse the certificate: renew it", true
+	}
+	return "give the client its authority, or use a certificate of an authority that clients know", true
+}
+
+func isCertificateError(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &certificate)
+}
+
+// lacksIntermediate reports whether a chain ends before the certificate that a client has.
+// A public authority writes into a certificate where its own is. Without that the
+// certificate can be that of a private authority, which signs without intermediates: it is
+// known then only if the client has roots of its own.
+func lacksIntermediate(chain []*x509.Certificate, ownRoots bool) bool {
+	if len(chain) == 0 {
+		return false
+	}
+	last := chain[len(chain)-1]
+	return !bytes.Equal(last.RawIssuer, last.RawSubject) && (ownRoots || len(last.IssuingCertificateURL) > 0)
+}
+
+// hasRoots reports whether the caller chose the authorities.
+func (f *fetcher) hasRoots() bool {
+	if f.settings.Client == nil {
+		return false
+	}
+	t, ok := f.settings.Client.Transport.(*http.Transport)
+	return ok && t.TLSClientConfig != nil && t.TLSClientConfig.RootCAs != nil
+}
