@@ -105,7 +105,7 @@ loopback
 	fmt.Println(err)
 	// Output:
 	// 127.0.0.0/8,192.0.2.16/28,::1,2001:db8:1::/48 <nil>
-	// trustnet: line 6: "lb.example.com": not an IP address, a network such as 10.0.0.0/8, or one of loopback, private, linklocal, unix
+	// trustnet: line 6: "lb.example.com": not an IP address, a network such as 10.0.0.0/8, or one of loopback, private, linklocal, unix: if it is a DNS name, list its addresses
 }
 
 func ExampleFromPrefixes() {

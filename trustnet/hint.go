@@ -15,14 +15,47 @@ func (b *builder) syntaxError(item, sign string) error {
 	}
 	lower := strings.ToLower(item)
 	switch {
+	case isList(item) && b.lines:
+		return fmt.Errorf("%w: write one item a line", ErrSyntax)
+	case isList(item):
+		return fmt.Errorf("%w: separate items with commas", ErrSyntax)
+	case isRange(item):
+		return fmt.Errorf("%w: a range is not accepted: list its networks", ErrSyntax)
+	case lower == "localhost":
+		return fmt.Errorf("%w: write %[2]s127.0.0.1 and %[2]s::1, or %[2]sloopback", ErrSyntax, sign)
 	case strings.HasPrefix(lower, "dns:") && sign == "" && b.names:
 		return fmt.Errorf("%w: write dns:%s", ErrSyntax, lower[len("dns:"):])
 	case strings.HasPrefix(lower, "dns:") && sign == "":
 		return fmt.Errorf("%w: this list does not accept DNS names: list the addresses, or use trustnet.Names in the program", ErrSyntax)
 	case strings.HasPrefix(lower, "dns:"):
 		return fmt.Errorf("%w: a name cannot be excluded, because a failed look-up would remove the exclusion: exclude its addresses", ErrSyntax)
+	case isHost(item) && sign == "" && b.names:
+		return fmt.Errorf("%w: if it is a DNS name, write dns:%s", ErrSyntax, lower)
+	case isHost(item):
+		return fmt.Errorf("%w: if it is a DNS name, list its addresses", ErrSyntax)
 	}
 	return ErrSyntax
+}
+
+// isList reports whether item is several items with blanks, commas or semicolons
+// between them.
+func isList(item string) bool {
+	fields := strings.FieldsFunc(item, func(r rune) bool { return strings.ContainsRune(blanks+",;", r) })
+	for _, f := range fields {
+		f = strings.TrimPrefix(f, "!")
+		if _, err := parsePrefix(f); err != nil && f != "unix" && keywords[f] == nil {
+			return false
+		}
+	}
+	return len(fields) > 1
+}
+
+// isRange reports whether item is two addresses with a dash between them.
+func isRange(item string) bool {
+	from, to, _ := strings.Cut(item, "-")
+	_, fromErr := netip.ParseAddr(strings.Trim(from, blanks))
+	_, toErr := netip.ParseAddr(strings.Trim(to, blanks))
+	return fromErr == nil && toErr == nil
 }
 
 // correction returns the item that was meant, or "". It never widens what is written.
@@ -30,6 +63,11 @@ func correction(item string) string {
 	lower := strings.ToLower(item)
 	if _, ok := keywords[lower]; ok || lower == "unix" {
 		return lower
+	}
+	if trimmed := strings.Trim(item, blanks); trimmed != item { // after "!"
+		if p, err := parsePrefix(trimmed); err == nil && p == p.Masked() {
+			return trimmed
+		}
 	}
 	if addr, mask, ok := strings.Cut(item, "/"); ok {
 		a, err := netip.ParseAddr(addr)

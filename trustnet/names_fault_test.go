@@ -247,6 +247,7 @@ func TestWatchRefuses(t *testing.T) {
 			text: "a name cannot be excluded, because a failed look-up would remove the exclusion: exclude its addresses"},
 		{name: "host bits", items: []string{"10.1.2.3/8"}, item: "10.1.2.3/8", err: trustnet.ErrHostBits, text: "write 10.0.0.0/8"},
 		{name: "an empty item", items: []string{"dns:proxy,"}, index: 1, item: "", err: trustnet.ErrEmpty, text: "remove it"},
+		{name: "a name without dns:", items: []string{"Proxy"}, item: "Proxy", err: trustnet.ErrSyntax, text: "if it is a DNS name, write dns:proxy"},
 		{name: "no name", items: []string{"dns:"}, item: "dns:", err: trustnet.ErrSyntax, text: "as in dns:proxy.example.com"},
 		{name: "the root", items: []string{"dns:."}, item: "dns:.", err: trustnet.ErrSyntax, text: "not a DNS name"},
 		{name: "a blank", items: []string{"dns: proxy"}, item: "dns: proxy", err: trustnet.ErrSyntax, text: "not a DNS name"},

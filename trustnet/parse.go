@@ -99,7 +99,7 @@ func Read(r io.Reader) (*Set, error) {
 		return nil, fmt.Errorf("trustnet: reading the list: %w", err)
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	var b builder
+	b := builder{lines: true}
 	n := 0
 	for line := range strings.SplitSeq(string(text), "\n") {
 		item, _, _ := strings.Cut(line, "#")
@@ -131,6 +131,7 @@ func FromPrefixes(p ...netip.Prefix) (*Set, error) {
 type builder struct {
 	mask     bool // clear host bits instead of refusing them
 	names    bool // accept dns:NAME
+	lines    bool // the list has one item a line
 	included items
 	excluded items
 	hosts    []string
