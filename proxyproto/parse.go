@@ -23,6 +23,10 @@ func scan(b []byte, maxBlock int) (size int, err error) {
 		if bytes.HasPrefix(b, []byte(v1Signature)) {
 			return 0, fmt.Errorf("%w: unknown protocol: %q", ErrMalformed, firstWords(b, 2))
 		}
+		if isTLS(b) {
+			return 0, fmt.Errorf("%w: it begins with a TLS handshake; configure the proxy to send a header in front of it, or remove its address from the list of trusted proxies",
+				ErrNoHeader)
+		}
 		return 0, fmt.Errorf("%w: it begins with %q; configure the proxy to send a header, or remove its address from the list of trusted proxies",
 			ErrNoHeader, firstWords(b, 1))
 	}
@@ -31,6 +35,10 @@ func scan(b []byte, maxBlock int) (size int, err error) {
 	}
 	return scanV2(b, maxBlock)
 }
+
+// isTLS reports whether b is the beginning of a TLS record with a handshake message
+// (RFC 8446 section 5.1).
+func isTLS(b []byte) bool { return bytes.HasPrefix(b, []byte{0x16, 0x03}) }
 
 // firstWords returns what tells a person which protocol began instead of a
 // header, and no more: "a LOGIN me secret" fits into 17 bytes.

@@ -257,8 +257,8 @@ func (p *pendingConn) readError(err error) error {
 	begun := n > 0 && beginning(p.buf) == isHeader || n >= len(v1Signature) && p.buf[0] == v1Signature[0]
 	switch {
 	case isTimeout(err) && n == 0:
-		return fmt.Errorf("%w: no byte in %v; configure the proxy to send a header, or remove %v from the list of trusted proxies",
-			ErrTimeout, p.l.cfg.HeaderTimeout, p.conn.RemoteAddr())
+		return fmt.Errorf("%w: no byte in %v; configure the proxy to send a header, or remove its address from the list of trusted proxies",
+			ErrTimeout, p.l.cfg.HeaderTimeout)
 	case isTimeout(err):
 		return fmt.Errorf("%w: %d bytes in %v", ErrTimeout, n, p.l.cfg.HeaderTimeout)
 	case n == 0 && (isEnd(err) || isReset(err) || isClosed(err)):

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/trustnet"
@@ -186,6 +187,33 @@ func TestHeadersThatAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRefusalOfATrustedPeerNamesWhatItSent(t *testing.T) {
+	const fix = " or remove its address from the list of trusted proxies"
+	for _, tt := range []struct{ name, sent, want string }{
+		{name: "TLS handshake", sent: "\x16\x03\x01\x02\x00\x01", want: "it begins with a TLS handshake; configure the proxy to send a header in front of it," + fix},
+		{name: "SMTP", sent: "EHLO secret\r\n", want: `it begins with "EHLO"; configure the proxy to send a header,` + fix},
+		{name: "another record of TLS", sent: "\x15\x03\x01\x00\x02", want: `it begins with "\x15\x03\x01\x00\x02"; configure the proxy to send a header,` + fix},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, rej := offer(t, proxyproto.Config{}, tt.sent)
+			require.EqualError(t, rej.Err, "proxyproto: no PROXY header from a trusted peer: "+tt.want)
+		})
+	}
+}
+
+func TestRefusalOfASilentPeerNamesTheFixWithoutAPort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{})
+		client := f.mem.dial(proxyAddr)
+		defer client.Close()
+		elapse(5 * time.Second)
+		synctest.Wait()
+		require.Len(t, f.rejected(), 1)
+		require.EqualError(t, f.rejected()[0].Err, "proxyproto: PROXY header did not arrive in time: no byte in 5s; "+
+			"configure the proxy to send a header, or remove its address from the list of trusted proxies")
+	})
 }
 
 func TestHeaderMayArriveSplitAnywhereAndPayloadIsTheApplications(t *testing.T) {

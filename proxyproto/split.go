@@ -8,7 +8,7 @@ import (
 )
 
 // Split returns n listeners that share the connections of l, so that several servers
-// can stand behind one listener. It is for server packages that decide by *tls.Conn, or
+// can use one listener. It is for server packages that decide by *tls.Conn, or
 // by a field of the server, what they offer, such as passwords: one server gets the
 // secure connections and another one the rest.
 //
@@ -32,10 +32,12 @@ import (
 // connection and the queues are empty.
 //
 // An Accept error of l ends the n in the same way, and is then returned by every Accept
-// of theirs. Temporary errors, such as too many open files, are retried. An error of a
-// deadline that was set on l is returned once by each of the n whose Accept waits. The n have a
-// method SetDeadline(time.Time) error, as *net.TCPListener does, which limits their own
-// Accept and does not affect the others. Their Addr is that of l.
+// of theirs. Temporary errors, such as too many open files, are retried.
+//
+// Each of the n has a method SetDeadline(time.Time) error, as *net.TCPListener does. It
+// limits the Accept of that one only. A deadline that is set on l ends the waiting Accept
+// of each of the n, and every later Accept too until the deadline of l is moved or cleared.
+// The Addr of the n is that of l.
 //
 // Split owns l. It panics if n is less than 1, or l or choose is nil.
 func Split(l net.Listener, n int, choose func(net.Conn) (net.Conn, int)) []net.Listener {
