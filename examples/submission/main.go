@@ -1,12 +1,16 @@
-// Submission is the smallest useful server on Portico: SMTP behind HAProxy, which
-// ends the clients' TLS, and the documents by which mail clients find it. Read it
-// from top to bottom; ../mailfront is the complete sample.
+// Submission is the smallest useful server on Portico, in one file: SMTP behind
+// HAProxy, which ends the clients' TLS, and the documents by which mail clients find
+// it. ../mailfront is the complete sample.
 //
 //	SUBMISSION_PASSWORD=… go run ./examples/submission -trusted 127.0.0.1
+//	TLS_PEM=cert-and-key.pem haproxy -db -f examples/submission/haproxy.cfg
 //
-// haproxy.cfg in this folder is the proxy's side. Users of -domain sign in and send
-// anywhere. Other servers may send to -domain, if SPF does not fail. Accepted mail
-// is logged and dropped: replace session.Data.
+// HAProxy listens on ports 465 and 443, which usually needs root. Other ports are
+// settings of haproxy.cfg: SUBMISSIONS_FRONT=127.0.0.1:20465 HTTPS_FRONT=127.0.0.1:20443.
+//
+// Users of -domain sign in with SUBMISSION_PASSWORD and send anywhere. Everybody may
+// send to -domain if SPF does not fail. Accepted mail is logged and dropped: replace
+// session.Data.
 package main
 
 import (
@@ -57,20 +61,23 @@ func run(ctx context.Context, args []string, password string, started func(smtp,
 	if password == "" {
 		return errors.New("submission: SUBMISSION_PASSWORD is not set: it is the password of every user")
 	}
+	if *trusted == "" {
+		return errors.New("submission: -trusted is not set: list the addresses that HAProxy connects from, such as 127.0.0.1")
+	}
 	proxies, err := trustnet.Parse(strings.Split(*trusted, ",")...)
 	if err != nil {
-		return fmt.Errorf("submission: -trusted %q: %w: want the address that HAProxy connects from", *trusted, err)
+		return fmt.Errorf("submission: -trusted: %w", err)
 	}
 	base, err := publicurl.FromHostname(*host)
 	if err != nil {
-		return err
+		return fmt.Errorf("submission: -host: %w", err)
 	}
 	set, err := discovery.Build(discovery.Config{Base: base, Mail: &discovery.Mail{ // on port 465 of HAProxy
 		Domains:  []string{*domain},
 		Services: []discovery.Service{{Protocol: discovery.Submission}},
 	}})
 	if err != nil {
-		return err
+		return fmt.Errorf("submission: -host and -domain: %w", err)
 	}
 	web := &http.Server{Handler: discovery.NewServer(set, discovery.ServerConfig{}), ReadHeaderTimeout: 10 * time.Second}
 	mail := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
@@ -92,6 +99,7 @@ func run(ctx context.Context, args []string, password string, started func(smtp,
 	if err != nil {
 		return errors.Join(err, smtpListener.Close())
 	}
+	slog.Info("serving", "smtp", smtpListener.Addr(), "http", httpListener.Addr(), "trusted", proxies)
 	started(smtpListener.Addr(), httpListener.Addr())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
