@@ -13,12 +13,12 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/publicurl"
@@ -221,8 +221,6 @@ func (cfg *config) readTLS(values *settings.Values) error {
 // defaultDomain is reserved (RFC 6761 section 6.2): no mail arrives for it.
 const defaultDomain = "example.test"
 
-var domainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
-
 func (cfg *config) readAccount(values *settings.Values) error {
 	s := values.Get("DOMAINS")
 	cfg.domainsAreSet = s.Text != ""
@@ -231,7 +229,7 @@ func (cfg *config) readAccount(values *settings.Values) error {
 	}
 	for _, item := range s.List() {
 		domain := strings.ToLower(item.Text)
-		if !domainPattern.MatchString(domain) || len(domain) > 253 {
+		if !msgauth.IsDomain(domain) {
 			return s.Errorf("%q is no domain name: use letters, digits and hyphens between dots (xn--… for others)", domain)
 		}
 		cfg.domains = append(cfg.domains, domain)

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -62,7 +63,7 @@ type frontend struct {
 	resolver  *forwarded.Resolver
 	mail      *mailbox
 	guard     *guard.Guard
-	auth      *mailAuth
+	auth      *msgauth.Checker
 	documents *discovery.Server
 	signIn    *signIn
 	providers *identityProviders // nil: mailfront is its own
@@ -105,7 +106,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 		resolver: resolver,
 		mail:     newMailbox(cfg.account(), cfg.password),
 		guard:    guard.New(cfg.limits, cfg.trusted, log),
-		auth:     newMailAuth("", false),
+		auth:     msgauth.New("", false),
 		broken:   make(chan error, 1),
 	}
 	if path := cfg.stateFile.path; path != "" {

@@ -13,6 +13,7 @@
 //	client  client address and TLS, read once and kept
 //	gate    what happens to a connection before a server sees it
 //	guard   limits and bans by the client's address, and what a wrong password costs
+//	msgauth SPF, DKIM, DMARC and the trace fields of a message
 //	store   what several nodes share
 //
 // Among the rest, a file each:
@@ -21,7 +22,6 @@
 //	origin.go     requests that a page of another site may have sent
 //	plaintext.go  passwords on connections that are not encrypted
 //	auth.go       passwords and bearer tokens; certificate.go is the server's own
-//	received.go spf.go dmarc.go    what is noted of a message's sender
 //	smtp.go imap.go pop3.go web.go    the servers; relay.go is who may send mail elsewhere
 //	documents.go  what clients find the server by, from one public base URL
 //	signin.go     the OpenID provider; signin_*.go are its parts

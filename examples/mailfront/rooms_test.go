@@ -20,10 +20,11 @@ const (
 // roomImports has the packages of this repository that each package of internal may
 // import: those of the library, and rooms.
 var roomImports = map[string][]string{
-	"client": {"proxyproto", "forwarded"},
-	"gate":   {"proxyproto", "client", "guard"},
-	"guard":  {"trustnet", "client", "store"},
-	"store":  nil,
+	"client":  {"proxyproto", "forwarded"},
+	"gate":    {"proxyproto", "client", "guard"},
+	"guard":   {"trustnet", "client", "store"},
+	"msgauth": {"client"},
+	"store":   nil,
 }
 
 // goFiles returns the Go files of a folder, with or without the tests.

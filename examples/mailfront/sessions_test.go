@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
 )
 
 // A fakeListener hands out what is sent to conns, and ends with err.
@@ -56,7 +57,7 @@ func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {
 	log := newLogger(b, slog.LevelDebug)
 	f := &frontend{
 		cfg: cfg, log: log, ctx: context.Background(), mail: newMailbox(testAccount, testPassword),
-		guard: guard.New(guard.DefaultLimits, nil, log), auth: &mailAuth{dns: fakeDNS{}},
+		guard: guard.New(guard.DefaultLimits, nil, log), auth: &msgauth.Checker{DNS: txtDNS{}},
 	}
 	r := &gate.Receiver{Context: f.ctx, Listener: listener, Patience: patienceOf(listener), Sessions: gate.NewSessions(), Guard: f.guard, Log: log}
 	here, there := net.Pipe()

@@ -20,6 +20,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
 )
 
 // newSMTPServer returns the server for the connections of a listener that get
@@ -29,7 +30,7 @@ func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 		cl := client.New(listener, c.Conn())
 		cl.Log(f.log, "session")
 		return &smtpSession{
-			f: f, client: cl, conn: c, below: gate.SessionOf(c.Conn()), tls: tlsWords(cl, c.Conn()),
+			f: f, client: cl, conn: c, below: gate.SessionOf(c.Conn()), tls: msgauth.DescribeTLS(cl, c.Conn()),
 			needsAuth: strings.HasPrefix(listener, "submission"),
 		}, nil
 	}))
@@ -53,7 +54,7 @@ type smtpSession struct {
 	client    client.Client
 	conn      *smtp.Conn
 	below     *gate.Session
-	tls       string // of tlsWords
+	tls       string // of DescribeTLS
 	needsAuth bool   // submission, RFC 6409 section 4.3
 	loggedIn  bool
 
@@ -134,7 +135,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if !wellFormed(data) {
+	if !msgauth.WellFormed(data) {
 		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: "The message is malformed: a bare CR, or no field at its beginning"}
 	}
 	if len(s.local) > 0 {
@@ -152,23 +153,23 @@ func (s *smtpSession) Data(r io.Reader) error {
 // deliver puts a message with its trace fields into the mailbox.
 func (s *smtpSession) deliver(data []byte) error {
 	server := s.f.cfg.mailName()
-	t := trace{
-		client: s.client, helo: s.conn.Hostname(), tls: s.tls, user: s.loggedIn,
-		by: server, id: rand.Text(), to: slices.Concat(s.local, s.remote), at: time.Now(),
+	t := msgauth.Trace{
+		Client: s.client, HELO: s.conn.Hostname(), TLS: s.tls, User: s.loggedIn,
+		By: server, ID: rand.Text(), To: slices.Concat(s.local, s.remote), At: time.Now(),
 	}
-	fields := t.receivedField()
-	attrs := []slog.Attr{slog.String("id", t.id)}
+	fields := t.Field()
+	attrs := []slog.Attr{slog.String("id", t.ID)}
 	if s.fromOutside() {
-		v := s.f.auth.check(s.f.ctx, s.judged(), t.helo, s.from, data)
-		attrs = append(attrs, slog.String("spf", string(v.spf)), slog.String("dmarc", string(v.dmarc)), slog.String("from", v.from))
-		if v.refuse {
+		v := s.f.auth.Check(s.f.ctx, s.judged(), t.HELO, s.from, data)
+		attrs = append(attrs, slog.String("spf", string(v.SPF)), slog.String("dmarc", string(v.DMARC)), slog.String("from", v.From))
+		if v.Refuse {
 			s.client.Log(s.f.log, "message_refused", attrs...)
-			return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Refused, as " + v.from + " wants it: DMARC fails"}
+			return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Refused, as " + v.From + " wants it: DMARC fails"}
 		}
-		fields = v.field(server) + fields
+		fields = v.Field(server) + fields
 	}
-	header, rest := splitMessage(data)
-	header = withoutForged(header, server)
+	header, rest := msgauth.SplitMessage(data)
+	header = msgauth.WithoutForged(header, server)
 	err := s.f.mail.deliver(slices.Concat([]byte(fields), header, rest))
 	if errors.Is(err, errMailboxFull) {
 		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "The mailbox is full"}

@@ -1,4 +1,4 @@
-package main
+package msgauth
 
 import (
 	"net"
@@ -58,8 +58,8 @@ func TestSPFIsAskedForMAILFROMAndForHELOWhenThatIsEmpty(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
-				v := (&mailAuth{dns: dns}).check(t.Context(), netip.MustParseAddr(test.ip), test.helo, test.from, []byte("Subject: x\r\n\r\n"))
-				require.Equal(t, test.want, v.spf)
+				v := (&Checker{DNS: dns}).Check(t.Context(), netip.MustParseAddr(test.ip), test.helo, test.from, []byte("Subject: x\r\n\r\n"))
+				require.Equal(t, test.want, v.SPF)
 				require.Equal(t, "example.test; "+test.field, authres.Format("example.test", v.results[:1]))
 				want := time.Duration(0)
 				if test.want == spf.TempError {
@@ -88,7 +88,7 @@ func TestTheResolverThatIsNamedIsTheOneThatIsAsked(t *testing.T) {
 			server.WriteTo(query[:n], from)
 		}
 	}()
-	v := newMailAuth(server.LocalAddr().String(), false).check(t.Context(), netip.MustParseAddr("192.0.2.7"), "x.test", "a@sender.test", []byte("Subject: x\r\n\r\n"))
-	require.Equal(t, spf.None, v.spf)
+	v := New(server.LocalAddr().String(), false).Check(t.Context(), netip.MustParseAddr("192.0.2.7"), "x.test", "a@sender.test", []byte("Subject: x\r\n\r\n"))
+	require.Equal(t, spf.None, v.SPF)
 	require.Contains(t, <-asked, "\x06sender\x04test\x00")
 }

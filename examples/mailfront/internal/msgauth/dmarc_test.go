@@ -1,10 +1,9 @@
-package main
+package msgauth
 
 import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -13,8 +12,6 @@ import (
 	"github.com/emersion/go-msgauth/authres"
 	"github.com/emersion/go-msgauth/dkim"
 	"github.com/stretchr/testify/require"
-
-	"github.com/seed-94e48765/portico/proxyproto"
 )
 
 const letter = "From: Ann <ann@sender.test>\r\nTo: demo@example.test\r\nSubject: hello\r\n\r\nhello\r\n"
@@ -31,89 +28,6 @@ func signedLetter(t *testing.T, domain string) (string, fakeDNS) {
 		"sender.test":            {"v=spf1 ip4:192.0.2.7 -all"},
 		"_dmarc.sender.test":     {"v=DMARC1; p=reject"},
 		"s._domainkey." + domain: {"v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(public)},
-	}
-}
-
-// The same message by the same proxy, once with its PROXY header and once to a
-// server that takes the proxy for the client.
-func TestSPFAndDMARCPassForTheClientAndWouldHaveFailedForTheProxy(t *testing.T) {
-	const proxy = directIP // any but 127.0.0.1, for which SPF is not evaluated
-	needDirect(t)
-	_, dns := signedLetter(t, "sender.test")
-	run := func(trusted string, enforce bool, connect func(started) net.Conn) (string, string) {
-		f := startWith(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": trusted}, func(f *frontend) {
-			f.auth.dns, f.auth.enforce = dns, enforce
-		})
-		return f.send(connect(f), "mx.sender.test", "ann@sender.test", letter)
-	}
-	withHeader := func(h proxyproto.Header) func(started) net.Conn {
-		return func(f started) net.Conn { return f.proxiedBy(proxy, "smtp", h) }
-	}
-	without := func(f started) net.Conn { return f.connect(proxy, "smtp") }
-	fromHere := func(f started) net.Conn { return f.connect(proxyIP, "smtp") }
-	self := header(nil)
-	self.Source = &net.TCPAddr{IP: net.ParseIP(proxy), Port: 1}
-	const pass = "Authentication-Results: example.test; spf=pass smtp.mailfrom=ann@sender.test; dkim=none; dmarc=pass header.from=sender.test"
-	const fail = "Authentication-Results: example.test; spf=fail smtp.mailfrom=ann@sender.test; dkim=none; dmarc=fail header.from=sender.test"
-	const unknown = "Authentication-Results: example.test; dkim=none"
-	for _, test := range []struct {
-		name    string
-		trusted string
-		connect func(started) net.Conn
-		want    string
-		from    string
-	}{
-		{"the client, by PROXY", proxy, withHeader(header(nil)), pass, "[192.0.2.7]"},
-		{"the proxy, taken for the client", "", without, fail, "[" + proxy + "]"},
-		{"LOCAL", proxy, withHeader(proxyproto.Header{Local: true}), unknown, "client not known"},
-		{"UNKNOWN", proxy, withHeader(proxyproto.Header{Version: 1}), unknown, "client not known"},
-		{"a trusted proxy as the client", proxy, withHeader(self), unknown, "[" + proxy + "]"},
-		{"a proxy on this machine, taken for the client", "", fromHere, unknown, "[127.0.0.1]"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			header, answer := run(test.trusted, false, test.connect)
-			require.Regexp(t, "^250 ", answer)
-			require.Equal(t, []string{test.want}, fieldsNamed(header, "Authentication-Results"))
-			require.True(t, strings.HasPrefix(header, "Authentication-Results:"), "on top")
-			require.Contains(t, fieldsNamed(header, "Received")[0], "from mx.sender.test ("+test.from+") by example.test with ESMTP id ")
-
-			header, answer = run(test.trusted, true, test.connect)
-			if test.want == fail {
-				require.Regexp(t, "^550 5.7.1 Refused, as sender.test wants it", answer)
-				require.Empty(t, header)
-			} else {
-				require.Regexp(t, "^250 ", answer)
-			}
-		})
-	}
-}
-
-func TestMailOfUsersAndOfClientsThatMayRelayIsNotJudged(t *testing.T) {
-	_, dns := signedLetter(t, "sender.test")
-	f := startWith(t, map[string]string{"MAILFRONT_RELAY_LOOPBACK": "true"}, func(f *frontend) { f.auth.dns, f.auth.enforce = dns, true })
-	onTLSAtProxy := header(&proxyproto.TLS{Client: true})
-	onTLSAtProxy.Source = &net.TCPAddr{IP: net.ParseIP("198.51.100.9"), Port: 1} // not a host of sender.test
-	here := proxyproto.Header{Source: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, Destination: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}
-	const forged = "Authentication-Results: example.test; dmarc=pass\r\n"
-	for _, test := range []struct {
-		name, listener string
-		header         proxyproto.Header
-		login          bool
-	}{
-		{"submission, logged in", "submission", onTLSAtProxy, true},
-		{"SMTP, logged in", "smtp", onTLSAtProxy, true},
-		{"SMTP, from this machine with MAILFRONT_RELAY_LOOPBACK", "smtp", here, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			s := ehlo(t, f.proxiedBy(proxyIP, test.listener, test.header))
-			if test.login {
-				require.Regexp(t, "^235 ", s.smtp("AUTH PLAIN %s", saslPlain(testAccount, testPassword)))
-			}
-			header, answer := f.sendOn(s, "ann@sender.test", forged+letter)
-			require.Regexp(t, "^250 ", answer)
-			require.Empty(t, fieldsNamed(header, "Authentication-Results"))
-			require.Equal(t, test.login, strings.Contains(header, " with ESMTPSA id "), header)
-		})
 	}
 }
 
@@ -181,11 +95,11 @@ func TestDMARC(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for _, enforce := range []bool{false, true} {
-					v := (&mailAuth{dns, enforce}).check(t.Context(), test.ip, "mx.test", test.mailFrom, []byte(test.message))
-					require.Equal(t, test.want, v.dmarc)
-					require.Equal(t, test.domain, v.from)
-					require.Equal(t, test.refuse && enforce, v.refuse)
-					field := v.field("example.test")
+					v := (&Checker{dns, enforce}).Check(t.Context(), test.ip, "mx.test", test.mailFrom, []byte(test.message))
+					require.Equal(t, test.want, v.DMARC)
+					require.Equal(t, test.domain, v.From)
+					require.Equal(t, test.refuse && enforce, v.Refuse)
+					field := v.Field("example.test")
 					if test.want != "" {
 						require.Contains(t, field, ";\r\n\tdmarc="+string(test.want))
 					} else {
@@ -201,6 +115,6 @@ func TestDMARC(t *testing.T) {
 func TestNoMoreThanAFewSignaturesAreLookedAt(t *testing.T) {
 	signed, dns := signedLetter(t, "sender.test")
 	signature := strings.TrimSuffix(signed, letter)
-	v := (&mailAuth{dns: dns}).check(t.Context(), netip.Addr{}, "mx.test", "a@x.test", []byte(strings.Repeat(signature, 50)+letter))
-	require.Equal(t, maxSignatures, strings.Count(v.field("example.test"), "dkim=pass header.d=sender.test"), v.field("example.test"))
+	v := (&Checker{DNS: dns}).Check(t.Context(), netip.Addr{}, "mx.test", "a@x.test", []byte(strings.Repeat(signature, 50)+letter))
+	require.Equal(t, maxSignatures, strings.Count(v.Field("example.test"), "dkim=pass header.d=sender.test"), v.Field("example.test"))
 }

@@ -1,8 +1,16 @@
-// What to copy: check and dmarcOf: whether the domain that a reader sees in From
-// stands behind the message (RFC 7489), by SPF of the client's address or by DKIM
-// (RFC 6376). What to change: enforce, once the results have been right for weeks.
-
-package main
+// Package msgauth evaluates SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 7489) for a
+// message that another server has sent, and writes the trace fields Received and
+// Authentication-Results.
+//
+// SPF is evaluated for the client's address, which behind a proxy is the one that package
+// client reports. Where the client is not known there is no SPF result, and DMARC can pass
+// by DKIM but cannot fail.
+//
+// Copy with it: client.
+//
+// What to change: the resolver, to one that is near; and Checker.Enforce, once the results
+// have been right for weeks.
+package msgauth
 
 import (
 	"bytes"
@@ -27,44 +35,46 @@ const (
 	maxSignatures = 5                // that are verified, each with a look-up
 )
 
-// A mailAuth checks where mail comes from.
-type mailAuth struct {
-	dns spf.DNSResolver
-	// enforce refuses what the domain in From wants refused. Without it a message
-	// is marked, and no more: much that is forwarded would fail.
-	enforce bool
+// A Checker evaluates SPF, DKIM and DMARC.
+type Checker struct {
+	DNS spf.DNSResolver // gets names with a dot at their end
+	// Enforce sets Verdict.Refuse for a message that the policy of the domain in From
+	// rejects. Without it messages are only marked: much mail that is forwarded fails.
+	Enforce bool
 }
 
-// newMailAuth asks server, a host:port, or what the system asks if it is "".
-func newMailAuth(server string, enforce bool) *mailAuth {
+// New returns a Checker that queries the DNS server at a host:port, or the resolver of the
+// system if server is empty.
+func New(server string, enforce bool) *Checker {
 	dns := net.DefaultResolver
 	if server != "" {
 		dns = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, server)
 		}}
 	}
-	return &mailAuth{dns, enforce}
+	return &Checker{dns, enforce}
 }
 
-// A verdict is what was found out about a message.
-type verdict struct {
+// A Verdict is the result for a message.
+type Verdict struct {
 	results []authres.Result
-	spf     spf.Result          // "" if there was no address to ask for
-	dmarc   authres.ResultValue // "" if without SPF there is no saying
-	from    string              // the domain in From
-	refuse  bool                // enforce, and that domain wants it
+	SPF     spf.Result          // "" without an address
+	DMARC   authres.ResultValue // "" if it depends on SPF and there was no address
+	From    string              // the domain in From
+	Refuse  bool                // Enforce is set, DMARC fails and the policy of From is reject
 }
 
-// check takes a message as it was received. ip is not valid if nobody knows who
-// the client is: then there is no SPF, and DMARC can pass, and not fail.
-func (a *mailAuth) check(ctx context.Context, ip netip.Addr, helo, from string, message []byte) verdict {
+// Check evaluates a message as it was received. ip is the client's address, or the zero Addr
+// if the client is not known; helo and from are the arguments of EHLO and MAIL FROM. Check
+// returns within 20 seconds.
+func (a *Checker) Check(ctx context.Context, ip netip.Addr, helo, from string, message []byte) Verdict {
 	ctx, cancel := context.WithTimeout(ctx, authTimeout)
 	defer cancel()
-	var v verdict
+	var v Verdict
 	var sender spfResult
 	if ip.IsValid() {
-		sender = checkSPF(ctx, a.dns, ip, helo, from)
-		v.spf = sender.Result
+		sender = checkSPF(ctx, a.DNS, ip, helo, from)
+		v.SPF = sender.Result
 		v.results = append(v.results, sender.field())
 	}
 	signatures := checkDKIM(a.lookupTXT(ctx), message)
@@ -75,16 +85,17 @@ func (a *mailAuth) check(ctx context.Context, ip netip.Addr, helo, from string, 
 		v.results = append(v.results, &authres.DKIMResult{Value: authres.ResultNone})
 	}
 	var policy dmarc.Policy
-	v.from, v.dmarc, policy = dmarcOf(a.lookupTXT(ctx), message, sender, signatures)
-	if v.dmarc != "" {
-		v.results = append(v.results, &authres.DMARCResult{Value: v.dmarc, From: v.from})
+	v.From, v.DMARC, policy = dmarcOf(a.lookupTXT(ctx), message, sender, signatures)
+	if v.DMARC != "" {
+		v.results = append(v.results, &authres.DMARCResult{Value: v.DMARC, From: v.From})
 	}
-	v.refuse = a.enforce && v.dmarc == authres.ResultFail && policy == dmarc.PolicyReject
+	v.Refuse = a.Enforce && v.DMARC == authres.ResultFail && policy == dmarc.PolicyReject
 	return v
 }
 
-// field is Authentication-Results (RFC 8601), by the name of this server.
-func (v verdict) field(server string) string {
+// Field returns the field Authentication-Results (RFC 8601 section 2) of this server, with
+// its CRLF.
+func (v Verdict) Field(server string) string {
 	lines := []string{"Authentication-Results: " + server}
 	for _, r := range v.results {
 		_, one, _ := strings.Cut(authres.Format("", []authres.Result{r}), "; ")
@@ -95,8 +106,8 @@ func (v verdict) field(server string) string {
 
 type lookupTXT func(name string) ([]string, error)
 
-func (a *mailAuth) lookupTXT(ctx context.Context) lookupTXT {
-	return func(name string) ([]string, error) { return rootedResolver{a.dns}.LookupTXT(ctx, name) }
+func (a *Checker) lookupTXT(ctx context.Context) lookupTXT {
+	return func(name string) ([]string, error) { return rootedResolver{a.DNS}.LookupTXT(ctx, name) }
 }
 
 type signature struct {
@@ -219,7 +230,7 @@ func organizationOf(domain string) string {
 // (section 6.6.1).
 func fromDomain(message []byte) string {
 	var from []string
-	header, _ := splitMessage(message)
+	header, _ := SplitMessage(message)
 	for _, f := range fieldsOf(header) {
 		if name, value := f.split(); strings.EqualFold(name, "From") {
 			from = append(from, value)

@@ -1,7 +1,4 @@
-// What to copy: checkSPF, and that it is given the client's address only where
-// that is known (RFC 7208). What to change: the resolver, to one that is near.
-
-package main
+package msgauth
 
 import (
 	"context"
@@ -67,7 +64,7 @@ var plainAddress = regexp.MustCompile(`^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[a-z
 func domainOf(address string) string {
 	at := strings.LastIndexByte(address, '@')
 	domain := strings.ToLower(strings.TrimSuffix(address[at+1:], "."))
-	if at < 0 || len(domain) > 253 || !strings.Contains(domain, ".") || !domainPattern.MatchString(domain) {
+	if at < 0 || !strings.Contains(domain, ".") || !IsDomain(domain) {
 		return ""
 	}
 	if _, err := netip.ParseAddr(domain); err == nil {
@@ -75,6 +72,12 @@ func domainOf(address string) string {
 	}
 	return domain
 }
+
+// IsDomain reports whether a name, which must be in lower case, has the form of a host name (RFC 1123
+// section 2.1).
+func IsDomain(name string) bool { return len(name) <= 253 && domainPattern.MatchString(name) }
+
+var domainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 
 // A rootedResolver asks for names as they are. net.Resolver would try those that
 // do not exist below the search domains of this machine, too.

@@ -1,0 +1,117 @@
+package msgauth
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+)
+
+// A Trace has the facts for a Received field.
+type Trace struct {
+	Client client.Client
+	HELO   string
+	TLS    string // from DescribeTLS
+	User   bool   // whether the client has logged in
+	By     string // the name of this server
+	ID     string
+	To     []string
+	At     time.Time
+}
+
+// Field returns the Received field (RFC 5321 section 4.4) with its CRLF. Text of the client
+// or of a proxy is in it only if it has the right form. If the client is not known, the
+// field has no address.
+func (t Trace) Field() string {
+	var b strings.Builder
+	b.WriteString("Received: from ")
+	if helo := strings.ToLower(t.HELO); IsDomain(helo) {
+		b.WriteString(helo)
+	} else if literal := literalOf(t.HELO); literal != "" {
+		b.WriteString(literal)
+	} else {
+		b.WriteString("unknown")
+	}
+	if t.Client.Known && t.Client.IP.IsValid() {
+		b.WriteString(" (" + addressLiteral(t.Client.IP) + ")")
+	} else {
+		b.WriteString(" (client not known)") // a comment; the proxy's address would be a lie
+	}
+	if t.Client.TLS && t.TLS != "" {
+		b.WriteString("\r\n\t(using " + t.TLS + ")")
+	}
+	b.WriteString("\r\n\tby " + t.By + " with " + t.protocol() + " id " + t.ID)
+	if len(t.To) == 1 && plainAddress.MatchString(t.To[0]) && len(t.To[0]) <= 254 { // more would tell of Bcc, section 7.2
+		b.WriteString("\r\n\tfor <" + t.To[0] + ">")
+	}
+	b.WriteString(";\r\n\t" + t.At.Format(time.RFC1123Z) + "\r\n")
+	return b.String()
+}
+
+// protocol is what RFC 3848 says. go-smtp does not tell who said HELO.
+func (t Trace) protocol() string {
+	protocol := "ESMTP"
+	if t.Client.TLS {
+		protocol += "S"
+	}
+	if t.User {
+		protocol += "A"
+	}
+	return protocol
+}
+
+// addressLiteral is that of RFC 5321 section 4.1.3.
+func addressLiteral(ip netip.Addr) string {
+	if ip.Is6() {
+		return "[IPv6:" + ip.String() + "]"
+	}
+	return "[" + ip.String() + "]"
+}
+
+// literalOf returns helo if it is an address literal, else "".
+func literalOf(helo string) string {
+	inner, opened := strings.CutPrefix(helo, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if ip, err := netip.ParseAddr(strings.TrimPrefix(inner, "IPv6:")); err == nil && opened && closed && ip.Zone() == "" {
+		return addressLiteral(ip)
+	}
+	return ""
+}
+
+// DescribeTLS returns the version and cipher of the client's TLS, from the PROXY header or
+// else from c. Use it only if cl.TLS is set, because the TLS of c may be the proxy's own. It
+// returns "" if neither has them.
+func DescribeTLS(cl client.Client, c net.Conn) string {
+	if cl.Info != nil && cl.Info.TLS != nil && cl.Info.TLS.Client {
+		return wordsOf(cl.Info.TLS.Version, cl.Info.TLS.Cipher)
+	}
+	for {
+		if tc, ok := c.(*tls.Conn); ok {
+			state := tc.ConnectionState()
+			version := strings.Replace(tls.VersionName(state.Version), "TLS ", "TLSv", 1)
+			return wordsOf(version, tls.CipherSuiteName(state.CipherSuite))
+		}
+		below, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return "" // a proxy ended it, and did not say more
+		}
+		c = below.NetConn()
+	}
+}
+
+// tlsWord is how versions and ciphers look. Info.TLS holds any words of a proxy.
+var tlsWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+func wordsOf(version, cipher string) string {
+	if !tlsWord.MatchString(version) {
+		return ""
+	}
+	if !tlsWord.MatchString(cipher) {
+		return version
+	}
+	return version + " with cipher " + cipher
+}
