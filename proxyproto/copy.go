@@ -2,6 +2,7 @@ package proxyproto
 
 import (
 	"io"
+	"reflect"
 	"sync"
 	"syscall"
 )
@@ -11,6 +12,9 @@ import (
 // only while there is something to pass on, and a connection that proves bulky is
 // left to splice(2) or sendfile(2).
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if from, ok := r.(*Conn); ok {
+		return from.WriteTo(c.conn)
+	}
 	return copySmall(c.conn, r, func() (int64, error) {
 		if f, ok := c.conn.(io.ReaderFrom); ok {
 			return f.ReadFrom(r)
@@ -29,8 +33,12 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 		}
 		return sum, err
 	}
-	if to, ok := w.(*Conn); ok {
+	for to, ok := w.(*Conn); ok; to, ok = w.(*Conn) {
 		w = to.conn // so that its ReadFrom does not begin with small transfers again
+	}
+	if below, ok := c.conn.(*Conn); ok {
+		n, err := below.WriteTo(w)
+		return sum + n, err
 	}
 	n, err := copySmall(w, c.conn, func() (int64, error) { return io.Copy(w, c.conn) })
 	return sum + n, err
@@ -76,10 +84,12 @@ const (
 var smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
 
 // copySmall copies from r to w until r ends, and through bulk from the moment that
-// the transfer proves bulky. Readers that are not sockets are left to bulk.
+// the transfer proves bulky. Readers that are not sockets are left to bulk. So are
+// wrappers of sockets, although they may have a method SyscallConn: what they have read
+// already is not in the socket.
 func copySmall(w io.Writer, r io.Reader, bulk func() (int64, error)) (sum int64, err error) {
 	s, ok := r.(syscall.Conn)
-	if !ok || !canPoll {
+	if !ok || !isOfNet(r) || !canPoll {
 		return bulk()
 	}
 	raw, err := s.SyscallConn()
@@ -110,4 +120,14 @@ func copySmall(w io.Writer, r io.Reader, bulk func() (int64, error)) (sum int64,
 	}
 	n, err := bulk()
 	return sum + n, err
+}
+
+// isOfNet reports whether the type of r is one of package net: *net.TCPConn,
+// *net.UnixConn, or the type without WriteTo that hides a *net.TCPConn in io.Copy.
+func isOfNet(r io.Reader) bool {
+	t := reflect.TypeOf(r)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath() == "net"
 }
