@@ -171,15 +171,23 @@ func (s *splitter) place(ch *choice) {
 
 // put moves a connection from choose to the queue of a part. A nil c was closed.
 func (s *splitter) put(ch *choice, c net.Conn, i int) {
+	if !s.queue(ch, c, i) {
+		c.Close() // without the lock: Close of a *tls.Conn can take seconds
+	}
+}
+
+// queue reports false if the part of c is closed.
+func (s *splitter) queue(ch *choice, c net.Conn, i int) (ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.choosing, ch)
+	ok = true
 	switch {
 	case c == nil:
 		s.space.Signal()
 	case s.parts[i].closed:
 		s.space.Signal()
-		defer c.Close() // after the lock is released
+		ok = false
 	default:
 		s.queued++
 		s.parts[i].queue.push(c)
@@ -190,4 +198,5 @@ func (s *splitter) put(ch *choice, c net.Conn, i int) {
 			p.changed.Broadcast()
 		}
 	}
+	return ok
 }

@@ -47,6 +47,51 @@ func TestClosingOnePartLeavesTheOthersAlone(t *testing.T) {
 	})
 }
 
+// A hangingConn is closed when the test says so, as that of a *tls.Conn, which sends an
+// alert first.
+type hangingConn struct {
+	net.Conn
+	closing, release chan struct{}
+}
+
+func (c hangingConn) Close() error {
+	close(c.closing)
+	<-c.release
+	return c.Conn.Close()
+}
+
+// What choose returns for a closed part is closed, and no other part waits for that.
+// Outside of synctest, which waits for a mutex for ever.
+func TestALateChoiceThatIsSlowToCloseDelaysNoOtherPart(t *testing.T) {
+	mem := newMemListener()
+	closing := make(chan struct{})
+	slow := hangingConn{stub(0, 0), closing, make(chan struct{})}
+	parts := proxyproto.Split(mem, 2, func(c net.Conn) (net.Conn, int) {
+		if c == slow {
+			return c, 0
+		}
+		return byPart(c)
+	})
+	require.NoError(t, parts[0].Close())
+	served := make(chan []int, 1)
+	go func() { served <- acceptIDs(t, parts[1], 2) }()
+	mem.conns <- slow
+	<-closing
+	go func() {
+		mem.conns <- stub(1, 1)
+		mem.conns <- stub(1, 2)
+	}()
+	select {
+	case ids := <-served:
+		require.ElementsMatch(t, []int{1, 2}, ids)
+	case <-time.After(10 * time.Second):
+		t.Error("the other part waits for Close")
+	}
+	close(slow.release)
+	<-slow.Conn.(*stubConn).closed
+	require.NoError(t, parts[1].Close())
+}
+
 func TestClosingAPartMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
