@@ -131,6 +131,20 @@ func TestMailDoesNotFollowTheConfiguration(t *testing.T) {
 	require.Equal(t, before, set.DNS().String())
 }
 
+func TestServicesDoNotFollowTheirAuthentication(t *testing.T) {
+	methods, own := []AuthMethod{AuthPassword}, []AuthMethod{AuthPassword}
+	set := mailSet(t, "https://mail.example.com", Config{OAuth: withRegistration(), Mail: &Mail{
+		Domains:   []string{"example.com", "example.net"},
+		Services:  []Service{{Protocol: IMAP, Authentication: methods}},
+		PerDomain: map[string][]Service{"example.net": {{Protocol: IMAP, Authentication: own}}},
+	}})
+	before := set.DNS().String()
+	require.Contains(t, before, "_autodiscover._tcp.example.com.")
+	require.Contains(t, before, "_autodiscover._tcp.example.net.")
+	methods[0], own[0] = AuthOAuth2, AuthOAuth2
+	require.Equal(t, before, set.DNS().String())
+}
+
 func TestMailIsFoundAtABaseWithoutAName(t *testing.T) {
 	m := &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP, Host: "imap.example.com"}}}
 	h := NewServer(mailSet(t, "https://[2001:db8::1]:8443", Config{Mail: m}), ServerConfig{})

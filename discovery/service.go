@@ -133,6 +133,7 @@ func (b *builder) services(m *mailSettings, list string, services []Service) []S
 		case len(s.Authentication) == 0:
 			b.failMail(field+"Authentication", "", "a service without a method cannot be used: list AuthPassword, AuthOAuth2 or both, or leave it nil", autoconfigDraft+" section 3.7.4")
 		default:
+			s.Authentication = slices.Clone(s.Authentication)
 			b.mailAuthentication(field+"Authentication", s.Authentication)
 		}
 		for _, other := range services[:i] {
