@@ -104,6 +104,9 @@ func (b *builder) userAgent(m *mailSettings) {
 	}
 	for d, doc := range m.userAgent {
 		byHost[d] = doc
+	}
+	// A domain may itself be named ua-auto-config.example.com: the first meaning holds.
+	for d, doc := range m.userAgent {
 		byHost[userAgentHost+d] = doc
 	}
 	b.route(route{document: UserAgentDocument, byHost: byHost}, paths...)

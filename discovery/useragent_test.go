@@ -135,6 +135,18 @@ func TestUserAgentDigestIsOfTheBytesServed(t *testing.T) {
 	}
 }
 
+func TestUserAgentOfADomainNamedAsAHostOfAnother(t *testing.T) {
+	for range 20 { // the order of a map is random
+		set := mailSet(t, "https://mail.example.org", Config{Mail: &Mail{
+			Domains:   []string{"ua-auto-config.example.com", "example.com"},
+			Services:  []Service{{Protocol: IMAP, Host: "imap.example.com"}},
+			PerDomain: map[string][]Service{"ua-auto-config.example.com": {{Protocol: IMAP, Host: "imap.example.net"}}},
+		}})
+		_, body := ask(t, NewServer(set, ServerConfig{}), "GET", userAgentPath, "Host: ua-auto-config.example.com")
+		require.Contains(t, body, `"host":"imap.example.com"`)
+	}
+}
+
 func TestUserAgentTellsNobodyTheDomains(t *testing.T) {
 	m := mailExample()
 	m.Name, m.ShortName, m.Documentation, m.Services[1].Host = "", "", "", ""
