@@ -29,6 +29,9 @@ func TestABaseThatIsTheURLOfAPageIsRefused(t *testing.T) {
 		{name: "an endpoint of its own", base: "https://example.com/oauth/authorize", config: func() Config { return Config{OAuth: &OAuth{AuthorizationPath: "/oauth/authorize"}} }, field: "authorization_endpoint", want: "https://example.com"},
 		{name: "escaped", base: "https://example.com/m%C3%A4il", config: func() Config { return Config{OAuth: &OAuth{AuthorizationPath: "/m%c3%a4il"}} }, field: "authorization_endpoint", want: "https://example.com"},
 
+		{name: "an escaped page", base: "https://example.com/my%20admin", config: func() Config { return Config{Pages: []string{"/my%20admin"}} }, field: "page", want: "https://example.com"},
+		{name: "a page with a slash", base: "https://example.com/mail/admin", config: func() Config { return Config{Pages: []string{"/admin/"}} }, field: "page", want: "https://example.com/mail"},
+
 		{name: "no endpoint of this server", base: "https://example.com/login", config: func() Config { return Config{OAuth: &OAuth{AuthorizationPath: "/sign-in"}} }},
 		{name: "a longer segment", base: "https://example.com/my-login"},
 		{name: "an endpoint in the middle", base: "https://example.com/login/mail"},

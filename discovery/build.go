@@ -125,7 +125,8 @@ func (b *builder) checkBase() {
 		if u, err := b.base.Join(page); err != nil || u == b.base.String()+"/" {
 			b.fail(&Error{Document: configDocument, Field: fmt.Sprintf("Pages[%d]", i), Input: page, Rule: "use the path of a page below the base, such as /admin", Err: err})
 		}
-		b.endpoints = append(b.endpoints, endpoint{configDocument, "page", page})
+		decoded, _ := url.PathUnescape(page) // Join has checked it
+		b.endpoints = append(b.endpoints, endpoint{configDocument, "page", strings.TrimSuffix(decoded, "/")})
 	}
 	for _, e := range b.endpoints {
 		if len(e.path) > 1 && strings.HasSuffix(b.set.prefix, e.path) {
