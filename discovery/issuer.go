@@ -53,7 +53,7 @@ func (b *builder) checkIssuer(d Document, field, issuer string) {
 			Rule: fmt.Sprintf("this is the URL of a document: use the issuer as the document spells it, %q or %q", correction, correction+"/")})
 		return
 	}
-	if strings.Contains(issuer, wellKnownPath) || !isIssuer(issuer) && issuer != b.set.Issuer() {
+	if strings.Contains(issuer+"/", wellKnownPath) || !isIssuer(issuer) && issuer != b.set.Issuer() {
 		b.fail(&Error{Document: d, Field: field, Input: issuer, Rule: "an issuer is an https URL without query and fragment", Clause: metadataClause})
 	}
 }
@@ -73,7 +73,7 @@ const wellKnownPath = "/.well-known/"
 // behind the well-known part (RFC 8414 section 3.1) or before it (OpenID Connect Discovery
 // 1.0 section 4.1).
 func issuerOfDiscoveryURL(s string) string {
-	before, after, found := strings.Cut(s, wellKnownPath)
+	before, after, found := strings.Cut(s+"/", wellKnownPath)
 	if !found {
 		return ""
 	}

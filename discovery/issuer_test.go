@@ -90,7 +90,8 @@ func TestForeignIssuersAreThereByDefault(t *testing.T) {
 func TestIssuerRules(t *testing.T) {
 	const clause = "RFC 8414 section 2"
 	var tests []brokenRule
-	for _, issuer := range []string{"http://id.example", "http://10.0.0.5:8080", "https://id.example?x", "https://id.example#x", "https://", "id.example", "https://u:p@id.example", "https://id.example/ x", "https://id.example/\r\nx", ""} {
+	for _, issuer := range []string{"http://id.example", "http://10.0.0.5:8080", "https://id.example?x", "https://id.example#x", "https://", "id.example", "https://u:p@id.example", "https://id.example/ x", "https://id.example/\r\nx", "",
+		"https://<id.example>/realms/mail", "https://id.example/{tenant}", `https://id.example/"x`, `https://id.example/x\y`, "https://id.example:0", "https://id.example:99999"} {
 		tests = append(tests, brokenRule{name: "issuer " + issuer, config: Config{AuthorizationServers: []string{issuer}}, document: configDocument, field: "AuthorizationServers", input: issuer, rule: "https URL", clause: clause})
 	}
 	tests = append(tests,
@@ -112,6 +113,7 @@ func TestAPastedDiscoveryURLIsRefusedWithTheCorrection(t *testing.T) {
 		"https://id.example/application/o/mail/.well-known/openid-configuration?x=y#z": "https://id.example/application/o/mail",
 		"https://id.example/.well-known/oauth-authorization-server":                    "https://id.example",
 		"https://id.example/.well-known/oauth-authorization-server/realms/mail":        "https://id.example/realms/mail",
+		"https://id.example/realms/mail/.well-known":                                   "https://id.example/realms/mail",
 		"https://id.example/.well-known/":                                              "https://id.example",
 		"http://localhost:9000/.well-known/openid-configuration":                       "http://localhost:9000",
 	} {

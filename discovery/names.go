@@ -54,7 +54,7 @@ func (b *builder) mailNames(m *mailSettings) {
 			b.failMail(n.field, n.name, "use printable characters and single spaces between words", paccDraft)
 		}
 	}
-	if m.Documentation != "" && !isWebURL(m.Documentation) {
+	if m.Documentation != "" && !isHTTPS(m.Documentation) {
 		b.failMail("Documentation", m.Documentation, "use an absolute https URL, percent-encoded, without user information", paccDraft)
 	}
 	if !isPrintableASCII(m.ClientID) {
@@ -68,8 +68,6 @@ func isPlainText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) &&
 		strings.TrimSpace(s) == s && !strings.Contains(s, "  ")
 }
-
-func isWebURL(s string) bool { return isHTTPS(s) && !strings.ContainsAny(s, "\"<>\\^`{|}") }
 
 // domainOf returns the domain of an address, as Domains has it. It says nothing
 // about the address, of which it uses no more.

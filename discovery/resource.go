@@ -3,6 +3,7 @@ package discovery
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -160,10 +161,15 @@ func (b *builder) resourcePaths(path string) (paths []string, metadataURL string
 	return paths, metadataURL
 }
 
-// isHTTPS reports whether s is an https URL with a host and without user information.
+// isHTTPS reports whether s is an https URL with a host, without user information, and with
+// the characters of RFC 3986 alone: url.Parse accepts https://<host>, a placeholder.
 func isHTTPS(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && isASCII(s)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || !isASCII(s) || strings.ContainsAny(s, "\"<>\\^`{|}") {
+		return false
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && port > 0
 }
 
 // baseScopes returns the scopes of the base as a protected resource.
