@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -76,6 +77,14 @@ func (b *builder) checkExtraURL(d Document, name string, value []byte, clause st
 		u, ok := text(value)
 		if !ok || !b.base.Contains(u) || strings.Contains(u, "#") {
 			b.fail(&Error{Document: d, Field: name, Input: shown(value), Rule: "an endpoint of the server is a URL below the base, without a fragment: make it with Base.Join", Clause: clause})
+		}
+	case member == "protected_resources":
+		var resources []json.RawMessage
+		if json.Unmarshal(value, &resources) != nil {
+			b.fail(&Error{Document: d, Field: name, Input: shown(value), Rule: "it is a list of resource identifiers", Clause: "RFC 9728 section 4"})
+		}
+		for i, resource := range resources {
+			b.checkLink(d, fmt.Sprintf("%s[%d]", name, i), resource, "RFC 9728 section 4")
 		}
 	case strings.HasSuffix(member, "_uri"), strings.HasSuffix(member, "_url"), member == "service_documentation", member == "resource_documentation":
 		b.checkLink(d, name, value, clause)

@@ -46,7 +46,7 @@ func TestExtraMembersThatAreEndpointsAreBelowTheBase(t *testing.T) {
 
 func TestExtraMembersThatAreLinksAreOnHTTPS(t *testing.T) {
 	var tests []brokenRule
-	for _, link := range []string{"http://example.org/terms", "example.org", "", "https://", "https://jane@example.org/", "ftp://example.org/", "javascript:alert(1)", "https://example.org/a b"} {
+	for _, link := range []string{"http://example.org/terms", "example.org", "", "https://", "https://jane@example.org/", "ftp://example.org/", "javascript:alert(1)", "https://example.org/a b", "https://<host>/", "https://example.org:99999/"} {
 		for _, member := range []string{"op_policy_uri", "op_tos_uri", "service_documentation", "vendor_url"} {
 			tests = append(tests, brokenRule{name: link + " for " + member, config: Config{OAuth: &OAuth{Extra: map[string]any{member: link}}}, document: OAuthDocument, field: member, input: link, rule: "https", clause: metadataClause})
 		}
@@ -58,6 +58,12 @@ func TestExtraMembersThatAreLinksAreOnHTTPS(t *testing.T) {
 		tests = append(tests, brokenRule{name: link + " for an alias", config: Config{OAuth: &OAuth{Extra: map[string]any{"mtls_endpoint_aliases": map[string]any{"token_endpoint": link}}}},
 			document: OAuthDocument, field: "mtls_endpoint_aliases.token_endpoint", input: link, rule: "https", clause: "RFC 8705 section 5"})
 	}
+	for _, link := range []string{"http://10.0.0.5/jmap", "not a url", ""} {
+		resources := []string{"https://example.com/mail", link}
+		tests = append(tests, brokenRule{name: link + " for a protected resource", config: Config{OAuth: &OAuth{Extra: map[string]any{"protected_resources": resources}}},
+			document: OAuthDocument, field: "protected_resources[1]", input: link, rule: "https", clause: "RFC 9728 section 4"})
+	}
+	tests = append(tests, brokenRule{name: "protected resources that are not a list", config: Config{OAuth: &OAuth{Extra: map[string]any{"protected_resources": "x"}}}, document: OAuthDocument, field: "protected_resources", input: "x", rule: "list", clause: "RFC 9728 section 4"})
 	tests = append(tests, brokenRule{name: "aliases that are not an object", config: Config{OAuth: &OAuth{Extra: map[string]any{"mtls_endpoint_aliases": "x"}}}, document: OAuthDocument, field: "mtls_endpoint_aliases", input: "x", rule: "object", clause: "RFC 8705 section 5"})
 	testBrokenRules(t, tests)
 

@@ -92,7 +92,7 @@ type OAuth struct {
 
 	// Extra are further members of the document, and of OpenID's. They must not have a
 	// field here. A member whose name ends in "_endpoint" is a URL below the base; one
-	// that ends in "_uri" may be at another host, on https.
+	// that ends in "_uri" may be at another host, on https, and so may protected_resources.
 	Extra map[string]any
 }
 
