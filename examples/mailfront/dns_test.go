@@ -86,7 +86,7 @@ func (f started) sendOn(s *script, from, message string) (header, answer string)
 	if len(messages) == before {
 		return "", answer
 	}
-	header, _, _ = strings.Cut(string(messages[before].data), "\r\n\r\n")
+	header, _, _ = strings.Cut(string(messages[before].Data), "\r\n\r\n")
 	return strings.ReplaceAll(header, "\r\n\t", " "), answer
 }
 

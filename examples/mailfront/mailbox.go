@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/pop3d"
 )
 
 const (
@@ -37,17 +39,10 @@ type mailbox struct {
 	delivery sync.Mutex // of deliverIMAP
 
 	mu     sync.Mutex // of what follows
-	pop3   []message
-	size   int // of pop3, bytes
-	lastID uint64
+	pop3   []pop3d.Message
+	size   int    // of pop3, bytes
+	lastID uint64 // part of a UID in POP3, which no message has after a restart
 	sent   []envelope
-}
-
-// A message is one in POP3. Its lines end in CRLF.
-type message struct {
-	id   uint64 // of this process
-	uid  string // of UIDL: no other message has it, also after a restart (RFC 1939 section 7)
-	data []byte
 }
 
 // An envelope is what is remembered of mail to other domains: mailfront sends
@@ -90,10 +85,10 @@ func (m *mailbox) deliver(data []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lastID++
-	m.pop3 = append(m.pop3, message{id: m.lastID, uid: fmt.Sprintf("%s.%d", m.start, m.lastID), data: data})
+	m.pop3 = append(m.pop3, pop3d.Message{UID: fmt.Sprintf("%s.%d", m.start, m.lastID), Data: data})
 	m.size += len(data)
 	for len(m.pop3) > maxInboxCount || m.size > m.maxSize {
-		m.size -= len(m.pop3[0].data)
+		m.size -= len(m.pop3[0].Data)
 		m.pop3 = slices.Delete(m.pop3, 0, 1)
 	}
 	return nil
@@ -128,23 +123,23 @@ func (m *mailbox) relay(e envelope) {
 	m.sent = append(m.sent, e)
 }
 
-// messages returns what POP3 sees. A session works on this snapshot: its numbers
-// stay what they are until it ends (RFC 1939 section 4).
-func (m *mailbox) messages() []message {
+// messages returns what POP3 sees.
+func (m *mailbox) messages() []pop3d.Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.pop3)
 }
 
-// remove deletes messages from what POP3 sees.
-func (m *mailbox) remove(ids map[uint64]bool) {
+// remove deletes messages by their UIDs from what POP3 sees.
+func (m *mailbox) remove(uids []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.pop3 = slices.DeleteFunc(m.pop3, func(msg message) bool {
-		if ids[msg.id] {
-			m.size -= len(msg.data)
+	m.pop3 = slices.DeleteFunc(m.pop3, func(msg pop3d.Message) bool {
+		removed := slices.Contains(uids, msg.UID)
+		if removed {
+			m.size -= len(msg.Data)
 		}
-		return ids[msg.id]
+		return removed
 	})
 }
 

@@ -14,6 +14,7 @@
 //	gate    what happens to a connection before a server sees it
 //	guard   limits and bans by the client's address, and what a wrong password costs
 //	msgauth SPF, DKIM, DMARC and the trace fields of a message
+//	pop3d   a small POP3 server
 //	store   what several nodes share
 //
 // Among the rest, a file each:

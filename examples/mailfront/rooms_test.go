@@ -24,6 +24,7 @@ var roomImports = map[string][]string{
 	"gate":    {"proxyproto", "client", "guard"},
 	"guard":   {"trustnet", "client", "store"},
 	"msgauth": {"client"},
+	"pop3d":   {"client", "gate", "guard"},
 	"store":   nil,
 }
 

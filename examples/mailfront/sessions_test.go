@@ -47,6 +47,14 @@ func (l *fakeListener) Close() error {
 
 func (l *fakeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
 
+// A readsPlainConn is TLS to proxyproto, and plain to a server.
+type readsPlainConn struct {
+	tls net.Conn
+	net.Conn
+}
+
+func (c readsPlainConn) NetConn() net.Conn { return c.tls }
+
 // overPipe serves a listener's protocol on one end of a pipe, as receive and serve
 // would, with passwords offered. Use it inside a synctest bubble.
 func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {

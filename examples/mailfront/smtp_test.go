@@ -148,7 +148,7 @@ func TestTheOutboxAndTheMailboxAreBounded(t *testing.T) {
 	require.NoError(t, m.imap.Delete("INBOX"))
 	require.NoError(t, m.imap.Create("INBOX", nil))
 	require.NoError(t, m.deliver([]byte("1")))
-	require.Equal(t, "1\r\n", string(m.messages()[len(m.messages())-1].data), "POP3 forgets the oldest instead")
+	require.Equal(t, "1\r\n", string(m.messages()[len(m.messages())-1].Data), "POP3 forgets the oldest instead")
 	require.Len(t, m.messages(), 2)
 }
 

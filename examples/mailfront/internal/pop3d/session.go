@@ -1,0 +1,135 @@
+package pop3d
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
+)
+
+const (
+	lineLimit    = 255              // bytes of a command, RFC 2449 section 4
+	idleTimeout  = 10 * time.Minute // RFC 1939 section 3 requires at least that
+	loginTimeout = time.Minute      // before login
+	writeTimeout = time.Minute
+)
+
+// A session is one connection.
+type session struct {
+	server *Server
+	client client.Client
+	gate   *gate.Session
+	conn   net.Conn
+	r      *bufio.Reader
+	w      *bufio.Writer
+	wrong  int // passwords
+
+	user     string // of USER
+	loggedIn bool   // TRANSACTION state, as user
+	messages []Message
+	deleted  map[string]bool // by UID
+	quit     bool
+}
+
+func (s *Server) serve(c net.Conn) {
+	p := &session{server: s, client: client.New(s.Listener, c), gate: gate.SessionOf(c), deleted: make(map[string]bool)}
+	defer func() {
+		if v := recover(); v != nil {
+			s.ErrorLog.Printf("panic serving POP3: %v\n%s", v, debug.Stack())
+		}
+		p.conn.Close()
+	}()
+	p.setConn(c)
+	p.client.Log(s.Log, "session")
+	p.ok("POP3 server ready")
+	for !p.quit && p.w.Flush() == nil {
+		line, err := p.readLine()
+		if errors.Is(err, bufio.ErrBufferFull) {
+			p.err("line too long")
+			p.w.Flush()
+			return
+		}
+		if err != nil {
+			return // without QUIT nothing is deleted, section 6
+		}
+		p.handle(line)
+	}
+	p.w.Flush()
+}
+
+// setConn makes c the connection of the session.
+func (p *session) setConn(c net.Conn) {
+	p.conn = c
+	p.r = bufio.NewReaderSize(c, lineLimit)
+	p.w = bufio.NewWriter(deadlineWriter{c})
+}
+
+// A deadlineWriter sets a deadline for every write, so that a client that reads slowly is
+// served and the session of a client that does not read ends.
+type deadlineWriter struct{ net.Conn }
+
+func (w deadlineWriter) Write(b []byte) (int, error) {
+	if err := w.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(b)
+}
+
+func (p *session) readLine() (string, error) {
+	timeout := loginTimeout
+	if p.loggedIn {
+		timeout = idleTimeout
+	}
+	if err := p.conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		return "", err
+	}
+	line, err := p.r.ReadSlice('\n')
+	return strings.TrimRight(string(line), "\r\n"), err
+}
+
+func (p *session) ok(format string, args ...any) { fmt.Fprintf(p.w, "+OK "+format+"\r\n", args...) }
+func (p *session) err(format string, args ...any) {
+	fmt.Fprintf(p.w, "-ERR "+format+"\r\n", args...)
+}
+
+// multi writes the lines after a +OK: dots stuffed, and the last one added
+// (RFC 1939 section 3).
+func (p *session) multi(text string) {
+	if text == "" { // a DotWriter would make a blank line of it
+		io.WriteString(p.w, ".\r\n")
+		return
+	}
+	w := textproto.NewWriter(p.w).DotWriter()
+	io.WriteString(w, text) // an error stays in p.w until Flush
+	w.Close()
+}
+
+func (p *session) handle(line string) {
+	command, arg, _ := strings.Cut(line, " ")
+	command = strings.ToUpper(command)
+	switch {
+	case command == "QUIT":
+		p.end()
+	case command == "CAPA":
+		p.ok("what I can do")
+		p.multi(p.capabilities())
+	case command == "NOOP" && p.loggedIn:
+		p.ok("")
+	case !p.loggedIn && command == "STLS" && p.server.TLS != nil && !p.onTLS():
+		p.startTLS()
+	case !p.loggedIn && (command == "USER" || command == "PASS"):
+		p.login(command, arg)
+	case p.loggedIn:
+		p.transaction(command, arg)
+	default:
+		p.err("not now: log in first, or see CAPA")
+	}
+}
