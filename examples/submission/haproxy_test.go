@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -113,7 +114,9 @@ func TestBehindHAProxy(t *testing.T) {
 
 	web := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "autoconfig.example.com"},
-		Dial:            func(string, string) (net.Conn, error) { return from.Dial("tcp", https) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return from.DialContext(ctx, "tcp", https)
+		},
 	}}
 	defer web.CloseIdleConnections()
 	resp, err := web.Get("https://autoconfig.example.com/mail/config-v1.1.xml")
