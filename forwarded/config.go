@@ -8,7 +8,7 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// DefaultMaxHops is the value of Config.MaxHops that 0 stands for.
+// DefaultMaxHops is the default of Config.MaxHops.
 const DefaultMaxHops = 32
 
 // A Header is a header in which proxies list the clients that they saw.

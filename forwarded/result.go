@@ -9,8 +9,8 @@ import (
 // Result the client is not known.
 type Result struct {
 	// Client is the client's address, unmapped and without a zone, or the zero
-	// Addr if the client is not known. It is never the address of a trusted
-	// proxy that stands in for an unknown client.
+	// Addr if the client is not known. It is never the address of a trusted proxy in
+	// place of a client that is not known.
 	Client netip.Addr
 
 	// Last is the farthest address that was reached, in the same form: Client if

@@ -11,15 +11,15 @@ import (
 	wire "github.com/pires/go-proxyproto"
 )
 
-// A Header is what a proxy tells the server about a connection that it passes
-// on. [Info.Header] makes one of what was received.
+// A Header describes a connection that a proxy passes on to a server.
+// [Info.Header] makes one from a header that was received.
 type Header struct {
-	// Version is 1 or 2; 0 means 2. Version 1 carries the addresses only: TLS
-	// and what follows it are left out.
+	// Version is 1 or 2; 0 means 2. Version 1 has the addresses only: TLS and the
+	// fields below it are left out.
 	Version int
 
-	// Local says that the connection is the proxy's own, such as a health
-	// check. Everything else is left out then.
+	// Local is set if the connection is the proxy's own, such as a health check.
+	// All other fields but Version are left out then.
 	Local bool
 
 	// Source is the client's address, Destination the one that it connected to:
@@ -27,7 +27,7 @@ type Header struct {
 	// is LOCAL in version 2, UNKNOWN in version 1, and carries nothing else.
 	Source, Destination net.Addr
 
-	TLS        *TLS   // what is known of the client's TLS; nil says nothing
+	TLS        *TLS   // what is known of the client's TLS; nil if nothing is
 	ServerName string // AUTHORITY, the client's SNI; "" is left out
 	ALPN       string // "" is left out
 	UniqueID   []byte // at most 128 bytes; nil is left out
@@ -35,8 +35,7 @@ type Header struct {
 	// Checksum adds the CRC32C of the header (version 2).
 	Checksum bool
 
-	// TLVs are added as they are. The types that the fields above stand for are
-	// refused.
+	// TLVs are added as they are. Types that have a field above are refused.
 	TLVs []TLV
 }
 

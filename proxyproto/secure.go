@@ -5,27 +5,28 @@ import (
 	"net"
 )
 
-// A TLSPath says who ends the client's TLS on the way to a listener. It speaks
-// only for connections with a PROXY header that names a client, never for a
-// direct one.
+// A TLSPath describes where the client's TLS ends on the way to a listener. It
+// applies to connections with a PROXY header that names a client, and not to direct
+// connections.
 type TLSPath uint8
 
 const (
 	// PassthroughTLS: the proxy passes bytes on. TLS on top of a connection is
-	// the client's; without it nothing is known, unless the proxy says it in the
-	// header (HAProxy: send-proxy-v2-ssl).
+	// the client's. Without it nothing is known, unless the header reports the
+	// client's TLS (HAProxy: send-proxy-v2-ssl).
 	PassthroughTLS TLSPath = iota
 
-	// TerminatedTLS: the proxy ends TLS for every client of this listener, and
-	// may not say so: NGINX, Caddy and Traefik never do. Without a word in the
-	// header a connection counts as secure. Set it only where the proxy offers
-	// no plaintext port that leads here.
+	// TerminatedTLS: the proxy ends TLS for every client of this listener. NGINX,
+	// Caddy and Traefik do not report that in the header, so a connection whose
+	// header has no TLS facts counts as secure. Set it only if no plaintext port of
+	// the proxy leads to this listener.
 	TerminatedTLS
 
 	// ReencryptedTLS: the proxy ends the client's connection and opens a TLS
-	// connection of its own, which says nothing of the client's. Secure knows that
-	// only while it finds the Conn below: on top of a wrapper that hides it, a
-	// *tls.Conn looks like the client's. Keep the Info, and ask it.
+	// connection of its own to the listener. That connection is not evidence of the
+	// client's TLS. Secure can apply this rule only if it finds the Conn: on top of a
+	// wrapper that hides the Conn, a *tls.Conn looks like the client's. Keep the Info
+	// and call [Info.Secure] then.
 	ReencryptedTLS
 )
 

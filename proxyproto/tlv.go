@@ -46,12 +46,12 @@ type TLV struct {
 	Value []byte // at most 65535 bytes, less what else the header holds
 }
 
-// TLS is what the proxy says of the client's own TLS connection
-// (proxy-protocol.txt section 2.2.6). That it is there does not mean TLS:
-// HAProxy sends it for plaintext clients, too. Ask [Secure].
+// TLS describes the client's own TLS connection, as reported by the proxy
+// (proxy-protocol.txt section 2.2.6). Its presence does not mean that the client
+// uses TLS: HAProxy sends it for plaintext clients, too. Use [Secure].
 //
-// The strings are the proxy's and the client's words, not checked: quote them
-// before they go into a log.
+// The strings come from the proxy and the client and are not checked. Quote them in
+// logs.
 type TLS struct {
 	Client  bool   // the client connected to the proxy over TLS
 	Version string // such as "TLSv1.3"

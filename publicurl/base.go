@@ -64,7 +64,7 @@ func (b Base) Origin() string { return b.text[:b.origin] }
 func (b Base) Host() string { return b.text[b.hostStart():b.origin] }
 
 // Hostname returns the host without the port and, for IPv6, without the brackets,
-// as it stands in a certificate or a DNS query. It is "" for a relative and for
+// as in a certificate or a DNS query. It is "" for a relative and for
 // the zero Base.
 func (b Base) Hostname() string {
 	name := b.text[b.hostStart():b.nameEnd]

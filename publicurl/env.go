@@ -15,7 +15,7 @@ const (
 	FromDefault                // the default hostname
 )
 
-// String names the source in a word or two, for a line in the log.
+// String returns a short name of the source for logs.
 func (s Source) String() string {
 	switch s {
 	case FromVariable:
@@ -36,9 +36,9 @@ func (s Source) String() string {
 //     Relative(""), the source FromNothing and the error nil. A server that is
 //     mounted on a path, or must not start without a name, tests the source.
 //
-// lookup is like [os.LookupEnv], which stands in for nil. Blanks around both values
-// are dropped: files with variables and unit files leave them behind. With an error
-// the source is where the invalid value came from. The error is an [*Error].
+// lookup is a function like [os.LookupEnv], which is the default for nil. Blanks
+// around both values are removed. With an error the source is where the invalid value
+// came from. The error is an [*Error].
 func FromEnv(lookup func(string) (string, bool), key, defaultHostname string, opts ...Option) (Base, Source, error) {
 	if lookup == nil {
 		lookup = os.LookupEnv

@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// Kind says what an [Error] is about. Each kind is itself an error, so that
-// errors.Is(err, publicurl.ErrScheme) works and e.Kind can stand in a switch.
+// A Kind is the kind of an [Error]. Each Kind is itself an error: use
+// errors.Is(err, publicurl.ErrScheme), or switch on Error.Kind.
 type Kind uint8
 
 // The kinds of error.
@@ -16,13 +16,13 @@ const (
 	ErrEmpty     Kind = iota + 1 // nothing, or only blanks, where a value is needed
 	ErrScheme                    // scheme missing, unknown, or http for a host that is not loopback
 	ErrUserinfo                  // user name or password in the URL
-	ErrHost                      // host missing, malformed, or of no use to a client
+	ErrHost                      // host missing, malformed, or not reachable for clients
 	ErrPort                      // port empty, not a plain number, or not 1 to 65535
 	ErrPath                      // path malformed or ambiguous
-	ErrQuery                     // query where none may stand
-	ErrFragment                  // fragment where none may stand
+	ErrQuery                     // query where none is allowed
+	ErrFragment                  // fragment where none is allowed
 	ErrCharacter                 // blank, control character, backslash, invisible character or invalid UTF-8
-	ErrTemplate                  // braces where none may stand, or a malformed template
+	ErrTemplate                  // braces where none are allowed, or a malformed template
 	ErrWellKnown                 // not a well-known name
 	ErrOutside                   // URL is not under the base
 	ErrRelative                  // the answer needs a host and the base is relative
@@ -46,7 +46,7 @@ var kindText = [...]string{
 	ErrZero:      "base is the zero value",
 }
 
-// String gives the kind in a few words.
+// String returns a short description of the kind.
 func (k Kind) String() string {
 	if int(k) < len(kindText) && kindText[k] != "" {
 		return kindText[k]

@@ -10,10 +10,10 @@ import (
 // it gives /mail/login.
 //
 // The path begins with "/", is escaped already ([url.PathEscape] for data) and is
-// appended as it stands; "/" gives the base with a slash at its end. Refused are
-// dot segments and empty segments, however escaped, a query (see
-// [Base.JoinQuery]), a fragment, and braces (see [Base.Template]). Escaped
-// slashes, which stand for data, are accepted. The error is an [*Error].
+// appended unchanged; "/" gives the base with a slash at its end. Join refuses dot
+// segments and empty segments, also escaped ones, a query (see [Base.JoinQuery]), a
+// fragment, and braces (see [Base.Template]). It accepts escaped slashes. The error
+// is an [*Error].
 func (b Base) Join(path string) (string, error) {
 	if err := b.checkJoin(path); err != nil {
 		return "", err

@@ -76,9 +76,8 @@ func parse(s string, opts []Option) (Base, *fault) {
 }
 
 // FromHostname returns the base https://host for a host name or an IP address.
-// IPv6 may stand with or without brackets. The rules of [Parse] for hosts apply;
-// a port, a path or a scheme belongs to Parse and is refused here. The error is
-// an [*Error].
+// An IPv6 address may have brackets. The rules of [Parse] for hosts apply. A port, a
+// path or a scheme is an error; use Parse for those. The error is an [*Error].
 func FromHostname(host string) (Base, error) {
 	b, f := fromHostname(host)
 	if f != nil {

@@ -9,7 +9,7 @@ import (
 // [*ParseError]; test for it with [errors.Is].
 var (
 	// ErrEmpty means an empty or blank item: "", " ", a comma too many. To trust
-	// nobody, pass no items.
+	// no peer, pass no items.
 	ErrEmpty = errors.New("empty item")
 
 	// ErrSyntax means an item that is not an IP address, not a network in CIDR
@@ -42,7 +42,7 @@ var ErrTrustsAll = errors.New("at least half of the IPv4 or IPv6 Internet is tru
 // A ParseError reports the first item that [Parse], [Read], [FromPrefixes] or
 // an unmarshalling method could not accept.
 type ParseError struct {
-	// Index tells which item, counted from 0. Parse counts items over all its
+	// Index is the position of the item, counted from 0. Parse counts items over all its
 	// arguments, the elements of comma-separated lists included; FromPrefixes
 	// counts its arguments; Read counts the lines of its input, comments and
 	// blank lines included.

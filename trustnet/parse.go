@@ -87,8 +87,8 @@ func MustParse(items ...string) *Set {
 //
 // The first bad item is returned as a [*ParseError] that names its line, an
 // error of r is returned wrapped, and there is no Set then. Input without any
-// item gives an empty set, which trusts nobody: a caller that reloads a file may
-// want to take [Set.IsEmpty] for a failed download.
+// item gives an empty set, which trusts no peer. A caller that reloads a file may
+// want to treat an empty set as a failed download; see [Set.IsEmpty].
 //
 // Read holds all of r in memory. A caller who does not trust its size limits it
 // with a reader that fails, such as [net/http.MaxBytesReader]; [io.LimitReader]
@@ -164,7 +164,7 @@ func (b *builder) addAll(items []string) error {
 
 func (b *builder) addItem(item string) error {
 	if item == "" {
-		return fmt.Errorf("%w: remove it; to trust nobody, pass no items", ErrEmpty)
+		return fmt.Errorf("%w: remove it; to trust no peer, pass no items", ErrEmpty)
 	}
 	if rest, ok := strings.CutPrefix(item, "!"); ok {
 		return b.add(&b.excluded, rest, "!")

@@ -66,9 +66,9 @@ func TestParseRefuses(t *testing.T) {
 		text  string
 	}{
 		{"the empty string", []string{""}, 0, "", trustnet.ErrEmpty,
-			`trustnet: item 1: "": empty item: remove it; to trust nobody, pass no items`},
+			`trustnet: item 1: "": empty item: remove it; to trust no peer, pass no items`},
 		{"a blank string", []string{"::1", " \t"}, 1, "", trustnet.ErrEmpty,
-			`trustnet: item 2: "": empty item: remove it; to trust nobody, pass no items`},
+			`trustnet: item 2: "": empty item: remove it; to trust no peer, pass no items`},
 		{"two commas", []string{"::1,,unix"}, 1, "", trustnet.ErrEmpty, `item 2: ""`},
 		{"a comma at the end", []string{"::1,"}, 1, "", trustnet.ErrEmpty, `item 2: ""`},
 		{"a comma at the start", []string{",::1"}, 0, "", trustnet.ErrEmpty, `item 1: ""`},

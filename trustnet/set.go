@@ -8,9 +8,8 @@ import (
 	"slices"
 )
 
-// A Set is an immutable set of networks whose peers may speak for a client. A
-// nil *Set and the zero Set trust nobody, and every method may be called on
-// them. A Set is safe for concurrent use.
+// A Set is an immutable set of networks whose peers may name a client. A nil
+// *Set and the zero Set trust no peer, and every method may be called on them. A Set is safe for concurrent use.
 type Set struct {
 	prefixes []netip.Prefix // the fewest that cover the set: sorted, disjoint
 	unix     bool
@@ -130,7 +129,7 @@ func (s *Set) containsIP(ip net.IP) bool {
 // Unix reports whether the set holds the keyword unix.
 func (s *Set) Unix() bool { return s != nil && s.unix }
 
-// IsEmpty reports whether the set trusts nobody at all.
+// IsEmpty reports whether the set trusts no peer.
 func (s *Set) IsEmpty() bool { return s == nil || len(s.prefixes) == 0 && !s.unix }
 
 // Prefixes returns the smallest list of networks that covers exactly the IP
