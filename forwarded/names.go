@@ -52,14 +52,14 @@ func isFamily(name, family string) bool {
 	return isFold(name, family)
 }
 
-// isFold reports whether name is want in any case, with or without _ in place of -.
-// CGI and its descendants take the two for the same.
+// isFold reports whether name is want in any case. It does not distinguish _ and -,
+// because CGI and its descendants do not.
 func isFold(name, want string) bool {
 	if len(name) != len(want) {
 		return false
 	}
 	for i := range len(want) {
-		if want[i] == '-' {
+		if want[i] == '-' || want[i] == '_' { // Config.SingleHeader may have either
 			if name[i] != '-' && name[i] != '_' {
 				return false
 			}

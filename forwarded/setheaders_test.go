@@ -158,6 +158,22 @@ func TestSetHeadersRemovesWhatTheClientSent(t *testing.T) {
 	require.Equal(t, before, in.Header, "in is not modified")
 }
 
+// CGI takes Client-IP for the header too.
+func TestSetHeadersAndStripRemoveEverySpellingOfASingleHeader(t *testing.T) {
+	for _, single := range []string{"Client-IP", "client_ip", "CLIENT_IP"} {
+		r := newResolver(t, forwarded.Config{SingleHeader: single, Strip: true})
+		in := requestFrom(nil, "203.0.113.9:80")
+		for _, name := range []string{"Client-Ip", "Client_ip", "client-ip", "CLIENT_IP"} {
+			in.Header[name] = []string{"127.0.0.1"}
+		}
+		require.Equal(t, forwarded.UntrustedHeader, r.ResolveRequest(in).Reason)
+		out := in.Clone(context.Background())
+		r.SetHeaders(out, in)
+		require.Equal(t, http.Header{"X-Forwarded-For": {"203.0.113.9"}, "X-Forwarded-Host": {in.Host}, "X-Forwarded-Proto": {"http"}}, out.Header, single)
+		require.Empty(t, handle(t, r, in).Header, single)
+	}
+}
+
 func TestSetHeadersPassesOnASingleHeaderAsAList(t *testing.T) {
 	for list, want := range map[forwarded.Header]string{
 		forwarded.XForwardedFor: "192.0.2.1, 10.0.0.1",
