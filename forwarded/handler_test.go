@@ -155,6 +155,16 @@ func TestStrip(t *testing.T) {
 	}
 }
 
+func TestValuesThatTheNextHandlerAddsStayApartFromTheCallers(t *testing.T) {
+	req := requestFrom(nil, "203.0.113.9:80", "127.0.0.1")
+	req.Header["Accept"] = append(make([]string, 0, 2), "text/html")
+	got := handle(t, newResolver(t, forwarded.Config{Strip: true}), req)
+	got.Header.Add("Accept", "of the next handler")
+	req.Header.Add("Accept", "of the caller")
+	require.Equal(t, []string{"text/html", "of the next handler"}, got.Header["Accept"])
+	require.Equal(t, []string{"text/html", "of the caller"}, req.Header["Accept"])
+}
+
 func TestStripTwiceIsStripOnce(t *testing.T) {
 	r := newResolver(t, forwarded.Config{Strip: true, Proto: true})
 	req := requestFrom(nil, peer, "6.6.6.6, 192.0.2.1")

@@ -90,7 +90,7 @@ func resolveMark(res *Result, set *trustnet.Set, m *proxymark.Mark, onTLS bool, 
 	if m.Info != nil {
 		res.secure, res.secureKnown = m.Info.Secure(onTLS)
 	}
-	if m.Known && m.Client.IsValid() && !m.Client.IsUnspecified() {
+	if m.Known && m.Client.IsValid() {
 		res.Client, res.Last = m.Client, m.Client
 	}
 }

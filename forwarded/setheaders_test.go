@@ -200,6 +200,15 @@ func TestSetHeadersUsesTheResolverOfTheHandler(t *testing.T) {
 	require.Equal(t, http.Header{"X-Forwarded-For": {"192.0.2.1, 10.0.0.2, 10.0.0.1"}, "X-Forwarded-Host": {in.Host}}, out.Header)
 }
 
+func TestSetHeadersRemovesTheSingleHeaderOfBothResolvers(t *testing.T) {
+	in := requestFrom(nil, "203.0.113.9:80")
+	in.Header = http.Header{"X-Example-Client": {"127.0.0.1"}, "X-Example-Address": {"127.0.0.1"}}
+	in = handle(t, newResolver(t, forwarded.Config{SingleHeader: "X-Example-Client"}), in)
+	out := in.Clone(context.Background())
+	newResolver(t, forwarded.Config{SingleHeader: "X-Example-Address"}).SetHeaders(out, in)
+	require.Equal(t, http.Header{"X-Forwarded-For": {"203.0.113.9"}, "X-Forwarded-Host": {in.Host}, "X-Forwarded-Proto": {"http"}}, out.Header)
+}
+
 // TestSetHeadersAfterTheHeaderWasChanged: the Result stays, the hops between are lost.
 func TestSetHeadersAfterTheHeaderWasChanged(t *testing.T) {
 	r := newResolver(t, forwarded.Config{})
