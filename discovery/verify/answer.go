@@ -72,6 +72,7 @@ func (v *verifier) documentIf(ctx context.Context, d discovery.Document, u strin
 	o, state := v.decode(ctx, d, u, a)
 	if state == there {
 		v.cors(d, u, a)
+		v.compare(d, u, false)
 	}
 	return o, state
 }

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-94e48765/portico/discovery"
@@ -40,6 +43,18 @@ type Config struct {
 	// autoconfig.<domain>, ua-auto-config.<domain> and mta-sts.<domain>.
 	MailDomains []string
 
+	// Connect are addresses, host:port, at most 16, of nodes past the proxy. Each stands for
+	// the hosts of the base and of the mail domains: it is asked for every document and key
+	// set under the public name, with TLS or without. A node that answers differently, or
+	// cannot be reached, is a finding.
+	Connect []string
+
+	// Fresh is the number of connections over which each document and key set is requested
+	// again, so that nodes that disagree are seen; default 4, at most 64. With 1 and without
+	// Connect nothing is compared. A Transport that is not an *http.Transport decides itself
+	// how many connections it makes.
+	Fresh int
+
 	// ForeignHosts are hosts, without or with a port, that may be asked for the metadata of
 	// an issuer that the server names (authorization_servers, RFC 9728 section 2) at any
 	// address. The checked server chooses such a URL. Every other host is asked only at
@@ -59,6 +74,7 @@ const (
 	defaultTimeout        = time.Minute
 	defaultRequestTimeout = 10 * time.Second
 	defaultMaxBytes       = 1 << 20
+	defaultFresh          = 4
 )
 
 // A settings is a Config with its defaults, and what is derived from it.
@@ -78,6 +94,9 @@ func newSettings(c Config) settings {
 		c.MaxBytes = defaultMaxBytes
 	}
 	c.MaxBytes = min(c.MaxBytes, math.MaxInt64-1) // one more is read, to see that there is more
+	if c.Fresh == 0 {
+		c.Fresh = defaultFresh
+	}
 	s := settings{Config: c, expected: make(map[discovery.Document]bool)}
 	for _, d := range c.Expected {
 		s.expected[d] = true
@@ -101,6 +120,21 @@ func (s *settings) check() error {
 	for _, d := range s.MailDomains {
 		if !isDNSName(d) {
 			return fmt.Errorf("verify: invalid mail domain %q: use a DNS name in lower case and A-labels", d)
+		}
+	}
+	if s.Fresh < 0 || s.Fresh > maxFresh {
+		return fmt.Errorf("verify: Fresh is %d: use a number of connections from 1 to %d, or 0 for the default", s.Fresh, maxFresh)
+	}
+	if len(s.Connect) > maxConnect {
+		return fmt.Errorf("verify: Connect has %d addresses: use at most %d", len(s.Connect), maxConnect)
+	}
+	for i, target := range s.Connect {
+		host, port, err := net.SplitHostPort(target)
+		if n, numberErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || numberErr != nil || n == 0 || strings.ContainsAny(host, "/@ ") {
+			return fmt.Errorf("verify: invalid address %q in Connect: use host:port, such as 127.0.0.1:8080 or [::1]:8080", target)
+		}
+		if slices.Contains(s.Connect[:i], target) {
+			return fmt.Errorf("verify: Connect has the address %q twice: remove one", target)
 		}
 	}
 	for _, host := range s.ForeignHosts {

@@ -38,5 +38,6 @@
 //	session-cacheable        RFC 8620 section 2: the session lacks no-store
 //	token-refused            the token of Config.Bearer counts for nothing
 //	method-blocked           GET is answered, PROPFIND is not
+//	nodes-disagree           a document or key set differs between connections or nodes
 //	certificate              clients refuse the certificate of a host
 package verify

@@ -208,7 +208,9 @@ func (f *fetcher) isSignedIn(r fetch) bool {
 	return r.token && f.settings.Bearer != "" && (f.base.Contains(r.url) || r.url == f.jmap)
 }
 
-func (f *fetcher) send(ctx context.Context, r fetch) *fetched {
+func (f *fetcher) send(ctx context.Context, r fetch) *fetched { return f.sendBy(ctx, f.client, r) }
+
+func (f *fetcher) sendBy(ctx context.Context, client *http.Client, r fetch) *fetched {
 	a := &fetched{url: r.url, header: http.Header{}}
 	if !f.mayAsk(r.url) {
 		a.err = errNotAsked
@@ -225,7 +227,7 @@ func (f *fetcher) send(ctx context.Context, r fetch) *fetched {
 		return a
 	}
 	f.setHeader(req.Header, r)
-	res, err := f.client.Do(req)
+	res, err := client.Do(req)
 	if err == nil {
 		reached.Store(true) // also where a RoundTripper knows no httptrace
 		defer res.Body.Close()

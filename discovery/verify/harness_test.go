@@ -151,6 +151,9 @@ func publicClient(t testing.TB, h http.Handler) *http.Client {
 func verify(t testing.TB, h http.Handler, base string, c Config) *Report {
 	t.Helper()
 	c.Client = publicClient(t, h)
+	if c.Fresh == 0 {
+		c.Fresh = 1 // nodes_test.go compares
+	}
 	c.RequestTimeout, c.Timeout = time.Minute, 5*time.Minute
 	report, err := Run(t.Context(), mustBase(t, base), c)
 	require.NoError(t, err)

@@ -55,6 +55,7 @@ func (v *verifier) mailDocuments(ctx context.Context) {
 			continue // it is that of another program at this host
 		}
 		v.found[l.document] = true
+		v.compare(l.document, l.url, false)
 		switch l.document {
 		case discovery.UserAgentDocument:
 			v.userAgentDocument(ctx, l, a)

@@ -206,6 +206,7 @@ func (v *verifier) keys(ctx context.Context, d discovery.Document, u string) {
 	if v.answered(ctx, d, u, a) != there {
 		return
 	}
+	v.compare(d, u, true)
 	// As an object, whose names have a case: clients find no "KEYS".
 	var set object
 	var keys []object
@@ -231,6 +232,7 @@ func (v *verifier) apiDiscover(ctx context.Context) {
 	if a.status == http.StatusOK && json.Unmarshal(a.body, &o) == nil {
 		if issuer, ok := o.text("issuer"); ok {
 			v.found[discovery.WebUIDocument] = true
+			v.compare(discovery.WebUIDocument, u, false)
 			if v.isForeign(issuer) && !slices.ContainsFunc(slices.Collect(maps.Keys(o)), isEndpoint) {
 				return // the web application finds the rest at that issuer
 			}

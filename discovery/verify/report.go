@@ -15,6 +15,10 @@ type Report struct {
 	Checked  []Checked `json:"checked"`           // every request, in the order of the checks
 	Findings []Finding `json:"findings"`          // what is wrong; at most 100
 	Omitted  int       `json:"omitted,omitempty"` // findings beyond that
+
+	// Connections is the number of connections over which each document and key set was
+	// compared. It is not the number of nodes: a balancer may send all of them to one.
+	Connections int `json:"connections,omitempty"`
 }
 
 // Checked is a request and its answer. To compare two ways to a server, compare Status

@@ -30,6 +30,7 @@ const (
 	ruleToken          = "token-refused"
 	ruleMethod         = "method-blocked"
 	ruleCertificate    = "certificate"
+	ruleNodes          = "nodes-disagree"
 )
 
 // A Mistake is what a reverse proxy, or the server behind it, most likely does
@@ -84,6 +85,9 @@ const (
 
 	// The certificate lacks a name or the intermediate certificates, or has expired.
 	MistakeCertificate Mistake = "certificate"
+
+	// Nodes behind the same proxy have different configurations or keys.
+	MistakeNodes Mistake = "nodes-differ"
 )
 
 // A Severity says what a finding means for clients.

@@ -83,6 +83,7 @@ type verifier struct {
 	claimed   map[discovery.Document]string // documents that another one speaks of, and which
 	judged    map[string]bool               // endpoints, and as what they have been asked: several documents have the same
 	kept      map[string]bool               // of isKept
+	comparing []compared                    // documents for nodes
 	foreign   map[string]bool               // issuers that have been asked
 	ownIssuer string                        // of the server itself
 }
@@ -110,6 +111,7 @@ func (v *verifier) run(ctx context.Context) {
 	v.davRedirects(ctx)
 	v.apiDiscover(ctx)
 	v.nothing()
+	v.nodes(ctx)
 }
 
 // prefetch starts the requests that every run makes, so that one which hangs does

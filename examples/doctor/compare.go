@@ -14,14 +14,17 @@ import (
 
 // A diagnosis is what doctor prints.
 type diagnosis struct {
-	URL         string                               `json:"url"`
-	Error       string                               `json:"error,omitempty"`        // why there is no report
-	Report      *verify.Report                       `json:"report"`                 // as clients see it
-	Server      *verify.Report                       `json:"server,omitempty"`       // past the proxy
-	ServerError string                               `json:"server_error,omitempty"` // why there is none
-	Differences []difference                         `json:"differences,omitempty"`
-	ProxyOnly   []int                                `json:"proxy_only,omitempty"` // findings that the server itself does not have
-	Fixes       map[verify.Mistake]map[string]string `json:"fixes,omitempty"`      // by product
+	URL           string                               `json:"url"`
+	Error         string                               `json:"error,omitempty"`          // why there is no report
+	Report        *verify.Report                       `json:"report"`                   // as clients see it
+	Server        *verify.Report                       `json:"server,omitempty"`         // past the proxy
+	ServerError   string                               `json:"server_error,omitempty"`   // why there is none
+	ServerAddress string                               `json:"server_address,omitempty"` // of the node that was checked
+	Differences   []difference                         `json:"differences,omitempty"`
+	ProxyOnly     []int                                `json:"proxy_only,omitempty"` // findings that the server itself does not have
+	Fixes         map[verify.Mistake]map[string]string `json:"fixes,omitempty"`      // by product
+
+	domains []string // of -domains
 }
 
 // A difference is an answer that the proxy changes.
@@ -105,12 +108,15 @@ func (d *diagnosis) isServers(u string) bool {
 	return d.atMailHost(u) || strings.HasPrefix(u, d.URL+"/")
 }
 
-// atMailHost reports whether a URL is at another host than the base, which those of mail
-// domains alone are.
+// atMailHost reports whether a URL is at a host of a mail domain.
 func (d *diagnosis) atMailHost(u string) bool {
-	base, err := url.Parse(d.URL)
-	asked, err2 := url.Parse(u)
-	return err == nil && err2 == nil && asked.Host != base.Host
+	asked, err := url.Parse(u)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(d.domains, func(domain string) bool {
+		return slices.ContainsFunc([]string{"autoconfig.", "ua-auto-config.", "mta-sts."}, func(prefix string) bool { return asked.Host == prefix+domain })
+	})
 }
 
 func answer(c verify.Checked) string {

@@ -11,6 +11,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,14 +25,22 @@ const tokenVariable = "DOCTOR_TOKEN"
 type config struct {
 	base           publicurl.Base
 	json           bool
-	connect        string // host:port
-	plain          bool   // no TLS there
+	nodes          []node // past the proxy
 	roots          *x509.CertPool
 	token          string
 	domains        []string
 	timeout        time.Duration
 	requestTimeout time.Duration
 }
+
+// A node is an address past the proxy.
+type node struct {
+	address string // host:port
+	plain   bool   // no TLS there
+}
+
+// maxNodes is what verify compares.
+const maxNodes = 16
 
 const usage = `Usage: doctor [flags] URL
 URL is the public base URL, as people type it: https://mail.example.com,
@@ -46,7 +56,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	var ca, connect, domains string
 	var insecure bool
 	flags.BoolVar(&cfg.json, "json", false, "print JSON")
-	flags.StringVar(&connect, "connect", "", "`host:port` of the server itself: ask it past the proxy too, and show where the two differ; whether it does TLS is found out, unless http://host:port says that it does none")
+	flags.StringVar(&connect, "connect", "", "`host:port` of the server itself, or of its nodes with commas between them (1 to 16): request the documents past the proxy too, and show where the answers differ; whether a node does TLS is found out, unless it is given as http://host:port")
 	flags.StringVar(&ca, "ca", "", "`file` with certificates, PEM, to trust beside those of the system")
 	flags.StringVar(&domains, "domains", "", "mail domains, separated by commas, whose documents are checked too")
 	flags.DurationVar(&cfg.timeout, "timeout", time.Minute, "for everything together, once for the proxy and once for the server")
@@ -81,7 +91,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	if cfg.base, err = publicurl.Parse(urls[0], options...); err != nil {
 		return nil, fmt.Errorf("doctor: %w", err)
 	}
-	if err := cfg.readConnect(connect); err != nil {
+	if err := cfg.readNodes(connect); err != nil {
 		return nil, err
 	}
 	if cfg.roots, err = readRoots(ca); err != nil {
@@ -100,16 +110,35 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	return cfg, nil
 }
 
-func (cfg *config) readConnect(s string) error {
-	cfg.connect, cfg.plain = strings.CutPrefix(s, "http://")
-	cfg.connect = strings.TrimPrefix(cfg.connect, "https://")
+// readNodes reads the addresses of -connect.
+func (cfg *config) readNodes(s string) error {
 	if s == "" {
 		return nil
 	}
-	if host, port, err := net.SplitHostPort(cfg.connect); err != nil || host == "" || port == "" || port == "0" {
-		return fmt.Errorf("doctor: -connect is %q: use host:port, such as 127.0.0.1:8080, or http://host:port", s)
+	for item := range strings.SplitSeq(s, ",") {
+		item = strings.TrimSpace(item)
+		address, plain := strings.CutPrefix(item, "http://")
+		address = strings.TrimPrefix(address, "https://")
+		host, port, err := net.SplitHostPort(address)
+		if n, numberErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || numberErr != nil || n == 0 {
+			return fmt.Errorf("doctor: -connect has %q: use host:port, such as 127.0.0.1:8080, or http://host:port", item)
+		}
+		if slices.Contains(cfg.addresses(), address) {
+			return fmt.Errorf("doctor: -connect has %q twice", address)
+		}
+		cfg.nodes = append(cfg.nodes, node{address, plain})
+	}
+	if len(cfg.nodes) > maxNodes {
+		return fmt.Errorf("doctor: -connect has %d addresses: use at most %d", len(cfg.nodes), maxNodes)
 	}
 	return nil
+}
+
+func (cfg *config) addresses() (all []string) {
+	for _, n := range cfg.nodes {
+		all = append(all, n.address)
+	}
+	return all
 }
 
 // readRoots returns the system's certificates and those of a file; nil without one.

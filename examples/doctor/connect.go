@@ -12,26 +12,25 @@ import (
 	"net/http"
 )
 
-// newClient returns a client that reaches every host by its name, or if connect is
-// not empty there.
-func newClient(cfg *config, connect string) *http.Client {
+// newClient returns a client that reaches every host by its name, or at a node.
+func newClient(cfg *config, to *node) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxResponseHeaderBytes = 64 << 10
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.roots}
-	if connect == "" {
+	if to == nil {
 		transport.DialContext = nil // with one verify asks no foreign issuer
 		return &http.Client{Transport: transport}
 	}
 	transport.Proxy = nil
 	var dialer net.Dialer
-	dial := func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", connect) }
+	dial := func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", to.address) }
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
 	// The URL says https, for the proxy's clients. Behind the proxy there may be
 	// none: then the request goes as it is over the connection without it, but not
 	// with a token to another machine, where anybody on the way may have answered so.
 	transport.DialTLSContext = func(ctx context.Context, _, address string) (net.Conn, error) {
 		conn, err := dial(ctx)
-		if err != nil || cfg.plain {
+		if err != nil || to.plain {
 			return conn, err
 		}
 		c := transport.TLSClientConfig.Clone()
@@ -46,7 +45,7 @@ func newClient(cfg *config, connect string) *http.Client {
 		conn.Close()
 		if errors.As(err, &noTLS) {
 			if !cfg.mayGoPlain(conn.RemoteAddr()) {
-				return nil, fmt.Errorf("the server at %s does no TLS, and %s would be sent in the clear: if that is meant, give -connect http://%s", connect, tokenVariable, connect)
+				return nil, fmt.Errorf("the server at %s does no TLS, and %s would be sent in the clear: if that is meant, give -connect http://%s", to.address, tokenVariable, to.address)
 			}
 			return dial(ctx)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -128,7 +129,7 @@ func TestDoctorNamesTheMistakeAndItsFix(t *testing.T) {
 		"error: document-missing in oauth-authorization-server",
 		"error: document-missing in jmap-session",
 		"it is between the client and the server",
-		"The server itself, past the proxy: nothing wrong",
+		"nothing wrong\n   GET ",
 		"through the proxy  \"404\"\n      at the server      \"200\"",
 		"Likely cause: well-known-not-routed",
 		"acl well-known path /.well-known/oauth-authorization-server/mail /mail/.well-known/openid-configuration",
@@ -204,6 +205,10 @@ func TestDoctorSaysWhyItCouldNotRun(t *testing.T) {
 	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
+	manyNodes := "127.0.0.1:1"
+	for port := 2; port <= 17; port++ {
+		manyNodes += fmt.Sprintf(",127.0.0.1:%d", port)
+	}
 	for name, c := range map[string]struct {
 		args  []string
 		token string
@@ -224,7 +229,11 @@ func TestDoctorSaysWhyItCouldNotRun(t *testing.T) {
 		"an unknown certificate": {[]string{s.url}, "", "name its file with -ca"},
 		"another name":           {[]string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, "", "does not have the name localhost"},
 		"nobody there":           {[]string{closed.URL}, "", "nothing can be reached"},
-		"nobody past the proxy":  {[]string{"-ca", s.ca, "-connect", closed.Listener.Addr().String(), s.url}, "", "nothing can be reached"},
+		"a bad node":             {[]string{"-connect", "127.0.0.1:8080,127.0.0.1", s.url}, "", `-connect has "127.0.0.1": use host:port`},
+		"an empty node":          {[]string{"-connect", "127.0.0.1:8080,", s.url}, "", `-connect has "": use host:port`},
+		"a node's port":          {[]string{"-connect", "127.0.0.1:http", s.url}, "", `-connect has "127.0.0.1:http"`},
+		"a node twice":           {[]string{"-connect", "127.0.0.1:1,http://127.0.0.1:1", s.url}, "", `-connect has "127.0.0.1:1" twice`},
+		"too many nodes":         {[]string{"-connect", manyNodes, s.url}, "", "-connect has 17 addresses: use at most 16"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, _, stderr := doctor(t, c.token, c.args...)
@@ -264,7 +273,7 @@ func TestEveryMistakeHasAFix(t *testing.T) {
 	for _, m := range []verify.Mistake{
 		verify.MistakeWellKnown, verify.MistakePrefix, verify.MistakePublicURL, verify.MistakeRedirect, verify.MistakeCache, verify.MistakeBody,
 		verify.MistakeCORS, verify.MistakeBackend, verify.MistakeAccess, verify.MistakeAuthorization, verify.MistakeMethod,
-		verify.MistakeHTTPSForced, verify.MistakeProxyHeader, verify.MistakeCertificate,
+		verify.MistakeHTTPSForced, verify.MistakeProxyHeader, verify.MistakeCertificate, verify.MistakeNodes,
 	} {
 		require.NotEmpty(t, meaning[m], m)
 		d := &diagnosis{Report: &verify.Report{Findings: []verify.Finding{{Mistake: m}, {Mistake: "other"}}}}
@@ -346,7 +355,7 @@ func TestDoctorAsksTheServerAlsoWhereTheProxyIsDown(t *testing.T) {
 	status, stdout, stderr := doctor(t, "", "-connect", s.server.Listener.Addr().String(), down)
 	require.Equal(t, statusError, status)
 	require.Contains(t, stderr, "nothing can be reached")
-	require.Contains(t, stdout, "The server itself, past the proxy: ")
+	require.Contains(t, stdout, "The server itself, past the proxy at ")
 	status, stdout, _ = doctor(t, "", "-json", down)
 	require.Equal(t, statusError, status)
 	require.Contains(t, stdout, `"error": "verify: `)
@@ -357,9 +366,10 @@ func TestDocumentsThatDoNotGetThroughAreCounted(t *testing.T) {
 	const u = "https://autoconfig.example.com/.well-known/autoconfig/mail/config-v1.1.xml"
 	const beside = "https://example.com/.well-known/user-agent-configuration.json"
 	d := &diagnosis{
-		URL:    "https://example.com/mail",
-		Report: &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Error: "no such host"}, {Method: "GET", URL: beside, Status: 404}, {Method: "GET", URL: "https://example.com/mail/login", Status: 404}}},
-		Server: &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Status: 200}, {Method: "GET", URL: beside, Status: 200}, {Method: "GET", URL: "https://example.com/mail/login", Status: 200}}},
+		URL:     "https://example.com/mail",
+		domains: []string{"example.com"},
+		Report:  &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Error: "no such host"}, {Method: "GET", URL: beside, Status: 404}, {Method: "GET", URL: "https://example.com/mail/login", Status: 404}}},
+		Server:  &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Status: 200}, {Method: "GET", URL: beside, Status: 200}, {Method: "GET", URL: "https://example.com/mail/login", Status: 200}}},
 	}
 	d.compare()
 	require.Equal(t, 1, d.withheld())
@@ -367,4 +377,50 @@ func TestDocumentsThatDoNotGetThroughAreCounted(t *testing.T) {
 	require.Equal(t, "documents of the server that do not get through: 1", d.summary())
 	d.Report.Findings = make([]verify.Finding, 2)
 	require.Equal(t, "2 findings, documents of the server that do not get through: 1", d.summary())
+}
+
+func TestDoctorComparesNodes(t *testing.T) {
+	s := newSite(t, wellKnown, nil)
+	good := s.server.Listener.Addr().String()
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/jwks.json") {
+			io.WriteString(w, `{"keys":[{"kty":"RSA","kid":"other"}]}`)
+			return
+		}
+		s.server.Config.Handler.ServeHTTP(w, r)
+	}))
+	defer other.Close()
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	gone, different := closed.Listener.Addr().String(), other.Listener.Addr().String()
+	for _, c := range []struct {
+		name, connect string
+		status        int
+		want          []string
+	}{
+		{"one node", good, statusClean, []string{": nothing wrong, ", "each document over 5 connections", "the proxy changes none of the answers"}},
+		{"a node with keys of its own", good + "," + different, statusFindings, []string{": 1 finding, ", "error: nodes-disagree in oauth-authorization-server, jwks_uri", "2 different answers over 6 connections; " + good + " differs from " + different, "share the keys", "Likely cause: nodes-differ", "balance source"}},
+		{"a node that is down", good + "," + gone, statusFindings, []string{": 1 finding, ", "error: unreachable in config", "tcp://" + gone, "refused", "past the proxy at " + good + ": nothing wrong", "Likely cause: backend-not-reached"}},
+		{"the first node is down", gone + "," + good, statusFindings, []string{": 1 finding, ", "tcp://" + gone, "past the proxy at " + good + ": nothing wrong"}},
+		{"the only node is down", gone, statusFindings, []string{": 1 finding, ", "tcp://" + gone, "refused"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, stdout, _ := doctor(t, demoToken, "-ca", s.ca, "-connect", c.connect, s.url)
+			require.Equal(t, c.status, status, stdout)
+			for _, want := range c.want {
+				require.Contains(t, stdout, want)
+			}
+			require.NotContains(t, stdout, " nodes answer over")
+		})
+	}
+}
+
+func TestDoctorPrintsTheCauseOfAnErrorInLines(t *testing.T) {
+	s := newSite(t, wellKnown, nil)
+	status, stdout, stderr := doctor(t, "", "-json", s.url)
+	require.Equal(t, statusError, status)
+	require.Contains(t, stderr, "\nif you know the certificate, or its authority, name its file with -ca")
+	var d diagnosis
+	require.NoError(t, json.Unmarshal([]byte(stdout), &d))
+	require.Contains(t, d.Error, "\nif you know the certificate")
 }

@@ -59,6 +59,7 @@ var meaning = map[verify.Mistake]string{
 	verify.MistakeMethod:        "The proxy lets only some methods pass. Sign-in needs POST, and calendar clients need\nPROPFIND and REPORT.",
 	verify.MistakeHTTPSForced:   "The server redirects http to https, and sees the proxy's connection only, which is http.\nFor mailfront set MAILFRONT_FORWARDED_PROTO=true.",
 	verify.MistakeProxyHeader:   "The proxy sends a PROXY header to a port that does not expect one, or none to a port\nthat requires it. For mailfront see MAILFRONT_HTTP_CLIENT and MAILFRONT_TRUSTED_PROXIES.",
+	verify.MistakeNodes:         "Several nodes answer, with documents or signing keys of their own. For mailfront set the\nsame MAILFRONT_PUBLIC_URL and MAILFRONT_STORE on all. Balancing by client, as below, only hides it.",
 	verify.MistakeCertificate:   "Clients refuse the certificate: a name or the intermediate certificates are missing, or\nit has expired. The file needs the server's certificate first and the intermediates behind it.",
 }
 
@@ -219,6 +220,28 @@ servers {
       loadBalancer:
         proxyProtocol: {version: 2}    # exactly if the server's listener expects a PROXY header
 # http: Traefik sends none to the server. Use a listener without the PROXY protocol.`,
+	},
+	verify.MistakeNodes: {
+		`# Until the nodes share their state, send a client to one node:
+balance source
+hash-type consistent`,
+		`# Until the nodes share their state, send a client to one node:
+upstream mail {
+	ip_hash;
+	server 10.0.0.1:8080;
+	server 10.0.0.2:8080;
+}`,
+		`# Until the nodes share their state, send a client to one node:
+reverse_proxy 10.0.0.1:8080 10.0.0.2:8080 {
+	lb_policy client_ip_hash
+}`,
+		`# Until the nodes share their state, send a browser to one node:
+http:
+  services:
+    mail:
+      loadBalancer:
+        sticky:
+          cookie: {name: node}`,
 	},
 	verify.MistakeCertificate: {
 		`bind :443 ssl crt /etc/haproxy/certs/    # a file for each certificate: fullchain.pem, then privkey.pem

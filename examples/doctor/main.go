@@ -5,10 +5,12 @@
 //
 //	go run ./examples/doctor https://mail.example.com
 //	go run ./examples/doctor -connect 127.0.0.1:8080 https://example.com/mail
+//	go run ./examples/doctor -connect 10.0.0.1:8080,10.0.0.2:8080 https://mail.example.com
 //	DOCTOR_TOKEN=… go run ./examples/doctor -json https://mail.example.com
 //
-// It exits with 0 if it finds nothing, 1 if it does, through the proxy or past it, and 2
-// if it could not run.
+// It exits with 0 if it finds nothing, 1 if it does, through the proxy or past it, and 2 if
+// it could not run or could not reach the public URL. A node that cannot be reached is a
+// finding.
 //
 // What to copy: run, for what to do with a verify.Report, and with the error that
 // is none. The rest has a file each:
@@ -32,6 +34,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -62,14 +65,22 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		fmt.Fprintln(stderr, err)
 		return statusError
 	}
-	d := &diagnosis{URL: cfg.base.String()}
-	if d.Report, err = ask(ctx, cfg, ""); err != nil {
+	d := &diagnosis{URL: cfg.base.String(), domains: cfg.domains}
+	others := cfg.addresses()
+	if d.Report, err = ask(ctx, cfg, nil, others); err != nil {
 		d.Error = explain(err, cfg)
+	} else {
+		others = nil // they have been compared
 	}
-	if cfg.connect != "" { // also where the proxy is down
-		if d.Server, err = ask(ctx, cfg, cfg.connect); err != nil {
-			d.ServerError = explain(err, cfg)
+	// Also where the proxy is down. The first node that answers is checked as a whole.
+	for i := range cfg.nodes {
+		n := &cfg.nodes[i]
+		rest := slices.DeleteFunc(slices.Clone(others), func(a string) bool { return a == n.address })
+		if d.Server, err = ask(ctx, cfg, n, rest); err == nil {
+			d.ServerAddress, d.ServerError = n.address, ""
+			break
 		}
+		d.ServerError = n.address + ": " + explain(err, cfg)
 	}
 	if d.Report != nil && d.Server != nil {
 		d.compare()
@@ -87,25 +98,32 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		fmt.Fprintf(stderr, "doctor: %s\n", d.Error)
 	}
 	if d.ServerError != "" {
-		fmt.Fprintf(stderr, "doctor: -connect %s: %s\n", cfg.connect, d.ServerError)
+		fmt.Fprintf(stderr, "doctor: -connect %s\n", d.ServerError)
 	}
 	switch {
-	case d.Error != "", d.ServerError != "":
+	case d.Error != "":
 		return statusError
-	case len(d.Report.Findings) > 0, d.Server != nil && len(d.Server.Findings) > 0, d.withheld() > 0:
+	case d.ServerError != "", len(d.Report.Findings) > 0, d.Server != nil && len(d.Server.Findings) > 0, d.withheld() > 0:
 		return statusFindings
 	}
 	return statusClean
 }
 
-// ask checks the server through the proxy, or if connect is not empty the server there.
-func ask(ctx context.Context, cfg *config, connect string) (*verify.Report, error) {
-	client := newClient(cfg, connect)
+// ask checks the server through the proxy, or at a node, and compares the answers of others
+// with it.
+func ask(ctx context.Context, cfg *config, at *node, others []string) (*verify.Report, error) {
+	client := newClient(cfg, at)
 	defer client.CloseIdleConnections()
+	fresh := 0 // the default
+	if at != nil {
+		fresh = 1 // one node agrees with itself
+	}
 	return verify.Run(ctx, cfg.base, verify.Config{
 		Client:         client,
 		Bearer:         cfg.token,
 		MailDomains:    cfg.domains,
+		Connect:        others,
+		Fresh:          fresh,
 		Timeout:        cfg.timeout,
 		RequestTimeout: min(cfg.timeout, cfg.requestTimeout),
 	})

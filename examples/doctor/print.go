@@ -31,7 +31,11 @@ func (d *diagnosis) writeText(out io.Writer) error {
 		return w.Flush()
 	}
 	findings := d.Report.Findings
-	fmt.Fprintf(w, "%s: %s, %d requests\n", d.URL, d.summary(), len(d.Report.Checked))
+	fmt.Fprintf(w, "%s: %s, %d requests", d.URL, d.summary(), len(d.Report.Checked))
+	if n := d.Report.Connections; n > 0 {
+		fmt.Fprintf(w, ", each document over %d connections", n)
+	}
+	fmt.Fprintln(w)
 	for i, f := range findings {
 		fmt.Fprintf(w, "\n%d. %s: %s in %s", i+1, f.Severity, f.Rule, f.Document)
 		if f.Field != "" {
@@ -52,6 +56,11 @@ func (d *diagnosis) writeText(out io.Writer) error {
 	for _, c := range d.notThere() {
 		fmt.Fprintf(w, "not there: %s at %s: %s\n", c.Document, c.URL, answer(c))
 	}
+	for _, c := range d.Report.Checked {
+		if why, ok := strings.CutPrefix(c.Error, "not asked: "); ok {
+			fmt.Fprintf(w, "not asked: %s: %s\n", c.URL, why)
+		}
+	}
 	d.writeServer(w)
 	d.writeFixes(w)
 	return w.Flush()
@@ -70,7 +79,7 @@ func (d *diagnosis) writeServer(w io.Writer) {
 	if d.Server == nil {
 		return
 	}
-	fmt.Fprintf(w, "\nThe server itself, past the proxy: %s\n", count(len(d.Server.Findings)+d.Server.Omitted))
+	fmt.Fprintf(w, "\nThe server itself, past the proxy at %s: %s\n", d.ServerAddress, count(len(d.Server.Findings)+d.Server.Omitted))
 	for _, x := range d.Differences {
 		fmt.Fprintf(w, "   %s %s\n      through the proxy  %q\n      at the server      %q\n", x.Method, x.URL, x.Proxy, x.Server)
 	}
