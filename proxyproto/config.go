@@ -60,7 +60,8 @@ type Config struct {
 	// for OptionalWait, is a direct client.
 	//
 	// A proxy that is on this list and does not send headers yet looks like one client
-	// that makes all its connections.
+	// that makes all its connections. Do not put a Listener with optional peers on top of
+	// a TLS listener: a handshake that takes longer than OptionalWait fails.
 	Optional trustnet.Source
 
 	// Direct contains the peers that are always direct clients, even if Untrusted is
@@ -132,7 +133,7 @@ func (c *Config) check() error {
 	case c.Untrusted > Ignore:
 		return fmt.Errorf("proxyproto: Config.Untrusted is %d: use ServeDirect, Refuse or Ignore", c.Untrusted)
 	case c.Untrusted == Ignore && !c.speaks():
-		return fmt.Errorf("proxyproto: Config.Untrusted is Ignore, but no peer is trusted or optional: use ServeDirect, which reports headers")
+		return fmt.Errorf("proxyproto: Config.Untrusted is Ignore, but no peer is trusted or optional: use ServeDirect, which reports headers, or a *trustnet.Live if the list may be empty for a time")
 	case c.TLS > ReencryptedTLS:
 		return fmt.Errorf("proxyproto: Config.TLS is %d: use PassthroughTLS, TerminatedTLS or ReencryptedTLS", c.TLS)
 	case c.HeaderTimeout < 0:
