@@ -25,12 +25,12 @@ import (
 var program = settings.Program{Name: "relay", Settings: []settings.Setting{
 	{Name: "LISTEN", Usage: "host:port that clients connect to, or several, separated by commas (default 127.0.0.1:0 for each backend)"},
 	{Name: "BACKEND", Usage: "host:port of the server, or several: the n-th is that of the n-th listener; all other settings are for all"},
-	{Name: "TRUSTED_PROXIES", Usage: "networks whose peers must send a PROXY header, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted, every peer is the client)"},
+	{Name: "TRUSTED_PROXIES", Usage: "networks whose peers must send a PROXY header, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: no peer is trusted, every peer is the client)"},
 	{Name: "UNTRUSTED", Default: "serve", Usage: "all other peers: serve, as the clients they are, or refuse"},
-	{Name: "SEND", Default: "v2", Usage: "the header to the backend: v2, or v1 which cannot tell of TLS"},
+	{Name: "SEND", Default: "v2", Usage: "the header to the backend: v2, or v1, which has no TLS facts"},
 	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain: the relay ends TLS (default: it passes bytes on)"},
 	{Name: "TLS_KEY", Usage: "key file, PEM"},
-	{Name: "TLS_TERMINATED", Default: "false", Usage: "true: the trusted proxies end TLS for every client, and may not say so"},
+	{Name: "TLS_TERMINATED", Default: "false", Usage: "true: the trusted proxies end TLS for every client and do not report it"},
 	{Name: "TLS_REENCRYPTED", Default: "false", Usage: "true: the trusted proxies end TLS, and open their own to the relay, which ends that"},
 	{Name: "DIAL_TIMEOUT", Default: "5s", Usage: "for the connection to the backend, and for TLS_CERT the client's handshake"},
 	{Name: "IDLE_TIMEOUT", Default: "35m", Usage: "a session in which nothing moves for as long, or up to half as long again, is cut, and one that moves less than 1 MiB in it may be; IMAP clients are silent for up to 29 minutes"},
@@ -76,7 +76,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 func (cfg *config) readRoutes(values *settings.Values) error {
 	listen, backend := values.Get("LISTEN").List(), values.Get("BACKEND").List()
 	if len(backend) == 0 {
-		return fmt.Errorf("relay: %s is not set: say host:port of the server to pass clients on to", values.Get("BACKEND").From)
+		return fmt.Errorf("relay: %s is not set: use host:port of the server", values.Get("BACKEND").From)
 	}
 	if len(listen) == 0 {
 		for range backend {
@@ -111,7 +111,7 @@ func (cfg *config) readTrusted(values *settings.Values) error {
 	if err != nil {
 		return s.Errorf("%w", err)
 	}
-	// proxyproto would trust nobody then, and count it. Better to say so at once.
+	// proxyproto would trust no peer then, and count it. Report it at the start instead.
 	if set.TrustsAll() {
 		return s.Errorf("it covers all of IPv4 or all of IPv6, so that whoever connects could name any client: list the proxies only")
 	}

@@ -1,6 +1,6 @@
-// Relay is a TCP proxy that keeps what a proxy loses: it learns who the client is
-// from the proxy in front of it, or sees it, and tells the backend in a PROXY
-// header, with what is known of the client's TLS. It can end TLS itself.
+// Relay is a TCP proxy that passes on the client's address and TLS. It reads them from
+// the PROXY header of a proxy in front of it, or takes them from a direct client, and
+// sends them to the backend in a PROXY header. It can end TLS itself.
 //
 //	RELAY_LISTEN=127.0.0.1:20025 RELAY_BACKEND=127.0.0.1:10025 \
 //	RELAY_TRUSTED_PROXIES=127.0.0.1 go run ./examples/relay
@@ -11,26 +11,27 @@
 //	mailfront  MAILFRONT_LISTEN_SMTP=127.0.0.1:10025 MAILFRONT_TRUSTED_PROXIES=127.0.0.1,
 //	           and MAILFRONT_HTTP_CLIENT=proxy if the relay leads to its HTTP listener
 //	Postfix    smtpd_upstream_proxy_protocol = haproxy, for smtpd of a port of its
-//	           own in master.cf, which nobody but the relay can reach
+//	           own in master.cf, which only the relay can reach
 //	Dovecot    haproxy_trusted_networks = 127.0.0.1, and inet_listener { haproxy = yes }
 //
-// A client at a trusted address must send a header: try it as one that is not,
+// A client at a trusted address must send a header. To try the relay, connect from
+// another address:
 //
 //	curl --interface 127.0.0.5 smtp://127.0.0.1:20025 -X 'NOOP'
 //
-// Health checks of a proxy in front say LOCAL. They are passed on as LOCAL, so that
-// it is the backend's greeting that answers them, and a backend that is down fails
-// them. One that connects and leaves without a byte checks the relay alone: let
-// the proxy wait for a greeting (../proxies/haproxy/health-checks.cfg).
+// Health checks of a proxy in front send LOCAL. They are passed on as LOCAL and get the
+// greeting of the backend, so they fail if the backend is down. A check that connects
+// and sends nothing checks the relay only: let the proxy wait for a greeting
+// (../proxies/haproxy/health-checks.cfg).
 //
 // What to copy: run, for the order of a graceful end. The rest has a file each:
 //
 //	listener.go  from a socket to sessions, how many at a time, and their end
-//	session.go   one client: TLS, the backend, what the log says of both
-//	header.go    what the backend is told
+//	session.go   one client: TLS, the backend, and the log line
+//	header.go    the PROXY header for the backend
 //	pass.go      bytes both ways: splice(2), half-close, idle timeouts
 //
-// What to change: who gets which backend. Here it is one a listener.
+// What to change: the choice of the backend. Here each listener has one.
 package main
 
 import (
