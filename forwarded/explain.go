@@ -37,10 +37,9 @@ func (h Hop) String() string {
 	return fmt.Sprintf("%s %q: %s", h.Where, h.Text, h.Verdict)
 }
 
-// Explain answers the question "why this address?" for req. It returns the hops in
-// the order in which they were read, from the peer on. The Verdict of the first one
-// includes what X-Forwarded-Proto was good for, and that of the last one ends in the
-// Reason. The decisions are those of [Resolver.ResolveRequest], made by the same code.
+// Explain returns the hops of req in the order in which they were read, from the peer
+// on, to show why a client was found or not. The Verdict of the first hop includes how
+// X-Forwarded-Proto was used, and that of the last one ends in the Reason. The decisions are those of [Resolver.ResolveRequest], made by the same code.
 //
 // Explain allocates. It is for diagnostic pages and for logs of single requests. With
 // Config.Strip, call it before Handler, which removes headers.

@@ -80,7 +80,8 @@ type Config struct {
 	// ServeDirect. Ignore is an error in a Listener that does not speak the protocol.
 	Untrusted Policy
 
-	// TLS says who ends the client's TLS. See [Secure].
+	// TLS describes where the client's TLS ends. See [Secure]. The default is
+	// PassthroughTLS.
 	TLS TLSPath
 
 	// HeaderTimeout is the time for the whole header, from the moment the connection is

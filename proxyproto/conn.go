@@ -210,7 +210,7 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	return nil, fmt.Errorf("proxyproto: SyscallConn of a %T: %w", c.conn, errors.ErrUnsupported)
 }
 
-// SetDeadline sets both deadlines, as net.Conn says.
+// SetDeadline implements [net.Conn].
 func (c *Conn) SetDeadline(t time.Time) error {
 	if h := c.ignoring(); h != nil {
 		return errors.Join(h.deadline.setApp(c.conn, t), c.conn.SetWriteDeadline(t))
@@ -218,7 +218,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.conn.SetDeadline(t)
 }
 
-// SetReadDeadline sets the deadline of Read, as net.Conn says.
+// SetReadDeadline implements [net.Conn].
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	if h := c.ignoring(); h != nil {
 		return h.deadline.setApp(c.conn, t)
@@ -235,5 +235,5 @@ func (c *Conn) ignoring() *held {
 	return nil
 }
 
-// SetWriteDeadline sets the deadline of Write, as net.Conn says.
+// SetWriteDeadline implements [net.Conn].
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.conn.SetWriteDeadline(t) }

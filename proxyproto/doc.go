@@ -22,10 +22,10 @@
 // # Ready on Accept
 //
 // Accept returns a connection that may be served now: its header is read and
-// verified. RemoteAddr, Read and Write never wait for one, as SMTP, IMAP and
-// other protocols need whose server speaks first. A peer that sends nothing or
-// an invalid header delays no other peer and never reaches the application: see
-// Config.OnReject and [Listener.Stats].
+// verified. RemoteAddr, Read and Write never wait for a header. SMTP, IMAP and
+// other protocols in which the server sends first need that. A peer that sends
+// nothing or an invalid header delays no other peer and never reaches the
+// application: see Config.OnReject and [Listener.Stats].
 //
 // Nothing is accepted before the first Accept, so a process may open and wrap its
 // listeners and leave the serving to a child process.

@@ -39,10 +39,9 @@ type Header struct {
 	TLVs []TLV
 }
 
-// WriteHeader writes h to w, in one Write: section 2 of proxy-protocol.txt
-// wants a header to be sent at once. It must be the first thing on a
-// connection. A Header that cannot be expressed is an error, and nothing is
-// written.
+// WriteHeader writes h to w, in one Write (proxy-protocol.txt section 2 requires that
+// the header is sent at once). Call it before anything else is written to a
+// connection. If h is not valid, WriteHeader returns an error and writes nothing.
 func WriteHeader(w io.Writer, h Header) error {
 	b, err := h.format()
 	if err != nil {

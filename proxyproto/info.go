@@ -10,9 +10,9 @@ import (
 // more, and many goroutines may read it; do not modify it.
 type Info struct {
 	// Client is the client's address if ClientKnown. For LOCAL and UNKNOWN it is
-	// the socket's peer, and for a header whose source is 0.0.0.0 or :: just that.
-	// Server is the address that the client connected to, as the proxy says;
-	// for a direct, LOCAL or UNKNOWN connection the socket's own. Both are
+	// the socket's peer. If the source in the header is 0.0.0.0 or ::, it is that
+	// address. Server is the address that the client connected to, according to
+	// the proxy, or for a direct, LOCAL or UNKNOWN connection the socket's own. Both are
 	// *net.TCPAddr, unmapped, on a TCP socket and after a PROXY header with
 	// addresses.
 	Client, Server net.Addr
@@ -102,8 +102,8 @@ func (i *Info) TLV(t byte) ([]byte, bool) {
 // next server does not take a proxy for the client.
 //
 // The slices and TLS may be changed and appended to; the bytes in them are those
-// of i. What the header did not say is not in it: a relay that ends TLS itself, or
-// knows that a proxy before it did (TerminatedTLS), sets Header.TLS; see
+// of i. Facts that were not in the header received are not added: a relay that ends
+// TLS itself, or is behind a proxy that does (TerminatedTLS), sets Header.TLS; see
 // [TLSFromState].
 func (i *Info) Header() Header {
 	if i == nil {

@@ -88,9 +88,9 @@ func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 // accepted from then until the next Accept.
 //
 // Any other error means that no more connections will come: net.ErrClosed after
-// Close or Shutdown, or the error of the listener below. Conditions that pass, such
-// as too many open files, are waited out. A bad header is not an error of Accept:
-// see Config.OnReject.
+// Close or Shutdown, or the error of the listener below. Temporary errors, such as
+// too many open files, are retried. A bad header is not an error of Accept: see
+// Config.OnReject.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,10 +157,10 @@ func (l *Listener) Close() error {
 	return l.inner.Close()
 }
 
-// Shutdown closes the listening socket and returns when nothing is left: the
-// connections that wait for their header finish, or fail, in their time, and
-// Accept hands out what is ready before it returns net.ErrClosed. When ctx ends
-// earlier the rest is closed, and the error is that of ctx.
+// Shutdown closes the listening socket and waits until no connection is left:
+// connections that wait for their header get the rest of HeaderTimeout, and Accept
+// returns those that are ready before it returns net.ErrClosed. If ctx ends
+// earlier, the remaining connections are closed and the error is that of ctx.
 //
 // Call it before the server's own Shutdown, and wait for Serve to return
 // between the two, so that the server has every connection:

@@ -60,14 +60,14 @@ func Secure(c net.Conn) (secure, known bool) {
 	return conn.info.Secure(onTLS)
 }
 
-// Secure is [Secure] for a caller who has the Info and knows whether TLS was
+// Secure is like [Secure] for a caller that has the Info. onTLS is whether TLS was
 // negotiated on top of the connection. In an HTTP handler:
 //
 //	info, ok := proxyproto.FromContext(r.Context())
 //	secure, known := info.Secure(r.TLS != nil)
 //
-// A nil Info is a connection of which nothing is known, TLS or not: the TLS may be
-// a proxy's own. A handler that gets one lacks http.Server.ConnContext.
+// For a nil Info the result is not known, also with onTLS, because the TLS may be a
+// proxy's own. A handler gets a nil Info if http.Server.ConnContext is not set.
 func (i *Info) Secure(onTLS bool) (secure, known bool) {
 	switch {
 	case i == nil:

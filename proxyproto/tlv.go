@@ -7,8 +7,8 @@ import (
 	"hash/crc32"
 )
 
-// The types of TLVs that the package knows, of proxy-protocol.txt section 2.2.
-// All others reach [Info.TLVs] as they are.
+// The types of TLVs of proxy-protocol.txt section 2.2 that have a field in Info or
+// are checked. All others are in [Info.TLVs] as received.
 const (
 	TypeALPN      = 0x01 // section 2.2.1, Info.ALPN
 	TypeAuthority = 0x02 // section 2.2.2, Info.ServerName

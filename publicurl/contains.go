@@ -10,8 +10,8 @@ import "strings"
 // HTTPS://H:443 is the same origin, the one with a root dot, https://h., is not.
 // Where clients or proxies could disagree about what u means the answer is false: user
 // information, blanks, backslashes, dot segments, also escaped or with a parameter
-// ("..;x"), empty segments, malformed escapes in the path. What a server makes of a path
-// that it unescapes twice is not asked. Variables of RFC 6570 level 1 are accepted.
+// ("..;x"), empty segments, malformed escapes in the path. Contains does not
+// consider servers that unescape a path twice. Variables of RFC 6570 level 1 are accepted.
 //
 // A relative base contains path-absolute references only, and no absolute base
 // contains those.

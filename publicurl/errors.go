@@ -62,7 +62,7 @@ type Error struct {
 	Kind   Kind
 	Input  string // what was given, without user information
 	Offset int    // index of the byte of Input where the trouble starts
-	Hint   string // what to do about it, in words for a person
+	Hint   string // what to do about it, for people to read
 }
 
 // Error quotes the input and ends with the hint.

@@ -31,7 +31,7 @@ const wellKnown = "/.well-known/"
 //     https://example.com/.well-known/jmap (RFC 8615 section 3).
 //
 // A proxy that mounts the server on a path must therefore route these locations to
-// it too; they are not below the base and [Base.Contains] says so. A relative base
+// it too. They are not below the base, so [Base.Contains] is false. A relative base
 // gives path-absolute references. The error is an [*Error].
 func (b Base) WellKnown(name Name) (string, error) {
 	if err := b.checkName(name); err != nil {
