@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 // adminPath is below the base, and below every path while there is no public URL.
@@ -151,7 +152,7 @@ func underOf(r *http.Request) string {
 // back leads to the page from everywhere below it. http.Redirect would make the
 // address absolute, and does not know the path that a proxy has stripped.
 func (a *admin) back(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
+	webauth.NoStore(w)
 	w.Header().Set("Location", "../"+adminPath[1:])
 	w.WriteHeader(http.StatusSeeOther)
 }
@@ -175,7 +176,7 @@ func (a *admin) page(w http.ResponseWriter, r *http.Request) {
 // answered.
 func (a *admin) form(w http.ResponseWriter, r *http.Request) (*adminPageData, bool) {
 	p := a.newPage(r)
-	if !sameOrigin(r, p.set.Base()) {
+	if !webauth.SameOrigin(r, p.set.Base()) {
 		client.FromRequest(r).Warn(a.f.log, "admin_refused", slog.String("reason", "the form came from another site"))
 		p.Problem = "The form came from another site. Open this page yourself, and try again."
 		a.show(w, r, http.StatusForbidden, "problem", p)
@@ -222,9 +223,9 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 	cl := client.FromRequest(r)
 	if cl.IsPlaintext() {
 		// Not refused: this page is where a missing TLS is found and repaired.
-		a.f.limited.Warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", plaintextReason))
+		a.f.limited.Warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", webauth.PlaintextReason))
 	}
-	password := guard.Attempt{Secret: guard.AdminSecret, OtherSite: otherSite(r, p.set.Base())}
+	password := guard.Attempt{Secret: guard.AdminSecret, OtherSite: webauth.OtherSite(r, p.set.Base())}
 	err := a.f.guard.Try(cl, password, func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
 	switch {
 	case errors.Is(err, guard.ErrWrongPassword):

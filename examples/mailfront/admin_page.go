@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 var (
@@ -109,11 +110,11 @@ func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view st
 	}
 	var b bytes.Buffer
 	if err := adminTemplates.ExecuteTemplate(&b, view, p); err != nil {
-		a.f.serverError(w, r, err)
+		a.f.api.ServerError(w, r, err)
 		return
 	}
 	w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
-	writePage(w, status, adminPolicy, b.Bytes())
+	webauth.WritePage(w, status, adminPolicy, b.Bytes())
 }
 
 // settingsThatWin are sentences about what is set outside, and wins at the next

@@ -152,43 +152,6 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	require.NotContains(t, s.log.String(), cookies[0].Value)
 }
 
-func TestSameOriginKnowsOurPagesBehindAProxyThatChangesHost(t *testing.T) {
-	base, err := publicurl.Parse(testBase)
-	require.NoError(t, err)
-	relative, err := publicurl.Relative("")
-	require.NoError(t, err)
-	for _, test := range []struct {
-		name, site, origin, host string
-		base                     publicurl.Base
-		want                     bool
-	}{
-		{"no browser", "", "", "127.0.0.1:80", base, true},
-		{"the browser says so", "same-origin", "https://changed.example", "127.0.0.1:80", relative, true},
-		{"typed", "none", "", "mail.example.test", base, true},
-		{"another site", "cross-site", testBase, "mail.example.test", base, false},
-		{"a neighbour", "same-site", testBase, "mail.example.test", base, false},
-		{"nonsense", "same-origin, cross-site", testBase, "mail.example.test", base, false},
-		{"the base", "", testBase, "127.0.0.1:80", base, true},
-		{"another port", "", testBase + ":8443", "127.0.0.1:80", base, false},
-		{"Host", "", "https://other.example:8443", "other.example:8443", base, false}, // or after DNS rebinding
-		{"Host, in bootstrap, with TLS", "", "https://other.example:8443", "other.example:8443", relative, true},
-		{"Host, in bootstrap", "", "http://10.0.0.1:8080", "10.0.0.1:8080", relative, true},
-		{"Host is changed, without TLS", "", "http://mail.example.test", "127.0.0.1:80", relative, true},
-		{"an origin that is none", "", "null", "null", base, false},
-		{"another site, by its origin", "", "https://evil.example", "mail.example.test", base, false},
-	} {
-		r := httptest.NewRequest(http.MethodPost, "/admin/setup", nil)
-		r.Host = test.host
-		if test.site != "" {
-			r.Header.Set("Sec-Fetch-Site", test.site)
-		}
-		if test.origin != "" {
-			r.Header.Set("Origin", test.origin)
-		}
-		require.Equal(t, test.want, sameOrigin(r, test.base), test.name)
-	}
-}
-
 func TestTheCookieIsSecureWhereTheBrowserHasTLS(t *testing.T) {
 	base, err := publicurl.Parse(testBase)
 	require.NoError(t, err)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-webdav"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 const (
@@ -49,21 +51,21 @@ const davMethods = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT
 // a preflight, and clients ask for the classes before they sign in.
 func (f *frontend) serveDAV(path string, handler func(*davTree) http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		allowOrigins(w, "DAV, ETag, Location, WWW-Authenticate")
+		webauth.AllowOrigins(w, "DAV, ETag, Location, WWW-Authenticate")
 		if r.Method == http.MethodOptions {
 			w.Header().Set("DAV", davClasses[path])
-			preflight(w, davMethods)
+			webauth.Preflight(w, davMethods)
 			return
 		}
-		c, err := f.authenticate(r)
+		c, err := f.api.Authenticate(r)
 		if err != nil {
-			f.challengeBasic(w, r, err)
+			f.api.ChallengeBasic(w, r, err)
 			return
 		}
 		prefix := f.documents.Current().Base().Prefix()
 		decoded, err := url.PathUnescape(prefix)
 		if err != nil {
-			f.serverError(w, r, err)
+			f.api.ServerError(w, r, err)
 			return
 		}
 		u := *r.URL
@@ -74,7 +76,7 @@ func (f *frontend) serveDAV(path string, handler func(*davTree) http.Handler) ht
 		inner := *r
 		inner.URL = &u
 		inner.Body = http.MaxBytesReader(w, r.Body, maxDAVRequest)
-		tree := davTree{root: decoded + path, account: c.account}
+		tree := davTree{root: decoded + path, account: c.Account}
 		h := handler(&tree)
 		if r.Method == "PROPFIND" {
 			tree.findProperties(h, w, &inner)

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -13,8 +12,6 @@ import (
 	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
-	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
-	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -106,7 +103,7 @@ func (f *frontend) newDocuments(next http.Handler) (*discovery.Server, error) {
 	}
 	return discovery.NewServer(set, discovery.ServerConfig{
 		Session: f.session,
-		OnError: f.logError,
+		OnError: f.api.LogError,
 		Next:    f.guard.LimitRequests(cleanPaths(next)), // documents cost less than counting
 	}), nil
 }
@@ -169,35 +166,4 @@ func cleanPaths(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// challenge answers a request that authenticate refused. The challenge names the
-// metadata of exactly the resource that was asked for, if it is one of the Config
-// (RFC 9728 section 3.3).
-func (f *frontend) challenge(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errProviderAway) {
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "The identity provider does not answer: try later.", http.StatusServiceUnavailable)
-		return
-	}
-	if errors.Is(err, errScope) { // RFC 6750 section 3.1
-		f.documents.Current().Forbidden(w, r, r.URL.Path, "openid")
-		return
-	}
-	for _, refusal := range []error{guard.ErrTooFast, guard.ErrBusy} {
-		if errors.Is(err, refusal) { // the password may be right
-			w.Header().Del("WWW-Authenticate")
-			f.guard.Refuse(w, client.FromRequest(r), refusal)
-			return
-		}
-	}
-	f.documents.Current().Unauthorized(w, r, r.URL.Path)
-}
-
-// challengeBasic is for DAV, whose clients ask for a password when they see it.
-func (f *frontend) challengeBasic(w http.ResponseWriter, r *http.Request, err error) {
-	if !client.FromRequest(r).IsPlaintext() { // else the client would send the password unencrypted
-		w.Header().Add("WWW-Authenticate", `Basic realm="mailfront", charset="UTF-8"`) // RFC 7617 section 2.1
-	}
-	f.challenge(w, r, err)
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -16,11 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
@@ -162,156 +157,4 @@ func basic(name, password string) string {
 	r, _ := http.NewRequest(http.MethodGet, "/", nil)
 	r.SetBasicAuth(name, password)
 	return r.Header.Get("Authorization")
-}
-
-// An identity provider such as Keycloak signs its access tokens.
-func TestSignedTokensOfAnotherIssuer(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	require.NoError(t, err)
-	other, err := rsa.GenerateKey(rand.Reader, 2048)
-	require.NoError(t, err)
-	mux := http.NewServeMux()
-	issuer := httptest.NewServer(mux)
-	defer issuer.Close()
-	var keysAway atomic.Bool
-	mux.HandleFunc("/realms/mail/.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"issuer": issuer.URL + "/realms/mail", "jwks_uri": issuer.URL + "/keys", "authorization_endpoint": issuer.URL + "/a", "token_endpoint": issuer.URL + "/t"})
-	})
-	mux.HandleFunc("/keys", func(w http.ResponseWriter, r *http.Request) {
-		if keysAway.Load() {
-			http.Error(w, "away", http.StatusBadGateway)
-			return
-		}
-		writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "RS256", Use: "sig"}}})
-	})
-	sign := func(t *testing.T, key *rsa.PrivateKey, id string, claims map[string]any) string {
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, (&jose.SignerOptions{}).WithType("at+jwt").WithHeader("kid", id))
-		require.NoError(t, err)
-		token, err := jwt.Signed(signer).Claims(claims).Serialize()
-		require.NoError(t, err)
-		return token
-	}
-	s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://unused.example," + issuer.URL + "/realms/mail"})
-	ask := func(t *testing.T, token string) int {
-		response, _ := s.do("PROPFIND", "/dav/cal/", "", "Authorization", "Bearer "+token, "Depth", "0")
-		return response.StatusCode
-	}
-	good := func() map[string]any {
-		return map[string]any{
-			"iss": issuer.URL + "/realms/mail", "aud": []string{"account", testBase}, "sub": "4711", "email": testAccount, "email_verified": true,
-			"exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(), "scope": "openid email", "client_id": "app",
-		}
-	}
-	for _, tt := range []struct {
-		name   string
-		change func(map[string]any)
-		want   int
-	}{
-		{name: "good", change: func(map[string]any) {}, want: http.StatusMultiStatus},
-		{name: "one audience", change: func(c map[string]any) { c["aud"] = testBase }, want: http.StatusMultiStatus},
-		{name: "the account as subject", change: func(c map[string]any) { c["sub"] = testAccount; delete(c, "email") }, want: http.StatusMultiStatus},
-		{name: "for another server", change: func(c map[string]any) { c["aud"] = []string{"https://other.example"} }, want: http.StatusUnauthorized},
-		{name: "an ID token", change: func(c map[string]any) { c["aud"] = "app" }, want: http.StatusUnauthorized},
-		{name: "for nobody", change: func(c map[string]any) { delete(c, "aud") }, want: http.StatusUnauthorized},
-		{name: "of an issuer that is not listed", change: func(c map[string]any) { c["iss"] = issuer.URL + "/realms/other" }, want: http.StatusUnauthorized},
-		{name: "of an issuer with a slash", change: func(c map[string]any) { c["iss"] = issuer.URL + "/realms/mail/" }, want: http.StatusUnauthorized},
-		{name: "of no issuer", change: func(c map[string]any) { delete(c, "iss") }, want: http.StatusUnauthorized},
-		{name: "expired", change: func(c map[string]any) { c["exp"] = time.Now().Add(-time.Minute).Unix() }, want: http.StatusUnauthorized},
-		{name: "of another account", change: func(c map[string]any) { c["email"] = "else@example.test" }, want: http.StatusUnauthorized},
-		{name: "an address that nobody has verified", change: func(c map[string]any) { c["email_verified"] = false }, want: http.StatusUnauthorized},
-		{name: "an address of which it is not known", change: func(c map[string]any) { delete(c, "email_verified") }, want: http.StatusUnauthorized},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			claims := good()
-			tt.change(claims)
-			require.Equal(t, tt.want, ask(t, sign(t, key, "k", claims)))
-		})
-	}
-	t.Run("signed by another key", func(t *testing.T) {
-		require.Equal(t, http.StatusUnauthorized, ask(t, sign(t, other, "k", good())))
-	})
-	t.Run("changed", func(t *testing.T) {
-		parts := strings.Split(sign(t, key, "k", good()), ".")
-		claims := good()
-		claims["sub"] = testAccount
-		forged := strings.Split(sign(t, other, "k", claims), ".")
-		require.Equal(t, http.StatusUnauthorized, ask(t, parts[0]+"."+forged[1]+"."+parts[2]))
-		require.Equal(t, http.StatusUnauthorized, ask(t, "eyJhbGciOiJub25lIn0."+parts[1]+"."))
-	})
-	t.Run("the keys are away", func(t *testing.T) {
-		keysAway.Store(true)
-		require.Equal(t, http.StatusServiceUnavailable, ask(t, sign(t, key, "new", good())), "a new key has to be fetched")
-		keysAway.Store(false)
-	})
-}
-
-func TestIssuerSettings(t *testing.T) {
-	for name, tt := range map[string]struct {
-		env  map[string]string
-		want string
-	}{
-		"http":              {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "http://id.example"}, want: `MAILFRONT_AUTHORIZATION_SERVERS is "http://id.example": "http://id.example": an issuer is an https URL`},
-		"a pasted URL":      {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example/realms/mail/.well-known/openid-configuration"}, want: `use the issuer as the document spells it, "https://id.example/realms/mail"`},
-		"twice":             {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example,https://id.example"}, want: "twice"},
-		"a client alone":    {env: map[string]string{"MAILFRONT_INTROSPECTION_CLIENT": "a:b"}, want: "MAILFRONT_INTROSPECTION_CLIENT is set, and MAILFRONT_AUTHORIZATION_SERVERS is not"},
-		"an audience alone": {env: map[string]string{"MAILFRONT_TOKEN_AUDIENCE": "a"}, want: "MAILFRONT_TOKEN_AUDIENCE is set"},
-		"no secret":         {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example", "MAILFRONT_INTROSPECTION_CLIENT": "topsecret"}, want: "MAILFRONT_INTROSPECTION_CLIENT: use id:secret"},
-	} {
-		_, err := parseConfig(nil, lookup(tt.env), io.Discard)
-		require.ErrorContains(t, err, tt.want, name)
-		require.NotContains(t, err.Error(), "topsecret", name)
-	}
-	cfg, err := parseConfig(nil, lookup(map[string]string{
-		"MAILFRONT_AUTHORIZATION_SERVERS": " https://id.example/a/ , https://b.example", "MAILFRONT_INTROSPECTION_CLIENT": "mail:s3:cret", "MAILFRONT_TOKEN_AUDIENCE": "mail",
-	}), io.Discard)
-	require.NoError(t, err)
-	require.Equal(t, []string{"https://id.example/a/", "https://b.example"}, cfg.issuers)
-	require.Equal(t, "s3:cret", cfg.introspectionSecret)
-	require.Equal(t, "mail", cfg.tokenAudience)
-}
-
-// An issuer that wants the secret of its client, and one that sends us elsewhere.
-func TestIntrospectionWithTheSecretOfAClient(t *testing.T) {
-	mux := http.NewServeMux()
-	issuer := httptest.NewServer(mux)
-	defer issuer.Close()
-	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"issuer": issuer.URL, "jwks_uri": issuer.URL + "/keys", "authorization_endpoint": issuer.URL + "/a", "token_endpoint": issuer.URL + "/t", "introspection_endpoint": issuer.URL + "/introspect"})
-	})
-	answers := map[string]map[string]any{
-		"good":      {"active": true, "username": testAccount},
-		"for us":    {"active": true, "sub": testAccount, "aud": testBase, "iss": issuer.URL, "exp": time.Now().Add(time.Minute).Unix()},
-		"inactive":  {"active": false, "username": testAccount},
-		"for other": {"active": true, "username": testAccount, "aud": []string{"https://other.example"}},
-		"of other":  {"active": true, "username": testAccount, "iss": "https://other.example"},
-		"expired":   {"active": true, "username": testAccount, "exp": time.Now().Add(-time.Minute).Unix()},
-		"no one":    {"active": true, "username": "else@example.test"},
-		"unclear":   {"username": testAccount},
-	}
-	mux.HandleFunc("/introspect", func(w http.ResponseWriter, r *http.Request) {
-		id, secret, _ := r.BasicAuth()
-		token := strings.ReplaceAll(r.PostFormValue("token"), "-", " ")
-		switch {
-		case id != "mail" || secret != url.QueryEscape("s:c r%t"):
-			http.Error(w, "who are you?", http.StatusUnauthorized)
-		case token == "elsewhere":
-			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
-		case token == "endless":
-			w.Write([]byte(strings.Repeat(" ", maxProviderBody+1)))
-		case token == "page":
-			io.WriteString(w, "<html>")
-		default:
-			writeJSON(w, http.StatusOK, answers[token])
-		}
-	})
-	for secret, want := range map[string]map[string]int{
-		"s:c r%t": {"good": 207, "for us": 207, "inactive": 401, "for other": 401, "of other": 401, "expired": 401, "no one": 401, "unclear": 401, "elsewhere": 503, "endless": 503, "page": 503},
-		"wrong":   {"good": 503}, // not the token is wrong
-	} {
-		s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": issuer.URL, "MAILFRONT_INTROSPECTION_CLIENT": "mail:" + secret})
-		for token, status := range want {
-			response, _ := s.do("PROPFIND", "/dav/cal/", "", "Authorization", "Bearer "+strings.ReplaceAll(token, " ", "-"), "Depth", "0")
-			require.Equal(t, status, response.StatusCode, token)
-		}
-	}
 }

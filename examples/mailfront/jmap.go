@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 const (
@@ -52,29 +53,29 @@ func newJMAPServer(f *frontend) *jmapServer {
 }
 
 func (j *jmapServer) routes(mux *http.ServeMux) {
-	crossOrigin(mux, "/jmap", j.api, http.MethodPost) // else ServeMux would redirect, without the prefix
-	crossOrigin(mux, "/jmap/{$}", j.api, http.MethodPost)
-	crossOrigin(mux, "/jmap/upload/{account}", j.upload, http.MethodPost)
-	crossOrigin(mux, "/jmap/upload/{account}/{$}", j.upload, http.MethodPost)
-	crossOrigin(mux, "/jmap/download/{account}/{blob}/{name}", j.download, http.MethodGet)
-	crossOrigin(mux, "/jmap/eventsource", j.events, http.MethodGet)
-	crossOrigin(mux, "/jmap/eventsource/{$}", j.events, http.MethodGet)
+	webauth.CrossOrigin(mux, "/jmap", j.api, http.MethodPost) // else ServeMux would redirect, without the prefix
+	webauth.CrossOrigin(mux, "/jmap/{$}", j.api, http.MethodPost)
+	webauth.CrossOrigin(mux, "/jmap/upload/{account}", j.upload, http.MethodPost)
+	webauth.CrossOrigin(mux, "/jmap/upload/{account}/{$}", j.upload, http.MethodPost)
+	webauth.CrossOrigin(mux, "/jmap/download/{account}/{blob}/{name}", j.download, http.MethodGet)
+	webauth.CrossOrigin(mux, "/jmap/eventsource", j.events, http.MethodGet)
+	webauth.CrossOrigin(mux, "/jmap/eventsource/{$}", j.events, http.MethodGet)
 }
 
 // session is discovery.ServerConfig.Session.
 func (f *frontend) session(r *http.Request) (discovery.Account, error) {
-	c, err := f.authenticate(r)
+	c, err := f.api.Authenticate(r)
 	if err != nil {
 		return discovery.Account{}, err
 	}
-	return c.jmapAccount(), nil
+	return jmapAccount(c), nil
 }
 
-func (c caller) jmapAccount() discovery.Account {
+func jmapAccount(c webauth.Caller) discovery.Account {
 	return discovery.Account{
-		Username: c.account,
+		Username: c.Account,
 		Accounts: map[string]discovery.JMAPAccount{
-			jmapAccountID: {Name: c.account, IsPersonal: true},
+			jmapAccountID: {Name: c.Account, IsPersonal: true},
 		},
 	}
 }
@@ -146,9 +147,9 @@ func (j *jmapServer) api(w http.ResponseWriter, r *http.Request) {
 		jmapProblem(w, http.StatusBadRequest, "limit", "maxCallsInRequest", "the request has too many method calls")
 		return
 	}
-	_, state, err := j.f.documents.Current().Session(c.jmapAccount())
+	_, state, err := j.f.documents.Current().Session(jmapAccount(c))
 	if err != nil {
-		j.f.serverError(w, r, err)
+		j.f.api.ServerError(w, r, err)
 		return
 	}
 	calls := jmapResolver{responses: []jmapInvocation{}, left: maxReferenced}
@@ -160,8 +161,8 @@ func (j *jmapServer) api(w http.ResponseWriter, r *http.Request) {
 		CreatedIDs      map[string]string `json:"createdIds,omitempty"`
 		SessionState    string            `json:"sessionState"`
 	}{calls.responses, request.CreatedIDs, state}
-	noStore(w)
-	writeJSON(w, http.StatusOK, response)
+	webauth.NoStore(w)
+	webauth.WriteJSON(w, http.StatusOK, response)
 }
 
 // call runs a method. References are resolved before it sees its arguments, whatever the
@@ -179,10 +180,10 @@ func (j *jmapServer) call(calls *jmapResolver, using []string, call jmapInvocati
 
 // admit authenticates a request, and counts it while it runs. It has answered when
 // it returns false.
-func (j *jmapServer) admit(w http.ResponseWriter, r *http.Request, running chan struct{}, limit string) (caller, func(), bool) {
-	c, err := j.f.authenticate(r)
+func (j *jmapServer) admit(w http.ResponseWriter, r *http.Request, running chan struct{}, limit string) (webauth.Caller, func(), bool) {
+	c, err := j.f.api.Authenticate(r)
 	if err != nil {
-		j.f.challenge(w, r, err)
+		j.f.api.Challenge(w, r, err)
 		return c, nil, false
 	}
 	select {
@@ -214,7 +215,7 @@ func jmapProblem(w http.ResponseWriter, status int, name, limit, detail string) 
 	if limit != "" {
 		problem["limit"] = limit
 	}
-	noStore(w)
+	webauth.NoStore(w)
 	b, err := json.Marshal(problem)
 	if err != nil {
 		http.Error(w, "internal server error", http.StatusInternalServerError)

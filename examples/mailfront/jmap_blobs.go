@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 const maxBlobs = 16 // of jmapLimits.MaxSizeUpload each
@@ -73,14 +75,14 @@ func (j *jmapServer) upload(w http.ResponseWriter, r *http.Request) {
 	if kind == "" {
 		kind = "application/octet-stream"
 	}
-	noStore(w)
-	writeJSON(w, http.StatusCreated, map[string]any{"accountId": jmapAccountID, "blobId": j.blobs.add(data), "type": kind, "size": len(data)})
+	webauth.NoStore(w)
+	webauth.WriteJSON(w, http.StatusCreated, map[string]any{"accountId": jmapAccountID, "blobId": j.blobs.add(data), "type": kind, "size": len(data)})
 }
 
 // download is section 6.2. The client chooses type and name.
 func (j *jmapServer) download(w http.ResponseWriter, r *http.Request) {
-	if _, err := j.f.authenticate(r); err != nil {
-		j.f.challenge(w, r, err)
+	if _, err := j.f.api.Authenticate(r); err != nil {
+		j.f.api.Challenge(w, r, err)
 		return
 	}
 	data, ok := j.blobs.get(r.PathValue("blob"))
@@ -110,8 +112,8 @@ const (
 // events is the event source, section 7.3. Nothing ever changes in the account, so
 // that there are pings only. It ends when the server does.
 func (j *jmapServer) events(w http.ResponseWriter, r *http.Request) {
-	if _, err := j.f.authenticate(r); err != nil {
-		j.f.challenge(w, r, err)
+	if _, err := j.f.api.Authenticate(r); err != nil {
+		j.f.api.Challenge(w, r, err)
 		return
 	}
 	seconds, err := strconv.ParseUint(r.URL.Query().Get("ping"), 10, 31)

@@ -23,6 +23,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -65,8 +66,7 @@ type frontend struct {
 	guard     *guard.Guard
 	auth      *msgauth.Checker
 	documents *discovery.Server
-	signIn    *signIn
-	providers *identityProviders // nil: mailfront is its own
+	api       *webauth.Auth // of the web listeners
 	admin     *admin
 	listeners []*listener
 	broken    chan error      // a listener that ended by itself

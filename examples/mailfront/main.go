@@ -15,18 +15,16 @@
 //	guard   limits and bans by the client's address, and what a wrong password costs
 //	msgauth SPF, DKIM, DMARC and the trace fields of a message
 //	pop3d   a small POP3 server
+//	webauth passwords and bearer tokens over HTTP
 //	store   what several nodes share
 //
 // Among the rest, a file each:
 //
 //	listeners.go  wrapping a socket with proxyproto, and closing it in order
-//	origin.go     requests that a page of another site may have sent
-//	plaintext.go  passwords on connections that are not encrypted
-//	auth.go       passwords and bearer tokens; certificate.go is the server's own
+//	certificate.go  the server's certificate
 //	smtp.go imap.go pop3.go web.go    the servers; relay.go is who may send mail elsewhere
 //	documents.go  what clients find the server by, from one public base URL
 //	signin.go     the OpenID provider; signin_*.go are its parts
-//	identity.go   the tokens of other identity providers, in its place
 //	jmap.go dav.go    what is behind the sign-in
 //	setup.go      the first set-up, and a new public URL while serving
 //	admin.go      the page of the administrator; admin_*.go and debug.go are its parts

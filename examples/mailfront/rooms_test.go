@@ -25,6 +25,7 @@ var roomImports = map[string][]string{
 	"guard":   {"trustnet", "client", "store"},
 	"msgauth": {"client"},
 	"pop3d":   {"client", "gate", "guard"},
+	"webauth": {"discovery", "publicurl", "client", "guard"},
 	"store":   nil,
 }
 

@@ -45,7 +45,7 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 	}
 	hash, err := hashPassword(password)
 	if err != nil {
-		a.f.serverError(w, r, err)
+		a.f.api.ServerError(w, r, err)
 		return
 	}
 	err = a.change(p.now, &adminState{state: state{PublicURL: base.String(), PasswordHash: hash}, under: underOf(r)}, base)

@@ -19,6 +19,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 // The paths of the sign-in below the base. Those that the documents have are
@@ -33,7 +34,7 @@ const maxForm = 16 << 10 // bytes
 // A signIn is the OpenID provider for the one account: authorization code with
 // PKCE (RFC 6749, RFC 7636, OpenID Connect Core 1.0).
 type signIn struct {
-	frontend    *frontend
+	auth        *webauth.Auth
 	cfg         *config
 	current     func() *discovery.Set
 	provider    *op.Provider // what issues tokens; its router is not used
@@ -43,7 +44,7 @@ type signIn struct {
 }
 
 func newSignIn(f *frontend) (*signIn, error) {
-	s := &signIn{frontend: f, cfg: f.cfg, current: f.documents.Current, requestSeal: newSeal(), clientSeal: newSeal()}
+	s := &signIn{auth: f.api, cfg: f.cfg, current: f.api.Current, requestSeal: newSeal(), clientSeal: newSeal()}
 	tokenSeal := newSeal()
 	s.storage = &signInStorage{
 		key:    sync.OnceValues(newSignInKey), // it takes a moment, which a start need not wait for
@@ -87,11 +88,11 @@ func (s *signIn) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+loginPath, s.authorize)
 	mux.HandleFunc("POST "+loginPath, s.authorize) // OpenID Connect Core 1.0 section 3.1.2.1
 	mux.HandleFunc("POST "+passwordPath, s.password)
-	crossOrigin(mux, "/auth/token", s.token, http.MethodPost)
-	crossOrigin(mux, "/auth/register", s.register, http.MethodPost)
-	crossOrigin(mux, "/auth/introspect", s.introspect, http.MethodPost)
-	crossOrigin(mux, "/auth/userinfo", s.userinfo, http.MethodGet, http.MethodPost)
-	crossOrigin(mux, "/auth/jwks.json", s.keys, http.MethodGet)
+	webauth.CrossOrigin(mux, "/auth/token", s.token, http.MethodPost)
+	webauth.CrossOrigin(mux, "/auth/register", s.register, http.MethodPost)
+	webauth.CrossOrigin(mux, "/auth/introspect", s.introspect, http.MethodPost)
+	webauth.CrossOrigin(mux, "/auth/userinfo", s.userinfo, http.MethodGet, http.MethodPost)
+	webauth.CrossOrigin(mux, "/auth/jwks.json", s.keys, http.MethodGet)
 }
 
 // authorize is the authorization endpoint. A request that is wrong in its client or

@@ -17,6 +17,8 @@ import (
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 // builtInClient is the client id of a native application on the user's machine:
@@ -127,14 +129,14 @@ func isLoopback(host string) bool {
 // as for a mail server it has to be: its users choose their applications. The
 // sign-in page says where the user will be sent.
 func (s *signIn) register(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
+	webauth.NoStore(w)
 	var in struct {
 		signInClient
 		GrantTypes    []oidc.GrantType    `json:"grant_types"`
 		ResponseTypes []oidc.ResponseType `json:"response_types"`
 	}
 	fail := func(code, text string) {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": code, "error_description": text})
+		webauth.WriteJSON(w, http.StatusBadRequest, map[string]string{"error": code, "error_description": text})
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRegistration)).Decode(&in); err != nil {
 		fail("invalid_client_metadata", "the body is no JSON object of client metadata, or too long")
@@ -165,10 +167,10 @@ func (s *signIn) register(w http.ResponseWriter, r *http.Request) {
 		c.ID, err = s.clientSeal.Encrypt(string(text))
 	}
 	if err != nil {
-		s.frontend.serverError(w, r, err)
+		s.auth.ServerError(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusCreated, struct { // section 3.2.1: what we made of it
+	webauth.WriteJSON(w, http.StatusCreated, struct { // section 3.2.1: what we made of it
 		ID         string              `json:"client_id"`
 		IssuedAt   int64               `json:"client_id_issued_at"`
 		Name       string              `json:"client_name,omitempty"`

@@ -13,6 +13,7 @@ import (
 	"net/url"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 const pageStyle = `body{font:1rem/1.5 system-ui,sans-serif;max-width:24rem;margin:3rem auto;padding:0 1rem}
@@ -61,12 +62,12 @@ type page struct {
 func (s *signIn) showForm(w http.ResponseWriter, r *http.Request, set *discovery.Set, form loginForm) {
 	text, err := json.Marshal(form)
 	if err != nil {
-		s.frontend.serverError(w, r, err)
+		s.auth.ServerError(w, r, err)
 		return
 	}
 	sealed, err := s.requestSeal.Encrypt(string(text))
 	if err != nil {
-		s.frontend.serverError(w, r, err)
+		s.auth.ServerError(w, r, err)
 		return
 	}
 	if len(sealed) > maxForm-2048 { // it comes back with name and password
@@ -75,7 +76,7 @@ func (s *signIn) showForm(w http.ResponseWriter, r *http.Request, set *discovery
 	}
 	action, err := set.Base().Join(passwordPath)
 	if err != nil {
-		s.frontend.serverError(w, r, err)
+		s.auth.ServerError(w, r, err)
 		return
 	}
 	status := http.StatusOK
@@ -113,21 +114,8 @@ func (s *signIn) show(w http.ResponseWriter, r *http.Request, status int, p page
 	p.Style = pageStyle
 	var b bytes.Buffer
 	if err := signInPage.Execute(&b, p); err != nil {
-		s.frontend.serverError(w, r, err)
+		s.auth.ServerError(w, r, err)
 		return
 	}
-	writePage(w, status, pagePolicy, b.Bytes())
-}
-
-// writePage writes a page that nobody may frame, keep or take for something else.
-func writePage(w http.ResponseWriter, status int, policy string, page []byte) {
-	noStore(w)
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin") // with no-referrer the form's Origin would be null
-	w.WriteHeader(status)
-	w.Write(page)
+	webauth.WritePage(w, status, pagePolicy, b.Bytes())
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/seed-94e48765/portico/discovery"
-	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
-	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 const loginLifetime = 15 * time.Minute // from the form to the password
@@ -34,8 +33,7 @@ type loginForm struct {
 // another site is refused all the same.
 func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
-	sent := guard.Attempt{OtherSite: otherSite(r, set.Base())}
-	if fromBrowser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""; fromBrowser && sent.OtherSite {
+	if fromBrowser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""; fromBrowser && webauth.OtherSite(r, set.Base()) {
 		s.errorPage(w, r, http.StatusForbidden, "The form came from another site.")
 		return
 	}
@@ -56,36 +54,31 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 		s.redirectError(w, r, set, form.Request, oidc.ErrAccessDenied())
 		return
 	}
-	err = s.frontend.guard.Try(client.FromRequest(r), sent, func() bool {
-		return s.frontend.mail.login(r.PostForm.Get("username"), r.PostForm.Get("password"))
-	})
-	if errors.Is(err, guard.ErrWrongPassword) {
+	err = s.auth.LogIn(r, r.PostForm.Get("username"), r.PostForm.Get("password"))
+	if errors.Is(err, webauth.ErrWrong) {
 		form.failed = true
 		s.showForm(w, r, set, *form)
 		return
 	}
 	if err != nil {
-		w.Header().Set("Retry-After", guard.RetryAfter)
-		s.errorPage(w, r, guard.RefusalStatus(err), "There are too many sign-ins, or wrong passwords from your address. Try later.")
+		s.errorPage(w, r, webauth.RetryLater(w, err), "There are too many sign-ins, or wrong passwords from your address. Try later.")
 		return
 	}
 	g := &grant{subject: s.cfg.account(), request: form.Request}
 	s.storage.add(g)
 	code, err := op.CreateAuthRequestCode(r.Context(), codeRequest{signedIn{g}}, s.storage, s.provider.Crypto())
 	if err != nil {
-		s.frontend.serverError(w, r, err)
+		s.auth.ServerError(w, r, err)
 		return
 	}
 	s.redirect(w, r, form.Request, &authorizationResponse{Code: code, State: form.Request.State, Issuer: responseIssuer(set)})
 }
 
-// refusePlaintext is that of the guard, with a page.
+// RefusePlaintext is that of the guard, with a page.
 func (s *signIn) refusePlaintext(w http.ResponseWriter, r *http.Request) bool {
-	cl := client.FromRequest(r)
-	if !cl.IsPlaintext() {
+	if !s.auth.IsPlaintext(r) {
 		return false
 	}
-	logPlaintext(s.frontend.log, cl)
 	s.errorPage(w, r, http.StatusForbidden, "This connection is not encrypted, so that no password is accepted on it. Open this page by https.")
 	return true
 }
@@ -143,10 +136,10 @@ func (s *signIn) redirect(w http.ResponseWriter, r *http.Request, request *oidc.
 	}
 	to, err := op.AuthResponseURL(request.RedirectURI, request.ResponseType, mode, answer, s.provider.Encoder())
 	if err != nil {
-		s.frontend.serverError(w, r, err)
+		s.auth.ServerError(w, r, err)
 		return
 	}
-	noStore(w)
+	webauth.NoStore(w)
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)

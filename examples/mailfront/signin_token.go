@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"mime"
 	"net/http"
@@ -14,15 +15,15 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
-	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 // token is the token endpoint (RFC 6749 section 3.2).
 func (s *signIn) token(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
+	webauth.NoStore(w)
 	answer, err := s.exchange(w, r)
 	if err == nil {
-		writeJSON(w, http.StatusOK, answer)
+		webauth.WriteJSON(w, http.StatusOK, answer)
 		return
 	}
 	if errors.Is(err, errNoGrant) {
@@ -32,20 +33,19 @@ func (s *signIn) token(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusBadRequest
 	switch e.ErrorType {
 	case oidc.ServerError:
-		s.frontend.serverError(w, r, err)
+		s.auth.ServerError(w, r, err)
 		return
 	case oidc.InvalidClient: // RFC 6749 section 5.2
 		status = http.StatusUnauthorized
 		w.Header().Set("WWW-Authenticate", `Basic realm="mailfront"`)
 	}
-	s.frontend.log.Debug("no token", "client_ip", client.FromRequest(r).LogIP().String(), "error", string(e.ErrorType), "description", client.Quote(e.Description))
-	writeJSON(w, status, e)
+	s.auth.LogFailure(r, "no token", string(e.ErrorType), e.Description)
+	webauth.WriteJSON(w, status, e)
 }
 
 // exchange takes a code or refresh token.
 func (s *signIn) exchange(w http.ResponseWriter, r *http.Request) (*oidc.AccessTokenResponse, error) {
-	if cl := client.FromRequest(r); cl.IsPlaintext() { // RFC 6749 section 3.2
-		logPlaintext(s.frontend.log, cl)
+	if s.auth.IsPlaintext(r) { // RFC 6749 section 3.2
 		return nil, oidc.ErrInvalidRequest().WithDescription("TLS is required: use https")
 	}
 	form, err := postedForm(w, r)
@@ -128,26 +128,42 @@ func (s *signIn) tokenOf(token string) (*accessToken, error) {
 	return t, nil
 }
 
+// Caller returns the account and the scopes of an access token. It implements TokenSource.
+func (s *signIn) Caller(_ context.Context, token string) (webauth.Caller, error) {
+	t, err := s.tokenOf(token)
+	switch {
+	case err == nil:
+		return webauth.Caller{Account: t.grant.subject, Scopes: t.scopes}, nil
+	case errors.Is(err, errNotOurs) && !looksLikeToken(token):
+		return webauth.Caller{}, webauth.ErrNotToken
+	}
+	return webauth.Caller{}, webauth.ErrWrong // it has expired, or is from before a restart: no guess at a password
+}
+
 // userinfo is OpenID Connect Core 1.0 section 5.3.
 func (s *signIn) userinfo(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
-	caller, err := s.frontend.authenticate(r)
-	if err == nil && caller.token != nil && !slices.Contains(caller.token.scopes, oidc.ScopeOpenID) {
-		err = errScope
+	webauth.NoStore(w)
+	c, err := s.auth.Authenticate(r)
+	if err == nil && !c.Allows(oidc.ScopeOpenID) {
+		err = webauth.ErrScope
 	}
 	if err != nil {
-		s.frontend.challenge(w, r, err)
+		s.auth.Challenge(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, userInfo(caller.account, caller.scopes()))
+	scopes := c.Scopes
+	if c.ByPassword {
+		scopes = signInScopes
+	}
+	webauth.WriteJSON(w, http.StatusOK, userInfo(c.Account, scopes))
 }
 
 // introspect is RFC 7662. Who asks shows a token of the account, too: the password
 // as bearer token, for one (section 2.1 lets us choose).
 func (s *signIn) introspect(w http.ResponseWriter, r *http.Request) {
-	noStore(w)
-	if _, err := s.frontend.authenticate(r); err != nil {
-		s.frontend.challenge(w, r, err)
+	webauth.NoStore(w)
+	if _, err := s.auth.Authenticate(r); err != nil {
+		s.auth.Challenge(w, r, err)
 		return
 	}
 	form, err := postedForm(w, r)
@@ -156,7 +172,7 @@ func (s *signIn) introspect(w http.ResponseWriter, r *http.Request) {
 		if err == nil {
 			e = oidc.ErrInvalidRequest().WithDescription("token is missing")
 		}
-		writeJSON(w, http.StatusBadRequest, e)
+		webauth.WriteJSON(w, http.StatusBadRequest, e)
 		return
 	}
 	answer := new(oidc.IntrospectionResponse)
@@ -173,7 +189,7 @@ func (s *signIn) introspect(w http.ResponseWriter, r *http.Request) {
 			Issuer:     responseIssuer(s.current()),
 		}
 	}
-	writeJSON(w, http.StatusOK, answer)
+	webauth.WriteJSON(w, http.StatusOK, answer)
 }
 
 // keys is the JWK Set (RFC 7517 section 5).

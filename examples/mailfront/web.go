@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -13,7 +14,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -63,26 +66,40 @@ func (f *frontend) openWeb() error {
 	f.webEnding, f.endWeb = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	var err error
+	f.api = &webauth.Auth{
+		Account: f.cfg.account(), Password: f.mail.login, Guard: f.guard, Log: f.log,
+		Current: func() *discovery.Set { return f.documents.Current() },
+	}
 	f.admin = newAdmin(f)
 	if f.documents, err = f.newDocuments(f.admin.under(mux)); err != nil {
 		return err
 	}
-	if f.signIn, err = newSignIn(f); err != nil {
-		return err
-	}
 	if len(f.cfg.issuers) > 0 {
-		f.providers = newIdentityProviders(f.cfg, f.log, func() string { return f.documents.Current().Base().String() })
+		f.api.Tokens = webauth.NewIssuers(webauth.IssuersConfig{
+			Issuers: f.cfg.issuers, Account: f.cfg.account(), Audience: f.audience,
+			ClientID: f.cfg.introspectionID, ClientSecret: f.cfg.introspectionSecret, Log: f.log,
+		})
 	} else {
-		f.signIn.routes(mux)
+		signIn, err := newSignIn(f)
+		if err != nil {
+			return err
+		}
+		f.api.Tokens = signIn
+		signIn.routes(mux)
 	}
 	newJMAPServer(f).routes(mux)
 	f.davRoutes(mux)
 	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		noStore(w)
+		webauth.NoStore(w)
 		fmt.Fprintln(w, client.FromRequest(r).JSON())
 	})
 	return nil
+}
+
+// audience is what the token of another issuer must be for.
+func (f *frontend) audience() string {
+	return cmp.Or(f.cfg.tokenAudience, f.documents.Current().Base().String())
 }
 
 func (f *frontend) webHandler(listener string) http.Handler {
@@ -90,7 +107,7 @@ func (f *frontend) webHandler(listener string) http.Handler {
 		cl := f.clientOfRequest(listener, r)
 		cl.Log(f.log, "session")
 		client.LogForwarding(f.limited, cl)
-		if f.guard.RefuseBanned(w, cl) || r.Header.Get("Authorization") != "" && refusePlaintext(f.log, w, cl) {
+		if f.guard.RefuseBanned(w, cl) || r.Header.Get("Authorization") != "" && f.api.RefusePlaintext(w, cl) {
 			return
 		}
 		f.documents.ServeHTTP(w, client.WithRequest(r, cl))
@@ -114,14 +131,4 @@ func (f *frontend) clientOfRequest(listener string, r *http.Request) client.Clie
 		return client.FromProxyHeader(listener, r)
 	}
 	return client.FromForwarded(listener, r, !f.cfg.forwarded.Proto && f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS)
-}
-
-// serverError tells the log, and the client nothing.
-func (f *frontend) serverError(w http.ResponseWriter, r *http.Request, err error) {
-	f.logError(r, err)
-	http.Error(w, "internal server error", http.StatusInternalServerError)
-}
-
-func (f *frontend) logError(r *http.Request, err error) {
-	f.log.Error("request failed", "proto", client.FromRequest(r).Listener, "path", client.Quote(r.URL.Path), "reason", client.Quote(err.Error()))
 }

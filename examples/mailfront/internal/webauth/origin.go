@@ -1,7 +1,4 @@
-// What to copy: the whole file: it finds requests of other sites, also behind a proxy that
-// changes Host, and after DNS rebinding. What to change: nothing.
-
-package main
+package webauth
 
 import (
 	"net"
@@ -13,13 +10,13 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// otherSite reports whether a page of another site may have sent a request through the
+// OtherSite reports whether a page of another site may have sent a request through the
 // browser of its visitor. It is false for programs that are not browsers, if they use the
 // server's name or an IP address.
 //
 // With an absolute base, Host does not make an origin the server's own: a page can rebind
 // its own name to the server's address, and then Host and Origin are both that name.
-func otherSite(r *http.Request, base publicurl.Base) bool {
+func OtherSite(r *http.Request, base publicurl.Base) bool {
 	switch r.Header.Get("Sec-Fetch-Site") { // only sent to https and localhost, which cannot be rebound
 	case "same-origin", "none":
 		return false
@@ -57,11 +54,10 @@ func ownHost(host string, base publicurl.Base) bool {
 	return err == nil
 }
 
-// sameOrigin reports whether a form can have come from our own page. For a page without
-// TLS that remains open: browsers send it no Sec-Fetch-Site, and a proxy may have changed
-// Host. There the form's own secret decides: the set-up token, the password, or the
-// session's token.
-func sameOrigin(r *http.Request, base publicurl.Base) bool {
+// SameOrigin reports whether a form can be from a page of the server. For a page without TLS
+// that is not certain, because browsers send no Sec-Fetch-Site and a proxy may have changed
+// Host: the form must have a secret of its own, such as a password or the token of a session.
+func SameOrigin(r *http.Request, base publicurl.Base) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
 		return true

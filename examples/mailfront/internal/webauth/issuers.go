@@ -1,8 +1,4 @@
-// What to copy: identityProviders, which accepts the access tokens of other issuers: a
-// signed one by the issuer's keys, and only if it is for this server, every other one by
-// asking the issuer. What to change: accountOf, which finds your account for a token.
-
-package main
+package webauth
 
 import (
 	"context"
@@ -21,11 +17,10 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/seed-94e48765/portico/discovery"
-	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
-	"github.com/seed-94e48765/portico/publicurl"
 )
 
 const (
@@ -36,59 +31,36 @@ const (
 	maxActive       = 1000
 )
 
-// readIssuers reads the settings of a server that is not its own identity provider.
-func (cfg *config) readIssuers(values *settings.Values) error {
-	s := values.Get("AUTHORIZATION_SERVERS")
-	for _, item := range s.List() {
-		if item.Text != "" {
-			cfg.issuers = append(cfg.issuers, item.Text)
-		}
-	}
-	base, err := publicurl.FromHostname("mail.example.com") // for the check alone
-	if err != nil {
-		return err
-	}
-	if _, err := discovery.Build(discovery.Config{Base: base, AuthorizationServers: cfg.issuers}); err != nil {
-		var e *discovery.Error
-		if errors.As(err, &e) {
-			return s.Errorf("%q: %s", e.Input, e.Rule)
-		}
-		return s.Errorf("%w", err)
-	}
-	client, audience := values.Get("INTROSPECTION_CLIENT"), values.Get("TOKEN_AUDIENCE")
-	for _, other := range []settings.Value{client, audience} {
-		if other.Text != "" && len(cfg.issuers) == 0 {
-			return fmt.Errorf("mailfront: %s is set, and MAILFRONT_AUTHORIZATION_SERVERS is not: mailfront is its own identity provider then", other.From)
-		}
-	}
-	cfg.tokenAudience = audience.Text
-	if client.Text != "" {
-		id, secret, ok := strings.Cut(client.Text, ":")
-		if !ok || id == "" || secret == "" {
-			return fmt.Errorf("mailfront: %s: use id:secret", client.From) // not quoted: it has a secret
-		}
-		cfg.introspectionID, cfg.introspectionSecret = id, secret
-	}
-	return nil
+// ErrIssuerAway is returned when an issuer does not answer. The token may be valid.
+var ErrIssuerAway = fmt.Errorf("mailfront: the identity provider does not answer: %w", discovery.ErrUnavailable)
+
+// IssuersConfig configures [NewIssuers].
+type IssuersConfig struct {
+	Issuers []string // each as its metadata spells it
+	// account is the account that a token is for if it is the token's username or subject,
+	// or its email address and the issuer has verified that.
+	Account  string
+	Audience func() string // the aud of tokens that are accepted (RFC 9068 section 4)
+	// ClientID and ClientSecret authenticate introspection (RFC 7662). Without them it is
+	// authenticated with the token itself.
+	ClientID, ClientSecret string
+	Log                    *slog.Logger
 }
 
-// errProviderAway is temporary: nothing is known of the token.
-var errProviderAway = fmt.Errorf("mailfront: the identity provider does not answer: %w", discovery.ErrUnavailable)
-
-// An identityProviders accepts the tokens of other issuers.
-type identityProviders struct {
-	cfg    *config
-	log    *slog.Logger
-	base   func() string // the public URL
+// Issuers accepts the access tokens of other issuers. It is a TokenSource. A signed token is
+// verified with the issuer's keys and must be for this server; every other token is
+// introspected (RFC 7662).
+type Issuers struct {
+	IssuersConfig
 	client *http.Client
 
 	mu        sync.Mutex
-	providers map[string]*identityProvider // by issuer
-	active    map[string]activeToken       // by the hash of the token
+	providers map[string]*issuerState               // by issuer
+	active    *simplelru.LRU[[32]byte, activeToken] // by the hash of the token
 }
 
-// An identityProvider is what is known of an issuer.
-type identityProvider struct {
+// An issuerState has the metadata of an issuer.
+type issuerState struct {
 	mu            sync.Mutex // held while the metadata is on its way: once is enough
 	metadata      *oidc.Provider
 	introspection string // URL, or ""
@@ -96,14 +68,19 @@ type identityProvider struct {
 }
 
 type activeToken struct {
-	caller caller
+	caller Caller
 	until  time.Time
 }
 
-func newIdentityProviders(cfg *config, log *slog.Logger, base func() string) *identityProviders {
-	p := &identityProviders{cfg: cfg, log: log, base: base, providers: make(map[string]*identityProvider), active: make(map[string]activeToken)}
-	for _, issuer := range cfg.issuers {
-		p.providers[issuer] = new(identityProvider)
+// NewIssuers returns Issuers. It sends no request before the first token.
+func NewIssuers(c IssuersConfig) *Issuers {
+	p := &Issuers{IssuersConfig: c, providers: make(map[string]*issuerState)}
+	for _, issuer := range c.Issuers {
+		p.providers[issuer] = new(issuerState)
+	}
+	var err error
+	if p.active, err = simplelru.NewLRU[[32]byte, activeToken](maxActive, nil); err != nil {
+		panic(err) // not reached: maxActive is positive
 	}
 	p.client = &http.Client{
 		Transport: limitedBodies{http.DefaultTransport},
@@ -115,7 +92,7 @@ func newIdentityProviders(cfg *config, log *slog.Logger, base func() string) *id
 	return p
 }
 
-// limitedBodies bounds what an issuer can make us read.
+// limitedBodies limits the size of an issuer's answers.
 type limitedBodies struct{ http.RoundTripper }
 
 func (l limitedBodies) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -128,7 +105,7 @@ func (l limitedBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // provider returns the metadata of an issuer. After a failure it waits a while before it
 // asks again.
-func (p *identityProviders) provider(issuer string) (*identityProvider, error) {
+func (p *Issuers) provider(issuer string) (*issuerState, error) {
 	known := p.providers[issuer]
 	known.mu.Lock()
 	defer known.mu.Unlock()
@@ -136,7 +113,7 @@ func (p *identityProviders) provider(issuer string) (*identityProvider, error) {
 	case known.metadata != nil:
 		return known, nil
 	case time.Since(known.failed) < providerRetry:
-		return nil, errProviderAway
+		return nil, ErrIssuerAway
 	}
 	// Its keys are fetched with this context later on, too.
 	metadata, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), issuer)
@@ -154,17 +131,16 @@ func (p *identityProviders) provider(issuer string) (*identityProvider, error) {
 	return known, nil
 }
 
-func (p *identityProviders) away(issuer string, err error) error {
-	p.log.Error("identity provider cannot be used (MAILFRONT_AUTHORIZATION_SERVERS)", "issuer", issuer, "reason", client.Quote(err.Error()))
-	return fmt.Errorf("%w: %s", errProviderAway, issuer)
+func (p *Issuers) away(issuer string, err error) error {
+	p.Log.Error("identity provider cannot be used (MAILFRONT_AUTHORIZATION_SERVERS)", "issuer", issuer, "reason", client.Quote(err.Error()))
+	return fmt.Errorf("%w: %s", ErrIssuerAway, issuer)
 }
 
-// caller returns who a token is for: errWrong if it is not good here.
-func (p *identityProviders) caller(ctx context.Context, token string) (caller, error) {
-	sum := sha256.Sum256([]byte(token))
-	key := string(sum[:])
+// Caller returns the caller of a token, ErrWrong if it is not valid here, or ErrIssuerAway.
+func (p *Issuers) Caller(ctx context.Context, token string) (Caller, error) {
+	key := sha256.Sum256([]byte(token))
 	p.mu.Lock()
-	known, ok := p.active[key]
+	known, ok := p.active.Get(key)
 	p.mu.Unlock()
 	if ok && time.Now().Before(known.until) {
 		return known.caller, nil
@@ -172,29 +148,28 @@ func (p *identityProviders) caller(ctx context.Context, token string) (caller, e
 	var t tokenClaims
 	var err error
 	if issuer, signed := issuerOf(token); signed {
-		if !slices.Contains(p.cfg.issuers, issuer) {
-			return caller{}, errWrong
+		if !slices.Contains(p.Issuers, issuer) {
+			return Caller{}, ErrWrong
 		}
 		t, err = p.verify(ctx, issuer, token)
 	} else {
 		t, err = p.introspect(ctx, token)
 	}
 	if err != nil {
-		return caller{}, err
+		return Caller{}, err
 	}
 	account := p.accountOf(t)
 	if account == "" {
-		return caller{}, errWrong
+		return Caller{}, ErrWrong
 	}
-	c := caller{account: account, token: &accessToken{scopes: strings.Fields(t.Scope)}}
+	c := Caller{Account: account, Scopes: strings.Fields(t.Scope)}
 	until := time.Now().Add(activeFor)
 	if expires := time.Unix(int64(t.Expires), 0); t.Expires > 0 && expires.Before(until) {
 		until = expires
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	makeRoom(p.active, maxActive, func(a activeToken) time.Time { return a.until })
-	p.active[key] = activeToken{c, until}
+	p.active.Add(key, activeToken{c, until})
 	return c, nil
 }
 
@@ -224,26 +199,17 @@ func (a *audience) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(a))
 }
 
-// accountOf finds the account. An address that the issuer has not verified is what the user
-// has typed.
-func (p *identityProviders) accountOf(t tokenClaims) string {
+// accountOf returns the account of a token, or "". An email address that the issuer has not
+// verified is whatever the user has typed.
+func (p *Issuers) accountOf(t tokenClaims) string {
 	names := []string{t.Username, t.Subject}
 	if t.EmailVerified {
 		names = append(names, t.Email)
 	}
-	if account := p.cfg.account(); slices.Contains(names, account) {
-		return account
+	if slices.Contains(names, p.Account) {
+		return p.Account
 	}
 	return ""
-}
-
-// audience is what a token must be for (RFC 9068 section 4): else one that another server
-// has got from its user could be used here.
-func (p *identityProviders) audience() string {
-	if p.cfg.tokenAudience != "" {
-		return p.cfg.tokenAudience
-	}
-	return p.base()
 }
 
 // issuerOf reads the issuer that a signed token names, before anything is verified.
@@ -263,48 +229,48 @@ func issuerOf(token string) (issuer string, signed bool) {
 }
 
 // verify checks signature, issuer, audience and expiry of a signed token.
-func (p *identityProviders) verify(ctx context.Context, issuer, token string) (t tokenClaims, err error) {
+func (p *Issuers) verify(ctx context.Context, issuer, token string) (t tokenClaims, err error) {
 	provider, err := p.provider(issuer)
 	if err != nil {
 		return t, err
 	}
-	verifier := provider.metadata.VerifierContext(oidc.ClientContext(ctx, p.client), &oidc.Config{ClientID: p.audience()})
+	verifier := provider.metadata.VerifierContext(oidc.ClientContext(ctx, p.client), &oidc.Config{ClientID: p.Audience()})
 	good, err := verifier.Verify(ctx, token)
 	if err != nil && strings.Contains(err.Error(), "fetching keys") { // package oidc has no type for it
 		return t, p.away(issuer, err)
 	}
 	if err != nil {
-		p.log.Debug("token refused", "issuer", issuer, "reason", client.Quote(err.Error()))
-		return t, errWrong
+		p.Log.Debug("token refused", "issuer", issuer, "reason", client.Quote(err.Error()))
+		return t, ErrWrong
 	}
 	if err := good.Claims(&t); err != nil {
-		return t, errWrong
+		return t, ErrWrong
 	}
 	return t, nil
 }
 
 // introspect asks the issuers about a token that has no signature (RFC 7662).
-func (p *identityProviders) introspect(ctx context.Context, token string) (tokenClaims, error) {
-	result := errWrong
-	for _, issuer := range p.cfg.issuers {
+func (p *Issuers) introspect(ctx context.Context, token string) (tokenClaims, error) {
+	result := ErrWrong
+	for _, issuer := range p.Issuers {
 		t, err := p.introspectAt(ctx, issuer, token)
 		if err == nil {
 			return t, nil
 		}
-		if errors.Is(err, errProviderAway) {
+		if errors.Is(err, ErrIssuerAway) {
 			result = err
 		}
 	}
 	return tokenClaims{}, result
 }
 
-func (p *identityProviders) introspectAt(ctx context.Context, issuer, token string) (t tokenClaims, err error) {
+func (p *Issuers) introspectAt(ctx context.Context, issuer, token string) (t tokenClaims, err error) {
 	provider, err := p.provider(issuer)
 	switch {
 	case err != nil:
 		return t, err
 	case provider.introspection == "":
-		return t, errWrong // its tokens are signed
+		return t, ErrWrong // its tokens are signed
 	}
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, provider.introspection, strings.NewReader(form.Encode()))
@@ -313,8 +279,8 @@ func (p *identityProviders) introspectAt(ctx context.Context, issuer, token stri
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
-	if p.cfg.introspectionID != "" { // RFC 6749 section 2.3.1
-		r.SetBasicAuth(url.QueryEscape(p.cfg.introspectionID), url.QueryEscape(p.cfg.introspectionSecret))
+	if p.ClientID != "" { // RFC 6749 section 2.3.1
+		r.SetBasicAuth(url.QueryEscape(p.ClientID), url.QueryEscape(p.ClientSecret))
 	} else {
 		r.Header.Set("Authorization", "Bearer "+token) // a token may ask about itself
 	}
@@ -327,17 +293,17 @@ func (p *identityProviders) introspectAt(ctx context.Context, issuer, token stri
 	switch {
 	case err != nil:
 		return t, p.away(issuer, err)
-	case response.StatusCode == http.StatusUnauthorized && p.cfg.introspectionID == "":
-		return t, errWrong // a bad token cannot ask
+	case response.StatusCode == http.StatusUnauthorized && p.ClientID == "":
+		return t, ErrWrong // a bad token cannot ask
 	case response.StatusCode != http.StatusOK:
 		return t, p.away(issuer, fmt.Errorf("introspection: %s (MAILFRONT_INTROSPECTION_CLIENT)", response.Status))
 	case json.Unmarshal(body, &t) != nil:
 		return t, p.away(issuer, errors.New("introspection: the answer is not JSON"))
 	case !t.Active,
 		t.Issuer != "" && t.Issuer != issuer,
-		len(t.Audience) > 0 && !slices.Contains(t.Audience, p.audience()),
+		len(t.Audience) > 0 && !slices.Contains(t.Audience, p.Audience()),
 		t.Expires > 0 && !time.Now().Before(time.Unix(int64(t.Expires), 0)):
-		return t, errWrong
+		return t, ErrWrong
 	}
 	return t, nil
 }

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/internal/settings"
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// readIssuers reads the settings of a server that is not its own identity provider.
+func (cfg *config) readIssuers(values *settings.Values) error {
+	s := values.Get("AUTHORIZATION_SERVERS")
+	for _, item := range s.List() {
+		if item.Text != "" {
+			cfg.issuers = append(cfg.issuers, item.Text)
+		}
+	}
+	base, err := publicurl.FromHostname("mail.example.com") // for the check alone
+	if err != nil {
+		return err
+	}
+	if _, err := discovery.Build(discovery.Config{Base: base, AuthorizationServers: cfg.issuers}); err != nil {
+		var e *discovery.Error
+		if errors.As(err, &e) {
+			return s.Errorf("%q: %s", e.Input, e.Rule)
+		}
+		return s.Errorf("%w", err)
+	}
+	client, audience := values.Get("INTROSPECTION_CLIENT"), values.Get("TOKEN_AUDIENCE")
+	for _, other := range []settings.Value{client, audience} {
+		if other.Text != "" && len(cfg.issuers) == 0 {
+			return fmt.Errorf("mailfront: %s is set, and MAILFRONT_AUTHORIZATION_SERVERS is not: mailfront is its own identity provider then", other.From)
+		}
+	}
+	cfg.tokenAudience = audience.Text
+	if client.Text != "" {
+		id, secret, ok := strings.Cut(client.Text, ":")
+		if !ok || id == "" || secret == "" {
+			return fmt.Errorf("mailfront: %s: use id:secret", client.From) // not quoted: it has a secret
+		}
+		cfg.introspectionID, cfg.introspectionSecret = id, secret
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+// Package webauth authenticates HTTP requests by password or by bearer token, and answers
+// those that it refuses with the challenges of package discovery. Tokens are those of a
+// sign-in of the server's own, or of other issuers ([Issuers]).
+//
+// Passwords are compared by package guard. Passwords that a page of another site may have
+// sent through the browser of its visitor have a limit of their own, so that such a page
+// cannot lock the visitor out. A password or token on a connection that is known to be
+// unencrypted is refused.
+//
+// Copy with it: client, guard.
+//
+// What to change: [Auth] has one account; and the settings that log lines name.
+package webauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+)
+
+// A Caller is the account as which a request is signed in.
+type Caller struct {
+	Account    string
+	ByPassword bool     // with the password itself, which is good for every scope
+	Scopes     []string // of the token, if not ByPassword
+}
+
+// Allows reports whether the caller has a scope.
+func (c Caller) Allows(scope string) bool { return c.ByPassword || slices.Contains(c.Scopes, scope) }
+
+// The reasons for which a request is refused.
+var (
+	ErrNoCredentials = fmt.Errorf("%w: it has no Authorization", discovery.ErrUnauthenticated)
+	ErrWrong         = fmt.Errorf("%w: password or token are wrong", discovery.ErrUnauthenticated)
+	ErrScope         = errors.New("webauth: the token does not have the scope")
+	ErrNotToken      = errors.New("webauth: the text is not a token")
+)
+
+// A TokenSource returns the caller of a bearer token. It returns ErrWrong for a token that
+// is not valid, and ErrNotToken for a text that is not a token of its own, which then is
+// compared with the password.
+type TokenSource interface {
+	Caller(ctx context.Context, token string) (Caller, error)
+}
+
+// An Auth authenticates the requests of HTTP APIs. Every field is required.
+type Auth struct {
+	Account  string                           // the one account
+	Password func(name, password string) bool // reports whether both are right
+	Tokens   TokenSource
+	Guard    *guard.Guard
+	Current  func() *discovery.Set // for challenges, and the base of the server
+	Log      *slog.Logger
+}
+
+// Authenticate returns the caller of a request: by the password with Basic (RFC 7617), or
+// by a token or the password with Bearer (RFC 6750). Pass the error to
+// [Auth.Challenge].
+func (a *Auth) Authenticate(r *http.Request) (Caller, error) {
+	if name, password, ok := r.BasicAuth(); ok {
+		return a.byPassword(r, name, password)
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return Caller{}, ErrNoCredentials
+	}
+	c, err := a.Tokens.Caller(r.Context(), token)
+	if errors.Is(err, ErrNotToken) {
+		return a.byPassword(r, a.Account, token)
+	}
+	return c, err
+}
+
+// byPassword compares a password that was sent to an API, and counts a wrong one. If that
+// is a ban, the next request is refused.
+//
+// A page of another site can make the browser of its visitor send wrong passwords here.
+// That must not lock the visitor out of the mail: such passwords have a limit of
+// their own, beyond which they are not even compared.
+func (a *Auth) byPassword(r *http.Request, name, password string) (Caller, error) {
+	sent := guard.Attempt{OtherSite: OtherSite(r, a.Current().Base())}
+	err := a.Guard.Compare(client.FromRequest(r), sent, func() bool { return a.Password(name, password) })
+	switch {
+	case err == nil:
+		return Caller{Account: a.Account, ByPassword: true}, nil
+	case sent.OtherSite: // its page learns no more
+		return Caller{}, ErrWrong
+	}
+	return Caller{}, fmt.Errorf("%w: %w", ErrWrong, err)
+}
+
+// LogIn compares the password of a form. If the error is not ErrWrong, the password was not
+// compared or the client is banned; answer with the status of [RetryLater].
+func (a *Auth) LogIn(r *http.Request, name, password string) error {
+	sent := guard.Attempt{OtherSite: OtherSite(r, a.Current().Base())}
+	err := a.Guard.Try(client.FromRequest(r), sent, func() bool { return a.Password(name, password) })
+	if errors.Is(err, guard.ErrWrongPassword) {
+		return ErrWrong
+	}
+	return err
+}
+
+// RetryLater sets the header Retry-After, and returns the status of an answer to a request
+// that LogIn has refused with err.
+func RetryLater(w http.ResponseWriter, err error) (status int) {
+	w.Header().Set("Retry-After", guard.RetryAfter)
+	return guard.RefusalStatus(err)
+}

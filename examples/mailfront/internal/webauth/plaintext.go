@@ -1,0 +1,43 @@
+package webauth
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+)
+
+// PlaintextReason is the reason in the log lines.
+const PlaintextReason = "the client's connection is not encrypted: let clients use https"
+
+// RefusePlaintext answers and logs a request of cl with a password or token that is known to
+// have passed a network unencrypted, and reports whether it has. Call it for every request
+// with the header Authorization. A client whose TLS is not known is not refused.
+func (a *Auth) RefusePlaintext(w http.ResponseWriter, cl client.Client) bool {
+	if !cl.IsPlaintext() {
+		return false
+	}
+	logPlaintext(a.Log, cl)
+	NoStore(w)
+	http.Error(w, "TLS is required: passwords and tokens are not accepted over an unencrypted connection. Use https.", http.StatusForbidden)
+	return true
+}
+
+// IsPlaintext is RefusePlaintext for a handler that writes the answer itself: it reports and
+// logs that a password or token in the request passed a network unencrypted.
+func (a *Auth) IsPlaintext(r *http.Request) bool {
+	cl := client.FromRequest(r)
+	if cl.IsPlaintext() {
+		logPlaintext(a.Log, cl)
+	}
+	return cl.IsPlaintext()
+}
+
+// logPlaintext reports a password or token that was refused because of the connection.
+func logPlaintext(log *slog.Logger, cl client.Client) {
+	attrs := []slog.Attr{slog.String("reason", PlaintextReason)}
+	if cl.ForwardedBy != "" && cl.IsUntrustedPeer() {
+		attrs = append(attrs, slog.String("setting", client.TrustedProxies)) // the proxy may have TLS
+	}
+	cl.Warn(log, "plaintext_refused", attrs...)
+}
