@@ -53,8 +53,9 @@ const blanks = " \t\r\n"
 // exclusions.
 //
 // Parse without arguments returns an empty set; an empty or blank item is an
-// error. The first bad item is returned as a [*ParseError], and there is no Set
-// then: a list is accepted whole or not at all.
+// error. For a setting that may be empty use [Set.UnmarshalText], for which the
+// empty text is the empty set. The first bad item is returned as a [*ParseError]
+// without a Set: a list is accepted whole or not at all.
 func Parse(items ...string) (*Set, error) { return parse(new(builder), items) }
 
 // ParseMasked is like [Parse] but clears the host bits of a network:
