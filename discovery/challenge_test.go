@@ -151,3 +151,13 @@ func TestASetThatIsEmptyChallengesAllTheSame(t *testing.T) {
 		require.Equal(t, `Bearer realm="/", error="insufficient_scope", scope="mail"`, w.Header().Get("WWW-Authenticate"))
 	}
 }
+
+func TestUnauthorizedDoesNotWriteIntoTheListOfACaller(t *testing.T) {
+	shared := make([]string, 1, 4)
+	shared[0] = "Basic realm=mail"
+	w := httptest.NewRecorder()
+	w.Header()["Www-Authenticate"] = shared
+	setOf(t, fullConfig(t, "https://example.com")).Unauthorized(w, nil, "")
+	require.Len(t, w.Header()["Www-Authenticate"], 2)
+	require.Empty(t, shared[:2][1], "another answer may have the same list")
+}
