@@ -32,8 +32,9 @@ func (cfg *config) readForwarded(values *settings.Values) error {
 		}
 		cfg.forwarded.TrustedHops = n
 	}
-	for _, s := range []settings.Value{header, hops} {
-		if s.Text != "" && cfg.proxy["http"] && cfg.proxy["https"] {
+	for _, s := range []settings.Value{header, hops, proto} {
+		isSet := s.Text != "" && (s != proto || cfg.forwarded.Proto)
+		if isSet && cfg.proxy["http"] && cfg.proxy["https"] {
 			return s.Errorf("no listener reads forwarding headers: set MAILFRONT_HTTP_CLIENT or MAILFRONT_HTTPS_CLIENT to forwarded, or unset it")
 		}
 	}

@@ -90,6 +90,8 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 			[]string{"MAILFRONT_FORWARDED_HOPS", `"0"`, "use a number from 1 to 32, or unset it"}},
 		{"forwarded hops: too many", nil, map[string]string{"MAILFRONT_FORWARDED_HOPS": "33"},
 			[]string{"MAILFRONT_FORWARDED_HOPS", `"33"`, "use a number from 1 to 32"}},
+		{"forwarded proto: no listener reads it", nil, map[string]string{"MAILFRONT_FORWARDED_PROTO": "true", "MAILFRONT_HTTP_CLIENT": "proxy"},
+			[]string{"MAILFRONT_FORWARDED_PROTO", `"true"`, "no listener reads forwarding headers"}},
 		{"forwarded hops and a header with one address", nil, map[string]string{"MAILFRONT_FORWARDED_HOPS": "2", "MAILFRONT_FORWARDED_HEADER": "CF-Connecting-IP"},
 			[]string{"MAILFRONT_FORWARDED_HOPS", `"2"`, `MAILFRONT_FORWARDED_HEADER is "CF-Connecting-IP"`, "unset one of the two"}},
 
