@@ -55,6 +55,37 @@ func TestAForwardingHeaderOfAnUntrustedPeerIsReported(t *testing.T) {
 	})
 }
 
+func TestATrustedProxyThatDoesNotSendTheForwardingHeaderIsReported(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		settings map[string]string
+		header   http.Header
+		reported string // attributes of the line; "" for no line
+	}{
+		{name: "another header than the one that is read", header: http.Header{"Forwarded": {"for=" + clientIP}},
+			reported: "header=Forwarded reason=NoHeader setting=MAILFRONT_FORWARDED_HEADER"},
+		{name: "a malformed header", header: http.Header{"X-Forwarded-For": {"192.0.2.7, x"}},
+			reported: "header=X-Forwarded-For reason=Malformed setting=MAILFRONT_FORWARDED_HEADER"},
+		{name: "fewer entries than proxies", settings: map[string]string{"MAILFRONT_FORWARDED_HOPS": "2"}, header: http.Header{"X-Forwarded-For": {clientIP}},
+			reported: "header=X-Forwarded-For reason=TooFewHops setting=MAILFRONT_FORWARDED_HOPS"},
+		{name: "a known client", header: http.Header{"X-Forwarded-For": {clientIP}}},
+		{name: "a request of the proxy itself", header: http.Header{"X-Forwarded-For": {proxyIP}}},
+		{name: "a health check", header: http.Header{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := runMailfront(t, tc.settings)
+			for range 3 {
+				get(t, r.dial(proxyIP, "http"), "/whoami", tc.header)
+			}
+			if tc.reported == "" {
+				require.Zero(t, r.logged("event=unknown_client"))
+				return
+			}
+			require.Equal(t, 1, r.logged("level=WARN", "proto=http event=unknown_client", "peer="+proxyIP, tc.reported), r.log)
+		})
+	}
+}
+
 func TestAForwardingHeaderExemptsNoPeerFromABan(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	s.comeFromElsewhere()

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+
+	"github.com/seed-94e48765/portico/forwarded"
 )
 
 // forwardingHeader returns the name of a header in which a proxy passes on facts about the
@@ -55,12 +57,36 @@ func forwardedBy(r *http.Request) string {
 
 // LogForwarding reports a forwarding header of a peer that is not on the list of trusted
 // proxies. The header is ignored. If the peer is a proxy, all its clients have its address.
+//
+// It also reports a trusted proxy that has not sent the header that is read, or a malformed
+// one: no client of that proxy is known. A request of a proxy without any forwarding header
+// is not reported, because it may be a health check.
 func LogForwarding(log *LimitedLog, cl Client) {
-	if cl.ForwardedBy == "" || !cl.IsUntrustedPeer() {
+	if cl.ForwardedBy == "" {
+		return
+	}
+	if setting := forwardingSetting(cl.Reason); setting != "" {
+		log.Warn("client not known", "unknown_client", cl.Listener,
+			slog.String("peer", cl.Proxy.String()), slog.String("header", shortened(Quote(cl.ForwardedBy))),
+			slog.String("reason", cl.Reason), slog.String("setting", setting))
+	}
+	if !cl.IsUntrustedPeer() {
 		return
 	}
 	log.Warn("forwarding header ignored", "untrusted_forwarding_header", cl.Listener,
 		slog.String("peer", cl.IP.String()), slog.String("header", shortened(Quote(cl.ForwardedBy))),
 		slog.String("reason", "the peer is not on the list of trusted proxies: if it is your proxy, add its address"),
 		slog.String("setting", TrustedProxies))
+}
+
+// forwardingSetting returns the setting that is wrong if package forwarded gives this reason
+// for a request with a forwarding header, and "" for a reason that can be right.
+func forwardingSetting(reason string) string {
+	switch reason {
+	case forwarded.NoHeader.String(), forwarded.Malformed.String():
+		return "MAILFRONT_FORWARDED_HEADER"
+	case forwarded.TooFewHops.String():
+		return "MAILFRONT_FORWARDED_HOPS"
+	}
+	return ""
 }
