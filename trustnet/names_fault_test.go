@@ -111,6 +111,29 @@ func TestWatchDoesNotWaitForALookupThatHangs(t *testing.T) {
 	})
 }
 
+// Watch returns after the first look-ups, although another name is due again by then.
+func TestWatchReturnsInTimeIfALookupHangsForLongerThanTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d dns
+		var live trustnet.Live
+		answer, end := hang("192.0.2.66")
+		defer end()
+		d.set("proxy", answer)
+		d.set("other", func(context.Context) ([]netip.Addr, error) {
+			time.Sleep(2 * time.Second)
+			return []netip.Addr{netip.MustParseAddr("192.0.2.3")}, nil
+		})
+		start := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		n := d.names("dns:proxy", "dns:other")
+		n.Interval = 3 * time.Second
+		require.NoError(t, n.Watch(ctx, &live))
+		require.Equal(t, 4*time.Second, time.Since(start))
+		require.Equal(t, "192.0.2.3", live.Trusted().String())
+	})
+}
+
 func TestWatchEndsWithItsContext(t *testing.T) {
 	for name, answer := range map[string]func(context.Context) ([]netip.Addr, error){
 		"between look-ups": says("192.0.2.1", nil), "in a look-up": untilDone,

@@ -47,6 +47,8 @@ const grace = time.Second
 // first stores the set after the first look-up of each name has returned or failed.
 func (w *watcher) first(ctx context.Context) {
 	w.ticks, w.timer = time.NewTicker(w.Interval), time.NewTimer(w.MaxStale)
+	w.ticks.Stop() // a second look-up of one name would delay the end of the first of another
+	defer w.ticks.Reset(w.Interval)
 	w.lookUp(ctx)
 	for w.isWaiting() && w.step(ctx) {
 	}
