@@ -45,15 +45,16 @@
 //
 // # The client
 //
-// RemoteAddr is the client's address if [Info.ClientKnown]; [Info.ClientAddr] is the
-// same as a netip.AddrPort, and zero otherwise. [Secure] reports whether the client's
-// connection is encrypted. [Split] is for server packages that ask their own *tls.Conn
-// instead: one server gets the secure connections and another one the rest. [FromConn] returns everything else, through
-// *tls.Conn and every wrapper that has a NetConn method. A wrapper
-// without that method hides it, so servers read the Info when the session starts and
-// keep it; put limiters such as netutil.LimitListener below a Listener, not on
-// top (there a wrapper costs CloseWrite and splice(2), unless it passes them on).
-// If FromConn returns false nothing is known. It does not mean that the connection is
+// RemoteAddr is the client's address if [Info.ClientKnown]. [Info.ClientAddr] is the
+// same as a netip.AddrPort, and zero if the client is not known. [Secure] reports whether
+// the client's connection is encrypted. [Split] is for server packages that look for a
+// *tls.Conn instead: one server gets the secure connections, and another one the rest.
+//
+// [FromConn] returns all facts as an [Info]. It finds the Info through *tls.Conn and
+// every other wrapper that has a NetConn method. A wrapper without that method hides the
+// Info, so read the Info when the session starts and keep it. Put limiters such as
+// netutil.LimitListener below a Listener. On top of one they also hide CloseWrite and
+// splice(2). If FromConn returns false, nothing is known; the connection need not be
 // direct.
 //
 // For HTTP set http.Server.ConnContext to [ConnContext]. It also makes package

@@ -157,7 +157,7 @@ func (h *Header) vector() (vector, error) {
 	for _, t := range h.TLVs {
 		switch t.Type {
 		case TypeALPN, TypeAuthority, TypeCRC32C, TypeUniqueID, TypeSSL:
-			return nil, fmt.Errorf("proxyproto: Header.TLVs holds type %#02x: use the field of Header that stands for it", t.Type)
+			return nil, fmt.Errorf("proxyproto: Header.TLVs has an entry of type %#02x: use the field of Header for that type", t.Type)
 		}
 		v.add(t.Type, t.Value)
 	}
@@ -201,7 +201,7 @@ func (t *TLS) format() ([]byte, error) {
 	}
 	for _, s := range t.TLVs {
 		if t.field(s.Type) != nil || s.Type == subtypeClientCert {
-			return nil, fmt.Errorf("proxyproto: TLS.TLVs holds type %#02x: use the field of TLS that stands for it", s.Type)
+			return nil, fmt.Errorf("proxyproto: TLS.TLVs has an entry of type %#02x: use the field of TLS for that type", s.Type)
 		}
 		v.add(s.Type, s.Value)
 	}

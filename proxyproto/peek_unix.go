@@ -24,7 +24,7 @@ func hasData(c net.Conn) (has, known bool) {
 	if raw.Control(func(fd uintptr) {
 		_, _, n = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	}) != nil {
-		return true, true // closed, which Read will tell
+		return true, true // closed: Read returns the error
 	}
 	return n != syscall.EAGAIN && n != syscall.EWOULDBLOCK, true
 }

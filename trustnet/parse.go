@@ -81,13 +81,13 @@ func MustParse(items ...string) *Set {
 	return s
 }
 
-// Read returns the set of the items in r, one item a line, as [Parse] knows
-// them but without commas. From # to the end of the line is a comment; blank
-// lines, a UTF-8 byte order mark and carriage returns at line ends are ignored.
-// It is meant for the lists that sites keep and that CDNs publish.
+// Read returns the set of the items in r. Each line has one item of [Parse], and no
+// commas. From # to the end of the line is a comment. Blank lines, a UTF-8 byte order
+// mark and carriage returns at line ends are ignored. Read is meant for the lists that
+// sites keep and that CDNs publish.
 //
-// The first bad item is returned as a [*ParseError] that names its line, an
-// error of r is returned wrapped, and there is no Set then. Input without any
+// The first bad item is returned as a [*ParseError] with its line. An error of r is
+// returned wrapped. In both cases there is no Set. Input without any
 // item gives an empty set, which trusts no peer. A caller that reloads a file may
 // want to treat an empty set as a failed download; see [Set.IsEmpty].
 //

@@ -103,10 +103,10 @@ func makeUint128(b []byte) uint128 {
 	return uint128{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
-// ContainsAddr reports whether a peer with the address a is in the set. It knows
-// *net.TCPAddr, *net.UDPAddr and *net.IPAddr, and *net.UnixAddr (stream, packet
-// and datagram sockets) when the set holds the keyword unix. An address of any
-// other type, or nil, is not trusted.
+// ContainsAddr reports whether a peer with the address a is in the set. The type of a
+// is *net.TCPAddr, *net.UDPAddr, *net.IPAddr or *net.UnixAddr. A *net.UnixAddr (of a
+// stream, packet or datagram socket) is in the set if the set has the keyword unix. An
+// address of any other type, or nil, is not in the set.
 func (s *Set) ContainsAddr(a net.Addr) bool {
 	switch a := a.(type) {
 	case *net.TCPAddr:

@@ -48,7 +48,8 @@ func (s *Set) UnmarshalText(text []byte) error {
 }
 
 // MarshalJSON implements [encoding/json.Marshaler]: the form is a JSON string
-// that holds [Set.String].
+// that holds [Set.String]. Use *Set, not Set, for a field: in a struct that is passed by
+// value, package json does not find the methods of a Set and writes {}.
 func (s *Set) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 
 // UnmarshalJSON implements [encoding/json.Unmarshaler]. It reads a string, as
