@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -103,7 +104,11 @@ func (v *verifier) decode(ctx context.Context, d discovery.Document, u string, a
 // answered reports every answer but 200 and that of an absent document.
 func (v *verifier) answered(ctx context.Context, d discovery.Document, u string, a *fetched) found {
 	f := Finding{Document: d, URL: u, Severity: SeverityError, Want: "200"}
+	var coding *codingError
 	switch {
+	case errors.As(a.err, &coding):
+		f.Rule, f.Got, f.Want, f.Mistake = ruleCoding, coding.Error(), "a body as Content-Encoding describes it", MistakeBody
+		f.Hint = "clients cannot decode the body: something on the way compresses or decompresses it without changing Content-Encoding, or ignores Accept-Encoding; switch compression off for these paths"
 	case a.err == errTooLarge:
 		f.Rule, f.Got, f.Want = ruleTooLarge, "more", fmt.Sprintf("at most %d bytes", v.settings.MaxBytes)
 		f.Hint = "clients bound what they read: make the document smaller, and see what else may answer here"

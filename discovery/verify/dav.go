@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
 )
@@ -84,6 +85,14 @@ func (v *verifier) davContext(ctx context.Context, u string, a *fetched) {
 	switch {
 	case p.err != nil, p.status >= 500:
 		v.answered(ctx, discovery.DAVDocument, to, p)
+	case p.isRedirect() && p.location() == to+"/":
+		v.add(Finding{Document: discovery.DAVDocument, URL: u, Rule: ruleRedirect, Severity: SeverityWarning, Got: to, Want: to + "/", Mistake: MistakeRedirect,
+			Hint: "the redirect leads to the collection without its slash, and the server redirects again, which some clients do not follow for PROPFIND: redirect to the URL with the slash (RFC 4918 section 5.2)"})
+	case p.isAbsent() && !strings.HasSuffix(to, "/") && isCollection(v.ask(ctx, discovery.DAVDocument, propfind(to+"/"))):
+		f.URL, f.Got, f.Want = u, to, to+"/"
+		f.Rule, f.Mistake = ruleRedirect, MistakeRedirect
+		f.Hint = "the redirect leads to the collection without its slash, where nothing answers: redirect to the URL with the slash (RFC 4918 section 5.2)"
+		v.add(f)
 	case p.isAbsent():
 		f.Rule, f.Mistake = ruleEndpoint, ""
 		f.Hint = "the well-known location leads here, and nothing answers: route the path to the server"
@@ -97,5 +106,32 @@ func (v *verifier) davContext(ctx context.Context, u string, a *fetched) {
 		v.html(discovery.DAVDocument, to, p, SeverityError)
 	case p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed || p.status == http.StatusNotImplemented:
 		v.add(f)
+	case isCollection(p):
+		v.davOptions(ctx, to)
 	}
+}
+
+func isCollection(a *fetched) bool {
+	return a.err == nil && (a.status == http.StatusUnauthorized || a.status == http.StatusMultiStatus)
+}
+
+// davOptions checks that OPTIONS reaches the server: clients find out by the DAV field of
+// its answer what the server is (RFC 4918 section 10.1). It is not a preflight of a browser.
+func (v *verifier) davOptions(ctx context.Context, u string) {
+	a := v.ask(ctx, discovery.DAVDocument, fetch{method: http.MethodOptions, url: u, plain: true})
+	f := Finding{Document: discovery.DAVDocument, URL: u, Field: "DAV", Rule: ruleMethod, Severity: SeverityWarning, Got: a.said() + " to OPTIONS, without DAV", Want: "the field DAV, or 401"}
+	switch {
+	case a.err != nil:
+		v.answered(ctx, discovery.DAVDocument, u, a)
+		return
+	case a.status >= 200 && a.status < 300 && a.header.Get("DAV") == "":
+		f.Mistake = MistakeCORS
+		f.Hint = "something on the way answers OPTIONS itself, such as a rule for CORS, and calendar and contact clients do not see what the server can do: let OPTIONS pass to the server"
+	case a.status == http.StatusForbidden, a.status == http.StatusMethodNotAllowed, a.status == http.StatusNotImplemented:
+		f.Mistake = MistakeMethod
+		f.Hint = "calendar and contact clients begin with OPTIONS: let the proxy pass on every method"
+	default:
+		return
+	}
+	v.add(f)
 }

@@ -22,6 +22,7 @@
 //	no-documents             no document at all
 //	html-for-document        a web page where a document should be
 //	content-type             the document is not labelled as what it is
+//	content-coding           Content-Encoding does not match the body
 //	malformed                the document cannot be decoded, or lacks a member that it must have
 //	status                   an HTTP status that no client can use
 //	redirect                 a redirect where there must be none, or in a circle

@@ -42,6 +42,16 @@ func (v *verifier) poster(ctx context.Context, d discovery.Document, name, u str
 		v.redirected(d, a, "an answer: after a redirect clients ask by GET")
 	case a.status == http.StatusMethodNotAllowed, isHTML(a), !isProgramAnswer(name, a):
 		v.notTheEndpoint(ctx, d, name, u, http.MethodPost, a)
+	case name == "token_endpoint", name == "apiUrl":
+		v.endpointCORS(d, u, a)
+	}
+}
+
+// endpointCORS checks that a web application of another origin can read the answers of an
+// endpoint. Whether it may send Authorization is checked at the session.
+func (v *verifier) endpointCORS(d discovery.Document, u string, a *fetched) {
+	if a.status < 500 && a.status != http.StatusTooManyRequests { // which are the proxy's own
+		v.cors(d, u, a)
 	}
 }
 

@@ -24,6 +24,7 @@ type fetch struct {
 	method string
 	url    string
 	token  bool // with the token of Config.Bearer, if the URL may have it
+	plain  bool // not as a web application does it: without Origin
 }
 
 func get(u string) fetch       { return fetch{method: http.MethodGet, url: u} }
@@ -146,6 +147,7 @@ func newFetcher(base publicurl.Base, s settings) *fetcher {
 	f.nonce = "portico-verify=" + rand.Text()
 	f.jmap = wellKnown(base, jmapName)
 	for _, d := range s.MailDomains {
+		f.hosts["https://"+d] = true
 		for _, prefix := range mailHosts {
 			f.hosts["https://"+prefix+d] = true
 		}
@@ -240,7 +242,7 @@ func (f *fetcher) sendBy(ctx context.Context, client *http.Client, r fetch) *fet
 			// What follows is no body, and the context does not end the wait for it.
 		default:
 			a.body, err = io.ReadAll(io.LimitReader(res.Body, f.settings.MaxBytes+1))
-			if err == nil {
+			if err = checkCoding(res.Header, a.body, err); err == nil {
 				err = ctx.Err() // a server that sees us go may end its answer
 			}
 		}
@@ -267,6 +269,9 @@ func headerSize(h http.Header) (n int) {
 
 func (f *fetcher) setHeader(h http.Header, r fetch) {
 	h.Set("User-Agent", userAgent)
+	if r.plain {
+		return
+	}
 	h.Set("Origin", verifyOrigin)
 	switch r.method {
 	case http.MethodGet:

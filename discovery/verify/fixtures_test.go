@@ -225,7 +225,7 @@ func verifyFixtures() []fixture {
 			rule: ruleRedirectOrigin, document: discovery.OAuthDocument, mistake: MistakeRedirect, got: "http://127.0.0.1:8080/login/", hint: "proxy's side"},
 		{name: "a sign-in page that redirects out of the base", base: pathBase, config: oauthOnly, tamper: at("/mail/login", redirectTo("/login/")),
 			rule: ruleRedirectPrefix, document: discovery.OAuthDocument, mistake: MistakeRedirect, got: "/login/", hint: "not mounted on /mail"},
-		{name: "a refused token", base: rootBase, config: openIDOnly, tamper: at("/auth/userinfo", status(401)), check: token,
+		{name: "a refused token", base: rootBase, config: openIDOnly, tamper: at("/auth/userinfo", answer(401, "text/plain", "")), check: token,
 			rule: ruleToken, document: discovery.OpenIDDocument, mistake: MistakeAuthorization, got: "401", hint: "removes Authorization"},
 		{name: "no collection", base: rootBase, config: davOnly, tamper: at("/dav/cal/", http.NotFound),
 			rule: ruleEndpoint, document: discovery.DAVDocument, got: "Not Found", hint: "leads here"},

@@ -67,6 +67,7 @@ func correctServer(t testing.TB, c discovery.Config) http.Handler {
 	answer := func(status int, contentType, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", contentType)
+			w.Header().Set("Access-Control-Allow-Origin", "*")
 			w.WriteHeader(status)
 			io.WriteString(w, body)
 		}

@@ -22,20 +22,24 @@ type mailLocation struct {
 	document discovery.Document
 	url      string
 	domain   bool // at a host of a mail domain, which nobody else has
+	apex     bool // at the mail domain itself, where a web site may be
 }
 
 func (v *verifier) mailLocations() []mailLocation {
 	origin := v.base.Origin()
 	all := []mailLocation{
-		{discovery.UserAgentDocument, origin + userAgentPath, false},
-		{autoconfigDocument, origin + autoconfigWell, false},
+		{document: discovery.UserAgentDocument, url: origin + userAgentPath},
+		{document: autoconfigDocument, url: origin + autoconfigWell},
 	}
 	for _, d := range v.settings.MailDomains {
 		all = append(all,
-			mailLocation{discovery.UserAgentDocument, "https://" + userAgentHost + d + userAgentPath, true},
-			mailLocation{discovery.AutoconfigDocument(d), "https://" + autoconfigHost + d + autoconfigPath + "?emailaddress=portico-verify%40" + d, true},
-			mailLocation{discovery.MTASTSDocument, "https://" + mtaSTSHost + d + mtaSTSPath, true},
+			mailLocation{document: discovery.UserAgentDocument, url: "https://" + userAgentHost + d + userAgentPath, domain: true},
+			mailLocation{document: discovery.AutoconfigDocument(d), url: "https://" + autoconfigHost + d + autoconfigPath + "?emailaddress=portico-verify%40" + d, domain: true},
+			mailLocation{document: discovery.MTASTSDocument, url: "https://" + mtaSTSHost + d + mtaSTSPath, domain: true},
 		)
+		if apex := "https://" + d; apex != origin {
+			all = append(all, mailLocation{document: discovery.AutoconfigDocument(d), url: apex + autoconfigWell + "?emailaddress=portico-verify%40" + d, apex: true})
+		}
 	}
 	return all
 }
@@ -51,7 +55,7 @@ func (v *verifier) mailDocuments(ctx context.Context) {
 			}
 		} else if a.err != nil || a.status != http.StatusOK || isHTML(a) || a.isRedirect() {
 			continue
-		} else if v.base.Prefix() != "" && !bytes.Contains(a.body, []byte(v.base.String())) {
+		} else if !l.apex && v.base.Prefix() != "" && !bytes.Contains(a.body, []byte(v.base.String())) {
 			continue // it is that of another program at this host
 		}
 		v.found[l.document] = true
@@ -63,8 +67,10 @@ func (v *verifier) mailDocuments(ctx context.Context) {
 			v.mtaSTSPolicy(l, a)
 		default:
 			v.autoconfigDocument(ctx, l, a)
+			v.withoutAddress(ctx, l)
 		}
 	}
+	v.mailDomains(ctx)
 }
 
 // domainDocument reports whether there is a document at a host of a mail domain.
@@ -134,7 +140,7 @@ func (v *verifier) userAgentDocument(ctx context.Context, l mailLocation, a *fet
 func (v *verifier) malformedMail(l mailLocation, a *fetched, want string) {
 	s := SeverityError
 	if !l.domain {
-		s = SeverityWarning
+		s = SeverityWarning // a client goes on with the next location
 	}
 	v.add(Finding{Document: l.document, URL: l.url, Rule: ruleMalformed, Severity: s, Got: v.snippet(a.body), Want: want,
 		Hint: "mail clients cannot read this: see what answers here, or what rewrites the body on its way", Mistake: MistakeBody})

@@ -180,6 +180,7 @@ func (v *verifier) userinfo(ctx context.Context, d discovery.Document, u string)
 		v.notTheEndpoint(ctx, d, "userinfo_endpoint", u, http.MethodGet, a)
 		return
 	}
+	v.endpointCORS(d, u, a)
 	if a.status != http.StatusUnauthorized || v.settings.Bearer == "" {
 		return
 	}

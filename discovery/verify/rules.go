@@ -31,6 +31,7 @@ const (
 	ruleMethod         = "method-blocked"
 	ruleCertificate    = "certificate"
 	ruleNodes          = "nodes-disagree"
+	ruleCoding         = "content-coding"
 )
 
 // A Mistake is what a reverse proxy, or the server behind it, most likely does

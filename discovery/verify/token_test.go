@@ -128,7 +128,7 @@ func TestOnlyTheBaseAndTheMailHostsAreAsked(t *testing.T) {
 		"https://example.com/x":                true,
 		"https://autoconfig.a.example/x":       true,
 		"https://mta-sts.a.example/x":          true,
-		"https://a.example/x":                  false,
+		"https://a.example/x":                  true,
 		"http://example.com/x":                 false,
 		"https://example.com:444/x":            false,
 		"https://user@example.com/x":           false,

@@ -151,3 +151,12 @@ func isInternal(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal") || strings.HasSuffix(host, ".local")
 }
+
+// hostOf returns the host of a URL, without a port.
+func hostOf(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}

@@ -86,7 +86,10 @@ func newServer(t *testing.T, public string) http.Handler {
 	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>") })
 	mux.HandleFunc("GET /auth/jwks.json", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, `{"keys":[]}`) })
 	for _, path := range []string{"POST /auth/token", "POST /jmap/{$}"} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			w.WriteHeader(http.StatusBadRequest)
+		})
 	}
 	return discovery.NewServer(set, discovery.ServerConfig{Next: mux, Session: func(r *http.Request) (discovery.Account, error) {
 		if r.Header.Get("Authorization") != "Bearer "+demoToken {
