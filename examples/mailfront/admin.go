@@ -19,11 +19,14 @@ import (
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
 // adminPath is below the base, and below every path while there is no public URL.
 const adminPath = "/admin"
+
+const maxAdminForm = 16 << 10 // bytes
 
 // An admin is the page of the administrator: at first the set-up, then what there
 // is to know behind a proxy.
@@ -182,7 +185,7 @@ func (a *admin) form(w http.ResponseWriter, r *http.Request) (*adminPageData, bo
 		a.show(w, r, http.StatusForbidden, "problem", p)
 		return nil, false
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	r.Body = http.MaxBytesReader(w, r.Body, maxAdminForm)
 	if err := r.ParseForm(); err != nil {
 		p.Problem = "The form cannot be read."
 		a.show(w, r, http.StatusBadRequest, "problem", p)
@@ -202,7 +205,7 @@ func (a *admin) signedInForm(w http.ResponseWriter, r *http.Request) (*adminPage
 		a.back(w, r) // to the sign-in
 		return nil, false
 	}
-	if !sameSecret(r.PostForm.Get("csrf"), p.session.csrf) {
+	if !signin.SameSecret(r.PostForm.Get("csrf"), p.session.csrf) {
 		client.FromRequest(r).Warn(a.f.log, "admin_refused", slog.String("reason", "the form has no token of the session"))
 		p.Problem = "The form is from another session, or another site. Go back, load the page again, and repeat it."
 		a.show(w, r, http.StatusForbidden, "problem", p)

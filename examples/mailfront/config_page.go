@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -15,7 +16,7 @@ import (
 // of a page: everything would be one level too deep.
 var pages = []string{
 	adminPath, adminPath + "/debug", adminPath + "/setup", adminPath + "/sign-in", adminPath + "/sign-out", adminPath + "/url", adminPath + "/verify",
-	loginPath, passwordPath,
+	signin.LoginPath, signin.PasswordPath,
 	"/auth/token", "/auth/register", "/auth/introspect", "/auth/userinfo", "/auth/jwks.json",
 	"/jmap", jmapSessionPath, "/jmap/eventsource", "/jmap/upload/" + jmapAccountID,
 	calendarPath, addressBookPath,

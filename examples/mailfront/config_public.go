@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/seed-94e48765/portico/examples/internal/settings"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -125,10 +126,10 @@ func (cfg *config) readApplications(values *settings.Values) error {
 		if !clientIDPattern.MatchString(id) {
 			return s.Errorf("%q is no client id: use id=redirect_uri, with letters, digits and . _ - in the id", id)
 		}
-		if id == builtInClient {
+		if id == signin.BuiltInClient {
 			return s.Errorf("%q is built in, for redirect URIs on loopback: use another id", id)
 		}
-		if err := checkRedirectURI(uri); err != nil {
+		if err := signin.CheckRedirectURI(uri); err != nil {
 			return s.Errorf("%q: %w", item, err)
 		}
 		cfg.clients[id] = append(cfg.clients[id], uri)

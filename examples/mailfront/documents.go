@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -25,11 +26,11 @@ func (cfg *config) discoveryConfig(base publicurl.Base) discovery.Config {
 			IntrospectionPath:                "/auth/introspect",
 			RegistrationPath:                 "/auth/register",
 			IssuerParameter:                  true,
-			Scopes:                           signInScopes,
+			Scopes:                           signin.Scopes,
 			ResponseModes:                    []string{"query", "fragment"},
 			IntrospectionEndpointAuthMethods: []string{"Bearer"},
 		},
-		OpenID: &discovery.OpenID{UserinfoPath: "/auth/userinfo", Claims: signInClaims},
+		OpenID: &discovery.OpenID{UserinfoPath: "/auth/userinfo", Claims: signin.Claims},
 		WebUI:  &discovery.WebUI{},
 		JMAP: &discovery.JMAP{
 			SessionPath:     jmapSessionPath,
@@ -43,7 +44,7 @@ func (cfg *config) discoveryConfig(base publicurl.Base) discovery.Config {
 		},
 		Mail: &discovery.Mail{
 			Domains:  cfg.domains,
-			ClientID: builtInClient,
+			ClientID: signin.BuiltInClient,
 		},
 	}
 	if len(cfg.issuers) > 0 {

@@ -11,6 +11,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/client/rp"
 	zitadel "github.com/zitadel/oidc/v3/pkg/oidc"
 	"golang.org/x/oauth2"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 )
 
 var sites = []struct{ base, how string }{
@@ -33,7 +35,7 @@ func TestSignInFromDiscoveryToUserinfoWithCoreOSGoOIDC(t *testing.T) {
 			provider, err := oidc.NewProvider(ctx, at.base)
 			require.NoError(t, err)
 			config := oauth2.Config{
-				ClientID: builtInClient, Endpoint: provider.Endpoint(), RedirectURL: testRedirect,
+				ClientID: signin.BuiltInClient, Endpoint: provider.Endpoint(), RedirectURL: testRedirect,
 				Scopes: []string{oidc.ScopeOpenID, "email", oidc.ScopeOfflineAccess},
 			}
 			verifier := oauth2.GenerateVerifier()
@@ -44,7 +46,7 @@ func TestSignInFromDiscoveryToUserinfoWithCoreOSGoOIDC(t *testing.T) {
 			tokens, err := config.Exchange(ctx, got.Get("code"), oauth2.VerifierOption(verifier))
 			require.NoError(t, err)
 			raw, _ := tokens.Extra("id_token").(string)
-			id, err := provider.Verifier(&oidc.Config{ClientID: builtInClient}).Verify(ctx, raw)
+			id, err := provider.Verifier(&oidc.Config{ClientID: signin.BuiltInClient}).Verify(ctx, raw)
 			require.NoError(t, err)
 			require.NoError(t, id.VerifyAccessToken(tokens.AccessToken))
 			require.Equal(t, at.base, id.Issuer)

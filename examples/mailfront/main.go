@@ -16,6 +16,7 @@
 //	msgauth SPF, DKIM, DMARC and the trace fields of a message
 //	pop3d   a small POP3 server
 //	webauth passwords and bearer tokens over HTTP
+//	signin  the OpenID provider
 //	store   what several nodes share
 //
 // Among the rest, a file each:
@@ -24,7 +25,6 @@
 //	certificate.go  the server's certificate
 //	smtp.go imap.go pop3.go web.go    the servers; relay.go is who may send mail elsewhere
 //	documents.go  what clients find the server by, from one public base URL
-//	signin.go     the OpenID provider; signin_*.go are its parts
 //	jmap.go dav.go    what is behind the sign-in
 //	setup.go      the first set-up, and a new public URL while serving
 //	admin.go      the page of the administrator; admin_*.go and debug.go are its parts

@@ -26,6 +26,7 @@ var roomImports = map[string][]string{
 	"msgauth": {"client"},
 	"pop3d":   {"client", "gate", "guard"},
 	"webauth": {"discovery", "publicurl", "client", "guard"},
+	"signin":  {"discovery", "webauth", "store"},
 	"store":   nil,
 }
 

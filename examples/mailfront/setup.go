@@ -4,6 +4,7 @@
 package main
 
 import (
+	"crypto/subtle"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -30,7 +31,7 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 	token := strings.TrimSpace(r.PostForm.Get("token"))
 	// Nobody guesses 130 bits, so that a wrong one is not counted: a page that posts
 	// wrong ones through the administrator's browser cannot lock the set-up.
-	if !sameSecret(token, p.now.token) {
+	if token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(p.now.token)) != 1 {
 		cl.Log(a.f.log, "setup_refused")
 		p.TokenProblem = "This is not the token. Take the one that was printed when this mailfront started."
 		a.show(w, r, http.StatusForbidden, "setup", p)

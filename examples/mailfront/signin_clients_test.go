@@ -49,8 +49,8 @@ func TestARegistrationThatWouldBeUnsafeIsRefused(t *testing.T) {
 	for name, test := range map[string]struct{ body, want string }{
 		"no JSON":            {"redirect_uris=x", "invalid_client_metadata"},
 		"an array":           {"[]", "invalid_client_metadata"},
-		"too long":           {`{"client_name":"` + strings.Repeat("x", maxRegistration) + `"}`, "invalid_client_metadata"},
-		"long name":          {`{"client_name":"` + strings.Repeat("x", maxClientName+1) + `","redirect_uris":["https://a.example/"]}`, "invalid_client_metadata"},
+		"too long":           {`{"client_name":"` + strings.Repeat("x", 16<<10) + `"}`, "invalid_client_metadata"},
+		"long name":          {`{"client_name":"` + strings.Repeat("x", 64+1) + `","redirect_uris":["https://a.example/"]}`, "invalid_client_metadata"},
 		"no redirect URI":    {`{}`, "invalid_redirect_uri"},
 		"six redirect URIs":  {`{"redirect_uris":["https://a/","https://a/","https://a/","https://a/","https://a/","https://a/"]}`, "invalid_redirect_uri"},
 		"http elsewhere":     {`{"redirect_uris":["https://a.example/","http://a.example/"]}`, "invalid_redirect_uri"},

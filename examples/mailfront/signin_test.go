@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/zitadel/oidc/v3/pkg/op"
 	"golang.org/x/oauth2"
 )
 
@@ -148,7 +149,7 @@ func TestTooManyWrongPasswordsAreABanOnTheWebToo(t *testing.T) {
 	s.comeFromElsewhere()
 	action, form := s.open(s.authURL("v"))
 	form.Set("username", testAccount)
-	stale, err := newSeal().Encrypt("of another process")
+	stale, err := op.NewAES256GCMCrypto([32]byte{1}, "").Encrypt("of another process")
 	require.NoError(t, err)
 	for range 20 {
 		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+stale)

@@ -6,11 +6,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 )
 
 // token asks the token endpoint.
@@ -65,7 +65,7 @@ func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
 	require.Equal(t, "invalid_grant", replay["error"])
 	response, _ = s.do(http.MethodGet, "/auth/userinfo", "", "Authorization", bearer)
 	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "a replayed code ends what it began")
-	status, _ = s.token(url.Values{"grant_type": {"refresh_token"}, "client_id": {builtInClient}, "refresh_token": {got["refresh_token"].(string)}})
+	status, _ = s.token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {got["refresh_token"].(string)}})
 	require.Equal(t, http.StatusBadRequest, status)
 }
 
@@ -82,16 +82,16 @@ func TestARefreshTokenIsReplacedAndTheOldOneEndsTheSignIn(t *testing.T) {
 	}
 	status, got := refresh(first["refresh_token"], "app")
 	require.Equal(t, "invalid_grant", got["error"], status)
-	status, got = refresh(first["refresh_token"], builtInClient, "scope", "openid profile")
+	status, got = refresh(first["refresh_token"], signin.BuiltInClient, "scope", "openid profile")
 	require.Equal(t, "invalid_scope", got["error"], status)
-	status, second := refresh(first["refresh_token"], builtInClient, "scope", "email offline_access")
+	status, second := refresh(first["refresh_token"], signin.BuiltInClient, "scope", "email offline_access")
 	require.Equal(t, http.StatusOK, status, second)
 	require.NotEqual(t, first["refresh_token"], second["refresh_token"])
 	require.NotContains(t, second, "id_token", "without the scope openid")
 
-	status, got = refresh(first["refresh_token"], builtInClient)
+	status, got = refresh(first["refresh_token"], signin.BuiltInClient)
 	require.Equal(t, "invalid_grant", got["error"], status)
-	status, _ = refresh(second["refresh_token"], builtInClient)
+	status, _ = refresh(second["refresh_token"], signin.BuiltInClient)
 	require.Equal(t, http.StatusBadRequest, status, "one of the two was stolen")
 	for _, token := range []any{first["access_token"], second["access_token"]} {
 		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+token.(string))
@@ -127,56 +127,9 @@ func TestIntrospectionTellsWhoShowsATokenOfTheAccount(t *testing.T) {
 	require.Equal(t, true, got["active"])
 	require.Equal(t, testAccount, got["sub"])
 	require.Equal(t, testBase, got["iss"])
-	require.Equal(t, builtInClient, got["client_id"])
+	require.Equal(t, signin.BuiltInClient, got["client_id"])
 	for _, token := range []string{"x", tokens["refresh_token"].(string), tokens["access_token"].(string) + "x"} {
 		_, got = ask(token, "Authorization", "Bearer "+testPassword)
 		require.Equal(t, map[string]any{"active": false}, got)
 	}
-}
-
-func TestGrantsAndTokensEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &signInStorage{
-			open:   func(code string) (string, error) { return strings.TrimPrefix(code, "code of "), nil },
-			grants: make(map[string]*grant), access: make(map[string]*accessToken),
-		}
-		begin := func() (*grant, string) {
-			g := new(grant)
-			s.add(g)
-			require.NoError(t, s.SaveAuthCode(t.Context(), g.id, "code of "+g.id))
-			return g, g.code
-		}
-		_, code := begin()
-		time.Sleep(codeLifetime)
-		_, err := s.consume(code)
-		require.ErrorIs(t, err, errNoGrant, "the code has waited for too long")
-
-		g, code := begin()
-		_, err = s.consume(code)
-		require.NoError(t, err)
-		id, expires, err := s.issue(g, nil)
-		require.NoError(t, err)
-		require.Equal(t, accessLifetime, time.Until(expires))
-		time.Sleep(accessLifetime - time.Nanosecond)
-		_, ok := s.lookup(id)
-		require.True(t, ok)
-		time.Sleep(time.Nanosecond)
-		_, ok = s.lookup(id)
-		require.False(t, ok)
-
-		for range maxGrants + 10 {
-			begin()
-		}
-		require.Len(t, s.grants, maxGrants)
-		g, code = begin()
-		require.NoError(t, s.SaveAuthCode(t.Context(), g.id, code))
-		for range maxAccessTokens + 10 {
-			_, _, err := s.issue(g, nil)
-			require.NoError(t, err)
-			time.Sleep(time.Millisecond)
-		}
-		require.Len(t, s.access, maxAccessTokens)
-		s.end(g)
-		require.Empty(t, s.access)
-	})
 }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 )
 
 // A site is mailfront as clients on the web see it: by its public base URL, which
@@ -144,7 +146,7 @@ func (s *site) form(page string) (action string, form url.Values) {
 	return html.UnescapeString(a[1]), url.Values{"request": {html.UnescapeString(r[1])}}
 }
 
-// signIn fills in the form, and returns what the application gets.
+// Provider fills in the form, and returns what the application gets.
 func (s *site) signIn(authURL string) url.Values {
 	s.t.Helper()
 	action, form := s.open(authURL)
@@ -169,7 +171,7 @@ const testRedirect = "http://127.0.0.1:5555/callback"
 // authURL is a good authorization request, with changes.
 func (s *site) authURL(verifier string, changes ...string) string {
 	q := url.Values{
-		"client_id": {builtInClient}, "redirect_uri": {testRedirect}, "response_type": {"code"},
+		"client_id": {signin.BuiltInClient}, "redirect_uri": {testRedirect}, "response_type": {"code"},
 		"scope": {"openid email offline_access"}, "state": {"the state"}, "nonce": {"the nonce"},
 		"code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
 	}
@@ -185,7 +187,7 @@ func (s *site) authURL(verifier string, changes ...string) string {
 // codeForm is a good token request.
 func codeForm(code, verifier string) url.Values {
 	return url.Values{
-		"grant_type": {"authorization_code"}, "client_id": {builtInClient},
+		"grant_type": {"authorization_code"}, "client_id": {signin.BuiltInClient},
 		"redirect_uri": {testRedirect}, "code": {code}, "code_verifier": {verifier},
 	}
 }

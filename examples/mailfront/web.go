@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -80,12 +81,12 @@ func (f *frontend) openWeb() error {
 			ClientID: f.cfg.introspectionID, ClientSecret: f.cfg.introspectionSecret, Log: f.log,
 		})
 	} else {
-		signIn, err := newSignIn(f)
+		signIn, err := signin.New(f.api, f.cfg.clients)
 		if err != nil {
 			return err
 		}
 		f.api.Tokens = signIn
-		signIn.routes(mux)
+		signIn.Routes(mux)
 	}
 	newJMAPServer(f).routes(mux)
 	f.davRoutes(mux)

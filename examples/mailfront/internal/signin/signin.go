@@ -1,8 +1,18 @@
-// What to copy: every URL, and the issuer, comes from the Set that is current, never
-// from the request; and authorize, which keeps nothing before a password was right:
-// the request waits in the form, sealed. What to change: the account.
-
-package main
+// Package signin is an OpenID provider for one account: the authorization code grant with
+// PKCE (RFC 6749, RFC 7636, OpenID Connect Core 1.0), refresh tokens, dynamic client
+// registration (RFC 7591) and token introspection (RFC 7662).
+//
+// Every URL and the issuer are those of the current discovery.Set and never depend on the
+// request. Nothing is kept before a password was right: until then the authorization request
+// is in the form, sealed, and what an application registers is in its client id, sealed. A
+// sign-in ends when its code or an old refresh token comes a second time, because one of the
+// two senders has stolen it (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2).
+//
+// Copy with it: client, guard, webauth.
+//
+// What to change: the account and its claims; [BuiltInClient], which is for the demo; the
+// storage, which is in memory; and the look of the page.
+package signin
 
 import (
 	"crypto/rand"
@@ -25,29 +35,29 @@ import (
 // The paths of the sign-in below the base. Those that the documents have are
 // package discovery's defaults.
 const (
-	loginPath    = "/login"          // the authorization endpoint, and the form
-	passwordPath = "/login/password" // where the form goes
+	LoginPath    = "/login"          // the authorization endpoint, and the form
+	PasswordPath = "/login/password" // where the form goes
 )
 
 const maxForm = 16 << 10 // bytes
 
-// A signIn is the OpenID provider for the one account: authorization code with
+// A Provider is the OpenID provider for the one account: authorization code with
 // PKCE (RFC 6749, RFC 7636, OpenID Connect Core 1.0).
-type signIn struct {
+type Provider struct {
 	auth        *webauth.Auth
-	cfg         *config
+	clients     map[string][]string // redirect URIs by client id
 	current     func() *discovery.Set
 	provider    *op.Provider // what issues tokens; its router is not used
-	storage     *signInStorage
+	storage     *storage
 	requestSeal op.Crypto // for authorization requests in the form
 	clientSeal  op.Crypto // for registered clients
 }
 
-func newSignIn(f *frontend) (*signIn, error) {
-	s := &signIn{auth: f.api, cfg: f.cfg, current: f.api.Current, requestSeal: newSeal(), clientSeal: newSeal()}
+func New(auth *webauth.Auth, clients map[string][]string) (*Provider, error) {
+	s := &Provider{auth: auth, clients: clients, current: auth.Current, requestSeal: newSeal(), clientSeal: newSeal()}
 	tokenSeal := newSeal()
-	s.storage = &signInStorage{
-		key:    sync.OnceValues(newSignInKey), // it takes a moment, which a start need not wait for
+	s.storage = &storage{
+		key:    sync.OnceValues(newSigningKey), // it takes a moment, which a start need not wait for
 		open:   tokenSeal.Decrypt,
 		client: s.client,
 		grants: make(map[string]*grant),
@@ -59,7 +69,7 @@ func newSignIn(f *frontend) (*signIn, error) {
 	var err error
 	s.provider, err = op.NewProvider(&op.Config{CodeMethodS256: true, GrantTypeRefreshToken: true}, s.storage, issuer, op.WithCrypto(tokenSeal))
 	if err != nil {
-		return nil, fmt.Errorf("mailfront: %w", err)
+		return nil, fmt.Errorf("signin: %w", err)
 	}
 	return s, nil
 }
@@ -84,10 +94,10 @@ func newSeal() op.Crypto {
 	return op.NewAES256GCMCrypto(key, "")
 }
 
-func (s *signIn) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+loginPath, s.authorize)
-	mux.HandleFunc("POST "+loginPath, s.authorize) // OpenID Connect Core 1.0 section 3.1.2.1
-	mux.HandleFunc("POST "+passwordPath, s.password)
+func (s *Provider) Routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+LoginPath, s.authorize)
+	mux.HandleFunc("POST "+LoginPath, s.authorize) // OpenID Connect Core 1.0 section 3.1.2.1
+	mux.HandleFunc("POST "+PasswordPath, s.password)
 	webauth.CrossOrigin(mux, "/auth/token", s.token, http.MethodPost)
 	webauth.CrossOrigin(mux, "/auth/register", s.register, http.MethodPost)
 	webauth.CrossOrigin(mux, "/auth/introspect", s.introspect, http.MethodPost)
@@ -98,7 +108,7 @@ func (s *signIn) routes(mux *http.ServeMux) {
 // authorize is the authorization endpoint. A request that is wrong in its client or
 // redirect URI is answered here, every other one at the redirect URI (RFC 6749
 // section 4.1.2.1).
-func (s *signIn) authorize(w http.ResponseWriter, r *http.Request) {
+func (s *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	request, err := op.ParseAuthorizeRequest(r, s.provider.Decoder())

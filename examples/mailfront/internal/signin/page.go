@@ -1,7 +1,4 @@
-// What to copy: the header fields of a page that takes a password. What to change:
-// how it looks.
-
-package main
+package signin
 
 import (
 	"bytes"
@@ -21,7 +18,7 @@ label,input,button{display:block;width:100%;box-sizing:border-box;font:inherit}
 input,button{margin:.25rem 0 1rem;padding:.5rem}
 [role=alert]{border-left:.25rem solid #b00;padding-left:.75rem}`
 
-var signInPage = template.Must(template.New("sign-in").Parse(`<!DOCTYPE html>
+var pageTemplate = template.Must(template.New("sign-in").Parse(`<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -59,7 +56,7 @@ type page struct {
 
 // showForm asks for the password. After a wrong one it is 403: the answer to 401
 // would be another scheme of authentication.
-func (s *signIn) showForm(w http.ResponseWriter, r *http.Request, set *discovery.Set, form loginForm) {
+func (s *Provider) showForm(w http.ResponseWriter, r *http.Request, set *discovery.Set, form loginForm) {
 	text, err := json.Marshal(form)
 	if err != nil {
 		s.auth.ServerError(w, r, err)
@@ -74,7 +71,7 @@ func (s *signIn) showForm(w http.ResponseWriter, r *http.Request, set *discovery
 		s.errorPage(w, r, http.StatusBadRequest, "The application's request is too long.")
 		return
 	}
-	action, err := set.Base().Join(passwordPath)
+	action, err := set.Base().Join(PasswordPath)
 	if err != nil {
 		s.auth.ServerError(w, r, err)
 		return
@@ -106,14 +103,14 @@ func destination(uri string) string {
 }
 
 // errorPage is for what cannot be told to the application, as nobody knows it.
-func (s *signIn) errorPage(w http.ResponseWriter, r *http.Request, status int, problem string) {
+func (s *Provider) errorPage(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	s.show(w, r, status, page{Problem: problem})
 }
 
-func (s *signIn) show(w http.ResponseWriter, r *http.Request, status int, p page) {
+func (s *Provider) show(w http.ResponseWriter, r *http.Request, status int, p page) {
 	p.Style = pageStyle
 	var b bytes.Buffer
-	if err := signInPage.Execute(&b, p); err != nil {
+	if err := pageTemplate.Execute(&b, p); err != nil {
 		s.auth.ServerError(w, r, err)
 		return
 	}

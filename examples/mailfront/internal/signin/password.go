@@ -1,7 +1,4 @@
-// What to copy: password, for what protects the form, and redirect, for what goes to
-// the application. What to change: nothing.
-
-package main
+package signin
 
 import (
 	"encoding/json"
@@ -23,7 +20,7 @@ type loginForm struct {
 	Request *oidc.AuthRequest
 	Expires time.Time
 
-	client *signInClient
+	client *application
 	failed bool
 }
 
@@ -31,7 +28,7 @@ type loginForm struct {
 // form needs the password, and what comes of it goes to the redirect URI that was
 // sealed, where state and PKCE bind it to the browser that began. A form from
 // another site is refused all the same.
-func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
+func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
 	if fromBrowser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""; fromBrowser && webauth.OtherSite(r, set.Base()) {
 		s.errorPage(w, r, http.StatusForbidden, "The form came from another site.")
@@ -64,7 +61,7 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 		s.errorPage(w, r, webauth.RetryLater(w, err), "There are too many sign-ins, or wrong passwords from your address. Try later.")
 		return
 	}
-	g := &grant{subject: s.cfg.account(), request: form.Request}
+	g := &grant{subject: s.auth.Account, request: form.Request}
 	s.storage.add(g)
 	code, err := op.CreateAuthRequestCode(r.Context(), codeRequest{signedIn{g}}, s.storage, s.provider.Crypto())
 	if err != nil {
@@ -75,7 +72,7 @@ func (s *signIn) password(w http.ResponseWriter, r *http.Request) {
 }
 
 // RefusePlaintext is that of the guard, with a page.
-func (s *signIn) refusePlaintext(w http.ResponseWriter, r *http.Request) bool {
+func (s *Provider) refusePlaintext(w http.ResponseWriter, r *http.Request) bool {
 	if !s.auth.IsPlaintext(r) {
 		return false
 	}
@@ -83,7 +80,7 @@ func (s *signIn) refusePlaintext(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-func (s *signIn) openForm(sealed string) (*loginForm, error) {
+func (s *Provider) openForm(sealed string) (*loginForm, error) {
 	text, err := s.requestSeal.Decrypt(sealed)
 	if err != nil {
 		return nil, err
@@ -117,7 +114,7 @@ func responseIssuer(set *discovery.Set) string {
 	return set.Issuer()
 }
 
-func (s *signIn) redirectError(w http.ResponseWriter, r *http.Request, set *discovery.Set, request *oidc.AuthRequest, e *oidc.Error) {
+func (s *Provider) redirectError(w http.ResponseWriter, r *http.Request, set *discovery.Set, request *oidc.AuthRequest, e *oidc.Error) {
 	if e.IsRedirectDisabled() {
 		s.errorPage(w, r, http.StatusBadRequest, e.Description)
 		return
@@ -129,7 +126,7 @@ func (s *signIn) redirectError(w http.ResponseWriter, r *http.Request, set *disc
 
 // redirect answers by 303, with which the browser forgets the password (RFC 9700
 // section 4.12).
-func (s *signIn) redirect(w http.ResponseWriter, r *http.Request, request *oidc.AuthRequest, answer *authorizationResponse) {
+func (s *Provider) redirect(w http.ResponseWriter, r *http.Request, request *oidc.AuthRequest, answer *authorizationResponse) {
 	mode := oidc.ResponseModeQuery
 	if request.ResponseMode == oidc.ResponseModeFragment {
 		mode = oidc.ResponseModeFragment

@@ -1,9 +1,4 @@
-// What to copy: consume and rotate, which end a sign-in when its code or an old
-// refresh token comes a second time, because one of the two has it from a thief
-// (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2). What to change: keep it in
-// your database, and the sizes.
-
-package main
+package signin
 
 import (
 	"context"
@@ -27,7 +22,7 @@ const (
 	maxAccessTokens = 10000
 )
 
-var errNoGrant = errors.New("mailfront: unknown, used or expired")
+var errNoGrant = errors.New("signin: unknown, used or expired")
 
 // A grant is one sign-in of the account by one client.
 type grant struct {
@@ -35,7 +30,7 @@ type grant struct {
 	request     *oidc.AuthRequest // of the client
 	authTime    time.Time
 
-	// Guarded by signInStorage.mu:
+	// Guarded by storage.mu:
 	code     string // "" before it is made
 	codeUsed bool
 	refresh  string // secret of the one refresh token that is good
@@ -50,12 +45,12 @@ type accessToken struct {
 	expires time.Time
 }
 
-// signInStorage holds grants. Nothing gets in before a password was right, so only
+// storage holds grants. Nothing gets in before a password was right, so only
 // the account itself can fill it, and the oldest goes when it does.
-type signInStorage struct {
-	key    func() (*signInKey, error)
+type storage struct {
+	key    func() (*signingKey, error)
 	open   func(string) (string, error) // decrypts a code that we made
-	client func(id string) (*signInClient, error)
+	client func(id string) (*application, error)
 
 	mu     sync.Mutex
 	grants map[string]*grant
@@ -63,7 +58,7 @@ type signInStorage struct {
 }
 
 // add starts a grant; its code comes with SaveAuthCode.
-func (s *signInStorage) add(g *grant) {
+func (s *storage) add(g *grant) {
 	g.id, g.authTime = rand.Text(), time.Now()
 	g.expires = g.authTime.Add(codeLifetime)
 	s.mu.Lock()
@@ -86,19 +81,19 @@ func makeRoom[V any](m map[string]V, size int, expires func(V) time.Time) {
 }
 
 // live returns a grant that has not ended. s.mu is held.
-func (s *signInStorage) live(id string) (*grant, bool) {
+func (s *storage) live(id string) (*grant, bool) {
 	g, ok := s.grants[id]
 	return g, ok && time.Now().Before(g.expires)
 }
 
 // end ends a grant with all its tokens. s.mu is held.
-func (s *signInStorage) end(g *grant) {
+func (s *storage) end(g *grant) {
 	delete(s.grants, g.id)
 	maps.DeleteFunc(s.access, func(_ string, t *accessToken) bool { return t.grant == g })
 }
 
 // SaveAuthCode keeps the code of a grant.
-func (s *signInStorage) SaveAuthCode(_ context.Context, id, code string) error {
+func (s *storage) SaveAuthCode(_ context.Context, id, code string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, ok := s.live(id)
@@ -111,7 +106,7 @@ func (s *signInStorage) SaveAuthCode(_ context.Context, id, code string) error {
 
 // consume returns the grant of a code, once. Whoever tries a code uses it up, even
 // with a wrong code_verifier.
-func (s *signInStorage) consume(code string) (*grant, error) {
+func (s *storage) consume(code string) (*grant, error) {
 	id, err := s.open(code)
 	if err != nil {
 		return nil, errNoGrant
@@ -119,7 +114,7 @@ func (s *signInStorage) consume(code string) (*grant, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, ok := s.live(id)
-	if !ok || !sameSecret(g.code, code) {
+	if !ok || !SameSecret(g.code, code) {
 		return nil, errNoGrant
 	}
 	if g.codeUsed {
@@ -131,19 +126,19 @@ func (s *signInStorage) consume(code string) (*grant, error) {
 }
 
 // refreshed returns the grant of a refresh token, which stays good until rotate.
-func (s *signInStorage) refreshed(token string) (*grant, error) {
+func (s *storage) refreshed(token string) (*grant, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.findRefresh(token)
 }
 
-func (s *signInStorage) findRefresh(token string) (*grant, error) {
+func (s *storage) findRefresh(token string) (*grant, error) {
 	id, secret, _ := strings.Cut(token, ".")
 	g, ok := s.live(id)
 	if !ok || g.refresh == "" {
 		return nil, errNoGrant
 	}
-	if !sameSecret(g.refresh, secret) {
+	if !SameSecret(g.refresh, secret) {
 		s.end(g) // an old one, or a guess by who knows the id
 		return nil, errNoGrant
 	}
@@ -151,7 +146,7 @@ func (s *signInStorage) findRefresh(token string) (*grant, error) {
 }
 
 // rotate replaces the refresh token of a grant; old is "" for the first.
-func (s *signInStorage) rotate(g *grant, old string) (string, error) {
+func (s *storage) rotate(g *grant, old string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old != "" {
@@ -166,7 +161,7 @@ func (s *signInStorage) rotate(g *grant, old string) (string, error) {
 }
 
 // issue makes an access token of a grant, and returns its id.
-func (s *signInStorage) issue(g *grant, scopes []string) (string, time.Time, error) {
+func (s *storage) issue(g *grant, scopes []string) (string, time.Time, error) {
 	id, now := rand.Text(), time.Now()
 	t := &accessToken{grant: g, scopes: scopes, issued: now, expires: now.Add(accessLifetime)}
 	s.mu.Lock()
@@ -183,13 +178,13 @@ func (s *signInStorage) issue(g *grant, scopes []string) (string, time.Time, err
 }
 
 // lookup returns the access token with an id.
-func (s *signInStorage) lookup(id string) (*accessToken, bool) {
+func (s *storage) lookup(id string) (*accessToken, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, ok := s.access[id]
 	return t, ok && time.Now().Before(t.expires)
 }
 
-func sameSecret(a, b string) bool {
+func SameSecret(a, b string) bool {
 	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }

@@ -1,8 +1,4 @@
-// What to copy: checkRedirectURI, and register, which keeps nothing: what an
-// application registers is sealed into the client id that it gets, so that nobody
-// can fill our memory. What to change: builtInClient, which is for the demo.
-
-package main
+package signin
 
 import (
 	"encoding/json"
@@ -21,9 +17,9 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
-// builtInClient is the client id of a native application on the user's machine:
+// BuiltInClient is the client id of a native application on the user's machine:
 // every redirect URI on loopback is its own (RFC 8252 section 7.3).
-const builtInClient = "mailfront-demo"
+const BuiltInClient = "mailfront-demo"
 
 const (
 	maxRegistration = 16 << 10 // bytes of a registration
@@ -32,9 +28,9 @@ const (
 	maxClientName   = 64  // characters
 )
 
-// A signInClient is an application. It is public: there are no client secrets, so
+// A application is an application. It is public: there are no client secrets, so
 // PKCE is what binds a code to who asked for it (RFC 9700 section 2.1.1).
-type signInClient struct {
+type application struct {
 	ID          string   `json:"-"`
 	Name        string   `json:"client_name,omitempty"`
 	Redirect    []string `json:"redirect_uris"`
@@ -44,21 +40,21 @@ type signInClient struct {
 }
 
 // client returns the application with an id.
-func (s *signIn) client(id string) (*signInClient, error) {
-	if id == builtInClient {
-		return &signInClient{ID: id, Name: "an application on this machine", anyLoopback: true}, nil
+func (s *Provider) client(id string) (*application, error) {
+	if id == BuiltInClient {
+		return &application{ID: id, Name: "an application on this machine", anyLoopback: true}, nil
 	}
-	if uris, ok := s.cfg.clients[id]; ok {
-		return &signInClient{ID: id, Name: id, Redirect: uris}, nil
+	if uris, ok := s.clients[id]; ok {
+		return &application{ID: id, Name: id, Redirect: uris}, nil
 	}
-	c := &signInClient{ID: id}
+	c := &application{ID: id}
 	text, err := s.clientSeal.Decrypt(id)
 	if err != nil || json.Unmarshal([]byte(text), c) != nil {
 		return nil, oidc.ErrInvalidClient().WithDescription("the client_id is unknown: register the client again")
 	}
 	c.selfRegistered = slices.ContainsFunc(c.Redirect, func(uri string) bool {
 		u, err := url.Parse(uri)
-		return err != nil || u.Scheme != "http" // the only http that checkRedirectURI takes is loopback
+		return err != nil || u.Scheme != "http" // the only http that CheckRedirectURI takes is loopback
 	})
 	return c, nil
 }
@@ -66,8 +62,8 @@ func (s *signIn) client(id string) (*signInClient, error) {
 // redirectsTo reports whether uri is one of the client's. A loopback URI may have
 // any port (RFC 8252 section 7.3); all else is compared as strings (RFC 9700
 // section 2.1).
-func (c *signInClient) redirectsTo(uri string) bool {
-	if checkRedirectURI(uri) != nil {
+func (c *application) redirectsTo(uri string) bool {
+	if CheckRedirectURI(uri) != nil {
 		return false
 	}
 	if slices.Contains(c.Redirect, uri) {
@@ -78,7 +74,7 @@ func (c *signInClient) redirectsTo(uri string) bool {
 		return false
 	}
 	if c.anyLoopback {
-		return true // the only http that checkRedirectURI takes
+		return true // the only http that CheckRedirectURI takes
 	}
 	u.Host = u.Hostname()
 	return slices.ContainsFunc(c.Redirect, func(registered string) bool {
@@ -93,9 +89,9 @@ func (c *signInClient) redirectsTo(uri string) bool {
 
 var errRedirectURI = errors.New("use https, http on loopback or the scheme of an application, such as com.example.app:/sign-in; without user name, fragment and blanks")
 
-// checkRedirectURI refuses what would hand a code to others (RFC 8252 section 7,
+// CheckRedirectURI refuses what would hand a code to others (RFC 8252 section 7,
 // RFC 6749 section 3.1.2).
-func checkRedirectURI(uri string) error {
+func CheckRedirectURI(uri string) error {
 	u, err := url.Parse(uri)
 	if err != nil || len(uri) > maxRedirectSize || u.User != nil || strings.ContainsAny(uri, "# \\\"<>") {
 		return errRedirectURI
@@ -128,10 +124,10 @@ func isLoopback(host string) bool {
 // register is dynamic client registration (RFC 7591 section 3), open to everyone,
 // as for a mail server it has to be: its users choose their applications. The
 // sign-in page says where the user will be sent.
-func (s *signIn) register(w http.ResponseWriter, r *http.Request) {
+func (s *Provider) register(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	var in struct {
-		signInClient
+		application
 		GrantTypes    []oidc.GrantType    `json:"grant_types"`
 		ResponseTypes []oidc.ResponseType `json:"response_types"`
 	}
@@ -147,7 +143,7 @@ func (s *signIn) register(w http.ResponseWriter, r *http.Request) {
 	case len(in.Redirect) == 0 || len(in.Redirect) > maxRedirectURIs:
 		fail("invalid_redirect_uri", "redirect_uris needs one to five URIs")
 		return
-	case slices.ContainsFunc(in.Redirect, func(uri string) bool { return checkRedirectURI(uri) != nil }):
+	case slices.ContainsFunc(in.Redirect, func(uri string) bool { return CheckRedirectURI(uri) != nil }):
 		fail("invalid_redirect_uri", errRedirectURI.Error())
 		return
 	case len(in.GrantTypes) > 0 && !slices.Contains(in.GrantTypes, oidc.GrantTypeCode),
@@ -161,7 +157,7 @@ func (s *signIn) register(w http.ResponseWriter, r *http.Request) {
 		fail("invalid_client_metadata", "client_name is too long")
 		return
 	}
-	c := signInClient{Name: string(name), Redirect: in.Redirect}
+	c := application{Name: string(name), Redirect: in.Redirect}
 	text, err := json.Marshal(c)
 	if err == nil {
 		c.ID, err = s.clientSeal.Encrypt(string(text))
@@ -183,27 +179,27 @@ func (s *signIn) register(w http.ResponseWriter, r *http.Request) {
 
 // The rest is op.Client.
 
-func (c *signInClient) GetID() string                       { return c.ID }
-func (c *signInClient) RedirectURIs() []string              { return c.Redirect }
-func (c *signInClient) PostLogoutRedirectURIs() []string    { return nil }
-func (c *signInClient) ApplicationType() op.ApplicationType { return op.ApplicationTypeNative }
-func (c *signInClient) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodNone }
-func (c *signInClient) ResponseTypes() []oidc.ResponseType {
+func (c *application) GetID() string                       { return c.ID }
+func (c *application) RedirectURIs() []string              { return c.Redirect }
+func (c *application) PostLogoutRedirectURIs() []string    { return nil }
+func (c *application) ApplicationType() op.ApplicationType { return op.ApplicationTypeNative }
+func (c *application) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodNone }
+func (c *application) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }
-func (c *signInClient) LoginURL(string) string                                   { return "" } // authorize shows the form itself
-func (c *signInClient) AccessTokenType() op.AccessTokenType                      { return op.AccessTokenTypeBearer }
-func (c *signInClient) IDTokenLifetime() time.Duration                           { return accessLifetime }
-func (c *signInClient) DevMode() bool                                            { return false }
-func (c *signInClient) IsScopeAllowed(scope string) bool                         { return slices.Contains(signInScopes, scope) }
-func (c *signInClient) IDTokenUserinfoClaimsAssertion() bool                     { return false }
-func (c *signInClient) ClockSkew() time.Duration                                 { return 0 }
-func (c *signInClient) RestrictAdditionalIdTokenScopes() func([]string) []string { return sameScopes }
-func (c *signInClient) RestrictAdditionalAccessTokenScopes() func([]string) []string {
+func (c *application) LoginURL(string) string                                   { return "" } // authorize shows the form itself
+func (c *application) AccessTokenType() op.AccessTokenType                      { return op.AccessTokenTypeBearer }
+func (c *application) IDTokenLifetime() time.Duration                           { return accessLifetime }
+func (c *application) DevMode() bool                                            { return false }
+func (c *application) IsScopeAllowed(scope string) bool                         { return slices.Contains(Scopes, scope) }
+func (c *application) IDTokenUserinfoClaimsAssertion() bool                     { return false }
+func (c *application) ClockSkew() time.Duration                                 { return 0 }
+func (c *application) RestrictAdditionalIdTokenScopes() func([]string) []string { return sameScopes }
+func (c *application) RestrictAdditionalAccessTokenScopes() func([]string) []string {
 	return sameScopes
 }
 
-func (c *signInClient) GrantTypes() []oidc.GrantType {
+func (c *application) GrantTypes() []oidc.GrantType {
 	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken}
 }
 

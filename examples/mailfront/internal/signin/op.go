@@ -1,7 +1,4 @@
-// What to copy: nothing by itself: this is signInStorage in the words of
-// zitadel/oidc, which makes the tokens. What to change: the claims.
-
-package main
+package signin
 
 import (
 	"context"
@@ -17,11 +14,11 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// signInScopes are those that a client gets if it asks for them.
-var signInScopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess}
+// Scopes are those that a client gets if it asks for them.
+var Scopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess}
 
-// signInClaims are those of the ID token, and of userinfo.
-var signInClaims = []string{
+// Claims are those of the ID token, and of userinfo.
+var Claims = []string{
 	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "amr", "azp",
 	"preferred_username", "email", "email_verified",
 }
@@ -62,7 +59,7 @@ func (r *refreshRequest) GetScopes() []string              { return r.scopes }
 func (r *refreshRequest) SetCurrentScopes(scopes []string) { r.scopes = scopes }
 
 // AuthRequestByCode is asked once for every exchange of a code.
-func (s *signInStorage) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
+func (s *storage) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
 	g, err := s.consume(code)
 	if err != nil {
 		return nil, err
@@ -70,7 +67,7 @@ func (s *signInStorage) AuthRequestByCode(_ context.Context, code string) (op.Au
 	return codeRequest{signedIn{g}}, nil
 }
 
-func (s *signInStorage) TokenRequestByRefreshToken(_ context.Context, token string) (op.RefreshTokenRequest, error) {
+func (s *storage) TokenRequestByRefreshToken(_ context.Context, token string) (op.RefreshTokenRequest, error) {
 	g, err := s.refreshed(token)
 	if err != nil {
 		return nil, err
@@ -78,7 +75,7 @@ func (s *signInStorage) TokenRequestByRefreshToken(_ context.Context, token stri
 	return &refreshRequest{signedIn{g}, g.request.Scopes}, nil
 }
 
-func (s *signInStorage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
+func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
 	c, err := s.client(id)
 	if err != nil {
 		return nil, err
@@ -86,7 +83,7 @@ func (s *signInStorage) GetClientByClientID(_ context.Context, id string) (op.Cl
 	return c, nil
 }
 
-func (s *signInStorage) CreateAccessToken(_ context.Context, r op.TokenRequest) (string, time.Time, error) {
+func (s *storage) CreateAccessToken(_ context.Context, r op.TokenRequest) (string, time.Time, error) {
 	g, err := grantOf(r)
 	if err != nil {
 		return "", time.Time{}, err
@@ -94,7 +91,7 @@ func (s *signInStorage) CreateAccessToken(_ context.Context, r op.TokenRequest) 
 	return s.issue(g, r.GetScopes())
 }
 
-func (s *signInStorage) CreateAccessAndRefreshTokens(_ context.Context, r op.TokenRequest, old string) (id, refresh string, expires time.Time, err error) {
+func (s *storage) CreateAccessAndRefreshTokens(_ context.Context, r op.TokenRequest, old string) (id, refresh string, expires time.Time, err error) {
 	g, err := grantOf(r)
 	if err == nil {
 		refresh, err = s.rotate(g, old)
@@ -112,45 +109,45 @@ func grantOf(r op.TokenRequest) (*grant, error) {
 	case *refreshRequest:
 		return r.grant, nil
 	}
-	return nil, fmt.Errorf("mailfront: a token request of the type %T", r)
+	return nil, fmt.Errorf("signin: a token request of the type %T", r)
 }
 
 // DeleteAuthRequest is called after the exchange. The grant stays, so that a second
 // use of the code is noticed.
-func (s *signInStorage) DeleteAuthRequest(context.Context, string) error { return nil }
+func (s *storage) DeleteAuthRequest(context.Context, string) error { return nil }
 
-// A signInKey signs ID tokens, and is published without its private half.
-type signInKey struct {
+// A signingKey signs ID tokens, and is published without its private half.
+type signingKey struct {
 	id  string
 	key any
 }
 
-func newSignInKey() (*signInKey, error) {
+func newSigningKey() (*signingKey, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return nil, fmt.Errorf("mailfront: cannot make a key for ID tokens: %w", err)
+		return nil, fmt.Errorf("signin: cannot make a key for ID tokens: %w", err)
 	}
-	return &signInKey{rand.Text(), key}, nil
+	return &signingKey{rand.Text(), key}, nil
 }
 
-func (k *signInKey) ID() string                                  { return k.id }
-func (k *signInKey) Key() any                                    { return k.key }
-func (k *signInKey) Use() string                                 { return "sig" }
-func (k *signInKey) Algorithm() jose.SignatureAlgorithm          { return jose.RS256 }
-func (k *signInKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
+func (k *signingKey) ID() string                                  { return k.id }
+func (k *signingKey) Key() any                                    { return k.key }
+func (k *signingKey) Use() string                                 { return "sig" }
+func (k *signingKey) Algorithm() jose.SignatureAlgorithm          { return jose.RS256 }
+func (k *signingKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
 
-func (s *signInStorage) SigningKey(context.Context) (op.SigningKey, error) { return s.key() }
+func (s *storage) SigningKey(context.Context) (op.SigningKey, error) { return s.key() }
 
-func (s *signInStorage) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
+func (s *storage) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
 	return []jose.SignatureAlgorithm{jose.RS256}, nil
 }
 
-func (s *signInStorage) KeySet(context.Context) ([]op.Key, error) {
+func (s *storage) KeySet(context.Context) ([]op.Key, error) {
 	k, err := s.key()
 	if err != nil {
 		return nil, err
 	}
-	return []op.Key{&signInKey{k.id, &k.key.(*rsa.PrivateKey).PublicKey}}, nil
+	return []op.Key{&signingKey{k.id, &k.key.(*rsa.PrivateKey).PublicKey}}, nil
 }
 
 // userInfo is what the scopes of a token say of the account (OpenID Connect Core
@@ -166,45 +163,45 @@ func userInfo(account string, scopes []string) *oidc.UserInfo {
 	return info
 }
 
-func (s *signInStorage) SetUserinfoFromScopes(_ context.Context, info *oidc.UserInfo, account, _ string, scopes []string) error {
+func (s *storage) SetUserinfoFromScopes(_ context.Context, info *oidc.UserInfo, account, _ string, scopes []string) error {
 	*info = *userInfo(account, scopes)
 	return nil
 }
 
-func (s *signInStorage) Health(context.Context) error { return nil }
+func (s *storage) Health(context.Context) error { return nil }
 
 // The rest of op.Storage is for what the sign-in does not have.
 
-var errNotHere = errors.New("mailfront: the sign-in has no such thing")
+var errNotHere = errors.New("signin: the sign-in has no such thing")
 
-func (s *signInStorage) CreateAuthRequest(context.Context, *oidc.AuthRequest, string) (op.AuthRequest, error) {
+func (s *storage) CreateAuthRequest(context.Context, *oidc.AuthRequest, string) (op.AuthRequest, error) {
 	return nil, errNotHere
 }
-func (s *signInStorage) AuthRequestByID(context.Context, string) (op.AuthRequest, error) {
+func (s *storage) AuthRequestByID(context.Context, string) (op.AuthRequest, error) {
 	return nil, errNotHere
 }
-func (s *signInStorage) TerminateSession(context.Context, string, string) error { return errNotHere }
-func (s *signInStorage) RevokeToken(context.Context, string, string, string) *oidc.Error {
+func (s *storage) TerminateSession(context.Context, string, string) error { return errNotHere }
+func (s *storage) RevokeToken(context.Context, string, string, string) *oidc.Error {
 	return oidc.ErrInvalidRequest()
 }
-func (s *signInStorage) GetRefreshTokenInfo(context.Context, string, string) (string, string, error) {
+func (s *storage) GetRefreshTokenInfo(context.Context, string, string) (string, string, error) {
 	return "", "", op.ErrInvalidRefreshToken
 }
-func (s *signInStorage) AuthorizeClientIDSecret(context.Context, string, string) error {
+func (s *storage) AuthorizeClientIDSecret(context.Context, string, string) error {
 	return errNotHere
 }
-func (s *signInStorage) SetUserinfoFromToken(context.Context, *oidc.UserInfo, string, string, string) error {
+func (s *storage) SetUserinfoFromToken(context.Context, *oidc.UserInfo, string, string, string) error {
 	return errNotHere
 }
-func (s *signInStorage) SetIntrospectionFromToken(context.Context, *oidc.IntrospectionResponse, string, string, string) error {
+func (s *storage) SetIntrospectionFromToken(context.Context, *oidc.IntrospectionResponse, string, string, string) error {
 	return errNotHere
 }
-func (s *signInStorage) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
+func (s *storage) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
 	return nil, nil
 }
-func (s *signInStorage) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {
+func (s *storage) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {
 	return nil, errNotHere
 }
-func (s *signInStorage) ValidateJWTProfileScopes(context.Context, string, []string) ([]string, error) {
+func (s *storage) ValidateJWTProfileScopes(context.Context, string, []string) ([]string, error) {
 	return nil, errNotHere
 }

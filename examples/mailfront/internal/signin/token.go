@@ -1,7 +1,4 @@
-// What to copy: the header fields of each answer, which clients and caches go by.
-// What to change: who may introspect.
-
-package main
+package signin
 
 import (
 	"context"
@@ -19,7 +16,7 @@ import (
 )
 
 // token is the token endpoint (RFC 6749 section 3.2).
-func (s *signIn) token(w http.ResponseWriter, r *http.Request) {
+func (s *Provider) token(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	answer, err := s.exchange(w, r)
 	if err == nil {
@@ -44,7 +41,7 @@ func (s *signIn) token(w http.ResponseWriter, r *http.Request) {
 }
 
 // exchange takes a code or refresh token.
-func (s *signIn) exchange(w http.ResponseWriter, r *http.Request) (*oidc.AccessTokenResponse, error) {
+func (s *Provider) exchange(w http.ResponseWriter, r *http.Request) (*oidc.AccessTokenResponse, error) {
 	if s.auth.IsPlaintext(r) { // RFC 6749 section 3.2
 		return nil, oidc.ErrInvalidRequest().WithDescription("TLS is required: use https")
 	}
@@ -112,10 +109,10 @@ func postedForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
-var errNotOurs = errors.New("mailfront: not a token that we made")
+var errNotOurs = errors.New("signin: not a token that we made")
 
 // tokenOf returns what an access token is good for: errNotOurs or errNoGrant.
-func (s *signIn) tokenOf(token string) (*accessToken, error) {
+func (s *Provider) tokenOf(token string) (*accessToken, error) {
 	text, err := s.provider.Crypto().Decrypt(token)
 	if err != nil {
 		return nil, errNotOurs
@@ -129,7 +126,7 @@ func (s *signIn) tokenOf(token string) (*accessToken, error) {
 }
 
 // Caller returns the account and the scopes of an access token. It implements TokenSource.
-func (s *signIn) Caller(_ context.Context, token string) (webauth.Caller, error) {
+func (s *Provider) Caller(_ context.Context, token string) (webauth.Caller, error) {
 	t, err := s.tokenOf(token)
 	switch {
 	case err == nil:
@@ -141,7 +138,7 @@ func (s *signIn) Caller(_ context.Context, token string) (webauth.Caller, error)
 }
 
 // userinfo is OpenID Connect Core 1.0 section 5.3.
-func (s *signIn) userinfo(w http.ResponseWriter, r *http.Request) {
+func (s *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	c, err := s.auth.Authenticate(r)
 	if err == nil && !c.Allows(oidc.ScopeOpenID) {
@@ -153,14 +150,14 @@ func (s *signIn) userinfo(w http.ResponseWriter, r *http.Request) {
 	}
 	scopes := c.Scopes
 	if c.ByPassword {
-		scopes = signInScopes
+		scopes = Scopes
 	}
 	webauth.WriteJSON(w, http.StatusOK, userInfo(c.Account, scopes))
 }
 
 // introspect is RFC 7662. Who asks shows a token of the account, too: the password
 // as bearer token, for one (section 2.1 lets us choose).
-func (s *signIn) introspect(w http.ResponseWriter, r *http.Request) {
+func (s *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	if _, err := s.auth.Authenticate(r); err != nil {
 		s.auth.Challenge(w, r, err)
@@ -193,7 +190,7 @@ func (s *signIn) introspect(w http.ResponseWriter, r *http.Request) {
 }
 
 // keys is the JWK Set (RFC 7517 section 5).
-func (s *signIn) keys(w http.ResponseWriter, r *http.Request) {
+func (s *Provider) keys(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-cache")
 	op.Keys(w, r, s.storage)
 }
