@@ -64,7 +64,7 @@ func TestPasswordsOnlyOnTLS(t *testing.T) {
 			require.NoError(t, c.Login("demo", "correct horse").Wait())
 			_, err := c.Select("INBOX", nil).Wait()
 			require.NoError(t, err)
-			require.Contains(t, log.String(), "user=demo client="+tt.client+" err=<nil>")
+			log.Await(t, "user=demo client="+tt.client+" err=<nil>")
 			require.NotContains(t, log.String(), "refused")
 		})
 	}

@@ -67,7 +67,7 @@ func TestPasswordsOnlyOnTLS(t *testing.T) {
 			} else {
 				send(t, c)
 			}
-			require.Contains(t, log.String(), "from=demo@example.com client="+tt.wantClient)
+			log.Await(t, "from=demo@example.com client="+tt.wantClient)
 			require.NotContains(t, log.String(), "refused@example.com")
 		})
 	}
@@ -90,7 +90,7 @@ func TestAClientWithoutTLSOnTheTLSPort(t *testing.T) {
 	require.NoError(t, err)
 	answer, _ := io.ReadAll(c) // until the server closes the connection
 	require.NotContains(t, string(answer), "220")
-	require.Contains(t, log.String(), `msg="no TLS" client=203.0.113.7:50000`)
+	log.Await(t, `msg="no TLS" client=203.0.113.7:50000`)
 }
 
 func TestSettingsThatAreRefused(t *testing.T) {

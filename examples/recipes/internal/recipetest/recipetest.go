@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -124,13 +125,14 @@ func TLSClient(pool *x509.CertPool) *tls.Config {
 
 // A Log collects the lines that a recipe writes to the default logger of log/slog.
 type Log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu      sync.Mutex
+	text    bytes.Buffer
+	written chan struct{} // closed and replaced by Write
 }
 
 // CaptureLog redirects the default logger until the test ends.
 func CaptureLog(t testing.TB) *Log {
-	log, before := new(Log), slog.Default()
+	log, before := &Log{written: make(chan struct{})}, slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
 	t.Cleanup(func() { slog.SetDefault(before) })
 	return log
@@ -139,6 +141,8 @@ func CaptureLog(t testing.TB) *Log {
 func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	close(l.written)
+	l.written = make(chan struct{})
 	return l.text.Write(b)
 }
 
@@ -146,4 +150,24 @@ func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+// Await waits until the log contains want. OnReject and others write after the client
+// sees what happened.
+func (l *Log) Await(t testing.TB, want string) {
+	t.Helper()
+	late := time.After(time.Minute)
+	for {
+		l.mu.Lock()
+		text, written := l.text.String(), l.written
+		l.mu.Unlock()
+		if strings.Contains(text, want) {
+			return
+		}
+		select {
+		case <-written:
+		case <-late:
+			t.Fatalf("the log does not contain %q:\n%s", want, text)
+		}
+	}
 }
