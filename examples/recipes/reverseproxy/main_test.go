@@ -1,16 +1,14 @@
-package recipes
+package main
 
 import (
 	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httputil"
+	"net/http/httptest"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,126 +16,94 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/recipes/internal/recipetest"
 	"github.com/seed-94e48765/portico/forwarded"
-	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// newReverseProxy returns a complete HTTP reverse proxy: package forwarded in front, and
-// SetHeaders behind. trusted are the proxies in front of it, none for one that clients
-// connect to.
-func newReverseProxy(backend *url.URL, trusted ...string) (*http.Server, error) {
-	proxies, err := trustnet.Parse(trusted...)
-	if err != nil {
-		return nil, err
-	}
-	resolver, err := forwarded.New(forwarded.Config{
-		Trusted: proxies,
-		Proto:   len(trusted) > 0, // each of them sets X-Forwarded-Proto
-		OnResolve: func(r *http.Request, res forwarded.Result) {
-			if res.Reason == forwarded.UntrustedHeader { // in a server, limit the rate of this line
-				log.Printf("%v sent forwarding headers; if it is a proxy, add it to the trusted proxies", res.Client)
-			}
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			pr.SetURL(backend)
-			pr.Out.Host = pr.In.Host // the backend sees the name that the client used
-			resolver.SetHeaders(pr.Out, pr.In)
-		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			log.Printf("%v: %v", backend, err)
-			w.WriteHeader(http.StatusBadGateway)
-		},
-	}
-	return &http.Server{
-		Handler:           resolver.Handler(proxy),
-		ConnContext:       proxyproto.ConnContext,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-	}, nil
-}
-
-// A reverse proxy in front of another one, and a client that claims to be 192.0.2.1.
-func Example_httpReverseProxy() {
-	log.SetOutput(io.Discard) // the lines about the forged headers
-	defer log.SetOutput(os.Stderr)
-	backend := serveHTTP(&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintln(w, r.Host, r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Proto"], r.Header["X-Forwarded-Host"])
-	})})
-	inner, err := newReverseProxy(backend, "127.0.0.1")
-	if err != nil {
-		log.Fatal(err)
-	}
-	edge, err := newReverseProxy(serveHTTP(inner))
-	if err != nil {
-		log.Fatal(err)
-	}
-	// The client of this example has another address than the proxies. It is on the same
-	// machine, and macOS has no other loopback address.
-	handler := edge.Handler
-	edge.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.RemoteAddr = "192.0.2.7:1234"
-		handler.ServeHTTP(w, r)
-	})
-	front := serveHTTP(edge)
-	defer inner.Close()
-	defer edge.Close()
-
-	// To try it.
-	request, err := http.NewRequest(http.MethodGet, front.String(), nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	request.Host = "mail.example.com"
-	request.Header.Set("X-Forwarded-For", "192.0.2.1")
-	request.Header.Set("X-Forwarded-Proto", "https")
-	response, err := clientAt("127.0.0.1").Do(request)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Print(string(body))
-	// Output: mail.example.com [192.0.2.7, 127.0.0.1] [http] [mail.example.com]
-}
-
-// serveHTTP serves on a port of loopback. The listener reports PROXY headers, which this
-// server does not expect.
-func serveHTTP(s *http.Server) *url.URL {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	l, err := proxyproto.New(inner, proxyproto.Config{OnReject: func(r proxyproto.Rejection) { log.Printf("%v: %v", r.Peer, r.Err) }})
-	if err != nil {
-		log.Fatal(err)
-	}
+// startProxy runs the recipe in front of backend and returns its URL.
+func startProxy(t *testing.T, backend *url.URL, more ...string) *url.URL {
 	scheme := "http"
-	if s.TLSConfig != nil {
+	if slices.Contains(more, "-cert") {
 		scheme = "https"
-		go s.ServeTLS(l, "", "")
-	} else {
-		go s.Serve(l)
 	}
-	return &url.URL{Scheme: scheme, Host: l.Addr().String()}
+	addrs := recipetest.Start(t, run, append([]string{"-addr", "127.0.0.1:0", "-backend", backend.String()}, more...)...)
+	return &url.URL{Scheme: scheme, Host: addrs[0]}
+}
+
+// startBackend serves until the test ends.
+func startBackend(t *testing.T, handler http.Handler) *url.URL {
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	u, err := url.Parse(s.URL)
+	require.NoError(t, err)
+	return u
 }
 
 // clientAt returns a client that connects from an address of loopback.
 func clientAt(ip string) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
-	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DialContext:       dialer.DialContext,
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // for the certificate of a test
 	}}
+}
+
+// A proxy in front of another one, and a client that claims to be 192.0.2.1. This needs
+// no second loopback address, which macOS does not have.
+func TestAForgedHeaderDoesNotArrive(t *testing.T) {
+	log := recipetest.CaptureLog(t)
+	backend := startBackend(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, r.Host, r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Proto"], r.Header["X-Forwarded-Host"])
+	}))
+	edge, err := newServer(startProxy(t, backend, "-trusted", "127.0.0.1"), nil)
+	require.NoError(t, err)
+	front := startBackend(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = "192.0.2.7:1234" // the client has another address than the proxies
+		edge.Handler.ServeHTTP(w, r)
+	}))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, front.String(), nil)
+	require.NoError(t, err)
+	request.Host = "mail.example.com"
+	request.Header.Set("X-Forwarded-For", "192.0.2.1")
+	request.Header.Set("X-Forwarded-Proto", "https")
+	response, err := clientAt("127.0.0.1").Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Equal(t, "mail.example.com [192.0.2.7, 127.0.0.1] [http] [mail.example.com]\n", string(body))
+	log.Await(t, "add it to -trusted\" client=192.0.2.7")
+}
+
+func TestSettingsThatAreRefused(t *testing.T) {
+	recipetest.RequireRefused(t, run, "-backend")
+	recipetest.RequireRefused(t, run, `-trusted "127.0.0.1/8"`, "-backend", "http://127.0.0.1:1", "-trusted", "127.0.0.1/8")
+	recipetest.RequireRefused(t, run, "-cert and -key", "-backend", "http://127.0.0.1:1", "-cert", "does-not-exist.pem")
+}
+
+func TestABackendThatDoesNotAnswer(t *testing.T) {
+	stopped := httptest.NewServer(http.NotFoundHandler())
+	backend, err := url.Parse(stopped.URL)
+	require.NoError(t, err)
+	stopped.Close()
+	log := recipetest.CaptureLog(t)
+	response, err := clientAt("127.0.0.1").Get(startProxy(t, backend).String())
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, http.StatusBadGateway, response.StatusCode)
+	log.Await(t, "no answer\" backend="+backend.Host)
+}
+
+// A PROXY header on this port is a misconfiguration, and is reported.
+func TestAPROXYHeaderIsReported(t *testing.T) {
+	front := startProxy(t, startBackend(t, http.NotFoundHandler()))
+	log := recipetest.CaptureLog(t)
+	conn := recipetest.Dial(t, front.Host, recipetest.Header(nil))
+	answer, _ := io.ReadAll(conn) // until the listener closes it
+	require.Empty(t, answer)
+	log.Await(t, "not the PROXY protocol")
 }
 
 // forgedRequests are what a client sends that wants to have another address, or TLS.
@@ -167,8 +133,7 @@ func TestAChainOfReverseProxiesPassesOnTheClient(t *testing.T) {
 		t.Skipf("no client can have the address 127.0.0.77 on this system: %v", err)
 	}
 	l.Close()
-	log.SetOutput(io.Discard)
-	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	recipetest.CaptureLog(t) // the lines about the forged headers
 	behind, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("127.0.0.1"), Proto: true})
 	require.NoError(t, err)
 	type seen struct {
@@ -177,25 +142,14 @@ func TestAChainOfReverseProxiesPassesOnTheClient(t *testing.T) {
 		host   string
 	}
 	requests := make(chan seen, 1)
-	backend := &http.Server{Handler: behind.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	backend := startBackend(t, behind.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		res, _ := forwarded.FromContext(r.Context())
 		requests <- seen{res, r.Header, r.Host}
-	}))}
-	defer backend.Close()
-	inner, err := newReverseProxy(serveHTTP(backend), "127.0.0.1")
-	require.NoError(t, err)
-	innerURL := serveHTTP(inner)
-	defer inner.Close()
-	plainEdge, err := newReverseProxy(innerURL)
-	require.NoError(t, err)
-	plainURL := serveHTTP(plainEdge)
-	defer plainEdge.Close()
-	tlsEdge, err := newReverseProxy(innerURL)
-	require.NoError(t, err)
-	cert, _ := certificate()
-	tlsEdge.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
-	tlsURL := serveHTTP(tlsEdge)
-	defer tlsEdge.Close()
+	})))
+	certFile, keyFile, _ := recipetest.Certificate(t)
+	innerURL := startProxy(t, backend, "-trusted", "127.0.0.1")
+	plainURL := startProxy(t, innerURL)
+	tlsURL := startProxy(t, innerURL, "-cert", certFile, "-key", keyFile)
 
 	ask := func(t *testing.T, from string, front *url.URL, header http.Header) seen {
 		t.Helper()
