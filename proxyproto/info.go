@@ -24,8 +24,8 @@ type Info struct {
 	// Version is that of the header, 1 or 2, and 0 when the connection is direct.
 	Version int
 
-	// Local reports the LOCAL command of version 2: the proxy says that the
-	// connection is its own, such as a health check. HAProxy also sends it for
+	// Local reports the LOCAL command of version 2: the connection is the proxy's
+	// own, such as a health check. HAProxy also sends it for
 	// clients of a unix socket, with their traffic.
 	Local bool
 

@@ -43,15 +43,15 @@ func (p TLSPath) String() string {
 }
 
 // Secure reports whether the client's connection is encrypted, and whether that
-// is known at all. Offer passwords and set Secure cookies only when both are
-// true. known is false where secure is a guess: a plain connection from a proxy
-// that says nothing, a health check.
+// is known. Offer passwords and set Secure cookies only if secure is true. If known
+// is false, secure is false too. It is not known for a connection without TLS from a
+// proxy whose header does not report the client's TLS, and for a health check.
 //
 // c is the connection as the application has it: a [Conn], or a *tls.Conn or
-// other wrapper with a NetConn() net.Conn method on top of one. A connection of
-// no Listener is secure with a *tls.Conn, else unknown. A wrapper without
-// NetConn hides the Info: keep what [FromConn] gave when the session began, and
-// ask [Info.Secure].
+// other wrapper with a NetConn() net.Conn method on top of one. A connection that is
+// not from a Listener is secure if it is a *tls.Conn, and not known otherwise. A
+// wrapper without NetConn hides the Info: keep the result of [FromConn] when the
+// session begins, and call [Info.Secure].
 func Secure(c net.Conn) (secure, known bool) {
 	conn, onTLS := unwrap(c)
 	if conn == nil {

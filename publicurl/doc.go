@@ -17,7 +17,7 @@
 // equal bases are equal with ==.
 //
 // Everything that two parsers could read differently is refused, with an
-// [*Error] that says what to type instead: user information, query, fragment
+// [*Error] whose hint has the correction: user information, query, fragment
 // (also empty ones), blanks, control characters, backslashes, dot segments,
 // double slashes, encoded slashes, numbers that look like an IPv4 address, and
 // discovery URLs pasted whole. http is for loopback hosts only, unless the
