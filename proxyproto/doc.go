@@ -53,9 +53,9 @@
 // [FromConn] returns all facts as an [Info]. It finds the Info through *tls.Conn and
 // every other wrapper that has a NetConn method. A wrapper without that method hides the
 // Info, so read the Info when the session starts and keep it. Put limiters such as
-// netutil.LimitListener below a Listener. On top of one they also hide CloseWrite and
-// splice(2). If FromConn returns false, nothing is known; the connection need not be
-// direct.
+// netutil.LimitListener below a Listener. CloseWrite and splice(2) work only if no
+// wrapper hides the socket, below or on top. If FromConn returns false, nothing is known;
+// the connection need not be direct.
 //
 // For HTTP set http.Server.ConnContext to [ConnContext]. It also makes package
 // forwarded ignore X-Forwarded-For on connections of a Listener that has trusted or
