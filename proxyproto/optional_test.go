@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -336,4 +337,31 @@ func TestOptionalPeersOnSockets(t *testing.T) {
 	}
 	n := uint64(fewer(100))
 	require.Equal(t, proxyproto.Stats{Proxied: n, Direct: 2 * n}, l.Stats())
+}
+
+// An impatientConn has a time limit of its own, which ends its first Read.
+type impatientConn struct {
+	net.Conn
+	over bool
+}
+
+func (c *impatientConn) Read(b []byte) (int, error) {
+	if !c.over {
+		c.over = true
+		return 0, os.ErrDeadlineExceeded
+	}
+	return c.Conn.Read(b)
+}
+
+func TestOptionalPeerHasItsWaitWhateverTheConnectionBelowDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, proxyproto.Config{Optional: trustnet.MustParse("192.0.2.11")})
+		client, server := net.Pipe()
+		defer client.Close()
+		f.mem.conns <- &memConn{&impatientConn{Conn: server}, tcpAddr("192.0.2.11:4711"), tcpAddr(serverAddr)}
+		elapse(proxyproto.DefaultOptionalWait - time.Millisecond)
+		require.Equal(t, proxyproto.Stats{Pending: 1}, f.Stats())
+		elapse(2 * time.Millisecond)
+		require.Equal(t, proxyproto.Stats{Direct: 1, Ready: 1}, f.Stats())
+	})
 }
