@@ -179,3 +179,11 @@ func FuzzAutoconfigAnswersWithADocumentOfADomainOrNone(f *testing.F) {
 		}
 	})
 }
+
+func TestAutoconfigOfADomainNamedAsAHostOfAnother(t *testing.T) {
+	for _, domains := range [][]string{{"example.com", "autoconfig.example.com"}, {"autoconfig.example.com", "example.com"}} {
+		set := mailSet(t, "https://mail.example.org", Config{Mail: &Mail{Domains: domains, Services: []Service{{Protocol: IMAP, Host: "imap.example.com"}}}})
+		_, body := ask(t, NewServer(set, ServerConfig{}), "GET", autoconfigPaths[0], "Host: autoconfig.example.com")
+		require.Equal(t, string(set.Bytes(AutoconfigDocument("example.com"))), body, "%v", domains)
+	}
+}

@@ -32,7 +32,6 @@ const (
 	// A request has five elements, three deep, in less than 1 KiB.
 	maxAutodiscoverBody     = 16 << 10
 	maxAutodiscoverElements = 64
-	maxAutodiscoverDepth    = 8
 
 	outlookRequest = "http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006"
 	mobileRequest  = "http://schemas.microsoft.com/exchange/autodiscover/mobilesync/requestschema/2006"
@@ -186,7 +185,7 @@ func (s *Set) autodiscoverError(e *autodiscoverError) errorResponse {
 
 // readAutodiscover reads the address from a request: Autodiscover, Request, and in
 // that EMailAddress and AcceptableResponseSchema, each once. It knows no entities
-// but those of XML itself, refuses a document type, and deep nesting.
+// but those of XML itself, and refuses a document type.
 func readAutodiscover(body []byte) (address string, _ *autodiscoverError) {
 	d := xml.NewDecoder(bytes.NewReader(body))
 	var (
@@ -212,7 +211,6 @@ func readAutodiscover(body []byte) (address string, _ *autodiscoverError) {
 			switch {
 			case into != nil, // inside of an address
 				len(open) == 0 && count > 1, // a second root
-				len(open) == maxAutodiscoverDepth,
 				count > maxAutodiscoverElements:
 				return "", errBadRequest
 			}
