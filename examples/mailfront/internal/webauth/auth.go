@@ -91,10 +91,19 @@ func (a *Auth) byPassword(r *http.Request, name, password string) (Caller, error
 	switch {
 	case err == nil:
 		return Caller{Account: a.Account, ByPassword: true}, nil
-	case sent.OtherSite: // its page learns no more
+	case sent.OtherSite, errors.Is(err, guard.ErrWrongPassword): // a page of another site learns no more
 		return Caller{}, ErrWrong
 	}
-	return Caller{}, fmt.Errorf("%w: %w", ErrWrong, err)
+	return Caller{}, tooMany(err)
+}
+
+// tooMany is the error for credentials that were not looked at because of err. They may be
+// valid: a client that is told that they are wrong would forget them.
+func tooMany(err error) error {
+	if errors.Is(err, guard.ErrBanned) {
+		return fmt.Errorf("%w: %w", ErrWrong, err)
+	}
+	return fmt.Errorf("%w: %w", discovery.ErrUnavailable, err)
 }
 
 // LogIn compares the password of a form. If the error is not ErrWrong, the password was not

@@ -168,3 +168,23 @@ func TestPasswordsInKnownPlaintextAreRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestCredentialsThatWereNotComparedAreNotCalledWrong(t *testing.T) {
+	a, log := newAuth(t, knownTokens{})
+	a.Guard = guard.New(guard.DefaultLimits, nil, slog.New(slog.DiscardHandler))
+	request := func(password string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, serverURL+"/dav/", nil) // of no client that is known
+		r.SetBasicAuth(userName, password)
+		return r
+	}
+	for range guard.DefaultLimits.Unknown[guard.Guessing].Burst {
+		_, err := a.Authenticate(request("wrong"))
+		require.Equal(t, ErrWrong, err)
+	}
+	_, err := a.Authenticate(request(userPass))
+	require.ErrorIs(t, err, guard.ErrTooFast)
+	require.ErrorIs(t, err, discovery.ErrUnavailable)
+	require.NotErrorIs(t, err, discovery.ErrUnauthenticated, "a client would forget the password")
+	a.LogError(request(userPass), err)
+	require.NotContains(t, log.String(), "level=ERROR")
+}

@@ -2,9 +2,11 @@ package webauth
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 
+	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
@@ -65,8 +67,12 @@ func (a *Auth) ServerError(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, "internal server error", http.StatusInternalServerError)
 }
 
-// LogError logs that a request has failed because of the server.
+// LogError logs that a request has failed because of the server. An error of package guard
+// or of an issuer that is away was logged already, where it happened.
 func (a *Auth) LogError(r *http.Request, err error) {
+	if errors.Is(err, discovery.ErrUnavailable) {
+		return
+	}
 	a.Log.Error("request failed", "proto", client.FromRequest(r).Listener, "path", client.Quote(r.URL.Path), "reason", client.Quote(err.Error()))
 }
 
