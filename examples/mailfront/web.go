@@ -78,7 +78,7 @@ func (f *frontend) openWeb() error {
 	if len(f.cfg.issuers) > 0 {
 		f.api.Tokens = webauth.NewIssuers(webauth.IssuersConfig{
 			Issuers: f.cfg.issuers, Account: f.cfg.account(), Audience: f.audience,
-			ClientID: f.cfg.introspectionID, ClientSecret: f.cfg.introspectionSecret, Log: f.log,
+			ClientID: f.cfg.introspectionID, ClientSecret: f.cfg.introspectionSecret, Guard: f.guard, Log: f.log,
 		})
 	} else {
 		signIn, err := signin.New(f.api, f.cfg.clients)

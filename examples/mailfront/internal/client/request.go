@@ -18,7 +18,12 @@ func WithRequest(r *http.Request, cl Client) *http.Request {
 // FromRequest returns the client that [WithRequest] added, or the zero Client, which is not
 // known.
 func FromRequest(r *http.Request) Client {
-	cl, _ := r.Context().Value(clientKey{}).(Client)
+	return FromContext(r.Context())
+}
+
+// FromContext is [FromRequest] for the context of a request.
+func FromContext(ctx context.Context) Client {
+	cl, _ := ctx.Value(clientKey{}).(Client)
 	return cl
 }
 

@@ -21,14 +21,17 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 const (
 	providerTimeout = 5 * time.Second  // of each request to an issuer
 	providerRetry   = 5 * time.Second  // after a failure: no request before
 	maxProviderBody = 256 << 10        // bytes of an answer
+	maxProviderBusy = 16               // connections to an issuer at a time
 	activeFor       = 30 * time.Second // how long an answer that a token is active counts
 	maxActive       = 1000
+	reportInterval  = time.Minute // between two lines about an issuer that cannot be used
 )
 
 // ErrIssuerAway is returned when an issuer does not answer. The token may be valid.
@@ -44,7 +47,10 @@ type IssuersConfig struct {
 	// ClientID and ClientSecret authenticate introspection (RFC 7662). Without them it is
 	// authenticated with the token itself.
 	ClientID, ClientSecret string
-	Log                    *slog.Logger
+	// Guard limits how often a client can make the server ask an issuer, by the limit for
+	// logging in. A token that was valid a moment ago is not counted.
+	Guard *guard.Guard
+	Log   *slog.Logger
 }
 
 // Issuers accepts the access tokens of other issuers. It is a TokenSource. A signed token is
@@ -65,6 +71,9 @@ type issuerState struct {
 	metadata      *oidc.Provider
 	introspection string // URL, or ""
 	failed        time.Time
+
+	reported   time.Time // when it was last reported as away; under Issuers.mu
+	suppressed int       // reports since then
 }
 
 type activeToken struct {
@@ -82,8 +91,10 @@ func NewIssuers(c IssuersConfig) *Issuers {
 	if p.active, err = simplelru.NewLRU[[32]byte, activeToken](maxActive, nil); err != nil {
 		panic(err) // not reached: maxActive is positive
 	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxConnsPerHost = maxProviderBusy
 	p.client = &http.Client{
-		Transport: limitedBodies{http.DefaultTransport},
+		Transport: limitedBodies{transport},
 		Timeout:   providerTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { // with a token in it
 			return errors.New("an identity provider does not redirect")
@@ -118,25 +129,45 @@ func (p *Issuers) provider(issuer string) (*issuerState, error) {
 	// Its keys are fetched with this context later on, too.
 	metadata, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), issuer)
 	var more struct {
+		Keys          string `json:"jwks_uri"`
 		Introspection string `json:"introspection_endpoint"`
 	}
 	if err == nil {
 		err = metadata.Claims(&more)
 	}
+	for _, u := range []string{more.Keys, more.Introspection} { // RFC 8414 section 2
+		if strings.HasPrefix(issuer, "https:") && u != "" && !strings.HasPrefix(u, "https:") {
+			err = fmt.Errorf("the metadata has %q, which is not an https URL", u)
+		}
+	}
 	if err != nil {
 		known.failed = time.Now()
-		return nil, p.away(issuer, err)
+		return nil, p.away(context.Background(), issuer, err)
 	}
 	known.metadata, known.introspection = metadata, more.Introspection
 	return known, nil
 }
 
-func (p *Issuers) away(issuer string, err error) error {
-	p.Log.Error("identity provider cannot be used (MAILFRONT_AUTHORIZATION_SERVERS)", "issuer", issuer, "reason", client.Quote(err.Error()))
+// away logs that an issuer cannot be used, at most once an interval: clients cause the
+// requests. One that does not wait for the answer, so that ctx has ended, proves nothing.
+func (p *Issuers) away(ctx context.Context, issuer string, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := p.providers[issuer]
+	switch {
+	case ctx.Err() != nil:
+	case time.Since(known.reported) < reportInterval:
+		known.suppressed++
+	default:
+		p.Log.Error("identity provider cannot be used (MAILFRONT_AUTHORIZATION_SERVERS)", "issuer", issuer,
+			"reason", client.Quote(err.Error()), "suppressed", known.suppressed)
+		known.reported, known.suppressed = time.Now(), 0
+	}
 	return fmt.Errorf("%w: %s", ErrIssuerAway, issuer)
 }
 
-// Caller returns the caller of a token, ErrWrong if it is not valid here, or ErrIssuerAway.
+// Caller returns the caller of a token, ErrWrong if it is not valid here, ErrIssuerAway, or
+// the error of [guard.Guard.Allow]. ctx is that of the request.
 func (p *Issuers) Caller(ctx context.Context, token string) (Caller, error) {
 	key := sha256.Sum256([]byte(token))
 	p.mu.Lock()
@@ -145,32 +176,50 @@ func (p *Issuers) Caller(ctx context.Context, token string) (Caller, error) {
 	if ok && time.Now().Before(known.until) {
 		return known.caller, nil
 	}
-	var t tokenClaims
-	var err error
-	if issuer, signed := issuerOf(token); signed {
-		if !slices.Contains(p.Issuers, issuer) {
-			return Caller{}, ErrWrong
-		}
-		t, err = p.verify(ctx, issuer, token)
-	} else {
-		t, err = p.introspect(ctx, token)
+	cl := client.FromContext(ctx)
+	if err := p.Guard.Allow(cl, guard.LoggingIn); err != nil {
+		return Caller{}, tooMany(err)
 	}
+	c, expires, err := p.ask(ctx, token)
 	if err != nil {
+		if errors.Is(err, ErrWrong) {
+			cl.Log(p.Log, "token_refused")
+		}
 		return Caller{}, err
 	}
-	account := p.accountOf(t)
-	if account == "" {
-		return Caller{}, ErrWrong
-	}
-	c := Caller{Account: account, Scopes: strings.Fields(t.Scope)}
 	until := time.Now().Add(activeFor)
-	if expires := time.Unix(int64(t.Expires), 0); t.Expires > 0 && expires.Before(until) {
+	if expires.Before(until) {
 		until = expires
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.active.Add(key, activeToken{c, until})
 	return c, nil
+}
+
+// ask returns the caller of a token and when the token expires. It asks the issuers about it.
+func (p *Issuers) ask(ctx context.Context, token string) (c Caller, expires time.Time, err error) {
+	var t tokenClaims
+	if issuer, signed := issuerOf(token); signed {
+		if !slices.Contains(p.Issuers, issuer) {
+			return c, expires, ErrWrong
+		}
+		t, err = p.verify(ctx, issuer, token)
+	} else {
+		t, err = p.introspect(ctx, token)
+	}
+	if err != nil {
+		return c, expires, err
+	}
+	account := p.accountOf(t)
+	if account == "" {
+		return c, expires, ErrWrong
+	}
+	expires = time.Now().Add(activeFor)
+	if t.Expires > 0 {
+		expires = time.Unix(int64(t.Expires), 0)
+	}
+	return Caller{Account: account, Scopes: strings.Fields(t.Scope)}, expires, nil
 }
 
 // tokenClaims are those of a signed token (RFC 9068 section 2.2), and the members of an
@@ -237,7 +286,7 @@ func (p *Issuers) verify(ctx context.Context, issuer, token string) (t tokenClai
 	verifier := provider.metadata.VerifierContext(oidc.ClientContext(ctx, p.client), &oidc.Config{ClientID: p.Audience()})
 	good, err := verifier.Verify(ctx, token)
 	if err != nil && strings.Contains(err.Error(), "fetching keys") { // package oidc has no type for it
-		return t, p.away(issuer, err)
+		return t, p.away(ctx, issuer, err)
 	}
 	if err != nil {
 		p.Log.Debug("token refused", "issuer", issuer, "reason", client.Quote(err.Error()))
@@ -275,7 +324,7 @@ func (p *Issuers) introspectAt(ctx context.Context, issuer, token string) (t tok
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, provider.introspection, strings.NewReader(form.Encode()))
 	if err != nil {
-		return t, p.away(issuer, err)
+		return t, p.away(ctx, issuer, err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
@@ -286,19 +335,19 @@ func (p *Issuers) introspectAt(ctx context.Context, issuer, token string) (t tok
 	}
 	response, err := p.client.Do(r)
 	if err != nil {
-		return t, p.away(issuer, err)
+		return t, p.away(ctx, issuer, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	switch {
 	case err != nil:
-		return t, p.away(issuer, err)
+		return t, p.away(ctx, issuer, err)
 	case response.StatusCode == http.StatusUnauthorized && p.ClientID == "":
 		return t, ErrWrong // a bad token cannot ask
 	case response.StatusCode != http.StatusOK:
-		return t, p.away(issuer, fmt.Errorf("introspection: %s (MAILFRONT_INTROSPECTION_CLIENT)", response.Status))
+		return t, p.away(ctx, issuer, fmt.Errorf("introspection: %s (MAILFRONT_INTROSPECTION_CLIENT)", response.Status))
 	case json.Unmarshal(body, &t) != nil:
-		return t, p.away(issuer, errors.New("introspection: the answer is not JSON"))
+		return t, p.away(ctx, issuer, errors.New("introspection: the answer is not JSON"))
 	case !t.Active,
 		t.Issuer != "" && t.Issuer != issuer,
 		len(t.Audience) > 0 && !slices.Contains(t.Audience, p.Audience()),

@@ -16,6 +16,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
 // An identity provider such as Keycloak signs its access tokens.
@@ -145,6 +147,7 @@ func testIssuers(id, secret string, issuers ...string) *Issuers {
 	return NewIssuers(IssuersConfig{
 		Issuers: issuers, Account: userName, Audience: func() string { return serverURL },
 		ClientID: id, ClientSecret: secret, Log: slog.New(slog.DiscardHandler),
+		Guard: guard.New(guard.DefaultLimits, nil, slog.New(slog.DiscardHandler)),
 	})
 }
 

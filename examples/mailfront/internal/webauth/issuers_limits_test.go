@@ -1,0 +1,186 @@
+package webauth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+)
+
+// An introspector is an issuer whose tokens have no signature.
+type introspector struct {
+	*httptest.Server
+	asked    atomic.Int64
+	endpoint string                           // introspection_endpoint, if it is another
+	answer   func(w http.ResponseWriter) bool // answers first if it returns true
+}
+
+func newIntrospector(t *testing.T, start func(http.Handler) *httptest.Server) *introspector {
+	t.Helper()
+	i := new(introspector)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
+		endpoint := i.endpoint
+		if endpoint == "" {
+			endpoint = i.URL + "/introspect"
+		}
+		WriteJSON(w, http.StatusOK, map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys", "authorization_endpoint": i.URL + "/a", "token_endpoint": i.URL + "/t", "introspection_endpoint": endpoint})
+	})
+	mux.HandleFunc("/introspect", func(w http.ResponseWriter, r *http.Request) {
+		i.asked.Add(1)
+		if i.answer == nil || !i.answer(w) {
+			WriteJSON(w, http.StatusOK, map[string]any{"active": r.PostFormValue("token") == "good", "username": userName})
+		}
+	})
+	i.Server = start(mux)
+	t.Cleanup(func() { i.Config.Close() })
+	return i
+}
+
+// loggedIssuers are Issuers and their log.
+func loggedIssuers(issuer string) (*Issuers, *bytes.Buffer) {
+	b := new(bytes.Buffer)
+	p := testIssuers("", "", issuer)
+	p.Log = slog.New(slog.NewTextHandler(b, nil))
+	return p, b
+}
+
+func TestOneClientCannotMakeTheServerAskAnIssuerWithoutLimit(t *testing.T) {
+	issuer := newIntrospector(t, httptest.NewServer)
+	p, log := loggedIssuers(issuer.URL)
+	ctx := apiRequest("").Context()
+	limit := guard.DefaultLimits.Rates[guard.LoggingIn].Burst
+	_, err := p.Caller(ctx, "good")
+	require.NoError(t, err)
+	var tooFast int
+	for i := range 2 * limit {
+		_, err := p.Caller(ctx, fmt.Sprintf("wrong%d", i))
+		switch {
+		case errors.Is(err, guard.ErrTooFast):
+			require.ErrorIs(t, err, discovery.ErrUnavailable, "the token may be valid")
+			tooFast++
+		default:
+			require.Equal(t, ErrWrong, err)
+		}
+	}
+	require.Positive(t, tooFast)
+	require.EqualValues(t, 1+2*limit-tooFast, issuer.asked.Load())
+	require.Equal(t, 2*limit-tooFast, strings.Count(log.String(), "event=token_refused client_ip=198.51.100.7"), "every refused token is logged")
+	_, err = p.Caller(ctx, "good")
+	require.NoError(t, err, "a token that was valid a moment ago is not counted")
+	a, _ := newAuth(t, p)
+	r, w := apiRequest("Bearer another"), httptest.NewRecorder()
+	for w.Code != http.StatusTooManyRequests {
+		_, err = a.Authenticate(r)
+		w = httptest.NewRecorder()
+		a.Challenge(w, r, err)
+	}
+}
+
+// pipes is a listener for the connections of its own dial.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+func (p pipes) dial(context.Context, string, string) (net.Conn, error) {
+	here, there := net.Pipe()
+	p <- there
+	return here, nil
+}
+
+func TestAnIssuerHasAFewRequestsAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := make(pipes)
+		issuer := newIntrospector(t, func(h http.Handler) *httptest.Server {
+			s := &http.Server{Handler: h}
+			go s.Serve(listener)
+			return &httptest.Server{URL: "http://localhost", Config: s, Listener: listener}
+		})
+		answer := make(chan struct{})
+		issuer.answer = func(http.ResponseWriter) bool { <-answer; return false }
+		p, _ := loggedIssuers(issuer.URL)
+		transport := p.client.Transport.(limitedBodies).RoundTripper.(*http.Transport)
+		transport.DialContext = listener.dial
+		defer transport.CloseIdleConnections()
+		var all sync.WaitGroup
+		for i := range 3 * maxProviderBusy {
+			all.Go(func() { p.Caller(apiRequest("").Context(), fmt.Sprint("wrong", i)) })
+		}
+		synctest.Wait()
+		require.EqualValues(t, maxProviderBusy, issuer.asked.Load(), "the others wait")
+		close(answer)
+		all.Wait()
+		require.EqualValues(t, 3*maxProviderBusy, issuer.asked.Load())
+	})
+}
+
+func TestAnIssuerThatFailsIsReportedOnceInAWhile(t *testing.T) {
+	issuer := newIntrospector(t, httptest.NewServer)
+	issuer.answer = func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusInternalServerError); return true }
+	p, log := loggedIssuers(issuer.URL)
+	a, alog := newAuth(t, p)
+	for i := range 50 {
+		_, err := p.Caller(apiRequest("").Context(), fmt.Sprint("token", i))
+		require.ErrorIs(t, err, ErrIssuerAway)
+		a.LogError(apiRequest(""), err)
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), log)
+	require.Contains(t, log.String(), "500 Internal Server Error")
+	require.Equal(t, 49, p.providers[issuer.URL].suppressed)
+	require.Empty(t, alog.String(), "it was reported where it happened")
+}
+
+func TestAClientThatDoesNotWaitDoesNotBlameTheIssuer(t *testing.T) {
+	issuer := newIntrospector(t, httptest.NewServer)
+	p, log := loggedIssuers(issuer.URL)
+	ctx, cancel := context.WithCancel(apiRequest("").Context())
+	issuer.answer = func(http.ResponseWriter) bool { cancel(); return false }
+	for range 3 {
+		_, err := p.Caller(ctx, "token")
+		require.ErrorIs(t, err, ErrIssuerAway)
+	}
+	require.NotContains(t, log.String(), "level=ERROR")
+}
+
+// A token, and the secret of a client, must not leave by plain HTTP.
+func TestAnIssuerOnHTTPSHasItsEndpointsThere(t *testing.T) {
+	issuer := newIntrospector(t, httptest.NewTLSServer)
+	plain := newIntrospector(t, httptest.NewServer)
+	for _, tc := range []struct {
+		name, endpoint string
+		want           error
+	}{
+		{name: "https", endpoint: ""},
+		{name: "http", endpoint: plain.URL + "/introspect", want: ErrIssuerAway},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			issuer.endpoint = tc.endpoint
+			p, log := loggedIssuers(issuer.URL)
+			p.client.Transport = issuer.Client().Transport
+			_, err := p.Caller(apiRequest("").Context(), "good")
+			require.ErrorIs(t, err, tc.want)
+			require.Equal(t, tc.want != nil, strings.Contains(log.String(), "not an https URL"), log)
+			require.Zero(t, plain.asked.Load())
+		})
+	}
+}
