@@ -3,6 +3,8 @@ package proxyproto_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"os"
 	"sync"
@@ -111,6 +113,44 @@ func TestClosingAPartMakesRoom(t *testing.T) {
 		require.Equal(t, 1, n)
 		require.NoError(t, parts[1].Close())
 	})
+}
+
+// A connection that gets no place in a queue leaves its place to the next one, whether
+// choose closed it, its part is closed, or there is no such part.
+func TestAConnectionWithoutAQueueMakesRoom(t *testing.T) {
+	for name, lose := range map[string]func(net.Conn) (net.Conn, int){
+		"closed by choose":      func(c net.Conn) (net.Conn, int) { c.Close(); return nil, 0 },
+		"of a closed part":      func(c net.Conn) (net.Conn, int) { return c, 0 },
+		"of a part of no Split": func(c net.Conn) (net.Conn, int) { return c, 2 },
+		"of a choose that panics": func(net.Conn) (net.Conn, int) {
+			panic("no part")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log.SetOutput(io.Discard)
+			defer log.SetOutput(os.Stderr)
+			synctest.Test(t, func(t *testing.T) {
+				mem := newMemListener()
+				parts := proxyproto.Split(listenerOf(1)(t, mem), 2, func(c net.Conn) (net.Conn, int) {
+					elapse(time.Second) // the next connection waits at the limit
+					if c.RemoteAddr().(*net.TCPAddr).Port == 1 {
+						return c, 1
+					}
+					return lose(c)
+				})
+				require.NoError(t, parts[0].Close())
+				a := acceptFrom(parts[1])
+				go func() {
+					mem.dial("203.0.113.7:2")
+					mem.dial("203.0.113.7:1")
+				}()
+				elapse(3 * time.Second)
+				n, _ := a.state()
+				require.NoError(t, parts[1].Close())
+				require.Equal(t, 1, n)
+			})
+		})
+	}
 }
 
 func TestClosingTheLastPartEndsTheChoices(t *testing.T) {
