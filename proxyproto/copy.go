@@ -12,9 +12,6 @@ import (
 // only while there is something to pass on, and a connection that proves bulky is
 // left to splice(2) or sendfile(2).
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
-	if from, ok := r.(*Conn); ok {
-		return from.WriteTo(c.conn)
-	}
 	return copySmall(c.conn, r, func() (int64, error) {
 		if f, ok := c.conn.(io.ReaderFrom); ok {
 			return f.ReadFrom(r)
@@ -33,12 +30,8 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 		}
 		return sum, err
 	}
-	for to, ok := w.(*Conn); ok; to, ok = w.(*Conn) {
+	if to, ok := w.(*Conn); ok {
 		w = to.conn // so that its ReadFrom does not begin with small transfers again
-	}
-	if below, ok := c.conn.(*Conn); ok {
-		n, err := below.WriteTo(w)
-		return sum + n, err
 	}
 	n, err := copySmall(w, c.conn, func() (int64, error) { return io.Copy(w, c.conn) })
 	return sum + n, err
