@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
 
 var sites = []struct{ base, how string }{
@@ -35,7 +36,7 @@ func TestSignInFromDiscoveryToUserinfoWithCoreOSGoOIDC(t *testing.T) {
 			provider, err := oidc.NewProvider(ctx, at.base)
 			require.NoError(t, err)
 			config := oauth2.Config{
-				ClientID: signin.BuiltInClient, Endpoint: provider.Endpoint(), RedirectURL: testRedirect,
+				ClientID: signin.BuiltInClient, Endpoint: provider.Endpoint(), RedirectURL: signintest.Redirect,
 				Scopes: []string{oidc.ScopeOpenID, "email", oidc.ScopeOfflineAccess},
 			}
 			verifier := oauth2.GenerateVerifier()
@@ -79,10 +80,14 @@ func TestSignInFromDiscoveryToUserinfoWithZitadelsClient(t *testing.T) {
 			_, body := s.do(http.MethodGet, "/.well-known/openid-configuration", "")
 			require.NoError(t, json.Unmarshal([]byte(body), &metadata))
 			require.Equal(t, at.base+"/auth/register", metadata.Registration)
-			_, registered := s.register(`{"redirect_uris":["` + testRedirect + `"]}`)
-			client := registered["client_id"].(string)
+			var registered struct {
+				ID string `json:"client_id"`
+			}
+			_, body = s.do(http.MethodPost, metadata.Registration, `{"redirect_uris":["`+signintest.Redirect+`"]}`, "Content-Type", "application/json")
+			require.NoError(t, json.Unmarshal([]byte(body), &registered), body)
+			client := registered.ID
 
-			party, err := rp.NewRelyingPartyOIDC(t.Context(), at.base, client, "", testRedirect,
+			party, err := rp.NewRelyingPartyOIDC(t.Context(), at.base, client, "", signintest.Redirect,
 				[]string{zitadel.ScopeOpenID, zitadel.ScopeEmail, zitadel.ScopeProfile}, rp.WithHTTPClient(s.client))
 			require.NoError(t, err)
 			verifier := oauth2.GenerateVerifier()

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
 
 // processVariable makes this test program a mailfront.
@@ -147,7 +148,7 @@ func signInAtTheIssuerThatIsNamed(t *testing.T, s, provider *site) (token string
 
 	found, err := oidc.NewProvider(oidc.ClientContext(t.Context(), provider.client), resource.Servers[0])
 	require.NoError(t, err)
-	config := oauth2.Config{ClientID: signin.BuiltInClient, Endpoint: found.Endpoint(), RedirectURL: testRedirect, Scopes: []string{oidc.ScopeOpenID, "email"}}
+	config := oauth2.Config{ClientID: signin.BuiltInClient, Endpoint: found.Endpoint(), RedirectURL: signintest.Redirect, Scopes: []string{oidc.ScopeOpenID, "email"}}
 	verifier := oauth2.GenerateVerifier()
 	got := provider.signIn(config.AuthCodeURL("my state", oauth2.S256ChallengeOption(verifier)))
 	tokens, err := config.Exchange(oidc.ClientContext(t.Context(), provider.client), got.Get("code"), oauth2.VerifierOption(verifier))

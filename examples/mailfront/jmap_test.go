@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
 
 const echoRequest = `{"using":["urn:ietf:params:jmap:core"],"methodCalls":[["Core/echo",{"hello":true,"n":9007199254740993},"c1"]]}`
@@ -25,7 +27,7 @@ func TestCoreEchoAnswersEveryWayOfSigningIn(t *testing.T) {
 		t.Run(test.base+" "+test.how, func(t *testing.T) {
 			s := newSite(t, test.base, test.how, nil)
 			verifier := oauth2.GenerateVerifier()
-			_, tokens := s.token(codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+			_, tokens := s.token(signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
 			for name, authorization := range map[string]string{
 				"the password as a token": "Bearer " + testPassword,
 				"the password":            basicAuth(testPassword),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
@@ -229,4 +230,27 @@ func (f started) wrongPasswords(cl client.Client, n int) (err error) {
 		err = f.guard.LogIn(cl, func() bool { return false })
 	}
 	return err
+}
+
+func TestTooManyWrongPasswordsAreABanOnTheWebToo(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	s.comeFromElsewhere()
+	action, form := s.open(s.authURL("v"))
+	form.Set("username", testAccount)
+	stale, err := op.NewAES256GCMCrypto([32]byte{1}, "").Encrypt("of another process")
+	require.NoError(t, err)
+	for range 20 {
+		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+stale)
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode, "an old token is no guess")
+	}
+	for i := range 9 {
+		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", []string{"Bearer guess", basicAuth("guess")}[i%2])
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+	}
+	form.Set("password", "guess")
+	response, page := s.post(action, form)
+	require.Equal(t, http.StatusTooManyRequests, response.StatusCode, page)
+	response, _ = s.do(http.MethodGet, "/whoami", "")
+	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
+	s.awaitLogs(1, "level=WARN", "event=ban ", "client_ip="+directIP)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -145,7 +146,7 @@ func TestTheSignInTakesNoPasswordAndNoTokenInPlaintext(t *testing.T) {
 	require.Empty(t, h.Get("Location"))
 	require.Contains(t, page, "not encrypted")
 	s.awaitLogs(1, "level=WARN", "event=plaintext_refused client_ip="+directIP)
-	status, _, body := request(t, s.direct("http"), http.MethodPost, "/auth/token", codeForm(code, verifier).Encode(), formType)
+	status, _, body := request(t, s.direct("http"), http.MethodPost, "/auth/token", signintest.CodeForm(code, verifier).Encode(), formType)
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, body, "TLS is required")
 	s.awaitLogs(2, "level=WARN", "event=plaintext_refused client_ip="+directIP)

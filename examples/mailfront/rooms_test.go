@@ -3,6 +3,7 @@ package main
 import (
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,16 +31,29 @@ var roomImports = map[string][]string{
 	"store":   nil,
 }
 
-// goFiles returns the Go files of a folder, with or without the tests.
-func goFiles(t *testing.T, dir string, tests bool) (files []string) {
+// goFiles returns the Go files of a folder, without the tests.
+func goFiles(t *testing.T, dir string) (files []string) {
 	t.Helper()
 	all, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	require.NoError(t, err)
 	for _, file := range all {
-		if tests || !strings.HasSuffix(file, "_test.go") {
+		if !strings.HasSuffix(file, "_test.go") {
 			files = append(files, file)
 		}
 	}
+	require.NotEmpty(t, files, dir)
+	return files
+}
+
+// goFilesBelow returns the Go files of a folder and of those in it, with the tests.
+func goFilesBelow(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".go") {
+			files = append(files, path)
+		}
+		return err
+	}))
 	require.NotEmpty(t, files, dir)
 	return files
 }
@@ -66,7 +80,7 @@ func TestRoomsImportOnlyWhatTheTableAllows(t *testing.T) {
 	for _, room := range found {
 		t.Run(room, func(t *testing.T) {
 			require.Contains(t, roomImports, room, "the table does not have this package")
-			for _, file := range goFiles(t, filepath.Join("internal", room), false) {
+			for _, file := range goFiles(t, filepath.Join("internal", room)) {
 				parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
 				require.NoError(t, err)
 				for _, spec := range parsed.Imports {
@@ -87,7 +101,7 @@ func copyWith(t *testing.T, room string) (with []string) {
 	t.Helper()
 	const intro = "Copy with it: "
 	lists := 0
-	for _, file := range goFiles(t, filepath.Join("internal", room), false) {
+	for _, file := range goFiles(t, filepath.Join("internal", room)) {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.PackageClauseOnly)
 		require.NoError(t, err)
 		for paragraph := range strings.SplitSeq(parsed.Doc.Text(), "\n\n") {
@@ -127,7 +141,7 @@ func TestARoomBuildsWhereItIsCopiedTo(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "go.sum"), sum, 0o600))
 			for _, name := range append(copyWith(t, room), room) {
 				require.NoError(t, os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join("internal", name))))
-				for _, file := range goFiles(t, filepath.Join(dir, name), true) {
+				for _, file := range goFilesBelow(t, filepath.Join(dir, name)) {
 					b, err := os.ReadFile(file)
 					require.NoError(t, err)
 					b = []byte(strings.ReplaceAll(string(b), `"`+porticoPath+roomsFolder, `"`+copied+"/"))
@@ -135,7 +149,7 @@ func TestARoomBuildsWhereItIsCopiedTo(t *testing.T) {
 					require.NoError(t, os.WriteFile(file, b, 0o600))
 				}
 			}
-			for _, command := range [][]string{{"build", "./..."}, {"vet", "./" + room}} {
+			for _, command := range [][]string{{"build", "./..."}, {"vet", "./" + room + "/..."}} {
 				c := exec.CommandContext(t.Context(), "go", command...)
 				c.Dir = dir
 				c.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off")

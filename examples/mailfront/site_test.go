@@ -4,22 +4,22 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"html"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
 
-	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
+
+const testBase = "https://mail.example.test"
 
 // A site is mailfront as clients on the web see it: by its public base URL, which
 // leads to a listener or a proxy on loopback.
@@ -125,11 +125,6 @@ func (s *site) post(target string, form url.Values, fields ...string) (*http.Res
 	return s.do(http.MethodPost, target, form.Encode(), append(fields, "Content-Type", "application/x-www-form-urlencoded")...)
 }
 
-var (
-	formAction  = regexp.MustCompile(`<form method="post" action="([^"]*)"`)
-	formRequest = regexp.MustCompile(`name="request" value="([^"]*)"`)
-)
-
 // open asks for the sign-in page, and returns its form.
 func (s *site) open(authURL string) (action string, form url.Values) {
 	s.t.Helper()
@@ -140,13 +135,12 @@ func (s *site) open(authURL string) (action string, form url.Values) {
 
 func (s *site) form(page string) (action string, form url.Values) {
 	s.t.Helper()
-	a, r := formAction.FindStringSubmatch(page), formRequest.FindStringSubmatch(page)
-	require.NotNil(s.t, a, page)
-	require.NotNil(s.t, r, page)
-	return html.UnescapeString(a[1]), url.Values{"request": {html.UnescapeString(r[1])}}
+	action, form, ok := signintest.Form(page)
+	require.True(s.t, ok, page)
+	return action, form
 }
 
-// Provider fills in the form, and returns what the application gets.
+// signIn fills in the form, and returns what the application gets.
 func (s *site) signIn(authURL string) url.Values {
 	s.t.Helper()
 	action, form := s.open(authURL)
@@ -161,33 +155,23 @@ func (s *site) sentBack(response *http.Response) url.Values {
 	s.t.Helper()
 	to, err := response.Location()
 	require.NoError(s.t, err)
-	require.True(s.t, strings.HasPrefix(to.String(), testRedirect+"?"), to)
+	require.True(s.t, strings.HasPrefix(to.String(), signintest.Redirect+"?"), to)
 	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
 	return to.Query()
 }
 
-const testRedirect = "http://127.0.0.1:5555/callback"
-
-// authURL is a good authorization request, with changes.
+// authURL is a valid authorization request, with changes.
 func (s *site) authURL(verifier string, changes ...string) string {
-	q := url.Values{
-		"client_id": {signin.BuiltInClient}, "redirect_uri": {testRedirect}, "response_type": {"code"},
-		"scope": {"openid email offline_access"}, "state": {"the state"}, "nonce": {"the nonce"},
-		"code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
-	}
-	for i := 0; i < len(changes); i += 2 {
-		q.Set(changes[i], changes[i+1])
-		if changes[i+1] == "" {
-			q.Del(changes[i])
-		}
-	}
-	return s.base + "/login?" + q.Encode()
+	return signintest.AuthURL(s.base, verifier, changes...)
 }
 
-// codeForm is a good token request.
-func codeForm(code, verifier string) url.Values {
-	return url.Values{
-		"grant_type": {"authorization_code"}, "client_id": {signin.BuiltInClient},
-		"redirect_uri": {testRedirect}, "code": {code}, "code_verifier": {verifier},
-	}
+// token asks the token endpoint.
+func (s *site) token(form url.Values) (int, map[string]any) {
+	s.t.Helper()
+	response, body := s.post("/auth/token", form)
+	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
+	require.Equal(s.t, "*", response.Header.Get("Access-Control-Allow-Origin"))
+	var got map[string]any
+	require.NoError(s.t, json.Unmarshal([]byte(body), &got), body)
+	return response.StatusCode, got
 }

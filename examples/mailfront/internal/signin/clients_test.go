@@ -1,7 +1,6 @@
-package main
+package signin_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,19 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
 
-func (s *site) register(body string) (int, map[string]any) {
-	s.t.Helper()
-	response, answer := s.do(http.MethodPost, "/auth/register", body, "Content-Type", "application/json")
-	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
-	var got map[string]any
-	require.NoError(s.t, json.Unmarshal([]byte(answer), &got), answer)
-	return response.StatusCode, got
-}
-
 func TestAClientRegistersItselfAndSignsTheUserIn(t *testing.T) {
-	s := newSite(t, testBase, direct, nil)
+	s := newSite(t, nil)
 	status, got := s.register(`{"client_name":"<b>Mail</b>","redirect_uris":["http://127.0.0.1/callback"],"grant_types":["authorization_code"],"unknown":1}`)
 	require.Equal(t, http.StatusCreated, status, got)
 	require.Equal(t, "none", got["token_endpoint_auth_method"], "whatever was asked for")
@@ -33,7 +25,7 @@ func TestAClientRegistersItselfAndSignsTheUserIn(t *testing.T) {
 	_, page := s.do(http.MethodGet, s.authURL("v", "client_id", id), "")
 	require.Contains(t, page, "&lt;b&gt;Mail&lt;/b&gt;")
 	verifier := oauth2.GenerateVerifier()
-	form := codeForm(s.signIn(s.authURL(verifier, "client_id", id)).Get("code"), verifier) // at another port
+	form := signintest.CodeForm(s.signIn(s.authURL(verifier, "client_id", id)).Get("code"), verifier) // at another port
 	form.Set("client_id", id)
 	status, got = s.token(form)
 	require.Equal(t, http.StatusOK, status, got)
@@ -45,7 +37,7 @@ func TestAClientRegistersItselfAndSignsTheUserIn(t *testing.T) {
 }
 
 func TestARegistrationThatWouldBeUnsafeIsRefused(t *testing.T) {
-	s := newSite(t, testBase, direct, nil)
+	s := newSite(t, nil)
 	for name, test := range map[string]struct{ body, want string }{
 		"no JSON":            {"redirect_uris=x", "invalid_client_metadata"},
 		"an array":           {"[]", "invalid_client_metadata"},
@@ -73,7 +65,7 @@ func TestARegistrationThatWouldBeUnsafeIsRefused(t *testing.T) {
 }
 
 func TestNobodyIsSentToASelfRegisteredAddressUnasked(t *testing.T) {
-	s := newSite(t, testBase, direct, nil)
+	s := newSite(t, nil)
 	response, body := s.do(http.MethodPost, "/auth/register", `{"redirect_uris":["https://evil.example/phish"]}`, "Content-Type", "application/json")
 	require.Equal(t, http.StatusCreated, response.StatusCode, body)
 	_, id, _ := strings.Cut(body, `"client_id":"`)
@@ -84,7 +76,7 @@ func TestNobodyIsSentToASelfRegisteredAddressUnasked(t *testing.T) {
 }
 
 func TestRedirectURIsAndNamesThatDeceiveAreRefused(t *testing.T) {
-	s := newSite(t, testBase, direct, nil)
+	s := newSite(t, nil)
 	for _, body := range []string{
 		`{"redirect_uris":["https://%D0%B0pple.com/cb"]}`,
 		`{"redirect_uris":["https://app.example/cb"],"client_name":"a\u202eb"}`,

@@ -1,4 +1,4 @@
-package main
+package signin_test
 
 import (
 	"encoding/json"
@@ -11,21 +11,11 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
 
-// token asks the token endpoint.
-func (s *site) token(form url.Values) (int, map[string]any) {
-	s.t.Helper()
-	response, body := s.post("/auth/token", form)
-	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
-	require.Equal(s.t, "*", response.Header.Get("Access-Control-Allow-Origin"))
-	var got map[string]any
-	require.NoError(s.t, json.Unmarshal([]byte(body), &got), body)
-	return response.StatusCode, got
-}
-
 func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
-	s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_CLIENTS": "app=" + testRedirect})
+	s := newSite(t, map[string][]string{"app": {signintest.Redirect}})
 	verifier := oauth2.GenerateVerifier()
 	for name, test := range map[string]struct {
 		change func(url.Values)
@@ -35,14 +25,14 @@ func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
 		"another verifier":     {func(f url.Values) { f.Set("code_verifier", oauth2.GenerateVerifier()) }, "invalid_grant"},
 		"another client":       {func(f url.Values) { f.Set("client_id", "app") }, "invalid_grant"},
 		"an unknown client":    {func(f url.Values) { f.Set("client_id", "x") }, "invalid_client"},
-		"another redirect URI": {func(f url.Values) { f.Set("redirect_uri", testRedirect+"2") }, "invalid_grant"},
+		"another redirect URI": {func(f url.Values) { f.Set("redirect_uri", signintest.Redirect+"2") }, "invalid_grant"},
 		"no redirect URI":      {func(f url.Values) { f.Del("redirect_uri") }, "invalid_grant"},
 		"not the code":         {func(f url.Values) { f.Set("code", f.Get("code")+"x") }, "invalid_grant"},
 		"another grant type":   {func(f url.Values) { f.Set("grant_type", "password") }, "unsupported_grant_type"},
 		"no grant type":        {func(f url.Values) { f.Del("grant_type") }, "invalid_request"},
 		"the code twice":       {func(f url.Values) { f.Add("code", f.Get("code")) }, "invalid_request"},
 	} {
-		form := codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier)
+		form := signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier)
 		test.change(form)
 		status, got := s.token(form)
 		require.Equal(t, test.want, got["error"], name)
@@ -54,7 +44,7 @@ func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
 		require.NotContains(t, got, "access_token", name)
 	}
 
-	form := codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier)
+	form := signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier)
 	status, got := s.token(form)
 	require.Equal(t, http.StatusOK, status, got)
 	bearer := "Bearer " + got["access_token"].(string)
@@ -70,9 +60,9 @@ func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
 }
 
 func TestARefreshTokenIsReplacedAndTheOldOneEndsTheSignIn(t *testing.T) {
-	s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_CLIENTS": "app=" + testRedirect})
+	s := newSite(t, map[string][]string{"app": {signintest.Redirect}})
 	verifier := oauth2.GenerateVerifier()
-	_, first := s.token(codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+	_, first := s.token(signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
 	refresh := func(token any, client string, more ...string) (int, map[string]any) {
 		form := url.Values{"grant_type": {"refresh_token"}, "client_id": {client}, "refresh_token": {token.(string)}}
 		for i := 0; i < len(more); i += 2 {
@@ -94,24 +84,24 @@ func TestARefreshTokenIsReplacedAndTheOldOneEndsTheSignIn(t *testing.T) {
 	status, _ = refresh(second["refresh_token"], signin.BuiltInClient)
 	require.Equal(t, http.StatusBadRequest, status, "one of the two was stolen")
 	for _, token := range []any{first["access_token"], second["access_token"]} {
-		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+token.(string))
+		response, _ := s.do(http.MethodGet, "/auth/userinfo", "", "Authorization", "Bearer "+token.(string))
 		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
 	}
 }
 
 func TestWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T) {
-	s := newSite(t, testBase, direct, nil)
+	s := newSite(t, nil)
 	verifier := oauth2.GenerateVerifier()
-	_, got := s.token(codeForm(s.signIn(s.authURL(verifier, "scope", "openid more")).Get("code"), verifier))
+	_, got := s.token(signintest.CodeForm(s.signIn(s.authURL(verifier, "scope", "openid more")).Get("code"), verifier))
 	require.NotContains(t, got, "refresh_token")
 	require.Equal(t, "openid", got["scope"])
 	require.Equal(t, "Bearer", got["token_type"])
 }
 
 func TestIntrospectionTellsWhoShowsATokenOfTheAccount(t *testing.T) {
-	s := newSite(t, testBase, direct, nil)
+	s := newSite(t, nil)
 	verifier := oauth2.GenerateVerifier()
-	_, tokens := s.token(codeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+	_, tokens := s.token(signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
 	ask := func(token string, fields ...string) (int, map[string]any) {
 		response, body := s.post("/auth/introspect", url.Values{"token": {token}}, fields...)
 		var got map[string]any
@@ -122,14 +112,14 @@ func TestIntrospectionTellsWhoShowsATokenOfTheAccount(t *testing.T) {
 	}
 	status, _ := ask(tokens["access_token"].(string))
 	require.Equal(t, http.StatusUnauthorized, status)
-	status, got := ask(tokens["access_token"].(string), "Authorization", "Bearer "+testPassword)
+	status, got := ask(tokens["access_token"].(string), "Authorization", "Bearer "+userPass)
 	require.Equal(t, http.StatusOK, status)
 	require.Equal(t, true, got["active"])
-	require.Equal(t, testAccount, got["sub"])
-	require.Equal(t, testBase, got["iss"])
+	require.Equal(t, userName, got["sub"])
+	require.Equal(t, serverURL, got["iss"])
 	require.Equal(t, signin.BuiltInClient, got["client_id"])
 	for _, token := range []string{"x", tokens["refresh_token"].(string), tokens["access_token"].(string) + "x"} {
-		_, got = ask(token, "Authorization", "Bearer "+testPassword)
+		_, got = ask(token, "Authorization", "Bearer "+userPass)
 		require.Equal(t, map[string]any{"active": false}, got)
 	}
 }
