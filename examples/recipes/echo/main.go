@@ -66,7 +66,11 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 		return err
 	}
 	started(l.Addr())
-	defer context.AfterFunc(ctx, func() { l.Close() })()
+	defer context.AfterFunc(ctx, func() { // no accepted connection is lost
+		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		l.Shutdown(grace)
+	})()
 	var open sync.WaitGroup
 	defer open.Wait()
 	for {
