@@ -1,4 +1,4 @@
-package recipes
+package proxies
 
 import (
 	"net/http"
@@ -113,7 +113,7 @@ func TestCloudsPageSaysWhatHappens(t *testing.T) {
 
 // Every header on the page is in a row, and every row is on the page.
 func TestEveryHeaderOfTheCloudsPageIsARow(t *testing.T) {
-	page, err := os.ReadFile("../proxies/clouds.md")
+	page, err := os.ReadFile("clouds.md")
 	require.NoError(t, err)
 	shown := map[string]bool{}
 	for _, block := range regexp.MustCompile("(?s)```http\n(.*?)\n```").FindAllSubmatch(page, -1) {

@@ -1,4 +1,4 @@
-package recipes
+package differential
 
 import (
 	"go/ast"
