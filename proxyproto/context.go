@@ -8,9 +8,9 @@ import (
 	"github.com/seed-94e48765/portico/internal/proxymark"
 )
 
-// FromConn returns what is known of the client behind c: c is a [Conn], or a
-// wrapper such as *tls.Conn whose method NetConn() net.Conn leads to one. False
-// means that nothing is known, never that the connection is direct: a wrapper
+// FromConn returns the facts about the client behind c. c is a [Conn], or a wrapper of
+// one that has the method NetConn() net.Conn, such as *tls.Conn. If FromConn returns
+// false, nothing is known. The connection need not be direct then, because a wrapper
 // without NetConn hides what is below it.
 func FromConn(c net.Conn) (*Info, bool) {
 	conn, _ := unwrap(c)

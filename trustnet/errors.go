@@ -8,27 +8,26 @@ import (
 // The reasons for which an item is refused. Each arrives wrapped in a
 // [*ParseError]; test for it with [errors.Is].
 var (
-	// ErrEmpty means an empty or blank item: "", " ", a comma too many. To trust
-	// no peer, pass no items.
+	// ErrEmpty is returned for an empty or blank item, such as that between two
+	// commas. To trust no peer, pass no items.
 	ErrEmpty = errors.New("empty item")
 
-	// ErrSyntax means an item that is not an IP address, not a network in CIDR
+	// ErrSyntax is returned for an item that is not an IP address, not a network in CIDR
 	// form and not a keyword, or the exclusion of one with a "!" in front. Ports,
 	// brackets and address ranges with a dash are not accepted. Host names are
 	// accepted only by [Names], and never in an exclusion.
 	ErrSyntax = errors.New("not an IP address, a network such as 10.0.0.0/8, or one of loopback, private, linklocal, unix")
 
-	// ErrHostBits means a network whose address has bits set below its prefix
-	// length, such as 10.1.2.3/8. Whether the network or the one address was
-	// meant is not for a parser to guess, so the message names both.
+	// ErrHostBits is returned for a network whose address has bits set below its
+	// prefix length, such as 10.1.2.3/8. Either the network or the one address may
+	// be meant, so the message has both corrections.
 	ErrHostBits = errors.New("host bits set")
 
-	// ErrZone means an address with an IPv6 zone, such as fe80::1%eth0. A
-	// Set ignores zones, so one in a list would promise a restriction that
-	// does not exist.
+	// ErrZone is returned for an address with an IPv6 zone, such as fe80::1%eth0. A
+	// Set ignores zones, so a zone in a list would restrict nothing.
 	ErrZone = errors.New("zones are not supported")
 
-	// ErrMapped means an IPv4-mapped IPv6 network (RFC 4291 section 2.5.5.2)
+	// ErrMapped is returned for an IPv4-mapped IPv6 network (RFC 4291 section 2.5.5.2)
 	// with a prefix shorter than /96: it is more than the IPv4 address space
 	// and cannot be written in IPv4 form.
 	ErrMapped = errors.New("IPv4-mapped network with a prefix shorter than /96")
