@@ -1,6 +1,3 @@
-// What to copy: nothing: go-webdav's two backends, over the collections in dav.go.
-// What to change: nothing.
-
 package main
 
 import (

@@ -1,5 +1,5 @@
-// What to copy: nothing: go-webdav answers PROPFIND on its root with the path of the
-// principal, and on a collection without its slash with nothing. What to change: nothing.
+// go-webdav answers PROPFIND on its root with the path of the principal, and a request for a
+// collection without its final slash with nothing. This file corrects both.
 
 package main
 

@@ -1,6 +1,3 @@
-// What to copy: nothing; Stats is one call. What to change: give the numbers to what
-// watches your servers.
-
 package main
 
 import (

@@ -1,6 +1,3 @@
-// What to copy: nothing; run it. What to change: the rows, when you add a
-// protocol or a path: what is expected of each stands here, and nowhere else.
-
 package main
 
 import (

@@ -1,6 +1,3 @@
-// What to copy: the order of the test: wait for the banner, then forge. What to
-// change: nothing.
-
 package main
 
 import (

@@ -1,6 +1,3 @@
-// What to copy: nothing: clients that ask mailfront whom it sees, with the real
-// client code of each protocol. What to change: nothing.
-
 package main
 
 import (

@@ -1,5 +1,3 @@
-// What to copy: nothing. What to change: nothing.
-
 package main
 
 import (

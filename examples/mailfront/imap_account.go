@@ -1,6 +1,5 @@
-// What to copy: nothing. What to change: put your mail store here. imapmemserver numbers
-// UIDVALIDITY from 1 at every start, by which a client that caches loses mail; an
-// imapAccount replaces it in every answer that has it.
+// Put your mail store here. imapmemserver numbers UIDVALIDITY from 1 at every start, so that
+// clients with a cache lose mail; an imapAccount replaces it in every answer that has it.
 
 package main
 

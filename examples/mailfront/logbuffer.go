@@ -1,6 +1,3 @@
-// What to copy: nothing: the demo and the tests read the log here. What to
-// change: nothing.
-
 package main
 
 import (

@@ -1,5 +1,3 @@
-// What to copy: nothing. What to change: put your mail store here.
-
 package main
 
 import (

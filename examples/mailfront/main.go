@@ -1,36 +1,37 @@
-// Mailfront is a small mail server that stands behind a reverse proxy and knows
-// its clients: SMTP, submission, IMAP, POP3 and HTTP, each plain and on TLS, on
-// listeners that speak the PROXY protocol. It keeps all mail in memory and never
-// sends any: it is there to be read, run and copied from.
+// Mailfront is a sample mail server behind a reverse proxy: SMTP, submission, IMAP, POP3 and
+// HTTP, each with and without TLS, on listeners that accept the PROXY protocol. It keeps all
+// mail in memory and never sends any. It is made to be read, run and copied from.
 //
 //	go run ./examples/mailfront -demo    shows what it does, and ends
 //	go run ./examples/mailfront          serves on free loopback ports, and prints them
-//	go run ./examples/mailfront -help    lists the settings, all of them environment variables, too
+//	go run ./examples/mailfront -help    lists the settings, which are environment variables, too
 //
-// What to copy: run, for the order of a graceful end. The packages in internal are made to
-// be copied, too, and their package comments list what to copy with them:
+// Each package in internal can be copied together with the packages that its package comment
+// lists:
 //
-//	client  client address and TLS, read once and kept
-//	gate    what happens to a connection before a server sees it
-//	guard   limits and bans by the client's address, and what a wrong password costs
-//	msgauth SPF, DKIM, DMARC and the trace fields of a message
-//	pop3d   a small POP3 server
-//	webauth passwords and bearer tokens over HTTP
-//	signin  the OpenID provider
-//	store   what several nodes share
+//	client   the client's address and TLS
+//	gate     what happens to a connection before a server sees it
+//	guard    limits and bans by the client's address, and passwords
+//	msgauth  SPF, DKIM, DMARC and the trace fields of a message
+//	pop3d    a small POP3 server
+//	webauth  passwords and bearer tokens over HTTP
+//	signin   the OpenID provider
+//	store    what several nodes share
 //
-// Among the rest, a file each:
+// This package connects them. run shows the order of a graceful end. The files are
 //
-//	listeners.go  wrapping a socket with proxyproto, and closing it in order
-//	certificate.go  the server's certificate
-//	smtp.go imap.go pop3.go web.go    the servers; relay.go is who may send mail elsewhere
-//	documents.go  what clients find the server by, from one public base URL
-//	jmap.go dav.go    what is behind the sign-in
-//	setup.go      the first set-up, and a new public URL while serving
-//	admin.go      the page of the administrator; admin_*.go and debug.go are its parts
-//	reload.go     what SIGHUP does
-//
-// What to change: everything that says demo, mailbox.go and imap_account.go.
+//	listeners.go                     from a socket to a server, and the end of both
+//	certificate.go reload.go         the certificate, and what SIGHUP reads again
+//	smtp.go imap.go pop3.go web.go   the servers; relay.go decides who may send mail elsewhere
+//	documents.go                     the documents of package discovery
+//	jmap*.go dav*.go                 JMAP and DAV, which need a sign-in
+//	setup.go state.go                the set-up, and a new public URL while serving
+//	admin*.go debug.go               the administrator's page
+//	config*.go                       the settings
+//	demo*.go                         the demo
+//	log.go logbuffer.go              the log
+//	mailbox.go imap_account.go       the mail in memory, where your store goes; uidvalidity.go
+//	                                 keeps its UIDVALIDITY
 package main
 
 import (
