@@ -64,10 +64,12 @@ func TestThePoliciesOfGoProxyproto(t *testing.T) {
 			header: "203.0.113.7 ping", none: refused,
 		},
 		"ConnLaxWhiteListPolicy": {
+			//lint:ignore SA1019 servers that migrate use it
 			policy: theirs.ConnMustLaxWhiteListPolicy([]string{"192.0.2.10"}), config: proxyproto.Config{Optional: elsewhere, Untrusted: proxyproto.Ignore},
 			header: "127.0.0.1 ping", none: "127.0.0.1 ping",
 		},
 		"ConnStrictWhiteListPolicy": {
+			//lint:ignore SA1019 servers that migrate use it
 			policy: theirs.ConnMustStrictWhiteListPolicy([]string{"192.0.2.10"}), config: proxyproto.Config{Optional: elsewhere},
 			header: refused, none: "127.0.0.1 ping",
 		},
