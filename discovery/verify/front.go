@@ -26,6 +26,13 @@ func (v *verifier) front(ctx context.Context) bool {
 		all = append(all, a)
 	}
 	a := all[0]
+	if a.timedOut() && ctx.Err() == nil {
+		// HAProxy refuses the streams of HTTP/2 where a server closes the connection, and an
+		// HTTP/2 client tries again until its time is up. HTTP/1.1 shows the proxy's answer.
+		client, done := v.fetcher.freshClient("")
+		a = v.fetcher.sendBy(ctx, client, get(probes[0]))
+		done()
+	}
 	f := Finding{Document: configDocument, URL: v.base.String(), Severity: SeverityError, Want: "an answer of the server", Got: a.said() + " for every URL"}
 	switch {
 	case a.err != nil:
@@ -54,7 +61,7 @@ func (v *verifier) front(ctx context.Context) bool {
 		f.Hint = "the server does not understand any request: the proxy sends a PROXY header to a port that does not expect one; remove send-proxy or proxy_protocol there, or put the proxy on the server's list of trusted proxies"
 	case a.status == http.StatusBadGateway:
 		f.Rule, f.Mistake = ruleStatus, MistakeBackend
-		f.Hint = "the proxy gets no answer from the server: compare address and protocol with the server's listener; a port that requires a PROXY header closes a connection without one, and the proxy must send it (send-proxy-v2 in HAProxy)"
+		f.Hint = "the proxy gets no answer from the server: compare address and protocol with the server's listener; a port that requires a PROXY header closes a connection without one (add send-proxy-v2 in HAProxy), and a port that expects none may close a connection with one (remove it)"
 	default:
 		return false
 	}

@@ -272,13 +272,24 @@ func (f *fetcher) freshClient(target string) (client *http.Client, done func()) 
 		transport = &http.Transport{}
 	}
 	transport.DisableKeepAlives = true
-	transport.Protocols = new(http.Protocols)
-	transport.Protocols.SetHTTP1(true) // HTTP/2 shares connections
+	onlyHTTP1(transport)
 	if target != "" {
 		f.connectTo(transport, target)
 	}
 	own.Transport = transport
 	return &own, transport.CloseIdleConnections
+}
+
+// onlyHTTP1 switches off HTTP/2, with which requests share connections. A transport that has
+// been used offers h2 in its TLS configuration.
+func onlyHTTP1(transport *http.Transport) {
+	transport.Protocols = new(http.Protocols)
+	transport.Protocols.SetHTTP1(true)
+	transport.ForceAttemptHTTP2 = false
+	transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	if transport.TLSClientConfig != nil {
+		transport.TLSClientConfig.NextProtos = []string{"http/1.1"} // the clone's own
+	}
 }
 
 // connectTo lets a transport connect to a target for every host. Nodes behind a proxy often

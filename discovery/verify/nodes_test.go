@@ -255,3 +255,35 @@ func TestVerifyIsBoundedInTimeWhereNodesHang(t *testing.T) {
 		require.LessOrEqual(t, time.Since(start), defaultRequestTimeout)
 	})
 }
+
+// A client that has already spoken HTTP/2 makes a connection of its own for each sample.
+func TestSamplesHaveConnectionsOfTheirOwnWhereTheClientSpeaksHTTP2(t *testing.T) {
+	var mu sync.Mutex
+	connections := make(map[string]int)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		connections[fmt.Sprint(r.ProtoMajor, " ", r.RemoteAddr)]++
+		mu.Unlock()
+		io.WriteString(w, "{}")
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	f := newFetcher(mustBase(t, server.URL), newSettings(Config{Client: server.Client()}))
+	require.NoError(t, f.send(t.Context(), get(server.URL)).err)
+	require.Len(t, connections, 1)
+	for connection := range connections {
+		require.True(t, strings.HasPrefix(connection, "2 "), connection)
+	}
+	clear(connections)
+	for _, s := range f.samples(t.Context(), server.URL, make([]string, 5)) {
+		require.Equal(t, "200", s.status)
+	}
+	require.Len(t, connections, 5)
+	for connection, requests := range connections {
+		require.True(t, strings.HasPrefix(connection, "1 "), connection)
+		require.Equal(t, 1, requests)
+	}
+	require.NoError(t, f.send(t.Context(), get(server.URL)).err)
+	require.Len(t, connections, 6, "the client itself still has its connection of HTTP/2")
+}
