@@ -115,6 +115,7 @@ type fetcher struct {
 	slots   chan struct{}
 	running sync.WaitGroup
 	reached atomic.Bool // some request to the base's origin has reached something
+	decoded int         // bytes of answers that were compared
 	unasked int         // requests that the whole time was too short for
 }
 
