@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/discovery/verify"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/forwarded"
@@ -96,11 +95,7 @@ func (a *admin) verify(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	result := &verifyResult{When: time.Now(), Base: p.set.Issuer()}
 	var err error
-	expected := []discovery.Document{discovery.BaseResource, discovery.JMAPDocument, discovery.DAVDocument}
-	if len(a.f.cfg.issuers) == 0 {
-		expected = append(expected, discovery.OAuthDocument, discovery.OpenIDDocument, discovery.WebUIDocument)
-	}
-	result.Report, err = verify.Run(ctx, p.set.Base(), verify.Config{Timeout: verifyTimeout, RequestTimeout: verifyTimeout / 4, Expected: expected})
+	result.Report, err = a.verifyDocuments(ctx, p.set.Base())
 	if err != nil {
 		result.Err = err.Error()
 	}
