@@ -21,9 +21,16 @@ import (
 // Endpoints are requested without parameters, and never with a form or an object that
 // could change something. These are the endpoints of OAuth and OpenID, the session and API
 // of JMAP, and the collections of calendars and address books; the templates and the web
-// socket of JMAP, the DNS and autodiscover are not checked. Only endpoints below the base
-// are requested. No cookies are kept, and redirects are followed within the origin of the
-// base only; one that leaves it is a finding.
+// socket of JMAP and autodiscover are not checked. Only endpoints below the base are
+// requested. No cookies are kept, and redirects are followed within the origin of the base
+// only; one that leaves it is a finding. Of other hosts only the mail domains, their hosts
+// and, by the rules of Config.ForeignHosts, the issuers that resources name are asked.
+//
+// Something that answers every request in the same way, such as a sign-in in front of the
+// server, is one finding, and nothing else is checked then. Each document and key set is
+// requested again over Config.Fresh connections and at Config.Connect. Differences are a
+// finding; that there are none does not show that all nodes agree, since a balancer may send
+// all connections to one node.
 //
 // Run returns an error if there is nothing to report: the base is relative or zero, the
 // Config is invalid, ctx ended, no connection could be made, or the certificate of the
