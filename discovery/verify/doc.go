@@ -33,12 +33,12 @@
 //	too-large                more bytes than Config.MaxBytes
 //	timeout                  no whole answer in time
 //	unreachable              the connection failed, where others did not
-//	endpoint-missing         a published URL at which nothing answers as it must
+//	endpoint-missing         a published URL at which nothing answers as it must, or something else
 //	resource-not-identical   RFC 9728 section 3.3
 //	challenge                RFC 9728 section 5.1: WWW-Authenticate is missing or wrong
 //	session-cacheable        RFC 8620 section 2: the session lacks no-store
 //	token-refused            the token of Config.Bearer counts for nothing
-//	method-blocked           GET is answered, PROPFIND is not
+//	method-blocked           GET is answered, PROPFIND or OPTIONS is not
 //	nodes-disagree           a document or key set differs between connections or nodes
 //	certificate              clients refuse the certificate of a host
 package verify
