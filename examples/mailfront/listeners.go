@@ -23,6 +23,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -55,6 +56,9 @@ type server interface {
 	Shutdown(context.Context) error
 }
 
+// storeSize bounds the memory for what the sign-in keeps: grants, codes and access tokens.
+const storeSize = 1 << 14 // values
+
 // A frontend is a running mailfront.
 type frontend struct {
 	cfg       *config
@@ -64,6 +68,7 @@ type frontend struct {
 	resolver  *forwarded.Resolver
 	mail      *mailbox
 	guard     *guard.Guard
+	store     store.Store
 	auth      *msgauth.Checker
 	documents *discovery.Server
 	api       *webauth.Auth // of the web listeners
@@ -104,6 +109,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 		log:      log,
 		limited:  client.NewLimitedLog(log),
 		resolver: resolver,
+		store:    store.NewMemory(storeSize),
 		mail:     newMailbox(cfg.account(), cfg.password),
 		guard:    guard.New(cfg.limits, cfg.trusted, log),
 		auth:     msgauth.New("", false),

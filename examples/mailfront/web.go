@@ -81,7 +81,7 @@ func (f *frontend) openWeb() error {
 			ClientID: f.cfg.introspectionID, ClientSecret: f.cfg.introspectionSecret, Guard: f.guard, Log: f.log,
 		})
 	} else {
-		signIn, err := signin.New(f.api, f.cfg.clients)
+		signIn, err := signin.New(f.api, f.cfg.clients, f.store)
 		if err != nil {
 			return err
 		}

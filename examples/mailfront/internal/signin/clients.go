@@ -49,6 +49,9 @@ func (s *Provider) client(id string) (*application, error) {
 	}
 	c := &application{ID: id}
 	text, err := s.clientSeal.Decrypt(id)
+	if isStoreError(err) {
+		return nil, err
+	}
 	if err != nil || json.Unmarshal([]byte(text), c) != nil {
 		return nil, oidc.ErrInvalidClient().WithDescription("the client_id is unknown: register the client again")
 	}
@@ -163,7 +166,7 @@ func (s *Provider) register(w http.ResponseWriter, r *http.Request) {
 		c.ID, err = s.clientSeal.Encrypt(string(text))
 	}
 	if err != nil {
-		s.auth.ServerError(w, r, err)
+		s.fail(w, r, err)
 		return
 	}
 	webauth.WriteJSON(w, http.StatusCreated, struct { // section 3.2.1: what we made of it

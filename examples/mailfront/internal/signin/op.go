@@ -2,8 +2,6 @@ package signin
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,25 +25,25 @@ var Claims = []string{
 type signedIn struct{ grant *grant }
 
 func (s signedIn) GetAMR() []string       { return []string{"pwd"} } // RFC 8176 section 2
-func (s signedIn) GetAudience() []string  { return []string{s.grant.request.ClientID} }
-func (s signedIn) GetAuthTime() time.Time { return s.grant.authTime }
-func (s signedIn) GetClientID() string    { return s.grant.request.ClientID }
-func (s signedIn) GetSubject() string     { return s.grant.subject }
+func (s signedIn) GetAudience() []string  { return []string{s.grant.Request.ClientID} }
+func (s signedIn) GetAuthTime() time.Time { return s.grant.AuthTime }
+func (s signedIn) GetClientID() string    { return s.grant.Request.ClientID }
+func (s signedIn) GetSubject() string     { return s.grant.Subject }
 
 // A codeRequest is a grant whose code is exchanged: op.AuthRequest.
 type codeRequest struct{ signedIn }
 
 func (c codeRequest) GetID() string                      { return c.grant.id }
 func (c codeRequest) GetACR() string                     { return "" }
-func (c codeRequest) GetNonce() string                   { return c.grant.request.Nonce }
-func (c codeRequest) GetRedirectURI() string             { return c.grant.request.RedirectURI }
-func (c codeRequest) GetResponseType() oidc.ResponseType { return c.grant.request.ResponseType }
-func (c codeRequest) GetResponseMode() oidc.ResponseMode { return c.grant.request.ResponseMode }
-func (c codeRequest) GetScopes() []string                { return c.grant.request.Scopes }
-func (c codeRequest) GetState() string                   { return c.grant.request.State }
+func (c codeRequest) GetNonce() string                   { return c.grant.Request.Nonce }
+func (c codeRequest) GetRedirectURI() string             { return c.grant.Request.RedirectURI }
+func (c codeRequest) GetResponseType() oidc.ResponseType { return c.grant.Request.ResponseType }
+func (c codeRequest) GetResponseMode() oidc.ResponseMode { return c.grant.Request.ResponseMode }
+func (c codeRequest) GetScopes() []string                { return c.grant.Request.Scopes }
+func (c codeRequest) GetState() string                   { return c.grant.Request.State }
 func (c codeRequest) Done() bool                         { return true }
 func (c codeRequest) GetCodeChallenge() *oidc.CodeChallenge {
-	return &oidc.CodeChallenge{Challenge: c.grant.request.CodeChallenge, Method: c.grant.request.CodeChallengeMethod}
+	return &oidc.CodeChallenge{Challenge: c.grant.Request.CodeChallenge, Method: c.grant.Request.CodeChallengeMethod}
 }
 
 // A refreshRequest is a grant that goes on: op.RefreshTokenRequest. Its scopes may
@@ -59,20 +57,20 @@ func (r *refreshRequest) GetScopes() []string              { return r.scopes }
 func (r *refreshRequest) SetCurrentScopes(scopes []string) { r.scopes = scopes }
 
 // AuthRequestByCode is asked once for every exchange of a code.
-func (s *storage) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
-	g, err := s.consume(code)
+func (s *storage) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequest, error) {
+	g, err := s.consume(ctx, code)
 	if err != nil {
 		return nil, err
 	}
 	return codeRequest{signedIn{g}}, nil
 }
 
-func (s *storage) TokenRequestByRefreshToken(_ context.Context, token string) (op.RefreshTokenRequest, error) {
-	g, err := s.refreshed(token)
+func (s *storage) TokenRequestByRefreshToken(ctx context.Context, token string) (op.RefreshTokenRequest, error) {
+	g, err := s.refreshed(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	return &refreshRequest{signedIn{g}, g.request.Scopes}, nil
+	return &refreshRequest{signedIn{g}, g.Request.Scopes}, nil
 }
 
 func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
@@ -83,21 +81,21 @@ func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, 
 	return c, nil
 }
 
-func (s *storage) CreateAccessToken(_ context.Context, r op.TokenRequest) (string, time.Time, error) {
+func (s *storage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
 	g, err := grantOf(r)
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	return s.issue(g, r.GetScopes())
+	return s.issue(ctx, g, r.GetScopes())
 }
 
-func (s *storage) CreateAccessAndRefreshTokens(_ context.Context, r op.TokenRequest, old string) (id, refresh string, expires time.Time, err error) {
+func (s *storage) CreateAccessAndRefreshTokens(ctx context.Context, r op.TokenRequest, old string) (id, refresh string, expires time.Time, err error) {
 	g, err := grantOf(r)
 	if err == nil {
-		refresh, err = s.rotate(g, old)
+		refresh, err = s.rotate(ctx, g, old)
 	}
 	if err == nil {
-		id, expires, err = s.issue(g, r.GetScopes())
+		id, expires, err = s.issue(ctx, g, r.GetScopes())
 	}
 	return id, refresh, expires, err
 }
@@ -112,43 +110,9 @@ func grantOf(r op.TokenRequest) (*grant, error) {
 	return nil, fmt.Errorf("signin: a token request of the type %T", r)
 }
 
-// DeleteAuthRequest is called after the exchange. The grant stays, so that a second
-// use of the code is noticed.
+// DeleteAuthRequest is called after the exchange. The grant remains, so that a second use of
+// the code is noticed.
 func (s *storage) DeleteAuthRequest(context.Context, string) error { return nil }
-
-// A signingKey signs ID tokens, and is published without its private half.
-type signingKey struct {
-	id  string
-	key any
-}
-
-func newSigningKey() (*signingKey, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return nil, fmt.Errorf("signin: cannot make a key for ID tokens: %w", err)
-	}
-	return &signingKey{rand.Text(), key}, nil
-}
-
-func (k *signingKey) ID() string                                  { return k.id }
-func (k *signingKey) Key() any                                    { return k.key }
-func (k *signingKey) Use() string                                 { return "sig" }
-func (k *signingKey) Algorithm() jose.SignatureAlgorithm          { return jose.RS256 }
-func (k *signingKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
-
-func (s *storage) SigningKey(context.Context) (op.SigningKey, error) { return s.key() }
-
-func (s *storage) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
-	return []jose.SignatureAlgorithm{jose.RS256}, nil
-}
-
-func (s *storage) KeySet(context.Context) ([]op.Key, error) {
-	k, err := s.key()
-	if err != nil {
-		return nil, err
-	}
-	return []op.Key{&signingKey{k.id, &k.key.(*rsa.PrivateKey).PublicKey}}, nil
-}
 
 // userInfo is what the scopes of a token say of the account (OpenID Connect Core
 // 1.0 section 5.4).

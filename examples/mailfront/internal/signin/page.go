@@ -59,12 +59,12 @@ type page struct {
 func (s *Provider) showForm(w http.ResponseWriter, r *http.Request, set *discovery.Set, form loginForm) {
 	text, err := json.Marshal(form)
 	if err != nil {
-		s.auth.ServerError(w, r, err)
+		s.fail(w, r, err)
 		return
 	}
 	sealed, err := s.requestSeal.Encrypt(string(text))
 	if err != nil {
-		s.auth.ServerError(w, r, err)
+		s.fail(w, r, err)
 		return
 	}
 	if len(sealed) > maxForm-2048 { // it comes back with name and password
@@ -73,7 +73,7 @@ func (s *Provider) showForm(w http.ResponseWriter, r *http.Request, set *discove
 	}
 	action, err := set.Base().Join(PasswordPath)
 	if err != nil {
-		s.auth.ServerError(w, r, err)
+		s.fail(w, r, err)
 		return
 	}
 	status := http.StatusOK
@@ -111,7 +111,7 @@ func (s *Provider) show(w http.ResponseWriter, r *http.Request, status int, p pa
 	p.Style = pageStyle
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, p); err != nil {
-		s.auth.ServerError(w, r, err)
+		s.fail(w, r, err)
 		return
 	}
 	webauth.WritePage(w, status, pagePolicy, b.Bytes())

@@ -43,6 +43,10 @@ func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	form, err := s.openForm(r.PostForm.Get("request"))
+	if isStoreError(err) {
+		s.fail(w, r, err)
+		return
+	}
 	if err != nil {
 		s.errorPage(w, r, http.StatusBadRequest, "This page has waited for too long. Go back to the application, and sign in again.")
 		return
@@ -61,11 +65,14 @@ func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 		s.errorPage(w, r, webauth.RetryLater(w, err), "There are too many sign-ins, or wrong passwords from your address. Try later.")
 		return
 	}
-	g := &grant{subject: s.auth.Account, request: form.Request}
-	s.storage.add(g)
+	g := &grant{Subject: s.auth.Account, Request: form.Request}
+	if err := s.storage.add(r.Context(), g); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	code, err := op.CreateAuthRequestCode(r.Context(), codeRequest{signedIn{g}}, s.storage, s.provider.Crypto())
 	if err != nil {
-		s.auth.ServerError(w, r, err)
+		s.fail(w, r, err)
 		return
 	}
 	s.redirect(w, r, form.Request, &authorizationResponse{Code: code, State: form.Request.State, Issuer: responseIssuer(set)})

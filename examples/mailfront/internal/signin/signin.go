@@ -8,27 +8,29 @@
 // sign-in ends when its code or an old refresh token comes a second time, because one of the
 // two senders has stolen it (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2).
 //
-// Copy with it: client, guard, webauth.
+// Grants, codes, tokens and keys are in a store.Store, which several nodes may share. A code is
+// taken from it once, and a refresh token is replaced by compare-and-swap.
 //
-// What to change: the account and its claims; [BuiltInClient], which is for the demo; the
-// storage, which is in memory; and the look of the page.
+// Copy with it: client, guard, store, webauth.
+//
+// What to change: the account and its claims; [BuiltInClient], which is for the demo; and the
+// look of the page.
 package signin
 
 import (
-	"crypto/rand"
-	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
@@ -53,16 +55,10 @@ type Provider struct {
 	clientSeal  op.Crypto // for registered clients
 }
 
-func New(auth *webauth.Auth, clients map[string][]string) (*Provider, error) {
-	s := &Provider{auth: auth, clients: clients, current: auth.Current, requestSeal: newSeal(), clientSeal: newSeal()}
-	tokenSeal := newSeal()
-	s.storage = &storage{
-		key:    sync.OnceValues(newSigningKey), // it takes a moment, which a start need not wait for
-		open:   tokenSeal.Decrypt,
-		client: s.client,
-		grants: make(map[string]*grant),
-		access: make(map[string]*accessToken),
-	}
+func New(auth *webauth.Auth, clients map[string][]string, st store.Store) (*Provider, error) {
+	s := &Provider{auth: auth, clients: clients, current: auth.Current, requestSeal: newSeal(st, "request"), clientSeal: newSeal(st, "client")}
+	tokenSeal := newSeal(st, "token")
+	s.storage = &storage{store: st, open: tokenSeal.Decrypt, client: s.client, key: newSigningKey(st)}
 	issuer := func(bool) (op.IssuerFromRequest, error) {
 		return func(*http.Request) string { return s.current().Issuer() }, nil
 	}
@@ -74,26 +70,6 @@ func New(auth *webauth.Auth, clients map[string][]string) (*Provider, error) {
 	return s, nil
 }
 
-// tokenHead is the beginning of every token of newSeal: a JWE (RFC 7516 section 3.1),
-// up to what is random in its header. The last character would have some of it.
-var tokenHead = func() string {
-	head := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"A256GCMKW","enc":"A256GCM","iv":"`))
-	return head[:len(head)-1]
-}()
-
-// looksLikeToken reports whether a token could be ours, from before a restart.
-func looksLikeToken(token string) bool {
-	return strings.HasPrefix(token, tokenHead) && strings.Count(token, ".") == 4
-}
-
-// newSeal encrypts with a key of its own, so that what is sealed for one purpose
-// cannot be opened for another. It forgets at the end of the process.
-func newSeal() op.Crypto {
-	var key [32]byte
-	rand.Read(key[:])
-	return op.NewAES256GCMCrypto(key, "")
-}
-
 func (s *Provider) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+LoginPath, s.authorize)
 	mux.HandleFunc("POST "+LoginPath, s.authorize) // OpenID Connect Core 1.0 section 3.1.2.1
@@ -103,6 +79,18 @@ func (s *Provider) Routes(mux *http.ServeMux) {
 	webauth.CrossOrigin(mux, "/auth/introspect", s.introspect, http.MethodPost)
 	webauth.CrossOrigin(mux, "/auth/userinfo", s.userinfo, http.MethodGet, http.MethodPost)
 	webauth.CrossOrigin(mux, "/auth/jwks.json", s.keys, http.MethodGet)
+}
+
+// fail answers a request that failed because of the server. While the store is away, the
+// client may try again.
+func (s *Provider) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if !errors.Is(err, store.ErrUnavailable) {
+		s.auth.ServerError(w, r, err)
+		return
+	}
+	s.auth.LogError(r, err)
+	w.Header().Set("Retry-After", "10")
+	http.Error(w, "The sign-in is not available now: try later.", http.StatusServiceUnavailable)
 }
 
 // authorize is the authorization endpoint. A request that is wrong in its client or
@@ -120,6 +108,10 @@ func (s *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client, err := s.client(request.ClientID)
+	if isStoreError(err) {
+		s.fail(w, r, err)
+		return
+	}
 	if err != nil {
 		s.errorPage(w, r, http.StatusBadRequest, "The application is not known here: its client_id is wrong, or from before a restart.")
 		return

@@ -18,6 +18,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 	"github.com/seed-94e48765/portico/publicurl"
 )
@@ -56,7 +57,7 @@ func newSite(t *testing.T, clients map[string][]string) *site {
 		Current:  func() *discovery.Set { return set },
 		Log:      log,
 	}
-	provider, err := signin.New(auth, clients)
+	provider, err := signin.New(auth, clients, store.NewMemory(1000))
 	require.NoError(t, err)
 	auth.Tokens = provider
 	mux := http.NewServeMux()

@@ -3,186 +3,244 @@ package signin
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
 const (
 	codeLifetime    = time.Minute
 	accessLifetime  = time.Hour
 	refreshLifetime = 30 * 24 * time.Hour
-	maxGrants       = 1000
-	maxAccessTokens = 10000
 )
 
 var errNoGrant = errors.New("signin: unknown, used or expired")
 
-// A grant is one sign-in of the account by one client.
+// A grant is one sign-in of the account by one client. It ends when it expires, or when it
+// is deleted from the store. Its tokens are good only as long as it exists.
 type grant struct {
-	id, subject string
-	request     *oidc.AuthRequest // of the client
-	authTime    time.Time
+	id     string
+	stored []byte // what the store has
 
-	// Guarded by storage.mu:
-	code     string // "" before it is made
-	codeUsed bool
-	refresh  string // secret of the one refresh token that is good
-	expires  time.Time
+	Subject  string            `json:"subject"`
+	Request  *oidc.AuthRequest `json:"request"` // of the client
+	AuthTime time.Time         `json:"auth_time"`
+	Refresh  string            `json:"refresh,omitempty"` // hash of the one refresh token that is good
+	Expires  time.Time         `json:"expires"`
 }
 
 // An accessToken is good until it expires or its grant ends.
 type accessToken struct {
-	grant   *grant
-	scopes  []string
-	issued  time.Time
-	expires time.Time
+	grant *grant
+
+	GrantID string    `json:"grant"`
+	Scopes  []string  `json:"scopes"`
+	Issued  time.Time `json:"issued"`
+	Expires time.Time `json:"expires"`
 }
 
-// storage holds grants. Nothing gets in before a password was right, so only
-// the account itself can fill it, and the oldest goes when it does.
+// storage keeps grants, codes and tokens in a store, which several nodes may share. Nothing
+// is stored before a password was right, so only the account itself can fill it. The names
+// and values in the store contain no code and no token.
 type storage struct {
-	key    func() (*signingKey, error)
+	store  store.Store
 	open   func(string) (string, error) // decrypts a code that we made
 	client func(id string) (*application, error)
+	key    *shared // of the signature of ID tokens
 
-	mu     sync.Mutex
-	grants map[string]*grant
-	access map[string]*accessToken
+	mu      sync.Mutex
+	signing *signingKey // parsed from key; nil before it was needed
 }
 
-// add starts a grant; its code comes with SaveAuthCode.
-func (s *storage) add(g *grant) {
-	g.id, g.authTime = rand.Text(), time.Now()
-	g.expires = g.authTime.Add(codeLifetime)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	makeRoom(s.grants, maxGrants, func(g *grant) time.Time { return g.expires })
-	s.grants[g.id] = g
-}
+func grantName(id string) string { return store.SecretName("signin/grant", id) }
 
-// makeRoom removes what has expired, and if that is not enough the next that would.
-func makeRoom[V any](m map[string]V, size int, expires func(V) time.Time) {
-	if len(m) < size {
-		return
+func codeName(code string) string { return store.SecretName("signin/code", code) }
+
+func accessName(id string) string { return store.SecretName("signin/access", id) }
+
+// add starts a grant. SaveAuthCode adds its code.
+func (s *storage) add(ctx context.Context, g *grant) error {
+	g.id, g.AuthTime = rand.Text(), time.Now()
+	g.Expires = g.AuthTime.Add(codeLifetime)
+	var err error
+	if g.stored, err = json.Marshal(g); err != nil {
+		return err
 	}
-	now := time.Now()
-	maps.DeleteFunc(m, func(_ string, v V) bool { return !now.Before(expires(v)) })
-	if len(m) < size {
-		return
+	_, err = s.store.PutIfAbsent(ctx, grantName(g.id), g.stored, codeLifetime)
+	return err
+}
+
+// load returns a grant, or errNoGrant if it has ended.
+func (s *storage) load(ctx context.Context, id string) (*grant, error) {
+	g := &grant{id: id}
+	var err error
+	if g.stored, err = s.store.Get(ctx, grantName(id)); err != nil {
+		return nil, noGrantIfAbsent(err)
 	}
-	delete(m, slices.MinFunc(slices.Collect(maps.Keys(m)), func(a, b string) int { return expires(m[a]).Compare(expires(m[b])) }))
+	if err := json.Unmarshal(g.stored, g); err != nil {
+		return nil, err
+	}
+	if !time.Now().Before(g.Expires) {
+		return nil, errNoGrant
+	}
+	return g, nil
 }
 
-// live returns a grant that has not ended. s.mu is held.
-func (s *storage) live(id string) (*grant, bool) {
-	g, ok := s.grants[id]
-	return g, ok && time.Now().Before(g.expires)
-}
-
-// end ends a grant with all its tokens. s.mu is held.
-func (s *storage) end(g *grant) {
-	delete(s.grants, g.id)
-	maps.DeleteFunc(s.access, func(_ string, t *accessToken) bool { return t.grant == g })
-}
-
-// SaveAuthCode keeps the code of a grant.
-func (s *storage) SaveAuthCode(_ context.Context, id, code string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, ok := s.live(id)
-	if !ok {
+func noGrantIfAbsent(err error) error {
+	if errors.Is(err, store.ErrAbsent) {
 		return errNoGrant
 	}
-	g.code = code
-	return nil
+	return err
 }
 
-// consume returns the grant of a code, once. Whoever tries a code uses it up, even
-// with a wrong code_verifier.
-func (s *storage) consume(code string) (*grant, error) {
-	id, err := s.open(code)
+// swap replaces g by changed, unless the grant has changed since g was loaded.
+func (s *storage) swap(ctx context.Context, g *grant, changed grant) (bool, error) {
+	b, err := json.Marshal(changed)
 	if err != nil {
-		return nil, errNoGrant
+		return false, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, ok := s.live(id)
-	if !ok || !SameSecret(g.code, code) {
-		return nil, errNoGrant
-	}
-	if g.codeUsed {
-		s.end(g)
-		return nil, errNoGrant
-	}
-	g.codeUsed = true
-	return g, nil
+	return s.store.CompareAndSwap(ctx, grantName(g.id), g.stored, b, time.Until(changed.Expires))
 }
 
-// refreshed returns the grant of a refresh token, which stays good until rotate.
-func (s *storage) refreshed(token string) (*grant, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.findRefresh(token)
+// end ends a grant with all its tokens.
+func (s *storage) end(ctx context.Context, id string) error {
+	return s.store.Delete(ctx, grantName(id))
 }
 
-func (s *storage) findRefresh(token string) (*grant, error) {
+// SaveAuthCode stores the code of a grant.
+func (s *storage) SaveAuthCode(ctx context.Context, id, code string) error {
+	_, err := s.store.PutIfAbsent(ctx, codeName(code), []byte(id), codeLifetime)
+	return err
+}
+
+// consume returns the grant of a code, once. A request with a code uses it up, even with a
+// wrong code_verifier. A code that comes a second time ends the grant, because one of the
+// two requests is from a thief (RFC 6749 section 4.1.2).
+func (s *storage) consume(ctx context.Context, code string) (*grant, error) {
+	id, err := s.open(code)
+	switch {
+	case isStoreError(err):
+		return nil, err
+	case err != nil:
+		return nil, errNoGrant
+	}
+	stored, err := s.store.Take(ctx, codeName(code))
+	switch {
+	case errors.Is(err, store.ErrAbsent):
+		if err := s.end(ctx, id); err != nil {
+			return nil, err
+		}
+		return nil, errNoGrant
+	case err != nil:
+		return nil, err
+	case string(stored) != id:
+		return nil, errNoGrant
+	}
+	return s.load(ctx, id)
+}
+
+// refreshed returns the grant of a refresh token, which stays good until rotate. Any other
+// token for the grant is an old one, or a guess of somebody who knows the id, and ends it
+// (RFC 9700 section 4.14.2).
+func (s *storage) refreshed(ctx context.Context, token string) (*grant, error) {
 	id, secret, _ := strings.Cut(token, ".")
-	g, ok := s.live(id)
-	if !ok || g.refresh == "" {
+	g, err := s.load(ctx, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case g.Refresh == "":
 		return nil, errNoGrant
-	}
-	if !SameSecret(g.refresh, secret) {
-		s.end(g) // an old one, or a guess by who knows the id
+	case !SameSecret(g.Refresh, hash(secret)):
+		if err := s.end(ctx, id); err != nil {
+			return nil, err
+		}
 		return nil, errNoGrant
 	}
 	return g, nil
 }
 
-// rotate replaces the refresh token of a grant; old is "" for the first.
-func (s *storage) rotate(g *grant, old string) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old != "" {
-		if found, err := s.findRefresh(old); err != nil || found != g {
+func hash(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// rotate replaces the refresh token of a grant. old is "" for the first. Of several requests
+// with the same token one gets a new token, and the others end the grant.
+func (s *storage) rotate(ctx context.Context, g *grant, old string) (string, error) {
+	for {
+		var now *grant
+		var err error
+		if old == "" {
+			now, err = s.load(ctx, g.id)
+		} else {
+			now, err = s.refreshed(ctx, old)
+		}
+		if err != nil {
+			return "", err
+		}
+		if now.id != g.id {
 			return "", errNoGrant
 		}
-	} else if _, ok := s.live(g.id); !ok {
-		return "", errNoGrant
+		secret, changed := rand.Text(), *now
+		changed.Refresh, changed.Expires = hash(secret), time.Now().Add(refreshLifetime)
+		if ok, err := s.swap(ctx, now, changed); err != nil || ok {
+			return g.id + "." + secret, err
+		}
 	}
-	g.refresh, g.expires = rand.Text(), time.Now().Add(refreshLifetime)
-	return g.id + "." + g.refresh, nil
 }
 
 // issue makes an access token of a grant, and returns its id.
-func (s *storage) issue(g *grant, scopes []string) (string, time.Time, error) {
-	id, now := rand.Text(), time.Now()
-	t := &accessToken{grant: g, scopes: scopes, issued: now, expires: now.Add(accessLifetime)}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.live(g.id); !ok {
-		return "", time.Time{}, errNoGrant
+func (s *storage) issue(ctx context.Context, g *grant, scopes []string) (string, time.Time, error) {
+	id, at := rand.Text(), time.Now()
+	t := accessToken{GrantID: g.id, Scopes: scopes, Issued: at, Expires: at.Add(accessLifetime)}
+	for {
+		now, err := s.load(ctx, g.id)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		if !now.Expires.Before(t.Expires) {
+			break
+		}
+		changed := *now
+		changed.Expires = t.Expires // so that a second use of the code is noticed
+		if ok, err := s.swap(ctx, now, changed); err != nil {
+			return "", time.Time{}, err
+		} else if ok {
+			break
+		}
 	}
-	if g.expires.Before(t.expires) {
-		g.expires = t.expires // so that a second use of the code is noticed
+	b, err := json.Marshal(t)
+	if err != nil {
+		return "", time.Time{}, err
 	}
-	makeRoom(s.access, maxAccessTokens, func(t *accessToken) time.Time { return t.expires })
-	s.access[id] = t
-	return id, t.expires, nil
+	_, err = s.store.PutIfAbsent(ctx, accessName(id), b, accessLifetime)
+	return id, t.Expires, err
 }
 
-// lookup returns the access token with an id.
-func (s *storage) lookup(id string) (*accessToken, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t, ok := s.access[id]
-	return t, ok && time.Now().Before(t.expires)
+// lookup returns the access token with an id, or errNoGrant.
+func (s *storage) lookup(ctx context.Context, id string) (*accessToken, error) {
+	b, err := s.store.Get(ctx, accessName(id))
+	if err != nil {
+		return nil, noGrantIfAbsent(err)
+	}
+	t := new(accessToken)
+	if err := json.Unmarshal(b, t); err != nil {
+		return nil, err
+	}
+	if !time.Now().Before(t.Expires) {
+		return nil, errNoGrant
+	}
+	t.grant, err = s.load(ctx, t.GrantID)
+	return t, err
 }
 
 func SameSecret(a, b string) bool {

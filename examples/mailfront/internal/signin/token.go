@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
@@ -21,6 +23,10 @@ func (s *Provider) token(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.exchange(w, r)
 	if err == nil {
 		webauth.WriteJSON(w, http.StatusOK, answer)
+		return
+	}
+	if isStoreError(err) {
+		s.fail(w, r, err)
 		return
 	}
 	if errors.Is(err, errNoGrant) {
@@ -111,30 +117,32 @@ func postedForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 
 var errNotOurs = errors.New("signin: not a token that we made")
 
-// tokenOf returns what an access token is good for: errNotOurs or errNoGrant.
-func (s *Provider) tokenOf(token string) (*accessToken, error) {
+// tokenOf returns what an access token is good for. The error is errNotOurs, errNoGrant or
+// one of the store.
+func (s *Provider) tokenOf(ctx context.Context, token string) (*accessToken, error) {
 	text, err := s.provider.Crypto().Decrypt(token)
-	if err != nil {
+	switch {
+	case isStoreError(err):
+		return nil, err
+	case err != nil:
 		return nil, errNotOurs
 	}
 	id, _, _ := strings.Cut(text, ":")
-	t, ok := s.storage.lookup(id)
-	if !ok {
-		return nil, errNoGrant
-	}
-	return t, nil
+	return s.storage.lookup(ctx, id)
 }
 
 // Caller returns the account and the scopes of an access token. It implements TokenSource.
-func (s *Provider) Caller(_ context.Context, token string) (webauth.Caller, error) {
-	t, err := s.tokenOf(token)
+func (s *Provider) Caller(ctx context.Context, token string) (webauth.Caller, error) {
+	t, err := s.tokenOf(ctx, token)
 	switch {
 	case err == nil:
-		return webauth.Caller{Account: t.grant.subject, Scopes: t.scopes}, nil
+		return webauth.Caller{Account: t.grant.Subject, Scopes: t.Scopes}, nil
 	case errors.Is(err, errNotOurs) && !looksLikeToken(token):
 		return webauth.Caller{}, webauth.ErrNotToken
+	case errors.Is(err, errNotOurs) || errors.Is(err, errNoGrant):
+		return webauth.Caller{}, webauth.ErrWrong // it has expired, or is from before a restart: no guess at a password
 	}
-	return webauth.Caller{}, webauth.ErrWrong // it has expired, or is from before a restart: no guess at a password
+	return webauth.Caller{}, fmt.Errorf("%w: %w", discovery.ErrUnavailable, err)
 }
 
 // userinfo is OpenID Connect Core 1.0 section 5.3.
@@ -173,16 +181,21 @@ func (s *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := new(oidc.IntrospectionResponse)
-	if t, err := s.tokenOf(form.Get("token")); err == nil {
+	t, err := s.tokenOf(r.Context(), form.Get("token"))
+	if err != nil && !errors.Is(err, errNotOurs) && !errors.Is(err, errNoGrant) {
+		s.fail(w, r, err)
+		return
+	}
+	if err == nil {
 		answer = &oidc.IntrospectionResponse{
 			Active:     true,
-			Scope:      t.scopes,
-			ClientID:   t.grant.request.ClientID,
+			Scope:      t.Scopes,
+			ClientID:   t.grant.Request.ClientID,
 			TokenType:  oidc.BearerToken,
-			Expiration: oidc.FromTime(t.expires),
-			IssuedAt:   oidc.FromTime(t.issued),
-			Subject:    t.grant.subject,
-			Username:   t.grant.subject,
+			Expiration: oidc.FromTime(t.Expires),
+			IssuedAt:   oidc.FromTime(t.Issued),
+			Subject:    t.grant.Subject,
+			Username:   t.grant.Subject,
 			Issuer:     responseIssuer(s.current()),
 		}
 	}
@@ -191,6 +204,10 @@ func (s *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 
 // keys is the JWK Set (RFC 7517 section 5).
 func (s *Provider) keys(w http.ResponseWriter, r *http.Request) {
+	if _, err := s.storage.signingKey(r.Context()); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	w.Header().Set("Cache-Control", "no-cache")
 	op.Keys(w, r, s.storage)
 }

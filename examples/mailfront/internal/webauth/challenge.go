@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
@@ -12,11 +13,6 @@ import (
 // metadata of exactly the resource that was asked for, if it is one of the Config
 // (RFC 9728 section 3.3).
 func (a *Auth) Challenge(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, ErrIssuerAway) {
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "The identity provider does not answer: try later.", http.StatusServiceUnavailable)
-		return
-	}
 	if errors.Is(err, ErrScope) { // RFC 6750 section 3.1
 		a.Current().Forbidden(w, r, r.URL.Path, "openid")
 		return
@@ -27,6 +23,11 @@ func (a *Auth) Challenge(w http.ResponseWriter, r *http.Request, err error) {
 			a.Guard.Refuse(w, client.FromRequest(r), refusal)
 			return
 		}
+	}
+	if errors.Is(err, discovery.ErrUnavailable) {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "The identity provider does not answer: try later.", http.StatusServiceUnavailable)
+		return
 	}
 	a.Current().Unauthorized(w, r, r.URL.Path)
 }
