@@ -149,7 +149,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 // or in net/http.
 func (f *frontend) open(name string) (*listener, error) {
 	s := f.cfg.listen[name]
-	socket, err := net.Listen(listenAddress(s.Text))
+	socket, err := listen(listenAddress(s.Text))
 	if err != nil {
 		return nil, s.Errorf("cannot listen: %w", err)
 	}

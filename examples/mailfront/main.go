@@ -20,7 +20,7 @@
 //
 // This package connects them. run shows the order of a graceful end. The files are
 //
-//	listeners.go                     from a socket to a server, and the end of both
+//	listeners.go socket.go           from a socket to a server, and the end of both
 //	certificate.go reload.go         the certificate, and what SIGHUP reads again
 //	smtp.go imap.go pop3.go web.go   the servers; relay.go decides who may send mail elsewhere
 //	documents.go                     the documents of package discovery

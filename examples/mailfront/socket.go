@@ -1,0 +1,36 @@
+// What to copy: listen, which starts again after a crash. What to change: nothing.
+
+package main
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+)
+
+// listen is net.Listen. A unix socket that a process which has crashed has left behind is
+// removed: no process accepts connections there. One that is in use stays, and so does any
+// other file.
+func listen(network, address string) (net.Listener, error) {
+	l, err := net.Listen(network, address)
+	if err == nil || network != "unix" || !errors.Is(err, syscall.EADDRINUSE) || !isStaleSocket(address) {
+		return l, err
+	}
+	if err := os.Remove(address); err != nil {
+		return nil, err
+	}
+	return net.Listen(network, address)
+}
+
+func isStaleSocket(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return false
+	}
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
