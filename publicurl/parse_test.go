@@ -251,6 +251,8 @@ func TestParseSuggestsTheHostOfTheOperator(t *testing.T) {
 		"https:https//mail.example.com":         "https://mail.example.com",
 		"https://https//mail.example.com/mail/": "https://mail.example.com/mail",
 		"https://http//mail.example.com":        "https://mail.example.com",
+		"http//localhost:8080":                  "http://localhost:8080",
+		"http.//127.0.0.1:8080/mail":            "http://127.0.0.1:8080/mail",
 		"https.example.com":                     "https://https.example.com",
 		"https-proxy/mail":                      "https://https-proxy/mail",
 		"https://https?x":                       "https://https",
@@ -283,7 +285,7 @@ func TestNoHintNamesAGoOption(t *testing.T) {
 func TestParseSuggestsNothingItWouldHaveToInvent(t *testing.T) {
 	for _, in := range []string{
 		"", "/mail", "https://", "https:///mail", "ftp://host", "wss://host", "https://*.example.com",
-		"https://host:0", "https://127.1", "http://host:8080", "https://host/a/../b", "https://host/a%2Fb",
+		"https://host:0", "https://127.1", "http://host:8080", "http//host:8080", "http.//host:8080/mail", "https://host/a/../b", "https://host/a%2Fb",
 		"https://example.com/@alice?x", "https://user:pass/word@host",
 	} {
 		_, err := Parse(in)

@@ -1,6 +1,9 @@
 package publicurl
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // suggest guesses the base that was meant by a text which Parse refused. It invents
 // neither a host nor a port, and what it returns passes Parse without options.
@@ -25,12 +28,14 @@ func suggest(raw string) (string, bool) {
 	}
 	separator := "//" // ends what is a scheme without its colon, or with another character for it
 	if scheme == "" {
-		scheme, separator = "https://", "/"
+		separator = "/"
 		s = strings.TrimPrefix(s, "//")
 	}
-	if rest, ok := cutMisspeltScheme(s, separator); ok {
+	if rest, misspelt := cutMisspeltScheme(s, separator); misspelt != "" {
 		s, slashes = rest, 0
+		scheme = cmp.Or(scheme, misspelt)
 	}
+	scheme = cmp.Or(scheme, "https://")
 	if slashes > 2 || strings.HasPrefix(s, "/") {
 		return "", false // a path, and its first segment is no host
 	}
@@ -51,19 +56,20 @@ func suggest(raw string) (string, bool) {
 }
 
 // cutMisspeltScheme removes a scheme that lacks its colon, or has another character in its
-// place, as in https//host and https.//host. It would be taken for the host.
-func cutMisspeltScheme(s, separator string) (string, bool) {
-	for _, scheme := range [...]string{"https", "http"} {
-		rest, ok := cutPrefixFold(s, scheme)
+// place, as in https//host and https.//host. It would be taken for the host. The result is
+// the rest and the scheme as it is spelt, or "" if there is none.
+func cutMisspeltScheme(s, separator string) (rest, scheme string) {
+	for _, name := range [...]string{"https", "http"} {
+		rest, ok := cutPrefixFold(s, name)
 		if !ok {
 			continue
 		}
 		rest = strings.TrimLeft(rest, ".:;,")
 		if strings.HasPrefix(rest, separator) {
-			return strings.TrimLeft(rest, "/"), true
+			return strings.TrimLeft(rest, "/"), name + "://"
 		}
 	}
-	return s, false
+	return s, ""
 }
 
 // repairPath cuts the well-known part out of a path that begins with "/", merges
