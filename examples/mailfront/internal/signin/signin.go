@@ -55,6 +55,9 @@ type Provider struct {
 	clientSeal  op.Crypto // for registered clients
 }
 
+// New returns a Provider for the account of auth. clients has the redirect URIs of each client
+// id, beside [BuiltInClient] and the clients that register themselves. What the Provider keeps
+// is in st.
 func New(auth *webauth.Auth, clients map[string][]string, st store.Store) (*Provider, error) {
 	s := &Provider{auth: auth, clients: clients, current: auth.Current, requestSeal: newSeal(st, "request"), clientSeal: newSeal(st, "client")}
 	tokenSeal := newSeal(st, "token")
@@ -70,6 +73,7 @@ func New(auth *webauth.Auth, clients map[string][]string, st store.Store) (*Prov
 	return s, nil
 }
 
+// Routes registers the endpoints of the sign-in, on paths below the base.
 func (s *Provider) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+LoginPath, s.authorize)
 	mux.HandleFunc("POST "+LoginPath, s.authorize) // OpenID Connect Core 1.0 section 3.1.2.1

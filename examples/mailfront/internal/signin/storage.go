@@ -243,6 +243,8 @@ func (s *storage) lookup(ctx context.Context, id string) (*accessToken, error) {
 	return t, err
 }
 
+// SameSecret reports whether two secrets are equal, in a time that does not depend on where
+// they differ. An empty secret is not equal to anything.
 func SameSecret(a, b string) bool {
 	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }
