@@ -35,8 +35,8 @@ func isCertificateError(err error) bool {
 	return errors.As(err, &certificate)
 }
 
-// lacksIntermediate reports whether a chain ends before the certificate that a client has.
-// A public authority writes into a certificate where its own is. Without that the
+// lacksIntermediate reports whether a server sends its own certificate alone, though an
+// intermediate certificate is between it and the one that clients have. A public authority writes into a certificate where its own is. Without that the
 // certificate can be that of a private authority, which signs without intermediates: it is
 // known then only if the client has roots of its own.
 func lacksIntermediate(chain []*x509.Certificate, ownRoots bool) bool {
@@ -44,7 +44,7 @@ func lacksIntermediate(chain []*x509.Certificate, ownRoots bool) bool {
 		return false
 	}
 	last := chain[len(chain)-1]
-	return !bytes.Equal(last.RawIssuer, last.RawSubject) && (ownRoots || len(last.IssuingCertificateURL) > 0)
+	return !last.IsCA && !bytes.Equal(last.RawIssuer, last.RawSubject) && (ownRoots || len(last.IssuingCertificateURL) > 0)
 }
 
 // hasRoots reports whether the caller chose the authorities.

@@ -92,6 +92,8 @@ func TestRunNamesWhatIsWrongWithTheCertificate(t *testing.T) {
 	other := root.sign(t, x509.Certificate{DNSNames: []string{"other.example"}})
 	roots := x509.NewCertPool()
 	roots.AddCert(root.certificate)
+	others := x509.NewCertPool()
+	others.AddCert((*authority)(nil).sign(t, ca("another root")).certificate)
 	for _, c := range []struct {
 		name  string
 		roots *x509.CertPool
@@ -102,6 +104,7 @@ func TestRunNamesWhatIsWrongWithTheCertificate(t *testing.T) {
 		{name: "no intermediate", roots: roots, chain: leaf.chain(), want: "send the full chain"},
 		{name: "no intermediate of a public authority", chain: public.chain(), want: "send the full chain"},
 		{name: "a private authority", chain: private.chain(), want: "give the client its authority"},
+		{name: "the full chain of an authority that is not among the client's", roots: others, chain: leaf.chain(intermediate), want: "give the client its authority"},
 		{name: "a private authority's full chain", chain: leaf.chain(intermediate, root), want: "give the client its authority"},
 		{name: "signed by itself", roots: roots, chain: self.chain(), want: "give the client its authority"},
 		{name: "expired", roots: roots, chain: expired.chain(), want: "renew it"},

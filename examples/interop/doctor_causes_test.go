@@ -6,6 +6,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,13 +125,19 @@ func TestTheDoctorNamesAMissingIntermediateCertificate(t *testing.T) {
 		file := filepath.Join(dir, name+".pem")
 		require.NoError(t, writeFiles(append(chain, keyPEM...), file))
 		p := startHAProxy(t, m, "http.cfg", map[string]string{"TLS_PEM": file})
-		status, out := askDoctor(t, "https://"+serverName, p.front["https"], "-ca", roots)
+		path, err := doctorBinary()
+		require.NoError(t, err)
+		cmd := exec.CommandContext(t.Context(), path, "-ca", roots, "https://"+serverName)
+		cmd.Env = append(os.Environ(), "HTTPS_PROXY="+webProxy(t, p.front["https"]), "NO_PROXY=")
+		out, err := cmd.CombinedOutput()
 		if name == "full" {
-			require.Zero(t, status, "%s", out)
+			require.NoError(t, err, "%s", out)
 			continue
 		}
-		require.Equal(t, 2, status, "%s", out)
-		require.Contains(t, out, "send the full chain")
-		require.NotContains(t, out, "-ca")
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
+		require.Equal(t, 2, exit.ExitCode(), "%s", out)
+		require.Contains(t, string(out), "send the full chain")
+		require.NotContains(t, string(out), "-ca")
 	}
 }
