@@ -24,7 +24,11 @@ var passOnForged = []change{sendProxy, {haproxySetsXFF, "\n"}, {haproxySetsHTTPS
 
 func TestAListenerWithPROXYProtocolBelievesNoHeaderEvenOfATrustedClient(t *testing.T) {
 	haproxyBinary(t)
-	m := startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "TLS_REENCRYPTED=https", believeProto)
+	// X-Forwarded-Proto is believed on the other listener.
+	front := map[string]*mailfront{
+		"http":  startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "HTTPS_CLIENT=forwarded", believeProto),
+		"https": startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "HTTP_CLIENT=forwarded", "TLS_REENCRYPTED=https", believeProto),
+	}
 	for _, c := range []struct {
 		name, file, listener string
 		changes              []change
@@ -35,6 +39,7 @@ func TestAListenerWithPROXYProtocolBelievesNoHeaderEvenOfATrustedClient(t *testi
 		{"https, the proxy appends", "http-reencrypted.cfg", "https", append([]change{sendProxy}, appendInPlaceOfReplace["haproxy"]...)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			m := front[c.listener]
 			p := startHAProxy(t, m, c.file, nil, c.changes...)
 			want := forwardedWhoami{ClientIP: clientIP, Known: true, Proxy: proxyIP, Version: 2}
 			from := m.stderr.now()
@@ -90,7 +95,7 @@ func TestAResolverOnAPROXYListenerBelievesNoHeaderIfTheServerHasConnContext(t *t
 }
 
 // The other way round: a PROXY header to a listener that gets its clients from
-// forwarding headers is no HTTP. It is refused, and nobody is taken for anybody.
+// forwarding headers ends the connection, and the log names the setting.
 func TestAPROXYHeaderToAListenerWithForwardingHeadersIsRefused(t *testing.T) {
 	haproxyBinary(t)
 	m := startForwarded(t)
@@ -98,8 +103,9 @@ func TestAPROXYHeaderToAListenerWithForwardingHeadersIsRefused(t *testing.T) {
 	response, err := browse(t, p.client("http")(t)).client.Get("http://" + serverName + "/whoami")
 	require.NoError(t, err)
 	response.Body.Close()
-	require.Equal(t, http.StatusBadRequest, response.StatusCode)
+	require.Equal(t, http.StatusBadGateway, response.StatusCode)
+	m.stderr.awaitLine(t, 0, "event=proxy_header", "proto=http", "setting=MAILFRONT_HTTP_CLIENT")
 	m.fence(t, "http")
 	lines, _ := m.stderr.since(0)
-	require.Len(t, events(lines, "http"), 1, "the fence's")
+	require.Len(t, events(lines, "http"), 1, "the fence's: the request reached no handler")
 }
