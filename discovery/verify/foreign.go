@@ -173,6 +173,7 @@ func (f *fetcher) foreignClient(u *url.URL) (*http.Client, error) {
 		if !ok {
 			return nil, errNoDialling
 		}
+		//lint:ignore SA1019 a Client may still have the old dial functions
 		transport, own = t.Clone(), t == standard || t.DialContext == nil && t.DialTLSContext == nil && t.Dial == nil && t.DialTLS == nil
 	}
 	// Client certificates are credentials.

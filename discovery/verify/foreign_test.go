@@ -158,6 +158,7 @@ func dialPlain(t *http.Transport) *http.Transport {
 	t = t.Clone()
 	dial := t.DialContext
 	t.DialContext = nil
+	//lint:ignore SA1019 a Client may still have the old dial functions
 	t.Dial = func(network, address string) (net.Conn, error) { return dial(context.Background(), network, address) }
 	return t
 }

@@ -319,6 +319,7 @@ func onlyHTTP1(transport *http.Transport) {
 // without. No request of the comparison has credentials.
 func (f *fetcher) connectTo(transport *http.Transport, target string) {
 	var dialer net.Dialer
+	//lint:ignore SA1019 the old dial functions of a Client must not be used
 	transport.Proxy, transport.Dial, transport.DialTLS = nil, nil, nil
 	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, network, target)
