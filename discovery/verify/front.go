@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 )
 
 // front reports something in front of the whole server that answers every request in the
@@ -123,7 +123,11 @@ func isHangUp(err error) bool {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return false
 	}
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	var op *net.OpError // a reset, whose error number depends on the system
+	return errors.As(err, &op) && (op.Op == "read" || op.Op == "write")
 }
 
 // isFront reports whether a redirect is one that the proxy makes for every path below the
