@@ -110,6 +110,19 @@ func TestVerifyComparesTheAnswersOfSeveralConnections(t *testing.T) {
 	}
 }
 
+// closedAddress returns an address at which connections are refused. It is the client's
+// end of a connection that stays open, so that no listener gets its port meanwhile.
+func closedAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
+}
+
 // A balancer that keeps a client at one node hides the others, and their addresses show
 // them.
 func TestVerifyComparesTheNodesOfConnect(t *testing.T) {
@@ -119,9 +132,7 @@ func TestVerifyComparesTheNodesOfConnect(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.Listener.Addr().String()
 	}
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
-	gone := closed.Listener.Addr().String()
+	gone := closedAddress(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // as a port that requires a PROXY header
 	require.NoError(t, err)
 	defer silent.Close()

@@ -393,9 +393,10 @@ func TestDoctorComparesNodes(t *testing.T) {
 		s.server.Config.Handler.ServeHTTP(w, r)
 	}))
 	defer other.Close()
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
-	gone, different := closed.Listener.Addr().String(), other.Listener.Addr().String()
+	client, err := net.Dial("tcp", other.Listener.Addr().String())
+	require.NoError(t, err)
+	defer client.Close() // until then no listener gets its port
+	gone, different := client.LocalAddr().String(), other.Listener.Addr().String()
 	for _, c := range []struct {
 		name, connect string
 		status        int

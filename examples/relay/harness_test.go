@@ -88,13 +88,17 @@ func (b *backend) accept() *proxyproto.Conn {
 	return prepare(b.t, c).(*proxyproto.Conn)
 }
 
-// closedAddress is one where nobody listens.
+// closedAddress returns an address at which connections are refused. It is the client's
+// end of a connection that stays open, so that no listener gets its port meanwhile.
 func closedAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
+	t.Cleanup(func() { l.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
 }
 
 // dial connects to the relay's first listener.
