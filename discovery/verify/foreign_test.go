@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -179,17 +180,14 @@ func requireNotAsked(t *testing.T, report *Report, issuer string, why error) {
 func TestVerifyConnectsToPublicAddressesOfForeignIssuersOnly(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.2:0")
 	require.NoError(t, err)
-	var mu sync.Mutex
-	connections := 0
+	var connections atomic.Int32
 	private := httptest.NewUnstartedServer(answer(200, "application/json", `{"issuer":"https://other.example"}`))
 	private.Listener.Close()
 	private.Listener = listener
 	private.Config.ErrorLog = log.New(io.Discard, "", 0)
 	private.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
-			mu.Lock()
-			connections++
-			mu.Unlock()
+			connections.Add(1)
 		}
 	}
 	private.StartTLS()
@@ -210,7 +208,7 @@ func TestVerifyConnectsToPublicAddressesOfForeignIssuersOnly(t *testing.T) {
 			require.Empty(t, report.Findings, "%s %s", host, name)
 			requireNotAsked(t, report, issuer, errNotPublic)
 		}
-		require.Zero(t, connections)
+		require.Zero(t, connections.Load())
 		proxied := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(mustURL(t, server.URL))}}
 		h = at("/", http.NotFound)(http.NotFoundHandler())
 		v := &verifier{base: mustBase(t, server.URL), settings: newSettings(Config{Client: proxied}), report: new(Report)}
@@ -224,7 +222,7 @@ func TestVerifyConnectsToPublicAddressesOfForeignIssuersOnly(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, report.Findings, 1, "%v", report.Findings)
 	require.Equal(t, ruleIssuer, report.Findings[0].Rule)
-	require.NotZero(t, connections)
+	require.NotZero(t, connections.Load())
 }
 
 func TestAForeignIssuerGetsNoClientCertificate(t *testing.T) {
