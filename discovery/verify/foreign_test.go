@@ -179,7 +179,9 @@ func requireNotAsked(t *testing.T, report *Report, issuer string, why error) {
 // that anybody may have, so that Verify dials itself.
 func TestVerifyConnectsToPublicAddressesOfForeignIssuersOnly(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.2:0")
-	require.NoError(t, err)
+	if err != nil {
+		t.Skipf("needs a loopback address that is not that of the server: %v", err)
+	}
 	var connections atomic.Int32
 	private := httptest.NewUnstartedServer(answer(200, "application/json", `{"issuer":"https://other.example"}`))
 	private.Listener.Close()
