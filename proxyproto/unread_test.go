@@ -88,12 +88,13 @@ func TestCloseDoesNotWaitForARead(t *testing.T) {
 	for name, untrusted := range map[string]proxyproto.Policy{"ServeDirect": proxyproto.ServeDirect, "Ignore": proxyproto.Ignore} {
 		t.Run(name, func(t *testing.T) {
 			_, server, _ := download(t, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.10"), Untrusted: untrusted}, "")
-			ended := make(chan error)
+			reading, ended := make(chan struct{}), make(chan error)
 			go func() {
+				close(reading)
 				_, err := server.Read(make([]byte, 1))
 				ended <- err
 			}()
-			time.Sleep(20 * time.Millisecond) // either order is right; this one is the usual
+			<-reading // Read and Close may come in either order
 			require.NoError(t, server.Close())
 			require.ErrorIs(t, <-ended, net.ErrClosed)
 		})
@@ -111,8 +112,6 @@ func TestClosingTheListenerReportsNoHeader(t *testing.T) {
 	defer client.Close()
 	_, err = io.WriteString(client, "PROXY UNKNOWN\r\n")
 	require.NoError(t, err)
-	for l.Stats().Ready == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	require.Eventually(t, func() bool { return l.Stats().Ready > 0 }, time.Minute, time.Millisecond)
 	require.NoError(t, l.Close())
 }
