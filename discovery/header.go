@@ -43,7 +43,7 @@ func (f *fields) add(name, value string) {
 	f.header[name] = append(before[:len(before):len(before)], value)
 }
 
-// value returns a list of one value, which is full: whoever appends to it gets a copy.
+// value returns a list of one value, which is full: an append to it makes a copy.
 func (f *fields) value(value string) []string {
 	f.values = append(f.values, value)
 	n := len(f.values)

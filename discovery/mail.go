@@ -88,7 +88,7 @@ type mailSettings struct {
 	calendar, contacts string
 	files              string
 
-	userAgent        map[string]*document // by domain; absent if there is none
+	userAgent        map[string]*document // by domain; no entry if the domain has no document
 	autoconfig       map[string]*document
 	autoconfigByHost map[string]*document
 	autodiscoverJSON *document

@@ -115,7 +115,7 @@ func (b *builder) userAgent(m *mailSettings) {
 // ofDomain names the document of a domain that has one of its own.
 func ofDomain(d Document, domain string) Document { return d + ":" + Document(domain) }
 
-// userAgentOf encodes the document for a list of services. It is nil if there is none.
+// userAgentOf encodes the document for a list of services. It returns nil if there is no document.
 func (b *builder) userAgentOf(m *mailSettings, d Document, services []Service) *document {
 	c := b.userAgentConfiguration(m, services)
 	if c.Protocols == (userAgentProtocols{}) {

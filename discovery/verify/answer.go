@@ -215,7 +215,7 @@ func (v *verifier) unexpected(d discovery.Document, u string) {
 	}
 	switch {
 	case v.claimed[d] != "":
-		v.missing(d, u, "the document at "+v.claimed[d]+" speaks of it", mistake, SeverityError)
+		v.missing(d, u, "the document at "+v.claimed[d]+" refers to it", mistake, SeverityError)
 	case v.settings.expected[d]:
 		v.missing(d, u, "the document is expected", mistake, SeverityError)
 	}
