@@ -5,12 +5,10 @@
 //	SUBMISSION_PASSWORD=… go run ./examples/submission -trusted 127.0.0.1
 //	TLS_PEM=cert-and-key.pem haproxy -db -f examples/submission/haproxy.cfg
 //
-// HAProxy listens on ports 465 and 443, which usually needs root. Other ports are
-// settings of haproxy.cfg: SUBMISSIONS_FRONT=127.0.0.1:20465 HTTPS_FRONT=127.0.0.1:20443.
-//
-// Users of -domain sign in with SUBMISSION_PASSWORD and send anywhere. Everybody may
-// send to -domain if SPF does not fail. Accepted mail is logged and dropped: replace
-// session.Data.
+// Ports 465 and 443 usually need root. For others set, for example,
+// SUBMISSIONS_FRONT=127.0.0.1:20465 HTTPS_FRONT=127.0.0.1:20443 for HAProxy. Users of
+// -domain sign in and send anywhere. Everybody may send to -domain if SPF does not fail.
+// Accepted mail is logged and dropped: replace session.Data.
 package main
 
 import (
@@ -43,7 +41,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Getenv("SUBMISSION_PASSWORD"), func(smtp, http net.Addr) {}); err != nil {
+	if err := run(ctx, os.Args[1:], os.Getenv("SUBMISSION_PASSWORD"), func(smtp, http net.Addr) { slog.Info("serving", "smtp", smtp, "http", http) }); err != nil {
 		slog.Error(err.Error())
 		os.Exit(1)
 	}
@@ -58,11 +56,8 @@ func run(ctx context.Context, args []string, password string, started func(smtp,
 	host := flags.String("host", "mail.example.com", "public host `name`")
 	domain := flags.String("domain", "example.com", "mail `domain`")
 	flags.Parse(args)
-	if password == "" {
-		return errors.New("submission: SUBMISSION_PASSWORD is not set: it is the password of every user")
-	}
-	if *trusted == "" {
-		return errors.New("submission: -trusted is not set: list the addresses that HAProxy connects from, such as 127.0.0.1")
+	if password == "" || *trusted == "" {
+		return errors.New("submission: set SUBMISSION_PASSWORD to the password of every user, and -trusted to the address that HAProxy connects from, such as 127.0.0.1")
 	}
 	proxies, err := trustnet.Parse(strings.Split(*trusted, ",")...)
 	if err != nil {
@@ -89,8 +84,7 @@ func run(ctx context.Context, args []string, password string, started func(smtp,
 		return s, nil
 	}))
 	mail.Domain, mail.AllowInsecureAuth = *host, true // go-smtp sees no TLS: AuthMechanisms decides by the client's
-	mail.ReadTimeout, mail.WriteTimeout = 5*time.Minute, 5*time.Minute
-	mail.MaxMessageBytes, mail.MaxRecipients = 10<<20, 100
+	mail.ReadTimeout, mail.WriteTimeout, mail.MaxMessageBytes, mail.MaxRecipients = 5*time.Minute, 5*time.Minute, 10<<20, 100
 	smtpListener, err := listen("smtp", *smtpAddr, proxies)
 	if err != nil {
 		return err
@@ -99,7 +93,6 @@ func run(ctx context.Context, args []string, password string, started func(smtp,
 	if err != nil {
 		return errors.Join(err, smtpListener.Close())
 	}
-	slog.Info("serving", "smtp", smtpListener.Addr(), "http", httpListener.Addr(), "trusted", proxies)
 	started(smtpListener.Addr(), httpListener.Addr())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -131,8 +124,7 @@ func serve(ctx context.Context, l *proxyproto.Listener, s interface {
 	return errors.Join(err, s.Shutdown(grace))
 }
 
-// listen accepts connections of HAProxy with a PROXY header, and others as direct
-// clients.
+// listen requires a PROXY header of HAProxy, and serves other peers as direct clients.
 func listen(name, addr string, proxies *trustnet.Set) (*proxyproto.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

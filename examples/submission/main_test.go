@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -149,7 +150,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		want      string
 	}{
 		{behaviour: "no password", args: []string{"-trusted", "127.0.0.1"}, want: "SUBMISSION_PASSWORD"},
-		{behaviour: "no trusted proxy", password: password, want: "-trusted is not set"},
+		{behaviour: "no trusted proxy", password: password, want: "-trusted"},
 		{behaviour: "a typing mistake", args: []string{"-trusted", "127.0.0.1/8x"}, password: password, want: `-trusted: trustnet: item 1: "127.0.0.1/8x"`},
 		{behaviour: "a host that is no name", args: []string{"-trusted", "127.0.0.1", "-host", "https://mail.example.com"}, password: password, want: "-host: publicurl: "},
 		{behaviour: "a domain that is no name", args: []string{"-trusted", "127.0.0.1", "-domain", "@example.com"}, password: password, want: "-domain: discovery: "},
@@ -161,4 +162,11 @@ func TestSettingsThatAreRefused(t *testing.T) {
 			assert.ErrorContains(t, run(ctx, append([]string{"-smtp", "127.0.0.1:0"}, c.args...), c.password, func(net.Addr, net.Addr) {}), c.want)
 		})
 	}
+}
+
+// The file is what a newcomer reads first.
+func TestTheServerHasAtMost200Lines(t *testing.T) {
+	source, err := os.ReadFile("main.go")
+	require.NoError(t, err)
+	assert.LessOrEqual(t, strings.Count(string(source), "\n"), 200)
 }
