@@ -142,7 +142,7 @@ func (v *verifier) answered(ctx context.Context, d discovery.Document, u string,
 }
 
 // isAbsent reports whether there is nothing. A proxy may say so by another status
-// than 404, where a path belongs to nobody: HAProxy by 503, a web server by 403. That
+// than 404, where a path is not in use: HAProxy by 503, a web server by 403. That
 // can be told if it does so beside the base, and something else answers below.
 func (v *verifier) isAbsent(ctx context.Context, a *fetched) bool {
 	if a.isAbsent() {
@@ -151,8 +151,8 @@ func (v *verifier) isAbsent(ctx context.Context, a *fetched) bool {
 	if a.err != nil || a.status < 400 || v.base.Prefix() == "" || v.base.Contains(a.url) || !v.base.SameOrigin(a.url) {
 		return false
 	}
-	beside := v.ask(ctx, configDocument, get(v.base.Origin()+nobodysWellKnown))
-	below := v.ask(ctx, configDocument, get(v.base.MustJoin(nobodysPath)))
+	beside := v.ask(ctx, configDocument, get(v.base.Origin()+unusedWellKnown))
+	below := v.ask(ctx, configDocument, get(v.base.MustJoin(unusedPath)))
 	return beside.err == nil && beside.status == a.status && below.err == nil && below.status != a.status
 }
 
@@ -163,14 +163,14 @@ func (v *verifier) isWebSite(ctx context.Context, a *fetched) bool {
 	if v.base.Prefix() == "" || v.base.Contains(a.url) || !isPage(a) && !a.isRedirect() {
 		return false
 	}
-	nobody := v.ask(ctx, configDocument, get(v.base.Origin()+nobodysWellKnown))
-	return isPage(a) && isPage(nobody) || nobody.isRedirect() && nobody.location() == a.location()
+	unused := v.ask(ctx, configDocument, get(v.base.Origin()+unusedWellKnown))
+	return isPage(a) && isPage(unused) || unused.isRedirect() && unused.location() == a.location()
 }
 
 // What no server has.
 const (
-	nobodysPath      = "/portico-verify"
-	nobodysWellKnown = "/.well-known/portico-verify"
+	unusedPath      = "/portico-verify"
+	unusedWellKnown = "/.well-known/portico-verify"
 )
 
 // html reports a page where a document should be.

@@ -154,7 +154,7 @@ func TestVerifyReportsWhyItCouldNotRun(t *testing.T) {
 		{name: "no base", ctx: t.Context(), base: publicurl.Base{}, check: Config{}, want: "the base has no host"},
 		{name: "a relative base", ctx: t.Context(), base: relative, check: Config{}, want: "the base has no host"},
 		{name: "an invalid domain", ctx: t.Context(), base: base, check: Config{MailDomains: []string{"EXAMPLE.com"}}, want: `invalid mail domain "EXAMPLE.com"`},
-		{name: "nobody there", ctx: t.Context(), client: refused, base: base, check: Config{}, want: "nothing can be reached: check host, port and scheme: connection refused"},
+		{name: "a refused connection", ctx: t.Context(), client: refused, base: base, check: Config{}, want: "nothing can be reached: check host, port and scheme: connection refused"},
 		{name: "an unknown certificate", ctx: t.Context(), client: toUnknown, base: base, check: Config{}, want: "the certificate is not trusted"},
 		{name: "no TLS", ctx: t.Context(), client: toPlain, base: base, check: Config{}, want: "nothing can be reached"},
 		{name: "a context that has ended", ctx: ended, client: refused, base: base, check: Config{}, want: "context canceled"},

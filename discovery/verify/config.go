@@ -43,7 +43,7 @@ type Config struct {
 	// autoconfig.<domain>, ua-auto-config.<domain> and mta-sts.<domain>.
 	MailDomains []string
 
-	// Connect are addresses, host:port, at most 16, of nodes past the proxy. Each stands for
+	// Connect lists at most 16 addresses, host:port, of nodes past the proxy. Each replaces
 	// the hosts of the base and of the mail domains: it is asked for every document and key
 	// set under the public name, with TLS or without. A node that answers differently, or
 	// cannot be reached, is a finding.

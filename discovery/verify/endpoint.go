@@ -115,7 +115,7 @@ func (v *verifier) notTheEndpoint(ctx context.Context, d discovery.Document, nam
 // isMethodDenied reports whether a path that no server has is refused in the same way as
 // an endpoint, but only for this method.
 func (v *verifier) isMethodDenied(ctx context.Context, method string, a *fetched) bool {
-	nobody := v.base.MustJoin(nobodysPath)
-	same, other := v.ask(ctx, configDocument, fetch{method: method, url: nobody}), v.ask(ctx, configDocument, get(nobody))
+	unused := v.base.MustJoin(unusedPath)
+	same, other := v.ask(ctx, configDocument, fetch{method: method, url: unused}), v.ask(ctx, configDocument, get(unused))
 	return method != http.MethodGet && same.err == nil && same.status == a.status && other.err == nil && other.status != a.status
 }

@@ -38,7 +38,7 @@ const verifyOrigin = "https://portico-verify.invalid"
 
 const userAgent = "portico-verify"
 
-// A fetched is an answer, or why there is none.
+// A fetched is an answer, or the reason why it is missing.
 type fetched struct {
 	url     string
 	status  int
@@ -54,7 +54,7 @@ var (
 	errNotAsked = errors.New("verify: this URL is not asked: it is not the server's")
 )
 
-// said is the status, "404 Not Found", or why there is none.
+// said is the status, "404 Not Found", or the reason why no answer came.
 func (a *fetched) said() string {
 	if a.err != nil {
 		return unwrapURL(a.err).Error()

@@ -329,7 +329,7 @@ func verifyFixtures() []fixture {
 			rule: ruleRedirect, document: discovery.OAuthDocument, mistake: MistakeRedirect, got: "/login", hint: "do not follow"},
 		{name: "keys by another name", base: rootBase, config: oauthOnly, tamper: at("/auth/jwks.json", body("application/json", `{"KEYS":[{"kty":"RSA"}]}`)),
 			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "jwks_uri", got: `{"KEYS"`, hint: "something else answers"},
-		{name: "a key that is none", base: rootBase, config: oauthOnly, tamper: at("/auth/jwks.json", body("application/json", `{"keys":[null]}`)),
+		{name: "null as a key", base: rootBase, config: oauthOnly, tamper: at("/auth/jwks.json", body("application/json", `{"keys":[null]}`)),
 			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "jwks_uri", got: `{"keys":[null]}`, hint: "a kty"},
 		{name: "a web socket capability that is a list", base: rootBase, config: jmapOnly, tamper: changed(session, func(_ http.Header, body string) string {
 			return regexp.MustCompile(`("urn:ietf:params:jmap:websocket"):(\{[^}]*\})`).ReplaceAllString(body, "$1:[$2]")
@@ -345,7 +345,7 @@ func verifyFixtures() []fixture {
 			rule: ruleRedirect, document: discovery.DAVDocument, mistake: MistakeRedirect, got: "/dav/cal/", hint: "do not follow"},
 		{name: "calendars that refuse everybody", base: rootBase, config: davOnly, tamper: at("/dav/cal/", status(403)),
 			rule: ruleMethod, document: discovery.DAVDocument, mistake: MistakeMethod, got: "Forbidden", hint: "every method"},
-		{name: "a policy that is none", base: rootBase, tamper: at(mtaSTSPath, body("text/plain", "mode: testing\r\nmax_age: 86400\r\n")), check: domain,
+		{name: "a policy without a version", base: rootBase, tamper: at(mtaSTSPath, body("text/plain", "mode: testing\r\nmax_age: 86400\r\n")), check: domain,
 			rule: ruleMalformed, document: discovery.MTASTSDocument, mistake: MistakeBody, got: "mode: testing", hint: "mail clients cannot read"},
 		{name: "a policy with a mode of its own", base: rootBase, tamper: replaced(mtaSTSPath, "mode: testing", "mode: enforced"), check: domain,
 			rule: ruleMalformed, document: discovery.MTASTSDocument, mistake: MistakeBody, got: "version: STSv1", hint: "mail clients cannot read"},

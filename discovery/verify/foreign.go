@@ -156,7 +156,7 @@ func foreignError(err error) error {
 	return errors.New("no answer")
 }
 
-// foreignClient returns a client for a foreign host, or why there is none. A transport that
+// foreignClient returns a client for a foreign host, or the reason why it cannot. A transport that
 // is not an *http.Transport is never used: it decides by itself where to connect. Nor are
 // dial functions and proxies, except for a host that the caller lists.
 func (f *fetcher) foreignClient(u *url.URL) (*http.Client, error) {

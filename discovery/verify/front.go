@@ -16,7 +16,7 @@ import (
 // front reports something in front of the whole server that answers every request in the
 // same way, also for a path that no server has. There is one cause, and one finding.
 func (v *verifier) front(ctx context.Context) bool {
-	probes := []string{v.base.MustJoin(nobodysPath), v.wellKnown(oauthName), v.wellKnown(openIDName), v.wellKnown(resourceName)}
+	probes := []string{v.base.MustJoin(unusedPath), v.wellKnown(oauthName), v.wellKnown(openIDName), v.wellKnown(resourceName)}
 	var all []*fetched
 	for _, u := range probes {
 		a := v.ask(ctx, configDocument, get(u))
@@ -133,7 +133,7 @@ func isHangUp(err error) bool {
 // isFront reports whether a redirect is one that the proxy makes for every path below the
 // base, and why.
 func (v *verifier) isFront(a *fetched) (Mistake, string) {
-	c := v.fetcher.calls[get(v.base.MustJoin(nobodysPath))]
+	c := v.fetcher.calls[get(v.base.MustJoin(unusedPath))]
 	if c == nil || !c.noted || a.url == c.answer.url || !c.answer.isRedirect() || answerKind(c.answer) != answerKind(a) {
 		return "", ""
 	}

@@ -56,15 +56,15 @@ func (v *verifier) jmapSession(ctx context.Context) {
 
 // elsewhere returns where below the base something answers as only the server does
 // that has what a well-known location leads to. If it answers the same to what
-// nobody has, that means nothing.
+// is not in use, that means nothing.
 func (v *verifier) elsewhere(ctx context.Context, name string, method func(string) fetch, path string) string {
 	d := discovery.JMAPDocument
 	if name != jmapName {
 		d = discovery.DAVDocument
 	}
-	for _, l := range []struct{ url, nobody string }{
-		{v.appended(name), v.base.String() + nobodysWellKnown},
-		{v.base.MustJoin(path), v.base.MustJoin(nobodysPath)},
+	for _, l := range []struct{ url, unused string }{
+		{v.appended(name), v.base.String() + unusedWellKnown},
+		{v.base.MustJoin(path), v.base.MustJoin(unusedPath)},
 	} {
 		u := l.url
 		if u == "" {
@@ -75,18 +75,18 @@ func (v *verifier) elsewhere(ctx context.Context, name string, method func(strin
 		if !isServer {
 			continue
 		}
-		nobody := v.ask(ctx, d, method(l.nobody))
-		if nobody.err == nil && nobody.status != a.status {
+		unused := v.ask(ctx, d, method(l.unused))
+		if unused.err == nil && unused.status != a.status {
 			return u
 		}
 	}
 	return ""
 }
 
-// isCatchAll reports whether what nobody has is answered by the same status.
+// isCatchAll reports whether a path that is not in use is answered by the same status.
 func (v *verifier) isCatchAll(ctx context.Context, a *fetched) bool {
-	nobody := v.ask(ctx, discovery.JMAPDocument, get(v.base.Origin()+nobodysWellKnown))
-	return nobody.err == nil && nobody.status == a.status
+	unused := v.ask(ctx, discovery.JMAPDocument, get(v.base.Origin()+unusedWellKnown))
+	return unused.err == nil && unused.status == a.status
 }
 
 // session judges the answer at the session's URL, and asks again with the token.

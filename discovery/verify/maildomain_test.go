@@ -207,7 +207,7 @@ func TestVerifyFindsContentCodingsThatDoNotMatch(t *testing.T) {
 		tamper tamper
 		got    string
 	}{
-		{name: "gzip that is none", tamper: coded("gzip", same), got: "the body is not gzip"},
+		{name: "a body that is not gzip", tamper: coded("gzip", same), got: "the body is not gzip"},
 		{name: "gzip with a wrong checksum", tamper: coded("gzip", damaged), got: "the body is not gzip"},
 		{name: "gzip without the field", tamper: coded("", zipped), got: "does not say so"},
 		{name: "gzip twice", tamper: coded("gzip", twice), got: "or it is compressed twice"},

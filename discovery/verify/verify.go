@@ -29,7 +29,7 @@ import (
 // Something that answers every request in the same way, such as a sign-in in front of the
 // server, is one finding, and nothing else is checked then. Each document and key set is
 // requested again over Config.Fresh connections and at Config.Connect. Differences are a
-// finding; that there are none does not show that all nodes agree, since a balancer may send
+// finding. Their absence does not show that all nodes agree, since a balancer may send
 // all connections to one node.
 //
 // Run returns an error if there is nothing to report: the base is relative or zero, the
@@ -128,7 +128,7 @@ func (v *verifier) prefetch(ctx context.Context) bool {
 	for _, name := range []string{oauthName, openIDName, resourceName, jmapName, calDAVName, cardDAVName} {
 		all = append(all, get(v.wellKnown(name)))
 	}
-	all = append(all, get(v.base.MustJoin(webUIPath)), get(v.base.MustJoin(nobodysPath)))
+	all = append(all, get(v.base.MustJoin(webUIPath)), get(v.base.MustJoin(unusedPath)))
 	for _, m := range v.mailLocations() {
 		all = append(all, get(m.url))
 	}
