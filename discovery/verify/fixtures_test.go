@@ -212,7 +212,7 @@ func verifyFixtures() []fixture {
 		{name: "no token endpoint", base: pathBase, config: oauthOnly, tamper: at("/mail/auth/token", http.NotFound),
 			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "token_endpoint", got: "Not Found", hint: "the server answers below /mail, but not here"},
 		{name: "a server that is published with a path", base: rootBase, config: oauthOnly, tamper: replaced(oauthAtRoot, `"issuer":"`+rootBase+`"`, `"issuer":"`+pathBase+`"`),
-			rule: ruleIssuer, document: discovery.OAuthDocument, mistake: MistakePublicURL, field: "issuer", got: pathBase, hint: "published with a path"},
+			rule: ruleIssuer, document: discovery.OAuthDocument, mistake: MistakeBase, field: "issuer", got: pathBase, hint: "published with a path"},
 		{name: "a page for the token endpoint", base: rootBase, config: oauthOnly, tamper: at("/auth/token", spa),
 			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "token_endpoint", got: "<!DOCTYPE html>", hint: "something else answers"},
 		{name: "a token endpoint that takes no POST", base: rootBase, config: oauthOnly, tamper: at("/auth/token", status(405)),

@@ -158,7 +158,7 @@ func (v *verifier) pageAsBase(ctx context.Context) bool {
 		ancestor := v.base.Origin() + path
 		for _, u := range []string{ancestor + "/.well-known/" + openIDName, v.base.Origin() + "/.well-known/" + oauthName + path} {
 			if issuer, ok := v.issuerAt(ctx, u); ok && strings.TrimSuffix(issuer, "/") == ancestor {
-				v.add(Finding{Document: configDocument, URL: v.base.String(), Rule: ruleNothing, Severity: SeverityError, Got: "no document; the server at " + ancestor + " calls itself " + issuer, Want: "at least one document", Mistake: MistakePublicURL,
+				v.add(Finding{Document: configDocument, URL: v.base.String(), Rule: ruleNothing, Severity: SeverityError, Got: "no document; the server at " + ancestor + " calls itself " + issuer, Want: "at least one document", Mistake: MistakeBase,
 					Hint: "this is the URL of a page, or not the server's: if the server is the one at " + ancestor + ", ask by that URL; else set the server's public URL to this one, and route it"})
 				return true
 			}

@@ -127,7 +127,7 @@ func TestVerifyNamesThePageThatIsGivenAsBase(t *testing.T) {
 			require.Len(t, report.Findings, 1, "%v", report.Findings)
 			f := report.Findings[0]
 			require.Equal(t, ruleNothing, f.Rule)
-			require.Equal(t, MistakePublicURL, f.Mistake)
+			require.Equal(t, MistakeBase, f.Mistake)
 			require.Contains(t, f.Got, "calls itself "+c.want)
 			require.Contains(t, f.Hint, "the URL of a page")
 			require.Contains(t, f.Hint, "ask by that URL")

@@ -54,6 +54,7 @@ func (v *verifier) issuer(ctx context.Context, d discovery.Document, at, field, 
 	case strings.TrimRight(got, "/") == base:
 		f.Hint = "a slash at the end makes another issuer" + must
 	case strings.HasPrefix(got, base+"/"):
+		f.Mistake = MistakeBase
 		f.Hint = "the server is published with a path: ask by that URL, or set its public URL to " + base + must
 	case strings.EqualFold(strings.TrimRight(got, "/"), base):
 		f.Hint = "capitals make another issuer: write the host in lower case, and the path as it is mounted" + must

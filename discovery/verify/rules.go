@@ -51,6 +51,10 @@ const (
 	// yet, or what it makes up from the request that the proxy sends.
 	MistakePublicURL Mistake = "public-url-differs"
 
+	// The base that was checked is not the URL at which the server is published,
+	// which has another path of the same origin.
+	MistakeBase Mistake = "wrong-base"
+
 	// The proxy or the server makes a redirect from the proxy's own side: without
 	// the path that the proxy strips, or with the port of the server.
 	MistakeRedirect Mistake = "redirect-rewritten"

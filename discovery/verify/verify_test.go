@@ -122,7 +122,7 @@ func TestVerifyNamesTheServerAtTheOrigin(t *testing.T) {
 	findings := verify(t, h, "https://example.com/webmail", Config{}).Findings
 	require.Len(t, findings, 1)
 	require.Equal(t, ruleNothing, findings[0].Rule)
-	require.Equal(t, MistakePublicURL, findings[0].Mistake)
+	require.Equal(t, MistakeBase, findings[0].Mistake)
 	require.Contains(t, findings[0].Got, "calls itself https://example.com")
 }
 

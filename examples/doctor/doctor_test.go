@@ -301,7 +301,32 @@ func TestEveryMistakeHasAFix(t *testing.T) {
 			}
 		}
 	}
-	require.Len(t, fixes, len(meaning))
+	require.Len(t, fixes, len(meaning)-1, "only MistakeBase has no lines")
+}
+
+// The hint is to run the doctor with the other URL. Lines for the proxy would mislead.
+func TestDoctorNamesAnotherURLOfTheServerAsTheCause(t *testing.T) {
+	atPath := newSite(t, wellKnown, nil)
+	var documents http.Handler
+	atRoot := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { documents.ServeHTTP(w, r) }))
+	t.Cleanup(atRoot.Close)
+	documents = newServer(t, atRoot.URL)
+	for _, c := range []struct {
+		name, asked string
+		published   string
+		flags       []string
+	}{
+		{name: "the root of a server at a path", asked: strings.TrimSuffix(atPath.url, "/mail"), published: atPath.url, flags: []string{"-ca", atPath.ca}},
+		{name: "the page of a server at the root", asked: atRoot.URL + "/login", published: atRoot.URL},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, stdout, _ := doctor(t, "", append(c.flags, c.asked)...)
+			require.Contains(t, stdout, c.published)
+			require.Contains(t, stdout, "Likely cause: wrong-base\nThe server is published at another URL")
+			require.NotContains(t, stdout, "HAProxy")
+			require.NotContains(t, stdout, "public-url-differs")
+		})
+	}
 }
 
 func TestATokenGoesInTheClearToThisMachineOnlyUnlessThatIsSaid(t *testing.T) {

@@ -19,11 +19,14 @@ func (d *diagnosis) addFixes(base publicurl.Base) {
 	fill := strings.NewReplacer("{prefix}", base.Prefix(), "{host}", base.Hostname(), "{url}", base.String())
 	d.Fixes = make(map[verify.Mistake]map[string]string)
 	for _, f := range d.findings() {
-		lines, ok := fixes[f.Mistake]
-		if !ok || d.Fixes[f.Mistake] != nil {
+		if meaning[f.Mistake] == "" || d.Fixes[f.Mistake] != nil {
 			continue
 		}
 		d.Fixes[f.Mistake] = make(map[string]string)
+		lines, ok := fixes[f.Mistake]
+		if !ok {
+			continue // no proxy causes it
+		}
 		for i, product := range products {
 			d.Fixes[f.Mistake][product] = fill.Replace(forMount(lines[i], base))
 		}
@@ -49,6 +52,7 @@ var meaning = map[verify.Mistake]string{
 	verify.MistakeWellKnown:     "The proxy does not pass these well-known locations on to the server. They are at the\norigin, not below the path of the server, and stand before any catch-all.",
 	verify.MistakePrefix:        "The proxy does not pass on what is below the public URL.",
 	verify.MistakePublicURL:     "The server does not know its public URL. Set it there, for mailfront by\nMAILFRONT_PUBLIC_URL. The lines below are for servers that make URLs from the request.",
+	verify.MistakeBase:          "The server is published at another URL than the one that was checked. If clients use that\nURL, run doctor with it. Otherwise set the server's public URL, for mailfront by MAILFRONT_PUBLIC_URL.",
 	verify.MistakeRedirect:      "A redirect is made from the proxy's own side. Portico's are whole and need no rewriting.",
 	verify.MistakeCache:         "A cache keeps documents without asking. Empty it, and let it heed Cache-Control.",
 	verify.MistakeBody:          "Something rewrites bodies on their way.",

@@ -70,7 +70,9 @@ func (d *diagnosis) writeFixes(w io.Writer) {
 	for _, m := range slices.Sorted(maps.Keys(d.Fixes)) {
 		fmt.Fprintf(w, "\nLikely cause: %s\n%s\n", m, meaning[m])
 		for _, product := range products {
-			fmt.Fprintf(w, "\n  %s\n    %s\n", product, strings.ReplaceAll(d.Fixes[m][product], "\n", "\n    "))
+			if lines := d.Fixes[m][product]; lines != "" {
+				fmt.Fprintf(w, "\n  %s\n    %s\n", product, strings.ReplaceAll(lines, "\n", "\n    "))
+			}
 		}
 	}
 }

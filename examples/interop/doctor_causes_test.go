@@ -78,7 +78,7 @@ func TestTheDoctorNamesTheCause(t *testing.T) {
 		{name: "a certificate without the names of mail hosts", start: startHAProxy, file: "http.cfg", m: m, flags: []string{"-domains", "example.test"},
 			rule: "certificate", mistake: "certificate", text: []string{"does not have the name mta-sts.example.test", "does not have the name autoconfig.example.test", "certbot"}},
 		{name: "a page is given as base", start: startNGINX, file: "http.conf", m: m, base: base + "/login",
-			rule: "no-documents", mistake: "public-url-differs", text: []string{": 1 finding, ", "calls itself " + base, "the URL of a page"}},
+			rule: "no-documents", mistake: "wrong-base", text: []string{": 1 finding, ", "calls itself " + base, "the URL of a page"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := c.start(t, c.m, c.file, c.set, c.changes...)
