@@ -11,10 +11,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
@@ -27,7 +26,7 @@ import (
 
 // The settings: NAME is the environment variable MAILFRONT_NAME, and the flag
 // -name with hyphens. A flag wins over its variable. Blank is unset.
-var program = settings.Program{Name: "mailfront", Settings: append(listenSettings(), []settings.Setting{
+var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listenSettings(), healthSettings(), []settings.Setting{
 	{Name: "TRUSTED_PROXIES", Usage: "networks whose peers speak for clients, by a PROXY header (which they then must send) or forwarding headers, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted)"},
 	{Name: "TRUSTED_PROXIES_FILE", Usage: "the same in a file, one item a line, # comments; read again on SIGHUP"},
 	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain; read again on SIGHUP (default: a self-signed one, made at start)"},
@@ -52,7 +51,7 @@ var program = settings.Program{Name: "mailfront", Settings: append(listenSetting
 	{Name: "DEMO_PASSWORD", Verbatim: true, Usage: "password and bearer token of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
 	{Name: "RELAY_LOOPBACK", Default: "false", Usage: "true: clients whose address is 127.0.0.1 or ::1 of this machine may send mail to other domains without signing in; behind a proxy on this machine that is not in TRUSTED_PROXIES, that is every client"},
 	{Name: "LOG", Default: "info", Usage: "debug or info"},
-}...)}
+})}
 
 func listenSettings() (list []settings.Setting) {
 	for _, name := range listenerNames {
@@ -69,6 +68,8 @@ type config struct {
 	trusted          *trustnet.Live
 	trustedFile      settings.Value
 	listen           map[string]settings.Value
+	health           settings.Value   // LISTEN_HEALTH, "" for none
+	drain            time.Duration    // see drainConnections
 	proxy            map[string]bool  // the client comes from a PROXY header
 	forwarded        forwarded.Config // where it does not; without Trusted
 	tlsPath          map[string]proxyproto.TLSPath
@@ -115,7 +116,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		return &cfg, nil
 	}
 	for _, read := range []func(*settings.Values) error{
-		cfg.readTrusted, cfg.readListeners, cfg.readClients, cfg.readForwarded, cfg.readTLS, cfg.readState, cfg.readPublic, cfg.readPorts,
+		cfg.readTrusted, cfg.readListeners, cfg.readHealth, cfg.readClients, cfg.readForwarded, cfg.readTLS, cfg.readState, cfg.readPublic, cfg.readPorts,
 		cfg.readApplications, cfg.readIssuers, cfg.readAccount, cfg.readRelay, cfg.readLog,
 	} {
 		if err := read(values); err != nil {
@@ -155,12 +156,8 @@ func (cfg *config) readListeners(values *settings.Values) error {
 	cfg.listen = make(map[string]settings.Value)
 	for _, name := range listenerNames {
 		s := values.Get("LISTEN_" + strings.ToUpper(name))
-		network, address := listenAddress(s.Text)
-		if network == "unix" && !filepath.IsAbs(address) {
-			return s.Errorf("the path of the socket is not absolute: use unix:/run/mailfront/%s.sock", name)
-		}
-		if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
-			return s.Errorf("use host:port, such as 127.0.0.1:2525 or [::1]:0, or unix:/path: %w", err)
+		if err := checkListen(s, name); err != nil {
+			return err
 		}
 		cfg.listen[name] = s
 	}

@@ -74,6 +74,8 @@ type frontend struct {
 	api       *webauth.Auth // of the web listeners
 	admin     *admin
 	listeners []*listener
+	health    *healthListener // or nil
+	phase     atomic.Int32    // starting, serving or draining
 	broken    chan error      // a listener that ended by itself
 	ctx       context.Context // until the grace of shutdown is over
 	cancel    context.CancelFunc
@@ -95,7 +97,7 @@ type listener struct {
 }
 
 // start opens all listeners and serves. After an error nothing is left open.
-func start(cfg *config, log *slog.Logger) (*frontend, error) {
+func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 	cert, err := loadCertificate(cfg, cfg.base)
 	if err != nil {
 		return nil, err
@@ -122,6 +124,14 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 	}
 	f.certificate.Store(cert)
 	f.tls = newTLSConfig(&f.certificate)
+	if err := f.openHealth(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.closeHealth()
+		}
+	}()
 	if err := f.openWeb(); err != nil {
 		return nil, err
 	}
@@ -140,6 +150,7 @@ func start(cfg *config, log *slog.Logger) (*frontend, error) {
 	for _, l := range f.listeners {
 		f.serve(l)
 	}
+	f.phase.Store(serving)
 	f.warnOfDefaultDomain()
 	f.warnOfRelaying()
 	return f, nil
@@ -199,17 +210,24 @@ func (f *frontend) run(l *listener, s server, ln net.Listener) {
 	l.servers = append(l.servers, s)
 	l.served.Go(func() {
 		if err := s.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
-			select {
-			case f.broken <- fmt.Errorf("mailfront: the %s listener broke: %w", l.name, err):
-			default:
-			}
+			f.breaks(l.name, err)
 		}
 	})
+}
+
+// breaks ends run with the error of a listener.
+func (f *frontend) breaks(listener string, err error) {
+	select {
+	case f.broken <- fmt.Errorf("mailfront: the %s listener broke: %w", listener, err):
+	default:
+	}
 }
 
 // shutdown ends everything, and returns when it has ended. Sessions that go on
 // for longer than grace are cut.
 func (f *frontend) shutdown(grace time.Duration) error {
+	f.phase.Store(draining)
+	defer f.closeHealth()
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	context.AfterFunc(ctx, f.cancel)
@@ -259,6 +277,9 @@ func (f *frontend) describe(w io.Writer) error {
 		}
 		path := strings.ToLower(strings.TrimSuffix(f.cfg.tlsPath[l.name].String(), "TLS"))
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.name, l.inner.Addr(), by, path)
+	}
+	if f.health != nil {
+		fmt.Fprintf(t, "%s\t%s\t-\t-\n", healthName, f.health.Addr())
 	}
 	t.Flush()
 	if f.cfg.passwordIsRandom {

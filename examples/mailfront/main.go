@@ -21,6 +21,7 @@
 // This package connects them. run shows the order of a graceful end. The files are
 //
 //	listeners.go socket.go           from a socket to a server, and the end of both
+//	health.go metrics.go             health checks, the drain, and counters
 //	certificate.go reload.go         the certificate, and what SIGHUP reads again
 //	smtp.go imap.go pop3.go web.go   the servers; relay.go decides who may send mail elsewhere
 //	documents.go                     the documents of package discovery
@@ -88,7 +89,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		case <-reload:
 			f.reload()
 		case <-ctx.Done():
-			return f.shutdown(shutdownGrace)
+			return errors.Join(f.drainConnections(), f.shutdown(shutdownGrace))
 		case err := <-f.broken:
 			return errors.Join(err, f.shutdown(shutdownGrace))
 		}

@@ -105,6 +105,7 @@ func (f *frontend) audience() string {
 
 func (f *frontend) webHandler(listener string) http.Handler {
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.moveOn(w)
 		cl := f.clientOfRequest(listener, r)
 		cl.Log(f.log, "session")
 		client.LogForwarding(f.limited, cl)

@@ -43,7 +43,7 @@ func (s *Sessions) Add(c net.Conn, patience time.Duration, expired, release func
 // Wait returns when all connections are closed. When ctx ends, it closes the others and
 // returns their number.
 func (s *Sessions) Wait(ctx context.Context) (cut int) {
-	for s.open() > 0 {
+	for s.Open() > 0 {
 		select {
 		case <-s.left:
 		case <-ctx.Done():
@@ -53,7 +53,8 @@ func (s *Sessions) Wait(ctx context.Context) (cut int) {
 	return 0
 }
 
-func (s *Sessions) open() int {
+// Open returns the number of connections that are open.
+func (s *Sessions) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)

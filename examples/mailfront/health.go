@@ -1,0 +1,207 @@
+// What to copy: the whole file: a listener for the checks of load balancers and
+// orchestrators, and the order at the end: ready fails first, sockets close later. What to
+// change: ready, if your server depends on something without which it serves nothing.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/seed-94e48765/portico/examples/internal/settings"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+// healthName is the name of the health listener in the table of listeners and in the log.
+const healthName = "health"
+
+// healthSettings returns the settings of the health listener.
+func healthSettings() []settings.Setting {
+	return []settings.Setting{
+		{Name: "LISTEN_HEALTH", Usage: "host:port or unix:/path of a listener for health checks, without TLS and without PROXY protocol: /healthz/live, /healthz/ready and /metrics; do not expose it to clients (default: off)"},
+		{Name: "DRAIN", Usage: "how long mailfront accepts connections after SIGTERM while /healthz/ready fails, such as 10s; longer than a load balancer needs to notice (default 5s with LISTEN_HEALTH, otherwise 0s)"},
+	}
+}
+
+// maxDrain is the upper limit of DRAIN. Programs that stop mailfront kill it after a minute or
+// two.
+const maxDrain = time.Hour
+
+// defaultDrain is the default of DRAIN with a health listener. It is longer than two failing
+// checks of HAProxy or of Kubernetes with the interval of examples/proxies, one or two seconds.
+const defaultDrain = 5 * time.Second
+
+// readHealth reads the settings of the health listener.
+func (cfg *config) readHealth(values *settings.Values) error {
+	cfg.health = values.Get("LISTEN_HEALTH")
+	if cfg.health.Text == "-" { // as for the other listeners
+		cfg.health.Text = ""
+	}
+	if cfg.health.Text != "" {
+		if err := checkListen(cfg.health, healthName); err != nil {
+			return err
+		}
+		cfg.drain = defaultDrain
+	}
+	if s := values.Get("DRAIN"); s.Text != "" {
+		d, err := time.ParseDuration(s.Text)
+		if err != nil || d < 0 || d > maxDrain {
+			return s.Errorf("use a duration from 0s to %v, such as 10s", maxDrain)
+		}
+		cfg.drain = d
+	}
+	return nil
+}
+
+// checkListen checks the value of a setting LISTEN_….
+func checkListen(s settings.Value, name string) error {
+	network, address := listenAddress(s.Text)
+	if network == "unix" && !filepath.IsAbs(address) {
+		return s.Errorf("the path of the socket is not absolute: use unix:/run/mailfront/%s.sock", name)
+	}
+	if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
+		return s.Errorf("use host:port, such as 127.0.0.1:2525 or [::1]:0, or unix:/path: %w", err)
+	}
+	return nil
+}
+
+// A healthListener answers health checks.
+type healthListener struct {
+	net.Listener
+	server *http.Server
+	ended  chan struct{}
+}
+
+// openHealth opens the health listener, if there is one, and serves. It is opened before all
+// other listeners and closed after them, so that live succeeds from the start to the end.
+func (f *frontend) openHealth() error {
+	s := f.cfg.health
+	if s.Text == "" {
+		return nil
+	}
+	socket, err := listen(listenAddress(s.Text))
+	if err != nil {
+		return s.Errorf("cannot listen: %w", err)
+	}
+	// Kubernetes and the checks of cloud load balancers send no PROXY header, so this listener
+	// trusts no peer. HAProxy does send one after check-send-proxy: the Listener reports it.
+	l, err := proxyproto.New(socket, proxyproto.Config{OnReject: func(r proxyproto.Rejection) {
+		f.limited.Warn("a health check begins with a PROXY header", "proxy_header", healthName,
+			slog.String("peer", client.IPOf(r.Peer).String()), slog.String("setting", s.From),
+			slog.String("advice", "send health checks without a PROXY header: for HAProxy, remove check-send-proxy from the server line"))
+	}})
+	if err != nil {
+		socket.Close()
+		return fmt.Errorf("mailfront: the health listener: %w", err)
+	}
+	h := &healthListener{Listener: l, ended: make(chan struct{}), server: &http.Server{
+		Handler:           f.healthHandler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       5 * time.Second,
+		WriteTimeout:      5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          libraryLog(f.log, healthName),
+	}}
+	f.health = h
+	go func() {
+		defer close(h.ended)
+		if err := h.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			f.breaks(healthName, err)
+		}
+	}()
+	return nil
+}
+
+// closeHealth closes the health listener.
+func (f *frontend) closeHealth() {
+	if f.health == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := f.health.server.Shutdown(ctx); err != nil { // a client that does not read
+		f.health.server.Close()
+	}
+	<-f.health.ended
+}
+
+// healthHandler serves the paths of the health listener. It reads no forwarding header.
+func (f *frontend) healthHandler() http.Handler {
+	mux := http.NewServeMux()
+	answer := func(path string, check func() (problem string)) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { // and HEAD
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.Header().Set("Cache-Control", "no-store")
+			problem := check()
+			if problem != "" {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				io.WriteString(w, problem+"\n")
+				return
+			}
+			io.WriteString(w, "ok\n")
+		})
+	}
+	// Live must not depend on anything else: an orchestrator restarts what is not live, and a
+	// restart does not bring back a store or a proxy.
+	answer("/healthz/live", func() string { return "" })
+	answer("/healthz/ready", f.notReady)
+	mux.HandleFunc("GET /metrics", f.metrics)
+	return mux
+}
+
+// The phases of a frontend.
+const (
+	starting int32 = iota
+	serving
+	draining
+)
+
+// notReady returns why the node should get no new connections, or "".
+//
+// A node whose shared store is away stays ready: it serves documents and mail from what it has
+// in memory. All nodes lose the store at the same moment, and if all of them were not ready, the
+// load balancer would have no server left.
+func (f *frontend) notReady() string {
+	switch f.phase.Load() {
+	case starting:
+		return "starting"
+	case draining:
+		return "draining: the process is about to end"
+	}
+	return ""
+}
+
+// drainConnections makes ready fail, and returns when the load balancer has had the time to
+// notice. Until then connections are accepted: a load balancer sends clients to this node until
+// its check fails, and their connections would be refused if the sockets closed at once. It
+// returns early, with the error, if a listener breaks.
+func (f *frontend) drainConnections() error {
+	f.phase.Store(draining)
+	if f.cfg.drain == 0 {
+		return nil
+	}
+	f.log.Info("new connections are accepted for a while, and ready fails", "event", "drain", "setting", "MAILFRONT_DRAIN", "duration", f.cfg.drain)
+	select {
+	case <-time.After(f.cfg.drain):
+		return nil
+	case err := <-f.broken:
+		return err
+	}
+}
+
+// moveOn asks a client to open a new connection for its next request while the node drains. A
+// load balancer sends that one to another node. HTTP/2 clients get GOAWAY.
+func (f *frontend) moveOn(w http.ResponseWriter) {
+	if f.phase.Load() == draining {
+		w.Header().Set("Connection", "close")
+	}
+}
