@@ -18,6 +18,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/publicurl"
@@ -26,7 +27,7 @@ import (
 
 // The settings: NAME is the environment variable MAILFRONT_NAME, and the flag
 // -name with hyphens. A flag wins over its variable. Blank is unset.
-var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listenSettings(), healthSettings(), []settings.Setting{
+var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listenSettings(), healthSettings(), storeSettings(), []settings.Setting{
 	{Name: "TRUSTED_PROXIES", Usage: "networks whose peers speak for clients, by a PROXY header (which they then must send) or forwarding headers, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted)"},
 	{Name: "TRUSTED_PROXIES_FILE", Usage: "the same in a file, one item a line, # comments; read again on SIGHUP"},
 	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain; read again on SIGHUP (default: a self-signed one, made at start)"},
@@ -90,6 +91,8 @@ type config struct {
 	passwordIsRandom bool
 	stateFile        stateFile
 	state            state // at start
+	store            store.Store
+	redis            *store.Redis // the store, if it is shared
 	limits           guard.Limits
 	logLevel         slog.Level
 	relayLoopback    bool // see relay.go
@@ -116,7 +119,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		return &cfg, nil
 	}
 	for _, read := range []func(*settings.Values) error{
-		cfg.readTrusted, cfg.readListeners, cfg.readHealth, cfg.readClients, cfg.readForwarded, cfg.readTLS, cfg.readState, cfg.readPublic, cfg.readPorts,
+		cfg.readTrusted, cfg.readListeners, cfg.readHealth, cfg.readClients, cfg.readForwarded, cfg.readTLS, cfg.readStore, cfg.readState, cfg.readPublic, cfg.readPorts,
 		cfg.readApplications, cfg.readIssuers, cfg.readAccount, cfg.readRelay, cfg.readLog,
 	} {
 		if err := read(values); err != nil {

@@ -56,9 +56,6 @@ type server interface {
 	Shutdown(context.Context) error
 }
 
-// storeSize bounds the memory for what the sign-in keeps: grants, codes and access tokens.
-const storeSize = 1 << 14 // values
-
 // A frontend is a running mailfront.
 type frontend struct {
 	cfg       *config
@@ -68,7 +65,7 @@ type frontend struct {
 	resolver  *forwarded.Resolver
 	mail      *mailbox
 	guard     *guard.Guard
-	store     store.Store
+	store     store.Store // what the nodes share
 	auth      *msgauth.Checker
 	documents *discovery.Server
 	api       *webauth.Auth // of the web listeners
@@ -98,6 +95,14 @@ type listener struct {
 
 // start opens all listeners and serves. After an error nothing is left open.
 func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
+	defer func() {
+		if err != nil {
+			cfg.store.Close()
+		}
+	}()
+	if err := cfg.checkStore(log); err != nil {
+		return nil, err
+	}
 	cert, err := loadCertificate(cfg, cfg.base)
 	if err != nil {
 		return nil, err
@@ -111,7 +116,7 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 		log:      log,
 		limited:  client.NewLimitedLog(log),
 		resolver: resolver,
-		store:    store.NewMemory(storeSize),
+		store:    cfg.store,
 		mail:     newMailbox(cfg.account(), cfg.password),
 		guard:    guard.New(cfg.limits, cfg.trusted, log),
 		auth:     msgauth.New("", false),
@@ -237,7 +242,7 @@ func (f *frontend) shutdown(grace time.Duration) error {
 		all.Go(func() { errs[i] = f.end(ctx, l) })
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.store.Close())...)
 }
 
 // end is the order that proxyproto.Listener.Shutdown asks for: first the

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,6 +27,14 @@ type Redis struct {
 	seal   *sealer
 	warn   string // of the URL
 }
+
+// quiet drops what go-redis writes to the standard error for every failed connection. The
+// callers get the same errors. The logger is one for the whole program.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(noLog{}) })
+
+type noLog struct{}
+
+func (noLog) Printf(context.Context, string, ...any) {}
 
 // Every key and channel begins with keyPrefix, so that other programs can use the
 // same server.
@@ -52,6 +61,7 @@ func NewRedis(rawURL string, secrets ...string) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: the URL %q: %w: want redis://host:port, rediss://host:port or unix:///path (MAILFRONT_STORE)", redacted(u), err)
 	}
+	quiet()
 	opt.MaxRetries = -1 // a repeated write could undo a success whose reply was lost
 	opt.DialerRetries = 1
 	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = ioTimeout, ioTimeout, ioTimeout, ioTimeout
@@ -60,7 +70,7 @@ func NewRedis(rawURL string, secrets ...string) (*Redis, error) {
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	r := &Redis{client: redis.NewClient(opt), seal: seal}
 	if u.Scheme == "redis" && !isLoopback(u.Hostname()) {
-		r.warn = fmt.Sprintf("the store %s is reached without TLS: use rediss:// (MAILFRONT_STORE)", redacted(u))
+		r.warn = fmt.Sprintf("the connection to %s is not encrypted: use rediss:// (MAILFRONT_STORE)", redacted(u))
 	}
 	return r, nil
 }
@@ -85,8 +95,8 @@ const (
 )
 
 // Check connects, and verifies that the server can be used: its version, its
-// eviction policy, and that its values were sealed with a secret of this node. The
-// warnings are for the operator. An error that is not [ErrUnavailable] does not go
+// eviction policy and persistence, and that its values were sealed with a secret of this
+// node. The warnings are for the operator. An error that is not [ErrUnavailable] does not go
 // away by itself.
 func (r *Redis) Check(ctx context.Context) (warnings []string, err error) {
 	if r.warn != "" {
@@ -106,6 +116,13 @@ func (r *Redis) Check(ctx context.Context) (warnings []string, err error) {
 	}
 	if policy := infoField(memory, "maxmemory_policy"); strings.HasPrefix(policy, "allkeys-") {
 		warnings = append(warnings, fmt.Sprintf("the store may evict the signing key and the set-up state: its maxmemory-policy is %s: set it to noeviction or volatile-ttl", policy))
+	}
+	persistence, err := r.client.Info(ctx, "persistence").Result()
+	if err != nil {
+		return warnings, unavailable(err)
+	}
+	if infoField(persistence, "aof_enabled") == "0" {
+		warnings = append(warnings, "the store forgets its latest changes, or everything, when it is restarted: set appendonly yes, and appendfsync always to lose no change")
 	}
 	if _, err := r.PutIfAbsent(ctx, checkValueName, []byte(checkText), 0); err != nil {
 		return warnings, err

@@ -259,8 +259,17 @@ func TestCheckWarns(t *testing.T) {
 		require.NoError(t, r.client.ConfigSet(t.Context(), "maxmemory-policy", policy).Err())
 		warnings, err := r.Check(t.Context())
 		require.NoError(t, err)
-		assert.Len(t, warnings, want, policy)
+		require.Len(t, warnings, want+1, policy)
+		assert.Contains(t, warnings[want], "appendonly")
+		if want > 0 {
+			assert.Contains(t, warnings[0], policy)
+		}
 	}
+	require.NoError(t, r.client.ConfigSet(t.Context(), "maxmemory-policy", "noeviction").Err())
+	require.NoError(t, r.client.ConfigSet(t.Context(), "appendonly", "yes").Err())
+	warnings, err := r.Check(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, warnings)
 	for url, want := range map[string]bool{
 		"redis://192.0.2.1:6379":     true,
 		"redis://valkey:6379":        true,

@@ -1,0 +1,71 @@
+// What to copy: readStore: a URL and a secret that no error, log line or -help quotes. What
+// to change: nothing.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/seed-94e48765/portico/examples/internal/settings"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
+)
+
+func storeSettings() []settings.Setting {
+	return []settings.Setting{
+		{Name: "STORE", Usage: "Redis 6.0 or later, or Valkey, that several nodes share: redis://user:password@host:port/database, rediss:// for TLS, or unix:///path; sign-ins, limits, bans and the set-up are kept there; use the variable, others can see flags (default: the memory of this process, for a single node)"},
+		{Name: "SECRET", Usage: "secrets of 32 bytes or more that seal what is in STORE, separated by commas or blanks; the first one seals, all of them open; required with STORE, and the same on every node; use the variable, others can see flags"},
+	}
+}
+
+// memorySize bounds the memory for what is shared by the nodes, if there is only one.
+const memorySize = 1 << 14 // values
+
+// checkTimeout bounds how long a start waits for the store.
+const checkTimeout = 2 * time.Second
+
+// readStore opens the store, which does not connect yet. The values are secrets.
+func (cfg *config) readStore(values *settings.Values) error {
+	url, secret := values.Get("STORE"), values.Get("SECRET")
+	secrets := strings.FieldsFunc(secret.Text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	if url.Text == "" {
+		cfg.store = store.NewMemory(memorySize)
+		return nil
+	}
+	if len(secrets) == 0 {
+		return fmt.Errorf("mailfront: %s is set, and %s is not: set it to 32 random bytes or more, such as the output of openssl rand -base64 32, on every node", url.From, secret.From)
+	}
+	redis, err := store.NewRedis(url.Text, secrets...)
+	if err != nil {
+		return fmt.Errorf("mailfront: %s, %s: %w", url.From, secret.From, err)
+	}
+	cfg.store, cfg.redis = redis, redis
+	return nil
+}
+
+// checkStore connects to a shared store. It returns an error that the operator has to
+// correct. A store that is away is not one of them: the node starts, and waits for it.
+func (cfg *config) checkStore(log *slog.Logger) error {
+	if cfg.redis == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	warnings, err := cfg.redis.Check(ctx)
+	for _, warning := range warnings {
+		log.Warn("the store", "event", "store_warning", "setting", "MAILFRONT_STORE", "reason", warning)
+	}
+	if errors.Is(err, store.ErrUnavailable) {
+		log.Error("the store does not answer: sign-in and administration are not available until it does", "event", "store_away", "setting", "MAILFRONT_STORE", "reason", err.Error())
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("mailfront: MAILFRONT_STORE: %w", err)
+	}
+	return nil
+}
