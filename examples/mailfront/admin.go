@@ -229,7 +229,9 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 		a.f.limited.Warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", webauth.PlaintextReason))
 	}
 	password := guard.Attempt{Secret: guard.AdminSecret, OtherSite: webauth.OtherSite(r, p.set.Base())}
-	err := a.f.guard.Try(cl, password, func() bool { return isPassword(p.now.PasswordHash, r.PostForm.Get("password")) })
+	err := a.f.guard.Try(cl, password, func() (bool, error) {
+		return isPassword(p.now.PasswordHash, r.PostForm.Get("password")), nil
+	})
 	switch {
 	case errors.Is(err, guard.ErrWrongPassword):
 		p.PasswordProblem = "Wrong password."
@@ -245,9 +247,8 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *admin) tooMany(w http.ResponseWriter, r *http.Request, p *adminPageData, err error) {
-	w.Header().Set("Retry-After", guard.RetryAfter)
-	p.Problem = "There were too many tries. Wait for some minutes."
-	a.show(w, r, guard.RefusalStatus(err), "problem", p)
+	p.Problem = "There were too many tries. Try again in " + guard.RetryAfter(err).String() + "."
+	a.show(w, r, guard.SetRetryAfter(w.Header(), err), "problem", p)
 }
 
 func (a *admin) signOut(w http.ResponseWriter, r *http.Request) {

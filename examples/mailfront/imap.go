@@ -66,7 +66,7 @@ func (s *imapSession) Login(username, password string) error {
 	case username == "whoami":
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Text: s.client.JSON()}
 	}
-	switch err := s.f.guard.LogIn(s.client, func() bool { return s.f.mail.login(username, password) }); err {
+	switch err := s.f.guard.LogIn(s.client, username, func() (bool, error) { return s.f.mail.login(username, password), nil }); err {
 	case nil:
 		s.below.LoggedIn()
 		s.imapAccountSession = s.f.mail.imap.session()
@@ -76,7 +76,7 @@ func (s *imapSession) Login(username, password string) error {
 		return imapserver.ErrAuthFailed
 	default:
 		s.below.WrongLogin(err)
-		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeUnavailable, Text: "Too many logins: try later"}
+		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeUnavailable, Text: "Too many logins: try again in " + guard.RetryAfter(err).String()}
 	}
 }
 

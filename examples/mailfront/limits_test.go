@@ -76,7 +76,7 @@ func TestOneDirectClientOfAForwardedListenerCannotHoldEveryConnection(t *testing
 
 func TestABannedClientIsClosedAtAcceptOfAForwardedListener(t *testing.T) {
 	f := startWith(t, nil, nil)
-	require.Equal(t, guard.ErrBanned, f.wrongPasswords(client.Client{IP: netip.MustParseAddr(directIP), Known: true}, 10))
+	require.ErrorIs(t, f.wrongPasswords(client.Client{IP: netip.MustParseAddr(directIP), Known: true}, 10), guard.ErrBanned)
 	require.Empty(t, newScript(t, f.connect(directIP, "http")).end())
 }
 
@@ -184,9 +184,9 @@ func TestABanEndsSessionsThatWereOpenAtTheirNextPasswordAndNoOthers(t *testing.T
 	user.line()
 	require.Regexp(t, loggedIn["imap"], logins["imap"](user))
 
-	require.Equal(t, guard.ErrBanned, f.wrongPasswords(client.Client{IP: netip.MustParseAddr(clientIP), Known: true, Proxy: netip.MustParseAddr(proxyIP), Version: 2}, 10))
+	require.ErrorIs(t, f.wrongPasswords(client.Client{IP: netip.MustParseAddr(clientIP), Known: true, Proxy: netip.MustParseAddr(proxyIP), Version: 2}, 10), guard.ErrBanned)
 	for listener, want := range map[string]string{
-		"smtp": "^421 4.7.0 Too many logins", "imap": `^i NO \[UNAVAILABLE\] Too many logins`, "pop3": `^-ERR \[SYS/TEMP\] too many logins`,
+		"smtp": "^421 4.7.0 Too many logins: try again in 1[45]m", "imap": `^i NO \[UNAVAILABLE\] Too many logins: try again in 1[45]m`, "pop3": `^-ERR \[SYS/TEMP\] too many logins: try again in 1[45]m`,
 	} {
 		require.Regexp(t, want, logins[listener](open[listener]), "the password is right")
 		require.Empty(t, open[listener].end())
@@ -227,7 +227,7 @@ func TestAMessageThatBreaksOffGivesItsMemoryBack(t *testing.T) {
 // wrongPasswords fails n times and returns the last error.
 func (f started) wrongPasswords(cl client.Client, n int) (err error) {
 	for range n {
-		err = f.guard.LogIn(cl, func() bool { return false })
+		err = f.guard.LogIn(cl, testAccount, func() (bool, error) { return false, nil })
 	}
 	return err
 }

@@ -74,8 +74,8 @@ func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
 		return nil, &smtp.SMTPError{Code: 523, EnhancedCode: smtp.EnhancedCode{5, 7, 10}, Message: "TLS is required"}
 	}
 	return sasl.NewPlainServer(func(identity, username, password string) error {
-		err := s.f.guard.LogIn(s.client, func() bool {
-			return (identity == "" || identity == username) && s.f.mail.login(username, password)
+		err := s.f.guard.LogIn(s.client, username, func() (bool, error) {
+			return (identity == "" || identity == username) && s.f.mail.login(username, password), nil
 		})
 		switch err {
 		case nil:
@@ -87,7 +87,7 @@ func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
 			return smtp.ErrAuthFailed
 		default:
 			s.below.WrongLogin(err)
-			return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many logins: try later"}
+			return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many logins: try again in " + guard.RetryAfter(err).String()}
 		}
 	}), nil
 }
@@ -95,7 +95,7 @@ func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
 func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
 	if err := s.f.guard.Allow(s.client, guard.Sending); err != nil {
 		s.client.Log(s.f.log, "mail_refused", slog.String("reason", err.Error()))
-		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too much mail from you: try later"}
+		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too much mail from you: try again in " + guard.RetryAfter(err).String()}
 	}
 	s.from = from
 	return nil

@@ -77,10 +77,11 @@ func (g *Guard) Listen(listener string, l net.Listener) net.Listener {
 
 // RefuseBanned answers the request of a client that is banned, and reports whether it is.
 func (g *Guard) RefuseBanned(w http.ResponseWriter, cl client.Client) bool {
-	if !g.banned(cl) {
+	err := g.banned(cl)
+	if err == nil {
 		return false
 	}
-	g.Refuse(w, cl, ErrBanned)
+	g.Refuse(w, cl, err)
 	return true
 }
 
@@ -94,25 +95,6 @@ func (g *Guard) LimitRequests(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// Refuse answers a request that is refused with err, and logs it. The error is one of
-// ErrBanned, ErrTooFast and ErrBusy.
-func (g *Guard) Refuse(w http.ResponseWriter, cl client.Client, err error) {
-	cl.Log(g.log, "request_refused", slog.String("reason", err.Error()))
-	w.Header().Set("Retry-After", RetryAfter)
-	http.Error(w, "Too many requests or wrong passwords: try later.", RefusalStatus(err))
-}
-
-// RetryAfter is the value of the header Retry-After of a refusal, in seconds.
-const RetryAfter = "60"
-
-// RefusalStatus returns the HTTP status for ErrBanned, ErrTooFast or ErrBusy.
-func RefusalStatus(err error) int {
-	if errors.Is(err, ErrBusy) {
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusTooManyRequests // RFC 6585 section 4
 }
 
 type guardedListener struct {

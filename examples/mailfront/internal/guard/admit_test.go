@@ -18,7 +18,7 @@ func TestConnectionsAreLimitedForEachClientAndInTotal(t *testing.T) {
 	g, log := testGuard(limits)
 	one, two, local := knownClient("198.51.100.7"), knownClient("2001:db8::1"), client.Client{}
 	open := func(cl client.Client) func() { release, err := g.Admit(cl); require.NoError(t, err); return release }
-	refused := func(want error, cl client.Client) { _, err := g.Admit(cl); require.Equal(t, want, err) }
+	refused := func(want error, cl client.Client) { _, err := g.Admit(cl); requireRefused(t, want, err) }
 
 	leave := open(one)
 	open(one)
@@ -42,12 +42,12 @@ func TestConnectionsAreLimitedForEachClientAndInTotal(t *testing.T) {
 func TestRequestsOfABannedClientAreAnsweredByNothingElse(t *testing.T) {
 	g, log := testGuard(DefaultLimits)
 	banned, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")
-	require.Equal(t, ErrBanned, wrongPasswords(g, banned, 10))
+	requireRefused(t, ErrBanned, wrongPasswords(g, banned, 10))
 	w := httptest.NewRecorder()
 	require.False(t, g.RefuseBanned(w, other), "on the same connection from the proxy")
 	require.True(t, g.RefuseBanned(w, banned))
 	require.Equal(t, http.StatusTooManyRequests, w.Code)
-	require.Equal(t, "60", w.Header().Get("Retry-After"))
+	require.Equal(t, "900", w.Header().Get("Retry-After"))
 	require.Contains(t, log.String(), "event=request_refused client_ip=198.51.100.7")
 }
 
@@ -63,17 +63,4 @@ func TestRequestsOfAClientThatIsTooFastAreRefused(t *testing.T) {
 	}
 	fast, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")
 	require.Equal(t, []int{404, 404, 429, 404}, []int{ask(fast), ask(fast), ask(fast), ask(other)})
-}
-
-func TestTheStatusOfARefusal(t *testing.T) {
-	for _, tc := range []struct {
-		err  error
-		want int
-	}{
-		{err: ErrBanned, want: http.StatusTooManyRequests},
-		{err: ErrTooFast, want: http.StatusTooManyRequests},
-		{err: ErrBusy, want: http.StatusServiceUnavailable},
-	} {
-		require.Equal(t, tc.want, RefusalStatus(tc.err), tc.err)
-	}
 }

@@ -25,17 +25,6 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// The reasons for which something is refused. ErrWrongPassword is the only one after which
-// a connection may go on.
-var (
-	ErrBanned        = errors.New("guard: too many wrong passwords: the client is banned for a time")
-	ErrTooFast       = errors.New("guard: too often in a short time: try later")
-	ErrBusy          = errors.New("guard: too many passwords are being compared: try later")
-	ErrTooManyOpen   = errors.New("guard: too many open connections of this client")
-	ErrAllOpen       = errors.New("guard: too many open connections")
-	ErrWrongPassword = errors.New("guard: wrong name or password")
-)
-
 // A Guard counts what clients do on all listeners. Its methods may be called concurrently.
 type Guard struct {
 	trusted trustnet.Source
@@ -119,7 +108,7 @@ func (g *Guard) Key(cl client.Client) (who netip.Prefix, why string) {
 	return who, ""
 }
 
-// Allow counts the action and returns nil, ErrBanned or ErrTooFast. It always returns nil
+// Allow counts the action. The error wraps ErrBanned or ErrTooFast. Allow always returns nil
 // for a client that its address does not identify.
 func (g *Guard) Allow(cl client.Client, a Action) error {
 	who, why := g.Key(cl)
@@ -131,11 +120,11 @@ func (g *Guard) Allow(cl client.Client, a Action) error {
 	return g.allowKey(who, a)
 }
 
-// banned reports whether the client is banned. It counts nothing.
-func (g *Guard) banned(cl client.Client) bool {
+// banned returns an error if the client is banned. It counts nothing.
+func (g *Guard) banned(cl client.Client) error {
 	who, why := g.Key(cl)
 	if why != "" {
-		return false
+		return nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -143,22 +132,26 @@ func (g *Guard) banned(cl client.Client) bool {
 }
 
 // bannedKey is banned. g.mu is held.
-func (g *Guard) bannedKey(who netip.Prefix) bool {
+func (g *Guard) bannedKey(who netip.Prefix) error {
 	until, ok := g.bans.Get(who)
-	if ok && !time.Now().Before(until) {
-		g.bans.Remove(who)
-		ok = false
+	if !ok {
+		return nil
 	}
-	return ok
+	left := time.Until(until)
+	if left <= 0 {
+		g.bans.Remove(who)
+		return nil
+	}
+	return refused(ErrBanned, left)
 }
 
 // allowKey is allow. g.mu is held.
 func (g *Guard) allowKey(who netip.Prefix, a Action) error {
-	if g.bannedKey(who) {
-		return ErrBanned
+	if err := g.bannedKey(who); err != nil {
+		return err
 	}
-	if !g.limiter(who, a).Allow() {
-		return ErrTooFast
+	if l := g.limiter(who, a); !l.Allow() {
+		return tooFast(l)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -35,10 +36,26 @@ func behind(proxy, ip string) client.Client {
 	return cl
 }
 
+func isRight() (bool, error) { return true, nil }
+func isWrong() (bool, error) { return false, nil }
+
+// reason returns the error of the package that err is or wraps.
+func reason(err error) error {
+	if below := errors.Unwrap(err); below != nil {
+		return below
+	}
+	return err
+}
+
+func requireRefused(t *testing.T, want, err error, message ...any) {
+	t.Helper()
+	require.Equal(t, want, reason(err), message...)
+}
+
 // wrongPasswords fails n times and returns the last error.
 func wrongPasswords(g *Guard, cl client.Client, n int) (err error) {
 	for range n {
-		err = g.LogIn(cl, func() bool { return false })
+		err = g.LogIn(cl, "", isWrong)
 	}
 	return err
 }
@@ -54,32 +71,32 @@ func TestTheTenthWrongPasswordIsABanThatEndsByItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g, log := testGuard(DefaultLimits)
-				require.Equal(t, ErrWrongPassword, wrongPasswords(g, cl, 9))
+				requireRefused(t, ErrWrongPassword, wrongPasswords(g, cl, 9))
 				release, err := g.Admit(cl)
 				require.NoError(t, err)
 				release()
-				require.Equal(t, ErrBanned, wrongPasswords(g, cl, 1))
+				requireRefused(t, ErrBanned, wrongPasswords(g, cl, 1))
 				require.Equal(t, 1, strings.Count(log.String(), "event=ban "))
 
 				right := func() error {
-					return g.LogIn(cl, func() bool { t.Error("it was asked for the password"); return true })
+					return g.LogIn(cl, "", func() (bool, error) { t.Error("it was asked for the password"); return true, nil })
 				}
-				require.Equal(t, ErrBanned, right(), "the right password does not help")
+				requireRefused(t, ErrBanned, right(), "the right password does not help")
 				for _, a := range []Action{Connecting, LoggingIn, Sending, Requesting} {
-					require.Equal(t, ErrBanned, g.Allow(cl, a))
+					requireRefused(t, ErrBanned, g.Allow(cl, a))
 				}
 				_, err = g.Admit(cl)
-				require.Equal(t, ErrBanned, err)
+				requireRefused(t, ErrBanned, err)
 				require.Contains(t, log.String(), "event=refuse client_ip="+cl.IP.String())
 				require.Equal(t, Counts{Refused: 1, WhileBanned: 1, WrongLogins: 10, NotCompared: 1, Bans: 1, BannedNow: 1, ClientsKnown: 1}, g.Counts())
 
 				time.Sleep(DefaultLimits.Ban - time.Nanosecond)
-				require.Equal(t, ErrBanned, g.Allow(cl, Connecting))
+				requireRefused(t, ErrBanned, g.Allow(cl, Connecting))
 				time.Sleep(time.Nanosecond)
 				require.NoError(t, g.Allow(cl, Connecting))
 				require.Zero(t, g.Counts().BannedNow)
-				require.NoError(t, g.LogIn(cl, func() bool { return true }))
-				require.Equal(t, ErrBanned, wrongPasswords(g, cl, 10), "and again")
+				require.NoError(t, g.LogIn(cl, "", isRight))
+				requireRefused(t, ErrBanned, wrongPasswords(g, cl, 10), "and again")
 			})
 		})
 	}
@@ -89,9 +106,9 @@ func TestARightPasswordAmongTooManyGuessesAtOnceIsRefused(t *testing.T) {
 	g, log := testGuard(DefaultLimits)
 	cl := knownClient("198.51.100.7")
 	g.places[MailSecret].known = make(chan struct{}, 2)
-	require.Equal(t, ErrBanned, g.Compare(cl, Attempt{OtherSite: true}, func() bool {
-		require.Equal(t, ErrBanned, wrongPasswords(g, cl, 10), "while this one is compared")
-		return true
+	requireRefused(t, ErrBanned, g.Compare(cl, Attempt{OtherSite: true}, func() (bool, error) {
+		requireRefused(t, ErrBanned, wrongPasswords(g, cl, 10), "while this one is compared")
+		return true, nil
 	}))
 	require.Contains(t, log.String(), "event=login_refused")
 }
@@ -100,7 +117,7 @@ func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := testGuard(DefaultLimits)
 		for range 1000 {
-			require.Equal(t, ErrWrongPassword, wrongPasswords(g, knownClient("198.51.100.7"), 1))
+			requireRefused(t, ErrWrongPassword, wrongPasswords(g, knownClient("198.51.100.7"), 1))
 			time.Sleep(time.Minute)
 		}
 	})
@@ -136,10 +153,10 @@ func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t 
 			synctest.Test(t, func(t *testing.T) { // no time passes
 				g, log := testGuard(DefaultLimits)
 				many := DefaultLimits.Unknown[Guessing].Burst
-				require.Equal(t, ErrWrongPassword, wrongPasswords(g, test.client, many))
-				require.Equal(t, ErrTooFast, wrongPasswords(g, test.client, 1), "they have one limit together")
+				requireRefused(t, ErrWrongPassword, wrongPasswords(g, test.client, many))
+				requireRefused(t, ErrTooFast, wrongPasswords(g, test.client, 1), "they have one limit together")
 				time.Sleep(DefaultLimits.Unknown[Guessing].Every)
-				require.NoError(t, g.LogIn(test.client, func() bool { return true }))
+				require.NoError(t, g.LogIn(test.client, "", isRight))
 				for range 10 * many {
 					for a := range Actions {
 						require.NoError(t, g.Allow(test.client, a))
@@ -173,12 +190,12 @@ func TestABanIsForAnIPv4AddressOrAnIPv6Network64(t *testing.T) {
 	} {
 		t.Run(test.banned+" "+test.other, func(t *testing.T) {
 			g, _ := testGuard(DefaultLimits)
-			require.Equal(t, ErrBanned, wrongPasswords(g, knownClient(test.banned), 10))
+			requireRefused(t, ErrBanned, wrongPasswords(g, knownClient(test.banned), 10))
 			want := error(nil)
 			if test.both {
 				want = ErrBanned
 			}
-			require.Equal(t, want, g.Allow(knownClient(test.other), Connecting))
+			requireRefused(t, want, g.Allow(knownClient(test.other), Connecting))
 		})
 	}
 }
@@ -187,7 +204,7 @@ func TestAProxyThatComesOnTheListIsFreeAtOnce(t *testing.T) {
 	var trusted trustnet.Live
 	g := New(DefaultLimits, &trusted, slog.New(slog.DiscardHandler))
 	cl := knownClient("198.51.100.7")
-	require.Equal(t, ErrBanned, wrongPasswords(g, cl, 10))
+	requireRefused(t, ErrBanned, wrongPasswords(g, cl, 10))
 	trusted.Store(trustnet.MustParse("198.51.100.0/24"))
 	require.NoError(t, g.Allow(cl, Connecting))
 }
@@ -200,17 +217,17 @@ func TestEveryActionHasALimitOfItsOwnThatRefills(t *testing.T) {
 			for range limit.Burst {
 				require.NoError(t, g.Allow(cl, Action(a)))
 			}
-			require.Equal(t, ErrTooFast, g.Allow(cl, Action(a)))
+			requireRefused(t, ErrTooFast, g.Allow(cl, Action(a)))
 			require.NoError(t, g.Allow(cl, (Action(a)+1)%Actions), "another action")
 			require.NoError(t, g.Allow(neighbour, Action(a)), "another client")
 			time.Sleep(limit.Every)
 			require.NoError(t, g.Allow(cl, Action(a)))
-			require.Equal(t, ErrTooFast, g.Allow(cl, Action(a)))
+			requireRefused(t, ErrTooFast, g.Allow(cl, Action(a)))
 			time.Sleep(24 * time.Hour)
 			for range limit.Burst {
 				require.NoError(t, g.Allow(cl, Action(a)))
 			}
-			require.Equal(t, ErrTooFast, g.Allow(cl, Action(a)), "a day saves up no more than a burst")
+			requireRefused(t, ErrTooFast, g.Allow(cl, Action(a)), "a day saves up no more than a burst")
 		})
 	}
 }
@@ -220,7 +237,7 @@ func TestManyAddressesDoNotMakeTheGuardGrow(t *testing.T) {
 	limits.Clients = 100
 	g, _ := testGuard(limits)
 	faithful := knownClient("198.51.100.7")
-	require.Equal(t, ErrBanned, wrongPasswords(g, faithful, 10))
+	requireRefused(t, ErrBanned, wrongPasswords(g, faithful, 10))
 	address := netip.MustParseAddr("2001:db8::").As16()
 	for i := range 1000 {
 		address[6], address[7] = byte(i>>8), byte(i)
@@ -228,13 +245,13 @@ func TestManyAddressesDoNotMakeTheGuardGrow(t *testing.T) {
 		release, err := g.Admit(cl)
 		require.NoError(t, err)
 		release()
-		require.Equal(t, ErrBanned, g.Allow(faithful, Connecting), "who does not stop stays banned")
+		requireRefused(t, ErrBanned, g.Allow(faithful, Connecting), "who does not stop stays banned")
 	}
 	require.Equal(t, 100, g.Counts().ClientsKnown)
 	require.Empty(t, g.open)
 	for i := range 200 {
 		address[6], address[7] = byte(i>>8), byte(i)
-		require.Equal(t, ErrBanned, wrongPasswords(g, client.Client{IP: netip.AddrFrom16(address), Known: true}, 10))
+		requireRefused(t, ErrBanned, wrongPasswords(g, client.Client{IP: netip.AddrFrom16(address), Known: true}, 10))
 	}
 	require.Equal(t, 100, g.Counts().BannedNow)
 }

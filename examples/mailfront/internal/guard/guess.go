@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -22,7 +23,8 @@ const (
 
 // An Attempt is one password that a client sends.
 type Attempt struct {
-	Secret Secret
+	Secret  Secret
+	Account string // the name that was sent with the password; "" without one
 	// OtherSite is set if a page of another site may have sent the password through the
 	// browser of its visitor. Such a password never causes a ban, and has a limit of its own.
 	OtherSite bool
@@ -62,16 +64,21 @@ func (g *Guard) bucketOf(cl client.Client, a Attempt) (b bucket, why string) {
 	return b, why
 }
 
-// LogIn calls check, which reports whether a password of a mail protocol is right, unless
-// the client is banned or too fast. The error is one of ErrBanned, ErrTooFast, ErrBusy and
-// ErrWrongPassword. If it is not ErrWrongPassword, the connection should end.
-func (g *Guard) LogIn(cl client.Client, check func() bool) error {
-	return g.Try(cl, Attempt{}, check)
+// A Check reports whether a password or token is right. It returns an error if it cannot
+// find out, such as when a database is away. Then nothing is charged, and LogIn, Try and
+// Compare return that error.
+type Check func() (right bool, err error)
+
+// LogIn is [Guard.Try] for a password or token of a mail protocol. Account is the name that
+// the client sent; "" without one. The client may try again on the same connection after
+// ErrWrongPassword and after an error of check. Otherwise the connection should end.
+func (g *Guard) LogIn(cl client.Client, account string, check Check) error {
+	return g.Try(cl, Attempt{Account: account}, check)
 }
 
 // Try is [Guard.Compare] within the client's limit for logging in. A password that a page of
 // another site has sent does not count in that limit.
-func (g *Guard) Try(cl client.Client, a Attempt, check func() bool) error {
+func (g *Guard) Try(cl client.Client, a Attempt, check Check) error {
 	if !a.OtherSite {
 		if err := g.Allow(cl, LoggingIn); err != nil {
 			return g.refuseLogin(cl, err)
@@ -80,13 +87,14 @@ func (g *Guard) Try(cl client.Client, a Attempt, check func() bool) error {
 	return g.Compare(cl, a, check)
 }
 
-// Compare calls check, which reports whether the password is right. It takes a place before
-// and gives it back with the charge, so that guesses at the same time cannot all pass the
-// limit before the first of them is charged.
+// Compare calls check unless the client is banned or has sent too many wrong passwords. It
+// takes a place before and gives it back with the charge, so that guesses at the same time
+// cannot all pass the limit before the first of them is charged.
 //
-// The error is one of ErrBanned, ErrTooFast, ErrBusy and ErrWrongPassword. For the first
-// three the password may be right: check was not called, or the client was banned in the meantime.
-func (g *Guard) Compare(cl client.Client, a Attempt, check func() bool) error {
+// The error is ErrWrongPassword, that of check, or wraps ErrBanned, ErrTooFast or ErrBusy.
+// For these three the password may be right: check was not called, or the client was banned
+// in the meantime. [RetryAfter] returns how long they last.
+func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 	b, why := g.bucketOf(cl, a)
 	ctx, cancel := context.WithTimeout(context.Background(), g.limits.Patience)
 	defer cancel()
@@ -95,11 +103,14 @@ func (g *Guard) Compare(cl client.Client, a Attempt, check func() bool) error {
 	}
 	right, banned, err := g.check(ctx, g.place(b, a.Secret), b, check)
 	switch {
-	case err != nil:
+	case errors.Is(err, ErrBusy):
 		return g.refuseLogin(cl, err)
-	case right && g.banned(cl): // by guesses that ran beside this one
-		return g.refuseLogin(cl, ErrBanned)
+	case err != nil:
+		return err
 	case right:
+		if err := g.banned(cl); err != nil { // by guesses at the same time
+			return g.refuseLogin(cl, err)
+		}
 		return nil
 	case a.OtherSite:
 		cl.Log(g.log, "login_failed", slog.String("origin", "another site"))
@@ -111,7 +122,7 @@ func (g *Guard) Compare(cl client.Client, a Attempt, check func() bool) error {
 		cl.Warn(g.log, "no_ban", slog.String("reason", why))
 	case banned:
 		cl.Warn(g.log, "ban", slog.String("banned", b.who.String()), slog.Duration("for", g.limits.Ban))
-		return ErrBanned
+		return refused(ErrBanned, g.limits.Ban)
 	}
 	return ErrWrongPassword
 }
@@ -126,18 +137,18 @@ func (g *Guard) place(b bucket, s Secret) chan struct{} {
 }
 
 // check calls f when there is a place, and ends what begin began.
-func (g *Guard) check(ctx context.Context, place chan struct{}, b bucket, f func() bool) (right, banned bool, err error) {
+func (g *Guard) check(ctx context.Context, place chan struct{}, b bucket, f Check) (right, banned bool, err error) {
 	wrong := false
 	defer func() { banned = g.end(b, wrong) }() // also if f panics
 	select {
 	case place <- struct{}{}:
 	case <-ctx.Done():
-		return false, false, ErrBusy
+		return false, false, refused(ErrBusy, busyFor)
 	}
 	defer func() { <-place }()
-	right = f()
-	wrong = !right
-	return right, false, nil
+	right, err = f()
+	wrong = !right && err == nil
+	return right, false, err
 }
 
 // refuseLogin logs a password that was not compared, and returns err.
@@ -166,21 +177,21 @@ func (g *Guard) begin(ctx context.Context, b bucket) error {
 			t = new(turns)
 		}
 		switch {
-		case b.who.IsValid() && g.bannedKey(b.who):
+		case g.bannedKey(b.who) != nil:
 			g.settle(b, t)
-			return ErrBanned
+			return g.bannedKey(b.who)
 		case ctx.Err() != nil:
 			g.settle(b, t) // the place that this one was woken for is another's
-			return ErrBusy
+			return refused(ErrBusy, busyFor)
 		case g.free(b, t) > 0:
 			t.running++
 			g.turns[b] = t
 			return nil
 		case t.running == 0:
 			g.settle(b, t)
-			return ErrTooFast
+			return tooFast(g.limiter(b.who, b.action))
 		case len(t.waiting) >= g.limits.Waiting:
-			return ErrBusy
+			return refused(ErrBusy, busyFor)
 		}
 		again := make(chan struct{})
 		t.waiting = append(t.waiting, again)
@@ -214,7 +225,7 @@ func (g *Guard) end(b bucket, wrong bool) (banned bool) {
 		if !b.bans {
 			g.count.NotBannable++
 		}
-		if !g.limiter(b.who, b.action).Allow() && b.bans && !g.bannedKey(b.who) {
+		if !g.limiter(b.who, b.action).Allow() && b.bans && g.bannedKey(b.who) == nil {
 			banned = true
 			g.count.Bans++
 			g.bans.Add(b.who, time.Now().Add(g.limits.Ban))
@@ -230,7 +241,7 @@ func (g *Guard) end(b bucket, wrong bool) (banned bool) {
 // be refused. It forgets the turns of a bucket without attempts. g.mu is held.
 func (g *Guard) settle(b bucket, t *turns) {
 	n := g.free(b, t)
-	if t.running == 0 && n < 1 || b.who.IsValid() && g.bannedKey(b.who) {
+	if t.running == 0 && n < 1 || g.bannedKey(b.who) != nil {
 		n = len(t.waiting)
 	}
 	for range min(n, len(t.waiting)) {

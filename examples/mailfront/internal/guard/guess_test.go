@@ -39,15 +39,15 @@ func newGuesser(t *testing.T, change func(*Limits)) *guesser {
 }
 
 // check is a comparison that takes its time.
-func (g *guesser) check(right bool) func() bool {
-	return func() bool {
+func (g *guesser) check(right bool) Check {
+	return func() (bool, error) {
 		g.compared.Add(1)
 		now := g.running.Add(1)
 		for most := g.most.Load(); now > most && !g.most.CompareAndSwap(most, now); most = g.most.Load() {
 		}
 		time.Sleep(slowHash)
 		g.running.Add(-1)
-		return right
+		return right, nil
 	}
 }
 
@@ -61,7 +61,7 @@ func (g *guesser) atOnce(n int, cl func(i int) client.Client, a Attempt, right b
 	all.Wait()
 	count := make(map[error]int)
 	for _, err := range results {
-		count[err]++
+		count[reason(err)]++
 	}
 	require.Empty(g.t, g.g.turns, "nothing is left")
 	return count
@@ -152,8 +152,8 @@ func TestAPasswordThatWaitsForTooLongIsRefusedAndNotCharged(t *testing.T) {
 		require.LessOrEqual(t, errs[nil], 5)
 		require.NotZero(t, errs[nil])
 		require.Equal(t, 100-errs[nil], errs[ErrBusy])
-		require.Equal(t, ErrWrongPassword, wrongPasswords(g.g, cl, 9), "none of them was wrong")
-		require.Equal(t, ErrBanned, wrongPasswords(g.g, cl, 1))
+		requireRefused(t, ErrWrongPassword, wrongPasswords(g.g, cl, 9), "none of them was wrong")
+		requireRefused(t, ErrBanned, wrongPasswords(g.g, cl, 1))
 	})
 }
 
@@ -182,7 +182,7 @@ func TestGuessesOfClientsThatAreNotKnownHoldUpNoOthers(t *testing.T) {
 				began := time.Now()
 				require.NoError(t, g.g.Compare(knownClient("198.51.100.7"), Attempt{Secret: AdminSecret}, g.check(true)))
 				require.Equal(t, slowHash, time.Since(began))
-				require.NoError(t, g.g.LogIn(knownClient("198.51.100.8"), func() bool { return true }), "another secret has its own places")
+				require.NoError(t, g.g.LogIn(knownClient("198.51.100.8"), "", isRight), "another secret has its own places")
 				all.Wait()
 			})
 		})
@@ -193,11 +193,11 @@ func TestAComparisonThatPanicsGivesItsPlaceBack(t *testing.T) {
 	g := newGuesser(t, nil)
 	cl := knownClient("198.51.100.7")
 	for range 20 {
-		require.Panics(t, func() { g.g.Compare(cl, Attempt{}, func() bool { panic("no database") }) })
+		require.Panics(t, func() { g.g.Compare(cl, Attempt{}, func() (bool, error) { panic("no database") }) })
 	}
 	require.Empty(t, g.g.turns)
-	require.NoError(t, g.g.Compare(cl, Attempt{}, func() bool { return true }))
-	require.Equal(t, ErrWrongPassword, wrongPasswords(g.g, cl, 9), "nothing was charged")
+	require.NoError(t, g.g.Compare(cl, Attempt{}, isRight))
+	requireRefused(t, ErrWrongPassword, wrongPasswords(g.g, cl, 9), "nothing was charged")
 }
 
 func TestThisMachineIsNeverBannedAndEveryLimitApplies(t *testing.T) {
@@ -206,31 +206,31 @@ func TestThisMachineIsNeverBannedAndEveryLimitApplies(t *testing.T) {
 		limits.PerClient = 3
 		g, log := testGuard(limits)
 		cl := knownClient("127.0.0.1")
-		require.Equal(t, ErrWrongPassword, wrongPasswords(g, cl, 9))
-		require.Equal(t, ErrTooFast, wrongPasswords(g, cl, 1), "a limit, and no ban")
-		require.Equal(t, ErrWrongPassword, g.Compare(cl, Attempt{Secret: AdminSecret}, func() bool { return false }), "the administrator's page has a limit of its own")
+		requireRefused(t, ErrWrongPassword, wrongPasswords(g, cl, 9))
+		requireRefused(t, ErrTooFast, wrongPasswords(g, cl, 1), "a limit, and no ban")
+		requireRefused(t, ErrWrongPassword, g.Compare(cl, Attempt{Secret: AdminSecret}, isWrong), "the administrator's page has a limit of its own")
 		require.NoError(t, g.Allow(cl, Requesting))
 		for range limits.PerClient {
 			_, err := g.Admit(cl)
 			require.NoError(t, err)
 		}
 		_, err := g.Admit(cl)
-		require.Equal(t, ErrTooManyOpen, err)
+		requireRefused(t, ErrTooManyOpen, err)
 		require.Contains(t, log.String(), "event=no_ban")
 		require.Contains(t, log.String(), client.TrustedProxies)
 		require.NotContains(t, log.String(), "event=ban ")
 		require.Zero(t, g.Counts().Bans)
 		time.Sleep(limits.Rates[Guessing].Every)
-		require.Equal(t, ErrWrongPassword, wrongPasswords(g, cl, 1))
-		require.Equal(t, ErrTooFast, wrongPasswords(g, cl, 1))
+		requireRefused(t, ErrWrongPassword, wrongPasswords(g, cl, 1))
+		requireRefused(t, ErrTooFast, wrongPasswords(g, cl, 1))
 
 		for a := range Actions {
 			for range limits.Rates[a].Burst {
 				g.Allow(cl, a)
 			}
-			require.Equal(t, ErrTooFast, g.Allow(cl, a))
+			requireRefused(t, ErrTooFast, g.Allow(cl, a))
 		}
-		require.Equal(t, ErrBanned, wrongPasswords(g, knownClient("127.0.0.2"), 10), "other addresses of loopback are clients")
+		requireRefused(t, ErrBanned, wrongPasswords(g, knownClient("127.0.0.2"), 10), "other addresses of loopback are clients")
 	})
 }
 
@@ -265,7 +265,7 @@ func TestATurnThatComesTooLateGoesToTheNext(t *testing.T) {
 		g.settle(b, g.turns[b])
 		giveUp()
 		g.mu.Unlock()
-		require.Equal(t, ErrBusy, <-first)
+		requireRefused(t, ErrBusy, <-first)
 		require.NoError(t, <-next)
 		g.end(b, false)
 		require.Empty(t, g.turns)
@@ -277,8 +277,8 @@ func TestAPageOfAnotherSiteDoesNotSpendTheVisitorsLogins(t *testing.T) {
 		g, _ := testGuard(DefaultLimits)
 		cl := knownClient("198.51.100.7")
 		for range 2 * DefaultLimits.Rates[LoggingIn].Burst {
-			require.Error(t, g.Try(cl, Attempt{OtherSite: true}, func() bool { return false }))
+			require.Error(t, g.Try(cl, Attempt{OtherSite: true}, isWrong))
 		}
-		require.NoError(t, g.LogIn(cl, func() bool { return true }))
+		require.NoError(t, g.LogIn(cl, "", isRight))
 	})
 }

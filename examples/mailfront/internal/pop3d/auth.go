@@ -81,7 +81,7 @@ func (p *session) login(command, arg string) {
 func (p *session) checkPassword(password string) {
 	name := p.user
 	p.user = ""
-	switch err := p.server.Guard.LogIn(p.client, func() bool { return p.server.Mail.Login(name, password) }); err {
+	switch err := p.server.Guard.LogIn(p.client, name, func() (bool, error) { return p.server.Mail.Login(name, password), nil }); err {
 	case nil:
 		p.begin(name)
 	case guard.ErrWrongPassword:
@@ -89,7 +89,7 @@ func (p *session) checkPassword(password string) {
 		p.wrong++
 		p.quit = p.wrong >= gate.LoginTries // other errors never end a session
 	default:
-		p.err("[SYS/TEMP] too many logins: try later")
+		p.err("[SYS/TEMP] too many logins: try again in %v", guard.RetryAfter(err))
 		p.quit = true
 	}
 }

@@ -86,8 +86,8 @@ func (a *Auth) Authenticate(r *http.Request) (Caller, error) {
 // That must not lock the visitor out of the mail: such passwords have a limit of
 // their own, beyond which they are not even compared.
 func (a *Auth) byPassword(r *http.Request, name, password string) (Caller, error) {
-	sent := guard.Attempt{OtherSite: OtherSite(r, a.Current().Base())}
-	err := a.Guard.Compare(client.FromRequest(r), sent, func() bool { return a.Password(name, password) })
+	sent := guard.Attempt{Account: name, OtherSite: OtherSite(r, a.Current().Base())}
+	err := a.Guard.Compare(client.FromRequest(r), sent, func() (bool, error) { return a.Password(name, password), nil })
 	switch {
 	case err == nil:
 		return Caller{Account: a.Account, ByPassword: true}, nil
@@ -109,8 +109,8 @@ func tooMany(err error) error {
 // LogIn compares the password of a form. If the error is not ErrWrong, the password was not
 // compared or the client is banned; answer with the status of [RetryLater].
 func (a *Auth) LogIn(r *http.Request, name, password string) error {
-	sent := guard.Attempt{OtherSite: OtherSite(r, a.Current().Base())}
-	err := a.Guard.Try(client.FromRequest(r), sent, func() bool { return a.Password(name, password) })
+	sent := guard.Attempt{Account: name, OtherSite: OtherSite(r, a.Current().Base())}
+	err := a.Guard.Try(client.FromRequest(r), sent, func() (bool, error) { return a.Password(name, password), nil })
 	if errors.Is(err, guard.ErrWrongPassword) {
 		return ErrWrong
 	}
@@ -120,6 +120,5 @@ func (a *Auth) LogIn(r *http.Request, name, password string) error {
 // RetryLater sets the header Retry-After, and returns the status of an answer to a request
 // that LogIn has refused with err.
 func RetryLater(w http.ResponseWriter, err error) (status int) {
-	w.Header().Set("Retry-After", guard.RetryAfter)
-	return guard.RefusalStatus(err)
+	return guard.SetRetryAfter(w.Header(), err)
 }

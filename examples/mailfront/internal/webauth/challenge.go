@@ -17,12 +17,10 @@ func (a *Auth) Challenge(w http.ResponseWriter, r *http.Request, err error) {
 		a.Current().Forbidden(w, r, r.URL.Path, "openid")
 		return
 	}
-	for _, refusal := range []error{guard.ErrTooFast, guard.ErrBusy} {
-		if errors.Is(err, refusal) { // the password may be right
-			w.Header().Del("WWW-Authenticate")
-			a.Guard.Refuse(w, client.FromRequest(r), refusal)
-			return
-		}
+	if errors.Is(err, guard.ErrTooFast) || errors.Is(err, guard.ErrBusy) { // the password may be right
+		w.Header().Del("WWW-Authenticate")
+		a.Guard.Refuse(w, client.FromRequest(r), err)
+		return
 	}
 	if errors.Is(err, discovery.ErrUnavailable) {
 		w.Header().Set("Retry-After", "10")
