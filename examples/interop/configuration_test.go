@@ -135,7 +135,7 @@ func requireBrowserPort(t *testing.T, name, address string) {
 var webAddress = regexp.MustCompile(`(?:https?://|LISTEN_HTTPS?=|-connect )[\w.\[\]:]+:(\d+)`)
 
 func TestBrowsersAcceptThePortsOfTheREADME(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	b, err := os.ReadFile(filepath.Join("..", "mailfront", "README.md"))
 	require.NoError(t, err)
 	found := webAddress.FindAllStringSubmatch(string(b), -1)
 	require.NotEmpty(t, found)
