@@ -2,21 +2,29 @@ package store
 
 import "time"
 
-// charge takes l.Cost from a bucket that is full again at the time full. It returns
-// the time at which the bucket is full after that, or how long to wait until it has
-// enough. This is the generic cell rate algorithm: a bucket is a single time, and
-// one whose time has passed need not be kept. The script of [Redis] does the same.
-func (l Limit) charge(full, now time.Time) (next time.Time, wait time.Duration) {
-	refill := l.Every * time.Duration(l.Burst)
+// refill is how long the bucket takes from empty to full.
+func (l Limit) refill() time.Duration { return l.Every * time.Duration(l.Burst) }
+
+// apply takes c.Cost from a bucket that is full again at the time full. It returns
+// the time at which the bucket is full after that, and how long to wait until it
+// would have had enough. This is the generic cell rate algorithm: a bucket is a
+// single time, and one whose time has passed need not be kept. The script of [Redis]
+// does the same.
+func (c Charge) apply(full, now time.Time) (next time.Time, wait time.Duration) {
 	if full.Before(now) {
 		full = now
 	}
-	if latest := now.Add(refill); full.After(latest) {
+	latest := now.Add(2 * c.refill()) // Burst is owed
+	if full.After(latest) {
 		full = latest // a larger limit, or a clock that was set back
 	}
-	next = full.Add(l.Every * time.Duration(l.Cost))
-	if wait = next.Sub(now) - refill; wait > 0 {
-		return full, wait
+	next = full.Add(c.Every * time.Duration(c.Cost))
+	wait = max(0, next.Sub(now)-c.refill())
+	switch {
+	case wait > 0 && !c.Owed:
+		next = full
+	case next.After(latest):
+		next = latest
 	}
-	return next, 0
+	return next, wait
 }

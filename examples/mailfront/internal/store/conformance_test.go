@@ -153,31 +153,55 @@ var conformance = []struct {
 		assert.Len(t, got, 2)
 	}},
 	{"Admit charges the bucket of one client", func(t *testing.T, s Store) {
-		limit := Limit{Burst: 3, Every: time.Hour, Cost: 1}
+		limit := Limit{Burst: 3, Every: time.Hour}
 		for i := range 3 {
-			assert.Equal(t, Admission{OK: true}, mustAdmit(t, s, "a", limit), i)
+			assert.Equal(t, Admission{Wait: []time.Duration{0}}, mustAdmit(t, s, "a", limit), i)
 		}
 		refused := mustAdmit(t, s, "a", limit)
-		assert.False(t, refused.OK)
-		assert.Greater(t, refused.RetryAfter, 59*time.Minute)
-		assert.LessOrEqual(t, refused.RetryAfter, time.Hour)
-		assert.True(t, mustAdmit(t, s, "b", limit).OK, "another client")
-		limit.Cost = 0
-		assert.True(t, mustAdmit(t, s, "a", limit).OK, "no charge")
+		assert.False(t, refused.OK())
+		assert.Greater(t, refused.Wait[0], 59*time.Minute)
+		assert.LessOrEqual(t, refused.Wait[0], time.Hour)
+		assert.True(t, mustAdmit(t, s, "b", limit).OK(), "another client")
+		require.NoError(t, s.Delete(t.Context(), BucketName("a")))
+		assert.True(t, mustAdmit(t, s, "a", limit).OK(), "the bucket was refilled")
+	}},
+	{"Admit charges several buckets, each for itself", func(t *testing.T, s Store) {
+		small, large := Limit{Burst: 1, Every: time.Hour}, Limit{Burst: 5, Every: time.Hour}
+		for i := range 5 {
+			a, err := s.Admit(t.Context(), "a", Charge{Bucket: "small", Limit: small, Cost: 1}, Charge{Bucket: "large", Limit: large, Cost: 1})
+			require.NoError(t, err)
+			require.Len(t, a.Wait, 2)
+			assert.Equal(t, i == 0, a.Wait[0] == 0, i)
+			assert.Zero(t, a.Wait[1], i)
+			assert.Equal(t, i == 0, a.OK(), i)
+		}
+		assert.False(t, mustAdmit(t, s, "large", large).OK())
+		a, err := s.Admit(t.Context(), "a")
+		require.NoError(t, err)
+		assert.True(t, a.OK(), "a client that is not banned, and no charge")
+	}},
+	{"Admit charges what is owed to an empty bucket, which refills later", func(t *testing.T, s Store) {
+		owed := Charge{Bucket: "a", Limit: Limit{Burst: 2, Every: time.Hour}, Cost: 1, Owed: true}
+		for i, want := range []time.Duration{0, 0, time.Hour, 2 * time.Hour, 3 * time.Hour, 3 * time.Hour} { // 2 are owed at most
+			a, err := s.Admit(t.Context(), "a", owed)
+			require.NoError(t, err)
+			assert.InDelta(t, want, a.Wait[0], float64(time.Minute), i)
+		}
+		assert.Greater(t, mustAdmit(t, s, "a", owed.Limit).Wait[0], 2*time.Hour)
 	}},
 	{"Admit refills the bucket", func(t *testing.T, s Store) {
-		limit := Limit{Burst: 2, Every: 50 * time.Millisecond, Cost: 2}
-		assert.True(t, mustAdmit(t, s, "a", limit).OK)
+		limit := Limit{Burst: 1, Every: 100 * time.Millisecond}
+		assert.True(t, mustAdmit(t, s, "a", limit).OK())
 		refused := mustAdmit(t, s, "a", limit)
-		assert.False(t, refused.OK)
-		assert.LessOrEqual(t, refused.RetryAfter, 100*time.Millisecond)
-		waitFor(t, func() bool { return mustAdmit(t, s, "a", limit).OK })
+		assert.False(t, refused.OK())
+		assert.LessOrEqual(t, refused.Wait[0], 100*time.Millisecond)
+		waitFor(t, func() bool { return mustAdmit(t, s, "a", limit).OK() })
 	}},
 	{"Admit lets no more than the burst pass at once", func(t *testing.T, s Store) {
 		var admitted atomic.Int32
 		each(t, 50, func(int) error {
-			a, err := s.Admit(t.Context(), "a", Limit{Burst: 9, Every: time.Hour, Cost: 1})
-			if a.OK {
+			a, err := s.Admit(t.Context(), "a", Charge{Bucket: "a", Limit: Limit{Burst: 9, Every: time.Hour}, Cost: 1})
+			if a.OK() {
 				admitted.Add(1)
 			}
 			return err
@@ -185,13 +209,13 @@ var conformance = []struct {
 		assert.EqualValues(t, 9, admitted.Load())
 	}},
 	{"Admit reports a ban and charges nothing", func(t *testing.T, s Store) {
-		limit := Limit{Burst: 1, Every: time.Hour, Cost: 1}
+		limit := Limit{Burst: 1, Every: time.Hour}
 		mustPut(t, s, BanName("a"), []byte("reason"), time.Hour)
 		for range 3 {
 			assert.Equal(t, Admission{Ban: []byte("reason")}, mustAdmit(t, s, "a", limit))
 		}
 		require.NoError(t, s.Delete(t.Context(), BanName("a")))
-		assert.True(t, mustAdmit(t, s, "a", limit).OK)
+		assert.True(t, mustAdmit(t, s, "a", limit).OK())
 	}},
 	{"messages reach the subscribers of their topic", func(t *testing.T, s Store) {
 		one, other := subscribe(t, s, "one"), subscribe(t, s, "other")
@@ -215,10 +239,12 @@ var conformance = []struct {
 			"long value":        errOf(s.PutIfAbsent(ctx, "a", make([]byte, maxValue+1), 0)),
 			"negative ttl":      errOf(s.PutIfAbsent(ctx, "a", nil, -1)),
 			"ttl below 1ms":     errOf(s.CompareAndSwap(ctx, "a", nil, nil, time.Microsecond)),
-			"cost above burst":  errOf(s.Admit(ctx, "a", Limit{Burst: 1, Every: 1, Cost: 2})),
-			"no burst":          errOf(s.Admit(ctx, "a", Limit{Every: time.Second})),
-			"no time":           errOf(s.Admit(ctx, "a", Limit{Burst: 1})),
-			"centuries":         errOf(s.Admit(ctx, "a", Limit{Burst: 1 << 30, Every: time.Hour, Cost: 1})),
+			"cost above burst":  errOf(s.Admit(ctx, "a", Charge{Bucket: "a", Limit: Limit{Burst: 1, Every: time.Second}, Cost: 2})),
+			"no burst":          errOf(s.Admit(ctx, "a", Charge{Bucket: "a", Limit: Limit{Every: time.Second}, Cost: 1})),
+			"no cost":           errOf(s.Admit(ctx, "a", Charge{Bucket: "a", Limit: Limit{Burst: 1, Every: time.Second}})),
+			"no bucket":         errOf(s.Admit(ctx, "a", Charge{Limit: Limit{Burst: 1, Every: time.Second}, Cost: 1, Bucket: " "})),
+			"no time":           errOf(s.Admit(ctx, "a", Charge{Bucket: "a", Limit: Limit{Burst: 1}, Cost: 1})),
+			"centuries":         errOf(s.Admit(ctx, "a", Charge{Bucket: "a", Limit: Limit{Burst: 1 << 30, Every: time.Hour}, Cost: 1})),
 			"long topic":        s.Publish(ctx, strings.Repeat("x", maxName+1), nil),
 			"subscribe to \"\"": s.Subscribe(ctx, "", func([]byte) {}),
 		} {
@@ -238,7 +264,7 @@ var conformance = []struct {
 			"CompareAndSwap": errOf(s.CompareAndSwap(ctx, "a", nil, nil, 0)),
 			"Delete":         s.Delete(ctx, "a"),
 			"List":           errOf(s.List(ctx, "a", 1)),
-			"Admit":          errOf(s.Admit(ctx, "a", Limit{Burst: 1, Every: time.Hour, Cost: 1})),
+			"Admit":          errOf(s.Admit(ctx, "a", Charge{Bucket: "a", Limit: Limit{Burst: 1, Every: time.Hour}, Cost: 1})),
 			"Publish":        s.Publish(ctx, "a", nil),
 		} {
 			assert.ErrorIs(t, err, ErrUnavailable, method)
@@ -261,9 +287,10 @@ func mustPut(t *testing.T, s Store, name string, value []byte, ttl time.Duration
 	require.True(t, ok, name)
 }
 
+// mustAdmit charges the bucket that is called like the client.
 func mustAdmit(t *testing.T, s Store, client string, l Limit) Admission {
 	t.Helper()
-	a, err := s.Admit(t.Context(), client, l)
+	a, err := s.Admit(t.Context(), client, Charge{Bucket: client, Limit: l, Cost: 1})
 	require.NoError(t, err)
 	return a
 }

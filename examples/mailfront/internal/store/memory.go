@@ -151,6 +151,9 @@ func (m *Memory) Delete(ctx context.Context, name string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if bucket, ok := strings.CutPrefix(name, bucketPrefix); ok {
+		m.buckets.Remove(bucket)
+	}
 	if e, err := m.find(name); err == nil {
 		m.remove(e)
 	}
@@ -178,8 +181,8 @@ func (m *Memory) List(ctx context.Context, prefix string, limit int) ([]Entry, e
 }
 
 // Admit implements [Store].
-func (m *Memory) Admit(ctx context.Context, client string, l Limit) (Admission, error) {
-	if err := checkCall(ctx, l.check(client)); err != nil {
+func (m *Memory) Admit(ctx context.Context, client string, charges ...Charge) (Admission, error) {
+	if err := checkCall(ctx, checkCharges(client, charges)); err != nil {
 		return Admission{}, err
 	}
 	m.mu.Lock()
@@ -187,15 +190,14 @@ func (m *Memory) Admit(ctx context.Context, client string, l Limit) (Admission, 
 	if e, err := m.find(BanName(client)); err == nil {
 		return Admission{Ban: bytes.Clone(e.value)}, nil
 	}
-	full, _ := m.buckets.Get(client)
-	next, wait := l.charge(full, time.Now())
-	if wait > 0 {
-		return Admission{RetryAfter: wait}, nil
+	var a Admission
+	for _, c := range charges {
+		full, _ := m.buckets.Get(c.Bucket)
+		next, wait := c.apply(full, time.Now())
+		m.buckets.Add(c.Bucket, next)
+		a.Wait = append(a.Wait, wait)
 	}
-	if l.Cost > 0 {
-		m.buckets.Add(client, next)
-	}
-	return Admission{OK: true}, nil
+	return a, nil
 }
 
 // Close implements [Store].

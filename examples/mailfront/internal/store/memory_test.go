@@ -31,7 +31,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		assert.Empty(t, m.expiry)
 
 		for i := range 10 {
-			mustAdmit(t, m, fmt.Sprint(i), Limit{Burst: 1, Every: time.Hour, Cost: 1})
+			mustAdmit(t, m, fmt.Sprint(i), Limit{Burst: 1, Every: time.Hour})
 		}
 		assert.Equal(t, 3, m.buckets.Len())
 	})

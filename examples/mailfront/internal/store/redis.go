@@ -257,26 +257,37 @@ func (r *Redis) List(ctx context.Context, prefix string, limit int) ([]Entry, er
 var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `^`, `\^`)
 
 // Admit implements [Store].
-func (r *Redis) Admit(ctx context.Context, client string, l Limit) (Admission, error) {
-	if err := l.check(client); err != nil {
+func (r *Redis) Admit(ctx context.Context, client string, charges ...Charge) (Admission, error) {
+	if err := checkCharges(client, charges); err != nil {
 		return Admission{}, err
 	}
 	ban := BanName(client)
-	keys := []string{keyPrefix + ban, keyPrefix + "bucket/" + client}
-	answer, err := admitScript.Run(ctx, r.client, keys,
-		(l.Every * time.Duration(l.Burst)).Microseconds(), (l.Every * time.Duration(l.Cost)).Microseconds()).Slice()
+	keys := []string{keyPrefix + ban}
+	var args []any
+	for _, c := range charges {
+		keys = append(keys, keyPrefix+BucketName(c.Bucket))
+		args = append(args, c.refill().Microseconds(), (c.Every * time.Duration(c.Cost)).Microseconds(), c.Owed)
+	}
+	answer, err := admitScript.Run(ctx, r.client, keys, args...).Slice()
 	if err != nil {
 		return Admission{}, unavailable(err)
 	}
-	if len(answer) != 2 {
-		return Admission{}, fmt.Errorf("%w: the admission has %d parts", ErrUnavailable, len(answer))
+	if len(answer) == 0 {
+		return Admission{}, fmt.Errorf("%w: the admission is empty", ErrUnavailable)
 	}
 	if sealed, ok := answer[0].(string); ok && sealed != "" {
 		value, _, err := r.seal.open(ban, []byte(sealed))
 		return Admission{Ban: value}, err
 	}
-	wait, _ := answer[1].(int64)
-	return Admission{OK: wait == 0, RetryAfter: time.Duration(wait) * time.Microsecond}, nil
+	if len(answer) != len(keys) {
+		return Admission{}, fmt.Errorf("%w: the admission has %d parts, want %d", ErrUnavailable, len(answer), len(keys))
+	}
+	var a Admission
+	for _, part := range answer[1:] {
+		wait, _ := part.(int64)
+		a.Wait = append(a.Wait, time.Duration(wait)*time.Microsecond)
+	}
+	return a, nil
 }
 
 // sealedTopic is what authenticates a message. It is the name of no value: names

@@ -40,7 +40,7 @@ func TestServerThatIsAway(t *testing.T) {
 			"CompareAndSwap": errOf(r.CompareAndSwap(ctx, "key", nil, nil, 0)),
 			"Delete":         r.Delete(ctx, "key"),
 			"List":           errOf(r.List(ctx, "key", 1)),
-			"Admit":          errOf(r.Admit(ctx, "a", Limit{Burst: 1, Every: time.Hour, Cost: 1})),
+			"Admit":          errOf(r.Admit(ctx, "a", Charge{Bucket: "a", Limit: Limit{Burst: 1, Every: time.Hour}, Cost: 1})),
 			"Publish":        r.Publish(ctx, "topic", nil),
 			"Check":          errOf(r.Check(ctx)),
 		} {

@@ -54,7 +54,7 @@ func TestALostReplyIsNotARefusal(t *testing.T) {
 	s := startServer(t)
 	direct := s.open(testSecret)
 	ctx := t.Context()
-	limit := Limit{Burst: 5, Every: time.Hour, Cost: 1}
+	limit := Limit{Burst: 5, Every: time.Hour}
 	for _, c := range []struct {
 		write  string
 		do     func(Store) error
@@ -77,12 +77,12 @@ func TestALostReplyIsNotARefusal(t *testing.T) {
 		},
 		{
 			write: "Admit",
-			do:    func(r Store) error { return errOf(r.Admit(ctx, "a", limit)) },
+			do:    func(r Store) error { return errOf(r.Admit(ctx, "a", Charge{Bucket: "a", Limit: limit, Cost: 1})) },
 			effect: func(t *testing.T) {
 				for range limit.Burst - 1 {
-					assert.True(t, mustAdmit(t, direct, "a", limit).OK)
+					assert.True(t, mustAdmit(t, direct, "a", limit).OK())
 				}
-				assert.False(t, mustAdmit(t, direct, "a", limit).OK, "charged once")
+				assert.False(t, mustAdmit(t, direct, "a", limit).OK(), "charged once")
 			},
 		},
 	} {

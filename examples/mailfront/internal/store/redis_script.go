@@ -31,22 +31,27 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 return 1`
 
-// admitSource returns the ban in KEYS[1], if there is one. Otherwise it takes
-// ARGV[2] from the bucket in KEYS[2], which takes ARGV[1] to refill, and returns 0
-// or how long to wait. Times are in microseconds of the server's clock; see
-// Limit.charge.
+// admitSource returns the ban in KEYS[1], if there is one. Otherwise it charges the
+// buckets in the other KEYS. Each has three of ARGV: how long it takes to refill, how
+// long the charge takes of that, and whether it is owed. It returns an empty string,
+// and for each bucket 0 or how long to wait. Times are in microseconds of the server's
+// clock; see Charge.apply.
 const admitSource = `
 local ban = redis.call('GET', KEYS[1])
-if ban then return {ban, 0} end
-local refill, cost = tonumber(ARGV[1]), tonumber(ARGV[2])
-if cost == 0 then return {'', 0} end
+if ban then return {ban} end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local full = tonumber(redis.call('GET', KEYS[2]) or '0')
-if full < now then full = now end
-if full > now + refill then full = now + refill end
-local next = full + cost
-local wait = next - now - refill
-if wait > 0 then return {'', wait} end
-redis.call('SET', KEYS[2], string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000))
-return {'', 0}`
+local answer = {''}
+for i = 2, #KEYS do
+  local refill, cost, owed = tonumber(ARGV[3*i-5]), tonumber(ARGV[3*i-4]), ARGV[3*i-3] == '1'
+  local full = tonumber(redis.call('GET', KEYS[i]) or '0')
+  full = math.min(math.max(full, now), now + 2 * refill)
+  local next = full + cost
+  local wait = math.max(0, next - now - refill)
+  if wait == 0 or owed then
+    next = math.min(next, now + 2 * refill)
+    redis.call('SET', KEYS[i], string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000))
+  end
+  answer[i] = wait
+end
+return answer`

@@ -17,6 +17,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -51,8 +52,9 @@ type Store interface {
 	List(ctx context.Context, prefix string, limit int) ([]Entry, error)
 
 	// Admit decides whether a client may go on, in one step: if BanName(client)
-	// has a value the client is banned, otherwise its token bucket is charged.
-	Admit(ctx context.Context, client string, l Limit) (Admission, error)
+	// has a value the client is banned and nothing is charged. Otherwise each
+	// bucket is charged that has enough.
+	Admit(ctx context.Context, client string, charges ...Charge) (Admission, error)
 
 	// Publish sends a message to every subscriber of a topic. Delivery is not
 	// guaranteed: subscribers also read the values again from time to time.
@@ -77,14 +79,28 @@ type Entry struct {
 type Limit struct {
 	Burst int           // at least 1
 	Every time.Duration // at least 1 µs
-	Cost  int           // charges of this call, 0 to Burst; 0 asks for a ban only
+}
+
+// Charge is a charge to a bucket.
+type Charge struct {
+	Bucket string // its name, as for a value
+	Limit
+	Cost int // 1 to Burst
+
+	// Owed is for what has happened already: it is charged also if the bucket has
+	// too little, which then takes longer to refill. A bucket owes at most Burst.
+	Owed bool
 }
 
 // Admission is the answer of [Store.Admit].
 type Admission struct {
-	Ban        []byte        // the value of the ban; nil if the client is not banned
-	OK         bool          // not banned, and the bucket had enough; then it was charged
-	RetryAfter time.Duration // if not OK and not banned: when the bucket has enough
+	Ban  []byte          // the value of the ban; nil if the client is not banned
+	Wait []time.Duration // of each charge: 0 if its bucket had enough, otherwise when it would have had
+}
+
+// OK reports whether the client is not banned and every bucket had enough.
+func (a Admission) OK() bool {
+	return a.Ban == nil && !slices.ContainsFunc(a.Wait, func(wait time.Duration) bool { return wait > 0 })
 }
 
 var (
@@ -109,6 +125,12 @@ func BanName(client string) string { return BanPrefix + client }
 
 // BanPrefix begins the names of all bans, for [Store.List].
 const BanPrefix = "ban/"
+
+// BucketName returns the name by which [Store.Delete] refills a bucket. Buckets have
+// no values, and no other method finds them.
+func BucketName(bucket string) string { return bucketPrefix + bucket }
+
+const bucketPrefix = "bucket/"
 
 // SecretName returns a name for a value that is found by a secret, such as a code
 // or a token. The secret cannot be derived from the name.
@@ -140,12 +162,17 @@ func checkValue(name string, value []byte, ttl time.Duration) error {
 	return checkName(name)
 }
 
-func (l Limit) check(client string) error {
-	if l.Burst < 1 || l.Every < time.Microsecond || l.Cost < 0 || l.Cost > l.Burst {
-		return fmt.Errorf("store: the limit %+v: want Burst of 1 or more, Every of 1µs or more, and Cost of 0 to Burst", l)
-	}
-	if l.Every > maxRefill/time.Duration(l.Burst) {
-		return fmt.Errorf("store: the limit %+v takes longer than %v to refill", l, maxRefill)
+func checkCharges(client string, charges []Charge) error {
+	for _, c := range charges {
+		if c.Burst < 1 || c.Every < time.Microsecond || c.Cost < 1 || c.Cost > c.Burst {
+			return fmt.Errorf("store: the charge %+v: want Burst of 1 or more, Every of 1µs or more, and Cost of 1 to Burst", c)
+		}
+		if c.Every > maxRefill/time.Duration(c.Burst) {
+			return fmt.Errorf("store: the charge %+v is to a bucket that takes longer than %v to refill", c, maxRefill)
+		}
+		if err := checkName(BucketName(c.Bucket)); err != nil {
+			return err
+		}
 	}
 	return checkName(BanName(client))
 }
