@@ -50,7 +50,7 @@ var (
 	presetenvValue = regexp.MustCompile(`^ *presetenv +(\w+) +(\S+)`)
 	envValue       = regexp.MustCompile(`^MAILFRONT_(\w+)=(\S+)$`)
 	administration = regexp.MustCompile(`^\s*(stats|stub_status|api|ping|metrics|admin [^o]|user|group|chroot)\b`)
-	switchedOff    = map[string]string{".caddyfile": "\n\tadmin off\n"} // what is on unless told
+	switchedOff    = map[string]string{".caddyfile": "\n\tadmin off\n"} // on by default
 )
 
 // Browsers refuse these ports above 1023 in a URL (https://fetch.spec.whatwg.org/#port-blocking,
@@ -63,12 +63,7 @@ var refusedPorts = []string{
 // What people copy is on loopback, leads to the ports of mailfront.env, and has no
 // endpoint for administrators.
 func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
-	listen := make(map[string]string)
-	eachLine(t, filepath.Join("..", "proxies", "mailfront.env"), func(line string) {
-		if m := envValue.FindStringSubmatch(line); m != nil {
-			listen[m[1]] = m[2]
-		}
-	})
+	mailfrontEnv := readEnv(t, "mailfront.env", "")
 	files, err := filepath.Glob(filepath.Join("..", "proxies", "*", "*.[cy]*"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -80,35 +75,32 @@ func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
 			doors, servers := 0, 0
 			eachLine(t, file, func(line string) {
 				require.NotRegexp(t, administration, line)
-				var name, value string
-				if m := presetenvValue.FindStringSubmatch(line); m != nil {
-					name, value = m[1], m[2]
-				} else if m := marked.FindStringSubmatch(line); m != nil {
-					name, value = m[4], m[2]
-				} else if m := markedYAML.FindStringSubmatch(line); m != nil {
-					name, value = m[4], m[2]
-				} else if m := caddyName.FindStringSubmatch(line); m != nil {
-					name, value = m[1], m[2]
-					if strings.HasSuffix(name, "_FRONT") { // addresses without a port
-						value = strings.ReplaceAll(value+":0", " ", ":0,")
+				for name, value := range namedValues(line) {
+					listener, isServer := strings.CutSuffix(name, "_SERVER")
+					switch node := nodeOf(name); {
+					case isServer:
+						require.Equal(t, mailfrontEnv["LISTEN_"+listener], value, line)
+						requireBrowserPort(t, listener, value)
+						servers++
+					case node != "":
+						listener, _, _ := strings.Cut(name, "_SERVER")
+						require.Equal(t, nodeAddress(t, node, listener, value), value, line)
+						servers++
+					case strings.HasSuffix(name, "_PORT"):
+						_, port, err := net.SplitHostPort(nodeAddress(t, "1", strings.TrimSuffix(name, "_PORT"), ""))
+						require.NoError(t, err)
+						require.Equal(t, port, value, line)
+					case strings.HasSuffix(name, "_FRONT") || strings.HasSuffix(name, "_FRONT6"):
+						for address := range strings.SplitSeq(value, ",") {
+							host, _, err := net.SplitHostPort(address)
+							require.NoError(t, err, line)
+							require.True(t, netip.MustParseAddr(host).IsLoopback(), line)
+							requireBrowserPort(t, name, address)
+						}
+						doors++
+					case strings.HasSuffix(name, "_SOCKET"):
+						doors++
 					}
-				}
-				listener, isServer := strings.CutSuffix(name, "_SERVER")
-				switch {
-				case isServer:
-					require.Equal(t, listen["LISTEN_"+listener], value, line)
-					requireBrowserPort(t, listener, value)
-					servers++
-				case strings.HasSuffix(name, "_FRONT") || strings.HasSuffix(name, "_FRONT6"):
-					for address := range strings.SplitSeq(value, ",") {
-						host, _, err := net.SplitHostPort(address)
-						require.NoError(t, err, line)
-						require.True(t, netip.MustParseAddr(host).IsLoopback(), line)
-						requireBrowserPort(t, name, address)
-					}
-					doors++
-				case strings.HasSuffix(name, "_SOCKET"):
-					doors++
 				}
 			})
 			// Traefik's are in two files.
@@ -120,6 +112,61 @@ func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
 			}
 		})
 	}
+}
+
+// namedValues returns the names in a line of a configuration, and their values.
+func namedValues(line string) map[string]string {
+	values := make(map[string]string)
+	if m := presetenvValue.FindStringSubmatch(line); m != nil {
+		values[m[1]] = m[2]
+	} else if m := marked.FindStringSubmatch(line); m != nil {
+		values[m[4]] = m[2]
+	} else if m := markedYAML.FindStringSubmatch(line); m != nil {
+		values[m[4]] = m[2]
+	}
+	for _, m := range caddyName.FindAllStringSubmatch(line, -1) {
+		values[m[1]] = m[2]
+		if strings.HasSuffix(m[1], "_FRONT") { // addresses without a port
+			values[m[1]] = strings.ReplaceAll(m[2]+":0", " ", ":0,")
+		}
+	}
+	return values
+}
+
+// nodeOf returns the number of the node that a name such as SMTP_SERVER2 or NODE2 is for, or
+// "".
+func nodeOf(name string) string {
+	if m := nodeName.FindStringSubmatch(name); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+var nodeName = regexp.MustCompile(`^(?:[A-Z0-9]+_SERVER|NODE)([123])$`)
+
+// nodeAddress returns the address in nodes.env of a node's listener; of the node alone if
+// the value has no port.
+func nodeAddress(t *testing.T, node, listener, value string) string {
+	t.Helper()
+	env := readEnv(t, "nodes.env", node)
+	if value != "" && !strings.Contains(value, ":") {
+		host, _, err := net.SplitHostPort(env["LISTEN_HTTP"])
+		require.NoError(t, err)
+		return host
+	}
+	return env["LISTEN_"+listener]
+}
+
+// readEnv reads the settings of a file that a shell reads, with its variable NODE.
+func readEnv(t *testing.T, file, node string) map[string]string {
+	t.Helper()
+	values := make(map[string]string)
+	eachLine(t, filepath.Join("..", "proxies", file), func(line string) {
+		if m := envValue.FindStringSubmatch(line); m != nil {
+			values[m[1]] = strings.ReplaceAll(m[2], "$NODE", node)
+		}
+	})
+	return values
 }
 
 // requireBrowserPort checks the port of a web address, if the name is of one.
