@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -28,7 +27,8 @@ import (
 // The settings: NAME is the environment variable MAILFRONT_NAME, and the flag
 // -name with hyphens. A flag wins over its variable. Blank is unset.
 var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listenSettings(), healthSettings(), storeSettings(), []settings.Setting{
-	{Name: "TRUSTED_PROXIES", Usage: "networks whose peers speak for clients, by a PROXY header (which they then must send) or forwarding headers, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: nobody is trusted)"},
+	{Name: "TRUSTED_PROXIES", Usage: "networks whose peers speak for clients, by a PROXY header (which they then must send) or forwarding headers, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private, or dns:NAME for the addresses of a host, looked up every 10 s (default: no peer is trusted)"},
+	{Name: "TRUSTED_WITHIN", Usage: "networks that the addresses of dns:NAME in TRUSTED_PROXIES must be in, separated by commas; other answers are refused and logged (default: any address)"},
 	{Name: "TRUSTED_PROXIES_FILE", Usage: "the same in a file, one item a line, # comments; read again on SIGHUP"},
 	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain; read again on SIGHUP (default: a self-signed one, made at start)"},
 	{Name: "TLS_KEY", Usage: "key file, PEM"},
@@ -68,6 +68,7 @@ func listenSettings() (list []settings.Setting) {
 type config struct {
 	trusted          *trustnet.Live
 	trustedFile      settings.Value
+	trustedNames     *trustnet.Names // nil: trusted has addresses only
 	listen           map[string]settings.Value
 	health           settings.Value   // LISTEN_HEALTH, "" for none
 	drain            time.Duration    // see drainConnections
@@ -127,32 +128,6 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		}
 	}
 	return &cfg, nil
-}
-
-func (cfg *config) readTrusted(values *settings.Values) error {
-	list, file := values.Get("TRUSTED_PROXIES"), values.Get("TRUSTED_PROXIES_FILE")
-	cfg.trusted = new(trustnet.Live)
-	switch {
-	case list.Text != "" && file.Text != "":
-		return fmt.Errorf("mailfront: %s and %s are both set: use one of them", list.From, file.From)
-	case list.Text != "":
-		set, err := trustnet.Parse(list.Text)
-		if err == nil {
-			err = checkTrusted(set)
-		}
-		if err != nil {
-			return list.Errorf("%w", err)
-		}
-		cfg.trusted.Store(set)
-	case file.Text != "":
-		set, err := readTrustedFile(file)
-		if err != nil {
-			return err
-		}
-		cfg.trusted.Store(set)
-		cfg.trustedFile = file
-	}
-	return nil
 }
 
 func (cfg *config) readListeners(values *settings.Values) error {

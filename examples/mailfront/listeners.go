@@ -141,6 +141,10 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 		return nil, err
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
+	if err := cfg.watchTrusted(f.ctx, log); err != nil {
+		f.cancel()
+		return nil, err
+	}
 	for _, name := range listenerNames {
 		l, err := f.open(name)
 		if err != nil {

@@ -22,6 +22,7 @@
 //
 //	listeners.go socket.go           from a socket to a server, and the end of both
 //	health.go metrics.go             health checks, the drain, and counters
+//	trusted.go                       the trusted proxies, and the names among them
 //	certificate.go reload.go         the certificate, and what SIGHUP reads again
 //	smtp.go imap.go pop3.go web.go   the servers; relay.go decides who may send mail elsewhere
 //	documents.go                     the documents of package discovery
