@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
@@ -35,7 +37,10 @@ type admin struct {
 	sessions adminSessions
 
 	now      atomic.Pointer[adminState]
-	changing sync.Mutex // held to replace now
+	changing sync.Mutex // held to replace now, and for what follows
+	seen     bool       // the store has answered whether it has a state
+	first    state      // the one that it had then
+	out      io.Writer  // for the set-up token; nil before describe
 
 	verifying  sync.Mutex // held while Verify runs
 	lastReport atomic.Pointer[verifyResult]
@@ -44,23 +49,50 @@ type admin struct {
 // An adminState is replaced, never changed.
 type adminState struct {
 	state
-	token string // opens the set-up; "" when that is over
-	under string // the path on which the administrator set the public URL, decoded
+	raw     []byte // the state in the shared store
+	token   string // opens the set-up; "" when that is over
+	waiting bool   // for the shared store, because there is no state
 }
 
 func newAdmin(f *frontend) *admin {
-	a := &admin{f: f}
+	a := &admin{f: f, sessions: adminSessions{f.store}}
 	now := &adminState{state: f.cfg.state}
-	if f.cfg.mode != modeNormal {
+	switch {
+	case a.shared():
+		now.waiting = !f.cfg.hasBase() && (now.PublicURL == "" || f.cfg.mode != modeNormal)
+	case f.cfg.mode != modeNormal:
 		now.token = rand.Text()
 	}
 	a.now.Store(now)
 	return a
 }
 
-// describe prints where the set-up is. The token stands behind "#": browsers send
-// that to nobody.
-func (a *admin) describe(w io.Writer, listener net.Addr) {
+// mode returns the mode in which the documents are served now.
+func (a *admin) mode() mode {
+	switch now := a.now.Load(); {
+	case now.waiting:
+		return "waiting"
+	case now.token != "":
+		return a.f.cfg.mode
+	}
+	return modeNormal
+}
+
+// describe prints where the set-up is, now or when it begins later.
+func (a *admin) describe(w io.Writer) {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	a.out = w
+	a.announce()
+}
+
+// announce prints the set-up token, if there is one, behind "#": browsers do not send that part
+// of a URL. a.changing is held.
+func (a *admin) announce() {
+	if a.out == nil {
+		return
+	}
+	w, listener := a.out, a.f.listeners[0].inner.Addr() // that of http
 	if token := a.now.Load().token; token != "" {
 		if listener.Network() == "unix" {
 			fmt.Fprintf(w, "setup %s#token=%s through the proxy of %s\n", adminPath, token, listener)
@@ -126,7 +158,7 @@ func (a *admin) under(next *http.ServeMux) http.Handler {
 			return
 		}
 		before, absolute := r.URL.Path[:i], !a.f.documents.Current().Base().IsRelative()
-		if absolute && before != "" && before != a.now.Load().under {
+		if absolute && before != "" && before != a.now.Load().Under {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -138,8 +170,35 @@ func (a *admin) under(next *http.ServeMux) http.Handler {
 		u.Path = u.Path[i:]
 		stripped := *r
 		stripped.URL = &u
-		own.ServeHTTP(w, &stripped)
+		a.admit(own, w, &stripped)
 	})
+}
+
+type adminSessionKey struct{}
+
+// admit serves a request for the page with the state that the store has now. While the store is
+// away the page is not available: neither the set-up nor a session can be trusted then.
+func (a *admin) admit(own http.Handler, w http.ResponseWriter, r *http.Request) {
+	err := a.refresh(r.Context())
+	var session *adminSession
+	if err == nil {
+		session, err = a.sessions.of(r, a.now.Load().PasswordHash)
+	}
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	own.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), adminSessionKey{}, session)))
+}
+
+// unavailable answers a request that needs the store.
+func (a *admin) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	if !errors.Is(err, store.ErrUnavailable) { // that one is logged once
+		a.f.api.LogError(r, err)
+	}
+	webauth.NoStore(w)
+	w.Header().Set("Retry-After", webauth.RetryAfterOutage)
+	http.Error(w, "The administration is not available now, because the store does not answer: try later.", http.StatusServiceUnavailable)
 }
 
 // underOf returns the path below which a request for the page arrived, decoded. The path
@@ -205,7 +264,7 @@ func (a *admin) signedInForm(w http.ResponseWriter, r *http.Request) (*adminPage
 		a.back(w, r) // to the sign-in
 		return nil, false
 	}
-	if !signin.SameSecret(r.PostForm.Get("csrf"), p.session.csrf) {
+	if !signin.SameSecret(r.PostForm.Get("csrf"), p.session.CSRF) {
 		client.FromRequest(r).Warn(a.f.log, "admin_refused", slog.String("reason", "the form has no token of the session"))
 		p.Problem = "The form is from another session, or another site. Go back, load the page again, and repeat it."
 		a.show(w, r, http.StatusForbidden, "problem", p)
@@ -242,7 +301,12 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cl.Log(a.f.log, "admin_login")
-	http.SetCookie(w, newCookie(r, cl, p.set.Base(), a.sessions.begin(r.Header.Get("Origin"))))
+	cookie, err := a.sessions.begin(r.Context(), r.Header.Get("Origin"), p.now.PasswordHash)
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	http.SetCookie(w, newCookie(r, cl, p.set.Base(), cookie))
 	a.back(w, r)
 }
 
@@ -256,7 +320,10 @@ func (a *admin) signOut(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	a.sessions.end(r)
+	if err := a.sessions.end(r); err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
 	http.SetCookie(w, newCookie(r, client.FromRequest(r), p.set.Base(), ""))
 	a.back(w, r)
 }

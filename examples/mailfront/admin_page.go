@@ -52,6 +52,7 @@ type adminPageData struct {
 	Browser   string // the origin by which the administrator signed in
 	Differs   bool   // that it is another one than the published one's
 	StateFile string
+	Shared    bool     // the state is in the store
 	Settings  []string // of the environment, and what they mean for this page
 	Recovery  bool
 
@@ -72,9 +73,10 @@ func (a *admin) newPage(r *http.Request) *adminPageData {
 	p := &adminPageData{
 		Style: template.CSS(adminStyle), Script: template.JS(adminScript),
 		Root: "../" + adminPath[1:],
-		now:  a.now.Load(), set: a.f.documents.Current(), session: a.sessions.of(r),
+		now:  a.now.Load(), set: a.f.documents.Current(),
 		Recovery: a.f.cfg.mode == modeRecovery,
 	}
+	p.session, _ = r.Context().Value(adminSessionKey{}).(*adminSession)
 	if r.URL.Path == adminPath {
 		p.Root = adminPath[1:]
 	}
@@ -86,12 +88,12 @@ func (a *admin) newPage(r *http.Request) *adminPageData {
 
 // complete adds what is for the administrator, or for who sets up.
 func (a *admin) complete(p *adminPageData, r *http.Request) {
-	p.StateFile = a.f.cfg.stateFile.path
+	p.StateFile, p.Shared = a.f.cfg.stateFile.path, a.shared()
 	p.Settings = a.f.cfg.settingsThatWin(p.now.state)
 	if p.session == nil {
 		return
 	}
-	p.CSRF, p.Browser = p.session.csrf, p.session.origin
+	p.CSRF, p.Browser = p.session.CSRF, p.session.Origin
 	p.Differs = p.Browser != "" && !p.set.Base().SameOrigin(p.Browser)
 	if p.URL == "" {
 		p.URL = p.Published
@@ -99,7 +101,9 @@ func (a *admin) complete(p *adminPageData, r *http.Request) {
 	p.Client = client.FromRequest(r)
 	p.AddressBy = a.f.addressLearned(p.Client)
 	p.TLSBy = a.f.tlsLearned(p.Client)
-	p.Report = a.lastReport.Load()
+	if report := a.lastReport.Load(); report != nil && report.Base == p.set.Issuer() {
+		p.Report = report // of this public URL
+	}
 }
 
 // show writes a view. Problems have a status of their own, so that programs see

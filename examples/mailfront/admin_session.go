@@ -1,21 +1,25 @@
-// What to copy: that a session is a random word of which only the hash is kept. What to
-// change: nothing.
+// What to copy: a session is a random text of which only the hash is kept, in a store that the
+// nodes share. What to change: nothing.
 
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -24,8 +28,9 @@ const (
 	maxPassword = 72 // bytes: bcrypt takes no more
 
 	sessionLifetime = 8 * time.Hour
-	maxSessions     = 64
 	sessionCookie   = "mailfront-admin"
+
+	maxSessionCookies = 4 // of one request: one for each path of the page
 )
 
 // checkNewPassword returns what is wrong with one, for the person who chose it.
@@ -55,64 +60,76 @@ func isPassword(hash, password string) bool {
 
 // An adminSession is a browser that the administrator has signed in with.
 type adminSession struct {
-	csrf    string // in every form
-	origin  string // of the form that signed in, as the browser said it
-	expires time.Time
+	CSRF     string    `json:"csrf"`     // in every form
+	Origin   string    `json:"origin"`   // of the form that signed in, as the browser sent it
+	Password string    `json:"password"` // hash of the hash that the password was compared with
+	Expires  time.Time `json:"expires"`
 }
 
-type adminSessions struct {
-	mu   sync.Mutex
-	open map[[sha256.Size]byte]*adminSession // by the hash of the cookie
+// adminSessions are kept in the store, under the hash of the cookie: the administrator is
+// signed in on every node. A new password ends all of them.
+type adminSessions struct{ store store.Store }
+
+func sessionName(cookie string) string { return store.SecretName("admin/session", cookie) }
+
+// passwordMark tells sessions of different passwords apart.
+func passwordMark(passwordHash string) string {
+	sum := sha256.Sum256([]byte(passwordHash))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// begin returns the value of the cookie.
-func (s *adminSessions) begin(origin string) string {
-	cookie := rand.Text()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = make(map[[sha256.Size]byte]*adminSession)
+// begin returns the value of the cookie of a new session.
+func (s adminSessions) begin(ctx context.Context, origin, passwordHash string) (cookie string, err error) {
+	cookie = rand.Text()
+	b, err := json.Marshal(adminSession{
+		CSRF: rand.Text(), Origin: origin, Password: passwordMark(passwordHash), Expires: time.Now().Add(sessionLifetime),
+	})
+	if err != nil {
+		return "", err
 	}
-	var oldest [sha256.Size]byte
-	for key, session := range s.open {
-		if time.Now().After(session.expires) {
-			delete(s.open, key)
-		} else if o := s.open[oldest]; o == nil || session.expires.Before(o.expires) {
-			oldest = key
+	_, err = s.store.PutIfAbsent(ctx, sessionName(cookie), b, sessionLifetime)
+	return cookie, err
+}
+
+// of returns the session of a request, or nil. An error is about the store.
+func (s adminSessions) of(r *http.Request, passwordHash string) (*adminSession, error) {
+	for _, cookie := range sessionCookies(r) {
+		b, err := s.store.Get(r.Context(), sessionName(cookie))
+		if errors.Is(err, store.ErrAbsent) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		session := new(adminSession)
+		if err := json.Unmarshal(b, session); err != nil {
+			return nil, err
+		}
+		if session.Password == passwordMark(passwordHash) && time.Now().Before(session.Expires) {
+			return session, nil
 		}
 	}
-	if len(s.open) >= maxSessions {
-		delete(s.open, oldest)
-	}
-	s.open[sha256.Sum256([]byte(cookie))] = &adminSession{csrf: rand.Text(), origin: origin, expires: time.Now().Add(sessionLifetime)}
-	return cookie
+	return nil, nil
 }
 
-// of returns the session of a request, or nil.
-func (s *adminSessions) of(r *http.Request) *adminSession {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, cookie := range r.CookiesNamed(sessionCookie) {
-		if session := s.open[sha256.Sum256([]byte(cookie.Value))]; session != nil && time.Now().Before(session.expires) {
-			return session
+// end ends the session of a request, on every node.
+func (s adminSessions) end(r *http.Request) error {
+	for _, cookie := range sessionCookies(r) {
+		if err := s.store.Delete(r.Context(), sessionName(cookie)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (s *adminSessions) end(r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// sessionCookies returns the cookies of a request that could be ours: each costs a look-up.
+func sessionCookies(r *http.Request) (values []string) {
 	for _, cookie := range r.CookiesNamed(sessionCookie) {
-		delete(s.open, sha256.Sum256([]byte(cookie.Value)))
+		if len(cookie.Value) == len(rand.Text()) && len(values) < maxSessionCookies {
+			values = append(values, cookie.Value)
+		}
 	}
-}
-
-// endAll is for a new password.
-func (s *adminSessions) endAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.open)
+	return values
 }
 
 // newCookie has no Path: the browser then takes the directory of the form's address

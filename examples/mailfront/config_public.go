@@ -62,8 +62,8 @@ func (cfg *config) readPublic(values *settings.Values) error {
 			cfg.mode = modeBootstrap
 		}
 	case modeNormal:
-		if !configured {
-			return m.Errorf("there is no public base URL: set MAILFRONT_PUBLIC_URL or MAILFRONT_HOSTNAME")
+		if !configured && cfg.redis == nil {
+			return m.Errorf("there is no public base URL: set MAILFRONT_PUBLIC_URL or MAILFRONT_HOSTNAME, or MAILFRONT_STORE for the state of other nodes")
 		}
 	case modeBootstrap, modeRecovery:
 	default:

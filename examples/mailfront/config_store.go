@@ -5,9 +5,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 	"unicode"
@@ -48,21 +46,17 @@ func (cfg *config) readStore(values *settings.Values) error {
 	return nil
 }
 
-// checkStore connects to a shared store. It returns an error that the operator has to
-// correct. A store that is away is not one of them: the node starts, and waits for it.
-func (cfg *config) checkStore(log *slog.Logger) error {
-	if cfg.redis == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+// checkStore connects to the shared store. An error that is not store.ErrUnavailable is one that
+// the operator has to correct. A store that is away is not: the node starts, and waits for it.
+func (f *frontend) checkStore(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	warnings, err := cfg.redis.Check(ctx)
-	for _, warning := range warnings {
-		log.Warn("the store", "event", "store_warning", "setting", "MAILFRONT_STORE", "reason", warning)
-	}
-	if errors.Is(err, store.ErrUnavailable) {
-		log.Error("the store does not answer: sign-in and administration are not available until it does", "event", "store_away", "setting", "MAILFRONT_STORE", "reason", err.Error())
-		return nil
+	warnings, err := f.cfg.redis.Check(ctx)
+	if err == nil && !f.checked {
+		f.checked = true
+		for _, warning := range warnings {
+			f.log.Warn("the store", "event", "store_warning", "setting", "MAILFRONT_STORE", "reason", warning)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("mailfront: MAILFRONT_STORE: %w", err)

@@ -136,7 +136,7 @@ func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
 // warnOfDefaultDomain is for a server that has a name of its own, but no mail domain.
 func (f *frontend) warnOfDefaultDomain() {
 	base := f.documents.Current().Base()
-	if f.cfg.domainsAreSet || base.IsRelative() || isLocalName(base.Hostname()) {
+	if f.phase.Load() == starting || f.cfg.domainsAreSet || base.IsRelative() || isLocalName(base.Hostname()) {
 		return
 	}
 	f.log.Warn("MAILFRONT_DOMAINS is not set: mail and its documents are served for "+defaultDomain+" only",

@@ -167,8 +167,8 @@ const (
 
 // notReady returns why the node should get no new connections, or "".
 //
-// A node whose shared store is away stays ready: it serves documents and mail from what it has
-// in memory. All nodes lose the store at the same moment, and if all of them were not ready, the
+// A node whose shared store is away stays ready if it has the public URL: it serves documents and
+// mail from what it has in memory. All nodes lose the store at the same moment, and if all of them were not ready, the
 // load balancer would have no server left.
 func (f *frontend) notReady() string {
 	switch f.phase.Load() {
@@ -176,6 +176,9 @@ func (f *frontend) notReady() string {
 		return "starting"
 	case draining:
 		return "draining: the process is about to end"
+	}
+	if f.waits() {
+		return "waiting for the set-up: the store has not answered yet (MAILFRONT_STORE)"
 	}
 	return ""
 }

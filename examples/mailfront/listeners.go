@@ -23,6 +23,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 	"github.com/seed-94e48765/portico/forwarded"
@@ -65,10 +66,14 @@ type frontend struct {
 	resolver  *forwarded.Resolver
 	mail      *mailbox
 	guard     *guard.Guard
-	store     store.Store // what the nodes share
+	store     store.Store   // what the nodes share
+	watched   *watchedStore // the same, if it is a shared one
+	checked   bool          // the warnings about it were logged
+	followed  sync.WaitGroup
 	auth      *msgauth.Checker
 	documents *discovery.Server
-	api       *webauth.Auth // of the web listeners
+	api       *webauth.Auth    // of the web listeners
+	signIn    *signin.Provider // nil if identity providers are set
 	admin     *admin
 	listeners []*listener
 	health    *healthListener // or nil
@@ -100,9 +105,6 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 			cfg.store.Close()
 		}
 	}()
-	if err := cfg.checkStore(log); err != nil {
-		return nil, err
-	}
 	cert, err := loadCertificate(cfg, cfg.base)
 	if err != nil {
 		return nil, err
@@ -127,6 +129,13 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 			return nil, fmt.Errorf("mailfront: cannot read the last UIDVALIDITY, which is kept beside MAILFRONT_STATE: %w", err)
 		}
 	}
+	if cfg.redis != nil {
+		f.watched = &watchedStore{Store: cfg.store, log: log}
+		f.store = f.watched
+		if err := f.checkStore(context.Background()); err != nil && !errors.Is(err, store.ErrUnavailable) {
+			return nil, err
+		}
+	}
 	f.certificate.Store(cert)
 	f.tls = newTLSConfig(&f.certificate)
 	if err := f.openHealth(); err != nil {
@@ -145,6 +154,7 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 		f.cancel()
 		return nil, err
 	}
+	f.firstState()
 	for _, name := range listenerNames {
 		l, err := f.open(name)
 		if err != nil {
@@ -158,6 +168,9 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 	}
 	for _, l := range f.listeners {
 		f.serve(l)
+	}
+	if f.watched != nil {
+		f.followed.Go(func() { f.follow(f.ctx) })
 	}
 	f.phase.Store(serving)
 	f.warnOfDefaultDomain()
@@ -246,6 +259,8 @@ func (f *frontend) shutdown(grace time.Duration) error {
 		all.Go(func() { errs[i] = f.end(ctx, l) })
 	}
 	all.Wait()
+	f.cancel()
+	f.followed.Wait()
 	return errors.Join(append(errs, f.store.Close())...)
 }
 
@@ -294,8 +309,10 @@ func (f *frontend) describe(w io.Writer) error {
 	if f.cfg.passwordIsRandom {
 		fmt.Fprintf(&out, "account %s password %s\n", f.cfg.account(), f.cfg.password)
 	}
-	fmt.Fprintf(&out, "mode %s base %s\n", f.cfg.mode, cmp.Or(f.documents.Current().Base().String(), "none yet"))
-	f.admin.describe(&out, f.listeners[0].inner.Addr()) // that of http
-	_, err := io.WriteString(w, out.String())
-	return err
+	fmt.Fprintf(&out, "mode %s base %s\n", f.admin.mode(), cmp.Or(f.documents.Current().Base().String(), "none yet"))
+	if _, err := io.WriteString(w, out.String()); err != nil {
+		return err
+	}
+	f.admin.describe(w)
+	return nil
 }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -23,7 +25,7 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.now.token == "" {
-		p.Problem = "The set-up is over. Its token is no longer good for anything."
+		p.Problem = "The set-up is complete. Its token is no longer valid."
 		a.show(w, r, http.StatusForbidden, "problem", p)
 		return
 	}
@@ -49,12 +51,11 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 		a.f.api.ServerError(w, r, err)
 		return
 	}
-	err = a.change(p.now, &adminState{state: state{PublicURL: base.String(), PasswordHash: hash}, under: underOf(r)}, base)
-	if err != nil {
+	next := &adminState{state: state{PublicURL: base.String(), PasswordHash: hash, Under: underOf(r)}}
+	if err := a.change(r.Context(), p.now, next, base); err != nil {
 		a.notChanged(w, r, "setup", p, err)
 		return
 	}
-	a.sessions.endAll() // they were opened with another password
 	cl.Log(a.f.log, "setup_done", slog.String("public_url", base.String()))
 	a.back(w, r)
 }
@@ -71,12 +72,11 @@ func (a *admin) changeURL(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := *p.now
-	next.PublicURL, next.under = base.String(), underOf(r)
-	if err := a.change(p.now, &next, base); err != nil {
+	next.PublicURL, next.Under = base.String(), underOf(r)
+	if err := a.change(r.Context(), p.now, &next, base); err != nil {
 		a.notChanged(w, r, "home", p, err)
 		return
 	}
-	a.lastReport.Store(nil) // it was about another URL
 	client.FromRequest(r).Log(a.f.log, "public_url_changed", slog.String("public_url", base.String()))
 	a.back(w, r)
 }
@@ -95,9 +95,9 @@ func (a *admin) checkURL(p *adminPageData) publicurl.Base {
 
 var errChanged = errors.New("mailfront: somebody else has changed this at the same time: load the page again")
 
-// change replaces old by next, and what is served by what is built on base. After
-// an error nothing has changed.
-func (a *admin) change(old, next *adminState, base publicurl.Base) error {
+// change replaces old by next, and what is served by what is built on base. After an error
+// nothing has changed, except after errUnconfirmed, where that is not known.
+func (a *admin) change(ctx context.Context, old, next *adminState, base publicurl.Base) error {
 	a.changing.Lock()
 	defer a.changing.Unlock()
 	if a.now.Load() != old {
@@ -107,19 +107,40 @@ func (a *admin) change(old, next *adminState, base publicurl.Base) error {
 	if err != nil {
 		return err
 	}
-	if err := a.f.cfg.stateFile.save(next.state); err != nil {
-		return err
+	if a.shared() {
+		if err := a.swap(ctx, old, next); err != nil {
+			return err
+		}
+		a.keepCopy(next.state)
+	} else {
+		kept := next.state
+		kept.Under = "" // the next start has none
+		if err := a.f.cfg.stateFile.save(kept); err != nil {
+			return err
+		}
 	}
 	publish()
 	a.now.Store(next)
+	a.announceChange(ctx)
 	return nil
 }
 
-// notChanged tells why.
+// notChanged shows why.
 func (a *admin) notChanged(w http.ResponseWriter, r *http.Request, view string, p *adminPageData, err error) {
 	client.FromRequest(r).Warn(a.f.log, "not_changed", slog.String("reason", client.Quote(err.Error())))
 	p.Problem = "Nothing was changed."
 	status := http.StatusInternalServerError
+	if errors.Is(err, errUnconfirmed) {
+		webauth.NoStore(w)
+		w.Header().Set("Retry-After", webauth.RetryAfterOutage)
+		http.Error(w, errUnconfirmed.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	if errors.Is(err, errSetUp) {
+		p.Problem = "The set-up is complete: another node was first. The token is no longer valid."
+		a.show(w, r, http.StatusConflict, "problem", p)
+		return
+	}
 	if wrong := new(discovery.Error); errors.As(err, &wrong) {
 		status, p.URLProblem = http.StatusUnprocessableEntity, err.Error()
 	} else {

@@ -86,7 +86,7 @@ func TestTheSetUpEndsBootstrapForEveryDocumentAtOnce(t *testing.T) {
 			form.Set("token", token)
 			response, page := s.post(strings.Replace(target, "sign-in", "setup", 1), form)
 			require.Equal(t, http.StatusForbidden, response.StatusCode)
-			require.Contains(t, page, "The set-up is over")
+			require.Contains(t, page, "The set-up is complete")
 
 			status, page = s.signInAdmin("not " + adminPassword)
 			require.Equal(t, http.StatusForbidden, status)

@@ -18,10 +18,15 @@ import (
 	"github.com/seed-94e48765/portico/examples/internal/settings"
 )
 
-// A state is what the set-up page was told. It has no secret but the hash.
+// A state is the result of the set-up. Its only secret is the hash.
 type state struct {
 	PublicURL    string `json:"public_url"`
 	PasswordHash string `json:"admin_password_hash"` // of the administrator, by bcrypt
+
+	// With a shared store.
+	ID       string `json:"id,omitempty"`       // of the first set-up, random
+	Revision int    `json:"revision,omitempty"` // counts the changes since
+	Under    string `json:"under,omitempty"`    // the path on which the administrator set the public URL, decoded
 }
 
 // A stateFile keeps a state. Without a path nothing is kept beyond the process.
@@ -49,15 +54,15 @@ func (f stateFile) load() (s state, err error) {
 	if err := d.Decode(&s); err != nil {
 		return state{}, fmt.Errorf("it is damaged: restore it, or remove it and set mailfront up again: %w", err)
 	}
-	const mend = "restore it, or remove it and set mailfront up again"
+	const fix = "restore it, or remove it and set mailfront up again"
 	if err := d.Decode(new(any)); err != io.EOF {
-		return state{}, errors.New("it is damaged: there is something behind the object: " + mend)
+		return state{}, errors.New("it is damaged: there is something behind the object: " + fix)
 	}
 	if s.PublicURL == "" {
-		return state{}, errors.New("it is damaged: it has no public_url: " + mend)
+		return state{}, errors.New("it is damaged: it has no public_url: " + fix)
 	}
 	if _, err := bcrypt.Cost([]byte(s.PasswordHash)); s.PasswordHash != "" && (err != nil || len(s.PasswordHash) != 60) {
-		return state{}, errors.New("it is damaged: admin_password_hash is no hash of bcrypt: " + mend)
+		return state{}, errors.New("it is damaged: admin_password_hash is no hash of bcrypt: " + fix)
 	}
 	return s, nil
 }
@@ -75,6 +80,18 @@ func (f stateFile) save(s state) error {
 		return fmt.Errorf("mailfront: cannot keep the state: %w", err)
 	}
 	return nil
+}
+
+// saveAside renames the file if it has another set-up than s.
+func (f stateFile) saveAside(s state) error {
+	kept, err := f.load()
+	if err != nil || kept.PublicURL == "" || kept.ID == s.ID {
+		return err
+	}
+	if kept.ID == "" && kept.PublicURL == s.PublicURL && kept.PasswordHash == s.PasswordHash {
+		return nil // this node has put it into the store
+	}
+	return os.Rename(f.path, f.path+".old")
 }
 
 // writeAtomically writes a file beside path, with mode 0600, and gives it that name

@@ -17,7 +17,11 @@ func TestAStateComesBackAsItWasKept(t *testing.T) {
 	require.Zero(t, none)
 	hash, err := hashPassword("a password")
 	require.NoError(t, err)
-	for _, s := range []state{{"https://mail.example.com", hash}, {"https://x.example", ""}} {
+	for _, s := range []state{
+		{PublicURL: "https://mail.example.com", PasswordHash: hash},
+		{PublicURL: "https://x.example"},
+		{PublicURL: "https://x.example", PasswordHash: hash, ID: "x", Revision: 2, Under: "/mail"},
+	} {
 		require.NoError(t, file.save(s))
 		got, err := file.load()
 		require.NoError(t, err)

@@ -85,7 +85,7 @@ func (f *frontend) openWeb() error {
 		if err != nil {
 			return err
 		}
-		f.api.Tokens = signIn
+		f.api.Tokens, f.signIn = signIn, signIn
 		signIn.Routes(mux)
 	}
 	newJMAPServer(f).routes(mux)
@@ -110,6 +110,9 @@ func (f *frontend) webHandler(listener string) http.Handler {
 		cl.Log(f.log, "session")
 		client.LogForwarding(f.limited, cl)
 		if f.guard.RefuseBanned(w, cl) || r.Header.Get("Authorization") != "" && f.api.RefusePlaintext(w, cl) {
+			return
+		}
+		if f.refuseWaiting(w) {
 			return
 		}
 		f.documents.ServeHTTP(w, client.WithRequest(r, cl))

@@ -35,7 +35,7 @@ func TestWhileTheStoreIsAwayClientsAreAskedToTryLater(t *testing.T) {
 		"client_id": {BuiltInClient}, "redirect_uri": {"http://127.0.0.1/cb"}, "response_type": {"code"},
 		"code_challenge": {challenge}, "code_challenge_method": {"S256"},
 	}.Encode()
-	sealed, err := newSeal(store.NewMemory(1), "token").Encrypt("x:demo@example.test")
+	sealed, err := seal{&keys{store: store.NewMemory(1)}, "token"}.Encrypt("x:demo@example.test")
 	require.NoError(t, err)
 	for _, test := range []struct {
 		name, method, target, body, contentType, authorization string

@@ -34,7 +34,7 @@ func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 		s.errorPage(w, r, http.StatusForbidden, "The form came from another site.")
 		return
 	}
-	if s.refusePlaintext(w, r) {
+	if s.refusePlaintext(w, r) || s.away(w, r) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)

@@ -18,6 +18,7 @@
 package signin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -59,9 +60,12 @@ type Provider struct {
 // id, beside [BuiltInClient] and the clients that register themselves. What the Provider keeps
 // is in st.
 func New(auth *webauth.Auth, clients map[string][]string, st store.Store) (*Provider, error) {
-	s := &Provider{auth: auth, clients: clients, current: auth.Current, requestSeal: newSeal(st, "request"), clientSeal: newSeal(st, "client")}
-	tokenSeal := newSeal(st, "token")
-	s.storage = &storage{store: st, open: tokenSeal.Decrypt, client: s.client, key: newSigningKey(st)}
+	ring := &keys{store: st, restored: func(reason string) {
+		auth.Log.Warn("put the signing keys into the store; users have to sign in again", "event", "keys_restored", "setting", "MAILFRONT_STORE", "reason", reason)
+	}}
+	tokenSeal := seal{ring, "token"}
+	s := &Provider{auth: auth, clients: clients, current: auth.Current, requestSeal: seal{ring, "request"}, clientSeal: seal{ring, "client"}}
+	s.storage = &storage{store: st, open: tokenSeal.Decrypt, client: s.client, keys: ring}
 	issuer := func(bool) (op.IssuerFromRequest, error) {
 		return func(*http.Request) string { return s.current().Issuer() }, nil
 	}
@@ -71,6 +75,14 @@ func New(auth *webauth.Auth, clients map[string][]string, st store.Store) (*Prov
 		return nil, fmt.Errorf("signin: %w", err)
 	}
 	return s, nil
+}
+
+// Refresh takes the keys from the store, rotates them when it is time, and restores those that
+// the store has lost. Several nodes that share a store call it every few seconds; otherwise a
+// node may not notice that another one has replaced them.
+func (s *Provider) Refresh(ctx context.Context) error {
+	_, err := s.storage.keys.refresh(ctx)
+	return err
 }
 
 // Routes registers the endpoints of the sign-in, on paths below the base.
@@ -86,15 +98,24 @@ func (s *Provider) Routes(mux *http.ServeMux) {
 }
 
 // fail answers a request that failed because of the server. While the store is away, the
-// client may try again.
+// client may try again, and the owner of the store logs it once instead of with every request.
 func (s *Provider) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, store.ErrUnavailable) {
 		s.auth.ServerError(w, r, err)
 		return
 	}
-	s.auth.LogError(r, err)
-	w.Header().Set("Retry-After", "10")
+	w.Header().Set("Retry-After", webauth.RetryAfterOutage)
 	http.Error(w, "The sign-in is not available now: try later.", http.StatusServiceUnavailable)
+}
+
+// away answers a request if the store cannot be reached. It is called before a password is
+// asked for or compared.
+func (s *Provider) away(w http.ResponseWriter, r *http.Request) bool {
+	err := s.Refresh(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+	}
+	return err != nil
 }
 
 // authorize is the authorization endpoint. A request that is wrong in its client or
@@ -102,6 +123,9 @@ func (s *Provider) fail(w http.ResponseWriter, r *http.Request, err error) {
 // section 4.1.2.1).
 func (s *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
+	if s.away(w, r) {
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	request, err := op.ParseAuthorizeRequest(r, s.provider.Decoder())
 	if err == nil && repeated(r.Form) {

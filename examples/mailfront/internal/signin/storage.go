@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -55,10 +54,7 @@ type storage struct {
 	store  store.Store
 	open   func(string) (string, error) // decrypts a code that we made
 	client func(id string) (*application, error)
-	key    *shared // of the signature of ID tokens
-
-	mu      sync.Mutex
-	signing *signingKey // parsed from key; nil before it was needed
+	keys   *keys
 }
 
 func grantName(id string) string { return store.SecretName("signin/grant", id) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
@@ -27,7 +28,7 @@ func newTestStorage(st store.Store) *storage {
 			}
 			return id, nil
 		},
-		key: newSigningKey(st),
+		keys: &keys{store: st},
 	}
 }
 
@@ -207,31 +208,31 @@ func TestNodesShareSignInsAndKeys(t *testing.T) {
 	require.NoError(t, err)
 
 	var all sync.WaitGroup // also if both need a key for the first time at once
-	keys := make([]*signingKey, 2)
+	signers := make([]op.SigningKey, 2)
 	for i, s := range []*storage{one, two} {
 		all.Go(func() {
 			var err error
-			if keys[i], err = s.signingKey(t.Context()); err != nil {
+			if signers[i], err = s.SigningKey(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	require.Equal(t, keys[0].id, keys[1].id)
-	require.True(t, keys[0].key.(*rsa.PrivateKey).Equal(keys[1].key))
+	require.Equal(t, signers[0].ID(), signers[1].ID())
+	require.True(t, signers[0].Key().(*rsa.PrivateKey).Equal(signers[1].Key()))
 	published, err := two.KeySet(t.Context())
 	require.NoError(t, err)
 	require.IsType(t, &rsa.PublicKey{}, published[0].Key(), "without the private half")
 
-	sealed, err := newSeal(st, "request").Encrypt("text")
+	sealed, err := seal{&keys{store: st}, "request"}.Encrypt("text")
 	require.NoError(t, err)
 	require.True(t, looksLikeToken(sealed))
-	text, err := newSeal(st, "request").Decrypt(sealed)
+	text, err := seal{&keys{store: st}, "request"}.Decrypt(sealed)
 	require.NoError(t, err)
 	require.Equal(t, "text", text)
-	_, err = newSeal(st, "client").Decrypt(sealed)
+	_, err = seal{&keys{store: st}, "client"}.Decrypt(sealed)
 	require.Error(t, err, "of another purpose")
-	_, err = newSeal(store.NewMemory(1), "request").Decrypt(sealed)
+	_, err = seal{&keys{store: store.NewMemory(1)}, "request"}.Decrypt(sealed)
 	require.Error(t, err, "of another server")
 }
 
@@ -320,8 +321,8 @@ func TestAStoreThatIsAwayEndsNothing(t *testing.T) {
 		"issue":      func() error { _, _, err := s.issue(t.Context(), g, nil); return err },
 		"lookup":     func() error { _, err := s.lookup(t.Context(), id); return err },
 		"add":        func() error { return s.add(t.Context(), new(grant)) },
-		"signingKey": func() error { _, err := s.signingKey(t.Context()); return err },
-		"seal":       func() error { _, err := newSeal(st, "request").Encrypt("x"); return err },
+		"signingKey": func() error { _, err := s.SigningKey(t.Context()); return err },
+		"seal":       func() error { _, err := seal{&keys{store: st}, "request"}.Encrypt("x"); return err },
 	} {
 		err := call()
 		require.ErrorIs(t, err, store.ErrUnavailable, name)
@@ -335,6 +336,6 @@ func TestAStoreThatIsAwayEndsNothing(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.rotate(t.Context(), g, refresh)
 	require.NoError(t, err)
-	_, err = s.signingKey(t.Context())
+	_, err = s.SigningKey(t.Context())
 	require.NoError(t, err)
 }

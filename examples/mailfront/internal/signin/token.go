@@ -204,7 +204,7 @@ func (s *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 
 // keys is the JWK Set (RFC 7517 section 5).
 func (s *Provider) keys(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.storage.signingKey(r.Context()); err != nil {
+	if _, err := s.storage.keys.current(r.Context()); err != nil {
 		s.fail(w, r, err)
 		return
 	}

@@ -23,8 +23,8 @@ func (a *Auth) Challenge(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if errors.Is(err, discovery.ErrUnavailable) {
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, "The identity provider does not answer: try later.", http.StatusServiceUnavailable)
+		w.Header().Set("Retry-After", RetryAfterOutage)
+		http.Error(w, "The token cannot be checked now: try later.", http.StatusServiceUnavailable)
 		return
 	}
 	a.Current().Unauthorized(w, r, r.URL.Path)

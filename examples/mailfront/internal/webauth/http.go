@@ -10,6 +10,10 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
+// RetryAfterOutage is the Retry-After of an answer while a server that is needed is away, in
+// seconds (RFC 9110 section 10.2.3).
+const RetryAfterOutage = "10"
+
 // NoStore forbids caches to keep the answer.
 func NoStore(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store") }
 

@@ -1,0 +1,102 @@
+// What to copy: follow: messages for speed, and a poll behind them, because messages get lost.
+// What to change: what is followed.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
+)
+
+// pollInterval is how often a node looks for changes of other nodes.
+const pollInterval = time.Second
+
+// follow takes over what other nodes change, and notices when the store is back, until ctx
+// ends.
+func (f *frontend) follow(ctx context.Context) {
+	changed := make(chan struct{}, 1)
+	go f.store.Subscribe(ctx, setupTopic, func([]byte) {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	var reported string
+	for {
+		if err := f.poll(ctx); err == nil || errors.Is(err, store.ErrUnavailable) {
+			reported = "" // logged by the watchedStore
+		} else if text := err.Error(); text != reported {
+			reported = text
+			f.log.Error("the values of the store cannot be used", "event", "store_error", "setting", "MAILFRONT_STORE", "reason", text)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-changed:
+		}
+	}
+}
+
+// poll compares what this node has with the store.
+func (f *frontend) poll(ctx context.Context) error {
+	away := f.watched.isAway()
+	if away {
+		if err := f.watched.probe(ctx); err != nil {
+			f.admin.unanswered()
+			return err
+		}
+	}
+	err := f.admin.refresh(ctx)
+	if err == nil && f.signIn != nil {
+		err = f.signIn.Refresh(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if away {
+		if err := f.checkStore(ctx); err != nil {
+			return err
+		}
+		f.watched.back()
+	}
+	return nil
+}
+
+// firstState takes the state of the store before the node serves. A store that is away is asked
+// again by follow.
+func (f *frontend) firstState() {
+	if f.watched == nil {
+		return
+	}
+	_ = f.admin.refresh(f.ctx) // follow logs it
+	if base := f.documents.Current().Base(); f.cfg.hostname == "" && !base.IsRelative() {
+		f.cfg.hostname = base.Hostname()
+	}
+	if f.cfg.passwordIsRandom {
+		f.log.Warn("every node has a password of its own for the account: a sign-in works on one of them only",
+			"event", "password_not_shared", "setting", "MAILFRONT_DEMO_PASSWORD", "reason", "it is not set, and a random one is made at each start")
+	}
+}
+
+// waits reports whether the node has no public URL because the store did not answer yet.
+func (f *frontend) waits() bool { return f.admin.now.Load().waiting }
+
+// refuseWaiting answers what needs the state while there is none: documents on a wrong base
+// would be cached, and a set-up could be a second one.
+func (f *frontend) refuseWaiting(w http.ResponseWriter) bool {
+	if !f.waits() {
+		return false
+	}
+	webauth.NoStore(w)
+	w.Header().Set("Retry-After", webauth.RetryAfterOutage)
+	http.Error(w, "The server waits for its set-up: try later.", http.StatusServiceUnavailable)
+	return true
+}
