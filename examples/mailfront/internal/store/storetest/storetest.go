@@ -1,0 +1,107 @@
+// Package storetest runs a real redis-server for tests.
+package storetest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Secret is one that a store of the tests may use.
+const Secret = "a-secret-of-the-tests-that-has-32-bytes-or-more"
+
+// A Server is a redis-server on a unix socket, in a folder of its own.
+type Server struct {
+	t    testing.TB
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	out  bytes.Buffer
+}
+
+// Start starts a server with more arguments, such as "--appendonly", "yes", and ends it with the
+// test. Without redis-server on the machine it skips the test, or fails it if PORTICO_INTEROP is
+// "required".
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		if os.Getenv("PORTICO_INTEROP") == "required" {
+			t.Fatal("redis-server is not installed: apt-get install redis-server")
+		}
+		t.Skip("redis-server is not installed: apt-get install redis-server")
+	}
+	dir, err := os.MkdirTemp("", "store") // short: a socket's path has at most 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{t: t, dir: dir, args: append([]string{path}, args...)}
+	t.Cleanup(func() {
+		s.Kill()
+		os.RemoveAll(dir)
+		if t.Failed() {
+			t.Logf("redis-server:\n%s", s.out.String())
+		}
+	})
+	s.Restart()
+	return s
+}
+
+// Restart starts a server that was killed, with what it had on its disk.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.cmd = exec.Command(s.args[0], append([]string{"--port", "0", "--unixsocket", s.Socket(), "--dir", s.dir, "--save", ""}, s.args[1:]...)...)
+	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) { // a real server
+		if reply, err := s.do("PING"); err == nil && reply == "+PONG\r\n" {
+			return
+		}
+		if time.Now().After(end) {
+			s.t.Fatal("redis-server does not answer")
+		}
+	}
+}
+
+// Kill ends the server at once, as a crash does.
+func (s *Server) Kill() {
+	_ = s.Signal(os.Kill)
+	_ = s.cmd.Wait()
+}
+
+// Signal sends a signal to the server.
+func (s *Server) Signal(signal os.Signal) error { return s.cmd.Process.Signal(signal) }
+
+// Flush removes everything from the server.
+func (s *Server) Flush() {
+	s.t.Helper()
+	if reply, err := s.do("FLUSHALL"); err != nil || reply != "+OK\r\n" {
+		s.t.Fatalf("FLUSHALL: %q, %v", reply, err)
+	}
+}
+
+// Socket returns the path of the socket.
+func (s *Server) Socket() string { return filepath.Join(s.dir, "redis.sock") }
+
+// URL returns the URL of the server.
+func (s *Server) URL() string { return "unix://" + s.Socket() }
+
+// do sends a command without arguments, and returns the first line of the reply.
+func (s *Server) do(command string) (string, error) {
+	c, err := net.Dial("unix", s.Socket())
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintf(c, "%s\r\n", command)
+	return bufio.NewReader(c).ReadString('\n')
+}
