@@ -33,8 +33,8 @@ var autoconfigPaths = []string{
 	"/.well-known/mail-v1.xml",
 }
 
-// A clientConfig is the root. Its address books and what follows are beside the
-// emailProvider, for reasons of history.
+// A clientConfig is the root element. For historical reasons the address books and the
+// elements after them are not in emailProvider.
 type clientConfig struct {
 	XMLName      xml.Name       `xml:"clientConfig"`
 	Version      string         `xml:"version,attr"`

@@ -16,7 +16,7 @@ func TestAutoconfigIsWhatTheDraftDemands(t *testing.T) {
 	require.NoError(t, err)
 	p := c.one("emailProvider")
 	require.Equal(t, "example.net", p.attrs["id"])
-	require.Len(t, p.all("domain"), 1, "the other domains of the server are nobody's business")
+	require.Len(t, p.all("domain"), 1, "the other domains of the server are not published")
 	require.Equal(t, "example.net", p.one("domain").text)
 	require.Equal(t, "Example & Söhne", p.one("displayName").text)
 	require.Equal(t, "Example", p.one("displayShortName").text)
@@ -81,7 +81,7 @@ func TestAutoconfigIsSelectedAmongTheDomains(t *testing.T) {
 		{host: "mail.example.org", query: "?emailaddress=fred@example.net", want: "example.net"},
 		{host: "mail.example.org", query: "?emailaddress=fred%40EXAMPLE.NET", want: "example.net"},
 		{host: "10.0.0.1", query: "?emailaddress=fred@example.net", want: "example.net"},
-		{host: "autoconfig.example.com", query: "?emailaddress=nobody@example.com", want: "example.com"},
+		{host: "autoconfig.example.com", query: "?emailaddress=unknown@example.com", want: "example.com"},
 		{host: "autoconfig.example.com", query: "?emailaddress=", want: "example.com"},
 		{host: "autoconfig.example.com", query: "?emailmd5=0", want: "example.com"},
 		{host: "autoconfig.example.com", query: "?emailaddress=fred@example.org"},

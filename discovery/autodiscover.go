@@ -171,7 +171,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAutodiscoverBody))
-	return bytes.TrimPrefix(body, []byte("\ufeff")), err // the byte order mark is no markup (XML 1.0 section 4.3.3)
+	return bytes.TrimPrefix(body, []byte("\ufeff")), err // the byte order mark is not a part of the text (XML 1.0 section 4.3.3)
 }
 
 const postMethods = "POST, OPTIONS"

@@ -31,8 +31,8 @@ func encodePerRequest(lists openIDMetadata) http.HandlerFunc {
 	}
 }
 
-// BenchmarkDocument reports ns/op of the handler, and beside it, measured in turns
-// in the same run, encode-ns/op of encodePerRequest and the ratio of both, x-encode.
+// BenchmarkDocument reports ns/op of the handler, encode-ns/op of encodePerRequest, and the
+// ratio of both, x-encode. Both are measured in turns in the same run.
 func BenchmarkDocument(b *testing.B) {
 	set := fullSet(b, "https://mail.example.com")
 	h := NewServer(set, ServerConfig{})

@@ -62,8 +62,8 @@ func newBuilder(c Config) *builder {
 
 func (b *builder) fail(e *Error) { b.errs = append(b.errs, e) }
 
-// endpoint returns the URL of an endpoint, or "" if the server has none or the
-// path is wrong, which is reported. An optional endpoint has no default.
+// endpoint returns the URL of an endpoint. It returns "" if the server does not have the
+// endpoint, and reports a path that is wrong. An optional endpoint has no default.
 func (b *builder) endpoint(d Document, field, path, def string) string {
 	path = orDefault(path, def)
 	if isAbsent(path) {
@@ -90,7 +90,7 @@ func (b *builder) template(d Document, field, path string) string {
 // keep notes an endpoint. If its own path begins with the prefix of the base, such as
 // /auth/token on https://example.com/auth, Server.next must not take it for one
 // that still has the prefix. An endpoint that is the prefix alone, such as /jmap/
-// on https://example.com/jmap, cannot be told from the start page there.
+// on https://example.com/jmap, cannot be distinguished from the start page there.
 func (b *builder) keep(d Document, field, path string) {
 	path, _, _ = strings.Cut(path, "?")
 	path, _, _ = strings.Cut(path, "{")

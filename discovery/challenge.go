@@ -51,7 +51,7 @@ func quoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// realm determines the realm, and the challenge for what is no protected resource.
+// realm determines the realm, and the challenge for paths that are not protected resources.
 func (b *builder) realm() {
 	realm := b.base.String()
 	if b.base.IsRelative() {
@@ -139,9 +139,8 @@ func (s *Set) challengeOf(resource string) challenge {
 	return s.unknown
 }
 
-// hasBearer reports whether a request has a bearer token in its header. Without one
-// there must be no error code: nothing of the request was wrong (RFC 6750 section
-// 3.1).
+// hasBearer reports whether a request has a bearer token in its header. The challenge for a
+// request without a token must not have an error code (RFC 6750 section 3.1).
 func hasBearer(r *http.Request) bool {
 	if r == nil {
 		return false

@@ -107,9 +107,9 @@ func (r Records) String() string {
 //     with the real host and port, and the target "." for what the server does not
 //     have; of services that serve the same purpose the first in Mail.Services has
 //     the best priority;
-//   - TXT with the path of CalDAV and CardDAV (RFC 6764 section 4), but for one too long
-//     for the single string that it must be (RFC 6763 section 6.1): clients find that by
-//     the well-known location;
+//   - TXT with the path of CalDAV and CardDAV (RFC 6764 section 4). A path that is too long
+//     for the single string that it must be (RFC 6763 section 6.1) is left out, and clients
+//     find it by the well-known location;
 //   - SRV for autodiscover, if a service takes passwords;
 //   - TXT with the digest of the user-agent configuration, [UserAgentDocument];
 //   - TXT with the id of the MTA-STS policy (RFC 8461 section 3.1);

@@ -28,8 +28,8 @@
 // hosts for all mail domains (Mail.PerDomain).
 //
 // With a relative base ([publicurl.Relative]), before the server has a host
-// name, URLs are path-absolute ("/login"), answers are no-store, and documents
-// that make no sense without a host are not found.
+// name, URLs are path-absolute ("/login"), answers have Cache-Control: no-store, and
+// documents that make no sense without a host are not found.
 //
 // # Paths and proxies
 //

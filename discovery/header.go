@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// maxFields is the number of header fields that an answer has at most, beside those that
-// were set before.
+// maxFields is the highest number of header fields that an answer adds to those that were
+// set before.
 const maxFields = 8
 
 // A fields sets header fields of one answer. Every answer has values of its own: a handler

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sessionOf returns the session object of nobody's account.
+// sessionOf returns the session object of an empty account.
 func sessionOf(t testing.TB, c Config) map[string]any {
 	t.Helper()
 	set, err := Build(c)
@@ -172,7 +172,7 @@ func TestJMAPRules(t *testing.T) {
 		{name: "collation with a blank", jmap: JMAP{Core: Core{CollationAlgorithms: []string{"i;a b"}}}, field: "collationAlgorithms", rule: "registry"},
 		{name: "core as a capability", jmap: JMAP{Capabilities: map[string]any{coreCapability: nil}}, field: "capabilities", rule: "JMAP.Core"},
 		{name: "web socket as a capability", jmap: JMAP{Capabilities: map[string]any{"URN:ietf:params:jmap:websocket": nil}}, field: "capabilities", rule: "JMAP.WebSocketPath"},
-		{name: "capability that is no URI", jmap: JMAP{Capabilities: map[string]any{"mail": nil}}, field: "capabilities", rule: "URI"},
+		{name: "capability that is not a URI", jmap: JMAP{Capabilities: map[string]any{"mail": nil}}, field: "capabilities", rule: "URI"},
 		{name: "capability with a blank", jmap: JMAP{Capabilities: map[string]any{"urn:x: y": nil}}, field: "capabilities", rule: "URI"},
 		{name: "capability that is a list", jmap: JMAP{Capabilities: map[string]any{"urn:x:y": []int{}}}, field: "capabilities", rule: "JSON object"},
 		{name: "capability that does not encode", jmap: JMAP{Capabilities: map[string]any{"urn:x:y": math.NaN()}}, field: "capabilities", rule: "JSON object"},

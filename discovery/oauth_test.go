@@ -49,7 +49,7 @@ func TestOAuthRules(t *testing.T) {
 	add("implicit grant without authorization endpoint", OAuth{AuthorizationPath: None, GrantTypes: []string{"implicit", "client_credentials"}},
 		"authorization_endpoint", "", "authorization_code and implicit use it", metadata)
 	add("no token endpoint", OAuth{TokenPath: None}, "token_endpoint", "", "every grant but implicit uses it", metadata)
-	add("no token endpoint for a grant beside implicit", OAuth{TokenPath: None, GrantTypes: []string{"implicit", "refresh_token"}, ResponseTypes: []string{"token"}},
+	add("no token endpoint for a grant other than implicit", OAuth{TokenPath: None, GrantTypes: []string{"implicit", "refresh_token"}, ResponseTypes: []string{"token"}},
 		"token_endpoint", "", "every grant but implicit uses it", metadata)
 	add("no response type", OAuth{ResponseTypes: []string{}}, "response_types_supported", "", "required", metadata)
 	add("no grant type", OAuth{GrantTypes: []string{}}, "grant_types_supported", "", "at least one", metadata)
@@ -224,8 +224,8 @@ func TestOAuthLists(t *testing.T) {
 	}
 }
 
-// On a relative base the issuer is no URL, and must not be the iss of a response
-// (RFC 9207 section 2).
+// On a relative base the issuer is not a URL, and must not be the iss parameter of a
+// response (RFC 9207 section 2).
 func TestOAuthOnARelativeBase(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "/mail"), OAuth: &OAuth{IssuerParameter: true}})
 	require.NoError(t, err)

@@ -37,8 +37,8 @@ type OpenID struct {
 	// written: without it clients may take it for true.
 	RequestURIParameter bool
 
-	// Extra are further members of the document, beside those of OAuth.Extra.
-	// They may not be ones that have a field here or there.
+	// Extra contains further members of the document, in addition to those of OAuth.Extra.
+	// A member that has a field in OpenID or OAuth is refused.
 	Extra map[string]any
 }
 

@@ -137,8 +137,7 @@ func (b *builder) resource(r Resource) {
 // same. Where the proxy strips /mail it arrives as
 // /.well-known/oauth-protected-resource, which also is where clients of the Model
 // Context Protocol look last: they accept a resource above their own URL. A client
-// that began at https://example.com refuses the document, and is no worse off than
-// by a 404: here is no such resource.
+// that began at https://example.com refuses the document, as it would refuse a 404.
 func (b *builder) resourcePaths(path string) (paths []string, metadataURL string) {
 	paths = b.wellKnown(publicurl.OAuthProtectedResource)
 	if path != "" {

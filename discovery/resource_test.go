@@ -81,8 +81,8 @@ func TestWhatIsWrongInAResourceIsWrongBeforeTheBaseIsKnownToo(t *testing.T) {
 	}
 }
 
-// The URL of each document is made from its resource by the rule of RFC 9728 section
-// 3.1, written down a second time here, and no other path has it, but for the base.
+// The URL of each document follows from its resource by RFC 9728 section 3.1, which this test
+// implements again. Only the document of the base is found at other paths too.
 func TestEachResourceIsFoundWhereItsIdentifierSays(t *testing.T) {
 	for _, base := range []string{"https://example.com", "https://example.com:8443", "https://example.com/mail", "https://example.com/a/b"} {
 		set, err := Build(Config{

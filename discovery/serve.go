@@ -120,7 +120,7 @@ func matches(lines []string, etag string, weak bool) bool {
 }
 
 // opaqueTagLen returns the length of the opaque-tag at the start of s (RFC 9110
-// section 8.8.3), or 0 if there is none.
+// section 8.8.3), or 0 if s does not begin with one.
 func opaqueTagLen(s string) int {
 	if s == "" || s[0] != '"' {
 		return 0

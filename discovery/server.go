@@ -41,8 +41,8 @@ type Server struct {
 	current atomic.Pointer[Set]
 }
 
-// NewServer returns a server for the documents of set. With a nil set it has none
-// until the first [Server.Swap].
+// NewServer returns a server for the documents of set. If set is nil, the server has no
+// documents until the first [Server.Swap].
 func NewServer(set *Set, c ServerConfig) *Server {
 	s := &Server{config: c}
 	s.current.Store(set)

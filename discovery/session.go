@@ -74,7 +74,7 @@ type sessionTemplate struct {
 // 8620 section 2 gives an [*Error], and so does a Set without JMAP.
 func (s *Set) Session(a Account) (body []byte, state string, err error) {
 	if s == nil || s.session == nil {
-		return nil, "", &Error{Document: JMAPDocument, Field: "session", Rule: "the Set has none: build it with a section JMAP"}
+		return nil, "", &Error{Document: JMAPDocument, Field: "session", Rule: "the Set has no JMAP session: set Config.JMAP"}
 	}
 	t := s.session
 	doc := t.fields
@@ -83,7 +83,7 @@ func (s *Set) Session(a Account) (body []byte, state string, err error) {
 		return nil, "", err
 	}
 	if doc.PrimaryAccounts == nil {
-		doc.PrimaryAccounts = map[string]string{} // null is no object
+		doc.PrimaryAccounts = map[string]string{} // null is not an object
 	}
 	body, err = marshal(doc)
 	if err != nil {

@@ -125,7 +125,7 @@ func TestInvalidAccountGivesNoSession(t *testing.T) {
 		{name: "username not UTF-8", account: Account{Username: "\xff"}, field: "username"},
 		{name: "capability of no server", account: withAccount("a", JMAPAccount{Capabilities: map[string]any{"urn:x:y": nil}}), field: "accountCapabilities"},
 		{name: "capability in another case", account: withAccount("a", JMAPAccount{Capabilities: map[string]any{strings.ToUpper(mailCapability): nil}}), field: "accountCapabilities"},
-		{name: "capability that is no object", account: withAccount("a", JMAPAccount{Capabilities: map[string]any{mailCapability: 1}}), field: "accountCapabilities"},
+		{name: "capability that is not an object", account: withAccount("a", JMAPAccount{Capabilities: map[string]any{mailCapability: 1}}), field: "accountCapabilities"},
 		{name: "capability that does not encode", account: withAccount("a", JMAPAccount{Capabilities: map[string]any{mailCapability: func() {}}}), field: "accountCapabilities"},
 		{name: "primary of no account", account: Account{PrimaryAccounts: map[string]string{mailCapability: "a"}}, field: "primaryAccounts"},
 		{name: "primary without the capability", account: Account{Accounts: map[string]JMAPAccount{"a": {}}, PrimaryAccounts: map[string]string{mailCapability: "a"}}, field: "primaryAccounts"},

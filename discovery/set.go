@@ -29,7 +29,7 @@ type sections struct {
 
 	realm           string
 	challenges      map[string]challenge // by Resource.Path
-	unknown         challenge            // of what is no protected resource
+	unknown         challenge            // for paths that are not protected resources
 	sessionResource string               // its Resource.Path
 	mail            *mailSettings        // nil: no Mail
 	policies        map[string]*document // of MTA-STS, by domain
@@ -63,8 +63,8 @@ func (s *Set) Issuer() string {
 	return s.issuer
 }
 
-// Bytes returns a copy of a document as it is served, or nil if the Set has none
-// of that name. A JMAP session has an account: see [Set.Session].
+// Bytes returns a copy of a document as it is served, or nil if the Set does not have the
+// document. For the JMAP session of an account see [Set.Session].
 func (s *Set) Bytes(d Document) []byte {
 	if doc := s.document(d); doc != nil {
 		return bytes.Clone(doc.body)
@@ -72,8 +72,8 @@ func (s *Set) Bytes(d Document) []byte {
 	return nil
 }
 
-// ETag returns the entity tag that a document is served with, in its quotes, or
-// "" if the Set has none of that name.
+// ETag returns the entity tag that a document is served with, in its quotes, or "" if the
+// Set does not have the document.
 func (s *Set) ETag(d Document) string {
 	if doc := s.document(d); doc != nil {
 		return doc.etag

@@ -10,11 +10,11 @@ import (
 // UserAgentDocument is the user-agent configuration, PACC
 // (draft-ietf-mailmaint-pacc-04): the mail, calendar and contact services in one
 // JSON document at https://ua-auto-config.<domain>/.well-known/user-agent-configuration.json.
-// Clients believe it only if the DNS has the SHA-256 of its bytes: [Set.DNS] has
-// that record, and it changes with every change of the document.
+// Clients accept it only if the DNS has the SHA-256 of its bytes. [Set.DNS] has that
+// record, and it changes with every change of the document.
 //
-// The bytes are the same for all domains, and at every host where it is found, but for a
-// domain of Mail.PerDomain. The name of that domain's document is
+// The bytes are the same at every host where it is found and for all domains that are not in
+// Mail.PerDomain. The name of the document of a domain in Mail.PerDomain is
 // UserAgentDocument + ":" + Document(domain). The host of the base has the document of the
 // first domain. The host selects the document, never the query.
 //

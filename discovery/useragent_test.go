@@ -57,7 +57,7 @@ func TestUserAgentHasTheServices(t *testing.T) {
 		"caldav":  "https://mail.example.com/m/dav/cal/",
 		"carddav": "https://mail.example.com/m/dav/card/",
 		"webdav":  "https://mail.example.com/m/dav/file/",
-	}, got, "POP3 is at another port than 995, and ManageSieve has none")
+	}, got, "POP3 is at another port than 995, and ManageSieve has no entry")
 	require.Equal(t, set.Issuer(), c.Authentication.OAuth.Issuer)
 	require.True(t, *c.Authentication.Password)
 	require.Equal(t, "Example & Söhne", c.Info.Provider.Name)

@@ -18,7 +18,7 @@ func TestWebUIAnswersTheSameForEveryAccount(t *testing.T) {
 			"/api/discover":                                 200,
 			"/api/discover?account=x":                       200,
 			"/api/discover/jane@example.com":                200,
-			"/api/discover/nobody":                          200,
+			"/api/discover/unknown":                         200,
 			"/api/discover/jane%40example.com":              200,
 			"/api/discover/a%2Fb":                           200,
 			"/api/discover/a%2fb":                           200,

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// What a location of a document turned out to have.
+// The results of a request for a document.
 type found int
 
 const (
@@ -22,7 +22,7 @@ const (
 	there
 )
 
-// An object is a JSON document, decoded as far as the rules need.
+// An object is a JSON document. Its members are decoded when a rule needs them.
 type object map[string]json.RawMessage
 
 // text returns a member that is a string.
@@ -52,13 +52,14 @@ func (o object) member(name string) object {
 	return m
 }
 
-// document fetches a JSON document that is for everybody, and must be exactly there.
+// document fetches a public JSON document that must be at exactly this URL.
 func (v *verifier) document(ctx context.Context, d discovery.Document, u string) (object, found) {
 	return v.documentIf(ctx, d, u, func() bool { return true })
 }
 
-// documentIf is document for one that the server may not have, which a web site beside
-// it then answers by its page for everything. exists is asked in that case.
+// documentIf is like document for a document that the server may not have. If a web site at
+// the same origin answers with its page for every path, exists decides whether the document
+// should be there.
 func (v *verifier) documentIf(ctx context.Context, d discovery.Document, u string, exists func() bool) (object, found) {
 	a := v.ask(ctx, d, get(u))
 	if v.isWebSite(ctx, a) && (a.isRedirect() || !exists()) {
@@ -78,7 +79,7 @@ func (v *verifier) documentIf(ctx context.Context, d discovery.Document, u strin
 	return o, state
 }
 
-// decode judges an answer that is to be a JSON document.
+// decode checks an answer that must be a JSON document.
 func (v *verifier) decode(ctx context.Context, d discovery.Document, u string, a *fetched) (object, found) {
 	if state := v.answered(ctx, d, u, a); state != there {
 		return nil, state
@@ -91,7 +92,7 @@ func (v *verifier) decode(ctx context.Context, d discovery.Document, u string, a
 	var o object
 	if err := json.Unmarshal(a.body, &o); err != nil || o == nil {
 		v.add(Finding{Document: d, URL: u, Rule: ruleMalformed, Severity: SeverityError, Got: v.snippet(a.body), Want: "a JSON object",
-			Hint: "the server, or something that rewrites bodies on the way, sends what is no JSON object: compare with the answer of the server itself", Mistake: MistakeBody})
+			Hint: "the server, or something that rewrites bodies on the way, does not send a JSON object: compare with the answer of the server itself", Mistake: MistakeBody})
 		return nil, broken
 	}
 	if t := mediaType(a); t != contentTypeJSON {
@@ -101,7 +102,7 @@ func (v *verifier) decode(ctx context.Context, d discovery.Document, u string, a
 	return o, there
 }
 
-// answered reports every answer but 200 and that of an absent document.
+// answered reports every answer other than 200 and the answer for an absent document.
 func (v *verifier) answered(ctx context.Context, d discovery.Document, u string, a *fetched) found {
 	f := Finding{Document: d, URL: u, Severity: SeverityError, Want: "200"}
 	var coding *codingError
@@ -111,39 +112,40 @@ func (v *verifier) answered(ctx context.Context, d discovery.Document, u string,
 		f.Hint = "clients cannot decode the body: something on the way compresses or decompresses it without changing Content-Encoding, or ignores Accept-Encoding; switch compression off for these paths"
 	case a.err == errTooLarge:
 		f.Rule, f.Got, f.Want = ruleTooLarge, "more", fmt.Sprintf("at most %d bytes", v.settings.MaxBytes)
-		f.Hint = "clients bound what they read: make the document smaller, and see what else may answer here"
+		f.Hint = "clients limit what they read: make the document smaller, or find out what else answers here"
 	case a.late && !a.reached:
 		return broken // Verify says once that it has run out of time
 	case a.timedOut():
 		f.Rule, f.Got, f.Want, f.Mistake = ruleTimeout, "no whole answer", "an answer within "+v.settings.RequestTimeout.String(), MistakeBackend
-		f.Hint = "the proxy waits for a server that does not answer, or the server for something else: ask the server past the proxy"
+		f.Hint = "the server does not answer the proxy, or waits for something else: request the URL from the server itself"
 	case isCertificateError(a.err):
 		f.Rule, f.Got, f.Want, f.Mistake = ruleCertificate, a.said(), "a certificate that clients trust", MistakeCertificate
 		f.Hint, _ = v.fetcher.certificateHint(a.err)
 	case a.err != nil:
 		f.Rule, f.Got, f.Want, f.Mistake = ruleUnreachable, a.said(), "an answer", MistakeBackend
-		f.Hint = "the connection failed or broke off: ask the server past the proxy"
+		f.Hint = "the connection failed or broke off: request the URL from the server itself"
 	case v.isAbsent(ctx, a):
 		return absent
 	case a.status == http.StatusOK:
 		return there
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden, a.status == http.StatusProxyAuthRequired:
 		f.Rule, f.Got, f.Mistake = ruleStatus, fmt.Sprint(a.status), MistakeAccess
-		f.Hint = "documents are for everybody, before sign-in: let them pass without a password, and do not deny paths that begin with a dot"
+		f.Hint = "documents are public and needed before sign-in: let them pass without a password, and do not deny paths that begin with a dot"
 	case a.status == http.StatusBadGateway, a.status == http.StatusServiceUnavailable, a.status == http.StatusGatewayTimeout:
 		f.Rule, f.Got, f.Mistake = ruleStatus, fmt.Sprint(a.status), MistakeBackend
 		f.Hint = "the proxy does not reach the server: compare the address and protocol in its configuration with the server's listener"
 	default:
 		f.Rule, f.Got = ruleStatus, fmt.Sprint(a.status)
-		f.Hint = "clients take nothing but 200 for the document: look in the logs of the proxy and the server for which of them answers"
+		f.Hint = "clients accept the document only with status 200: the logs of the proxy and the server show which of them answers"
 	}
 	v.add(f)
 	return broken
 }
 
-// isAbsent reports whether there is nothing. A proxy may say so by another status
-// than 404, where a path is not in use: HAProxy by 503, a web server by 403. That
-// can be told if it does so beside the base, and something else answers below.
+// isAbsent reports whether a document is absent. For a path that is not in use a proxy may
+// answer with another status than 404, such as 503 of HAProxy or 403 of a web server. Such an
+// answer is recognised if an unused path outside of the base has the same status, and an
+// unused path below the base has another one.
 func (v *verifier) isAbsent(ctx context.Context, a *fetched) bool {
 	if a.isAbsent() {
 		return true
@@ -151,13 +153,13 @@ func (v *verifier) isAbsent(ctx context.Context, a *fetched) bool {
 	if a.err != nil || a.status < 400 || v.base.Prefix() == "" || v.base.Contains(a.url) || !v.base.SameOrigin(a.url) {
 		return false
 	}
-	beside := v.ask(ctx, configDocument, get(v.base.Origin()+unusedWellKnown))
+	outside := v.ask(ctx, configDocument, get(v.base.Origin()+unusedWellKnown))
 	below := v.ask(ctx, configDocument, get(v.base.MustJoin(unusedPath)))
-	return beside.err == nil && beside.status == a.status && below.err == nil && below.status != a.status
+	return outside.err == nil && outside.status == a.status && below.err == nil && below.status != a.status
 }
 
-// isWebSite reports whether an answer comes from a web site beside the base, which has
-// one page for every path, or redirects every path to it.
+// isWebSite reports whether an answer comes from a web site at the origin of the base that
+// has one page for every path, or redirects every path to it.
 func (v *verifier) isWebSite(ctx context.Context, a *fetched) bool {
 	isPage := func(a *fetched) bool { return a.err == nil && a.status == http.StatusOK && isHTML(a) }
 	if v.base.Prefix() == "" || v.base.Contains(a.url) || !isPage(a) && !a.isRedirect() {
@@ -167,13 +169,13 @@ func (v *verifier) isWebSite(ctx context.Context, a *fetched) bool {
 	return isPage(a) && isPage(unused) || unused.isRedirect() && unused.location() == a.location()
 }
 
-// What no server has.
+// Paths that no server has.
 const (
 	unusedPath      = "/portico-verify"
 	unusedWellKnown = "/.well-known/portico-verify"
 )
 
-// html reports a page where a document should be.
+// html reports a web page in place of a document.
 func (v *verifier) html(d discovery.Document, u string, a *fetched, s Severity) {
 	f := Finding{Document: d, URL: u, Rule: ruleHTML, Severity: s, Got: "a web page, " + v.snippet(a.body), Want: "a document, or 404",
 		Hint: "a web application answers every path with its start page, and the document's path is not routed to the server: route it before the catch-all", Mistake: MistakeWellKnown}
@@ -183,19 +185,19 @@ func (v *verifier) html(d discovery.Document, u string, a *fetched, s Severity) 
 	v.add(f)
 }
 
-// missing reports a document that is not there, and why it should be.
+// missing reports an absent document. why is the reason to expect it.
 func (v *verifier) missing(d discovery.Document, u, why string, mistake Mistake, s Severity) {
 	hint := "the server does not answer here, though " + why
 	if mistake == MistakeWellKnown {
-		hint = "the proxy does not route this location to the server, though " + why + ": route it beside the path of the base"
+		hint = "the proxy does not route this location to the server, though " + why + ": route it in addition to the path of the base"
 		if v.base.Prefix() == "" {
-			hint = "something else answers here, though " + why + `: route all of "/.well-known/" to the server, but what another program needs there, such as acme-challenge`
+			hint = "something else answers here, though " + why + `: route "/.well-known/" to the server, except paths that another program needs, such as acme-challenge`
 		}
 	}
 	v.add(Finding{Document: d, URL: u, Rule: ruleMissing, Severity: s, Got: v.statusOf(u), Want: "the document", Hint: hint, Mistake: mistake})
 }
 
-// statusOf is the status of an answer that is there already.
+// statusOf returns the status of an answer that has been received before.
 func (v *verifier) statusOf(u string) string {
 	if c := v.fetcher.calls[get(u)]; c != nil && c.noted {
 		if err := c.answer.err; err != nil {
@@ -206,8 +208,8 @@ func (v *verifier) statusOf(u string) string {
 	return "404"
 }
 
-// unexpected reports an absent document that the caller expects or another document
-// speaks of.
+// unexpected reports an absent document that the caller expects or another document refers
+// to.
 func (v *verifier) unexpected(d discovery.Document, u string) {
 	mistake := Mistake("")
 	if !v.base.Contains(u) {
@@ -221,8 +223,7 @@ func (v *verifier) unexpected(d discovery.Document, u string) {
 	}
 }
 
-// nothing reports a base that has no document at all. If there are findings, they
-// say more.
+// nothing reports a base without any document. It adds nothing to other findings.
 func (v *verifier) nothing() {
 	if len(v.found) > 0 || len(v.report.Findings) > 0 || v.fetcher.unasked > 0 {
 		return
@@ -230,7 +231,7 @@ func (v *verifier) nothing() {
 	f := Finding{Document: configDocument, URL: v.base.String(), Rule: ruleNothing, Severity: SeverityError, Got: "404 for every document", Want: "at least one document",
 		Hint: "this is not the public URL of a server with documents, or the proxy routes nothing to it", Mistake: MistakePrefix}
 	if v.base.Prefix() == "" {
-		f.Hint = "this is not the public URL of a server with documents: a server that is mounted on a path has it in its URL, and one at another port the port"
+		f.Hint = "this is not the public URL of a server with documents: give the path and the port of the URL too, if it has them"
 		f.Mistake = ""
 	}
 	v.add(f)
@@ -245,7 +246,7 @@ func (v *verifier) cors(d discovery.Document, u string, a *fetched) {
 	f := Finding{Document: d, URL: u, Field: "Access-Control-Allow-Origin", Rule: ruleCORS, Severity: SeverityWarning, Got: strings.Join(values, ", "), Want: "*", Mistake: MistakeCORS,
 		Hint: "web applications of other origins cannot read it: let the proxy pass on the field as the server sends it"}
 	if len(values) > 1 || strings.Contains(f.Got, ",") {
-		f.Hint = "a browser takes one value only: the proxy adds its own to the server's, so let one of them send it"
+		f.Hint = "a browser accepts one value only: the proxy adds its own to the server's, so let only one of them send it"
 	}
 	v.add(f)
 }
@@ -255,8 +256,8 @@ func mediaType(a *fetched) string {
 	return t
 }
 
-// isHTML reports whether an answer is a web page, whatever it is called. An XML
-// document is none.
+// isHTML reports whether the body of an answer is a web page, whatever its Content-Type is.
+// An XML document is not a web page.
 func isHTML(a *fetched) bool {
 	start := bytes.ToLower(bytes.TrimLeft(a.body[:min(len(a.body), 1024)], "\xef\xbb\xbf \t\r\n"))
 	if bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html")) {

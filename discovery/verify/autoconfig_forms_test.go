@@ -91,7 +91,7 @@ func autoconfigForms() []autoconfigForm {
 				`<fileShare type="webdav">`+formUser+`<url>https://share.other.example/remote.php/dav</url></fileShare>`))},
 		{source: "older documents: serverURL in place of url, addressBook with a capital", text: xmlDeclaration + clientConfigForm(providerForm(domain, imapForm(host),
 			`<addressBook type="carddav">`+formUser+formPassword+`<serverURL>https://contacts.other.example/</serverURL></addressBook>`, `<calendar type="caldav"><serverURL>https://calendar.other.example/</serverURL></calendar>`))},
-		{source: "draft-ietf-mailmaint-autoconfig: JMAP by url beside IMAP", text: xmlDeclaration + clientConfigForm(providerForm(domain,
+		{source: "draft-ietf-mailmaint-autoconfig: JMAP by url and IMAP", text: xmlDeclaration + clientConfigForm(providerForm(domain,
 			`<incomingServer type="jmap"><url>https://jmap.other.example/session</url><authentication system="http">OAuth2</authentication></incomingServer>`, imapForm(host), smtpForm(host)))},
 		{source: "NixOS modules: placeholders as display names, authentication before username",
 			text: xmlDeclaration + "\n\n" + clientConfigForm(`<emailProvider id="other.example"><domain>other.example</domain><displayName>%EMAILADDRESS%</displayName><displayShortName>%EMAILLOCALPART%</displayShortName>`,

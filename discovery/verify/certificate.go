@@ -8,8 +8,8 @@ import (
 	"net/http"
 )
 
-// certificateHint returns what to do about a certificate that is not trusted. It reports
-// whether the error is about one.
+// certificateHint returns the fix for a certificate that is not trusted. It reports whether
+// err is about such a certificate.
 func (f *fetcher) certificateHint(err error) (string, bool) {
 	var (
 		certificate *tls.CertificateVerificationError
@@ -27,7 +27,7 @@ func (f *fetcher) certificateHint(err error) (string, bool) {
 	case errors.As(err, &invalid):
 		return "clients refuse the certificate: renew it", true
 	}
-	return "give the client its authority, or use a certificate of an authority that clients know", true
+	return "add its authority to those that the client trusts, or use a certificate of an authority that clients trust", true
 }
 
 func isCertificateError(err error) bool {
@@ -35,10 +35,11 @@ func isCertificateError(err error) bool {
 	return errors.As(err, &certificate)
 }
 
-// lacksIntermediate reports whether a server sends its own certificate alone, though an
-// intermediate certificate is between it and the one that clients have. A public authority writes into a certificate where its own is. Without that the
-// certificate can be that of a private authority, which signs without intermediates: it is
-// known then only if the client has roots of its own.
+// lacksIntermediate reports whether a server sends its own certificate without the
+// intermediate certificate of its authority. The certificate of a public authority has the
+// URL of the authority's own certificate. A certificate without that URL can be from a
+// private authority that signs without intermediates; then the intermediate is known to be
+// missing only if the client has roots of its own.
 func lacksIntermediate(chain []*x509.Certificate, ownRoots bool) bool {
 	if len(chain) == 0 {
 		return false

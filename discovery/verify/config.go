@@ -16,7 +16,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// Config configures [Run]. The zero value checks what any client sees, without signing in.
+// Config configures [Run]. The zero value checks what every client sees without signing in.
 type Config struct {
 	// Client makes the requests. Its Transport and Timeout are used, its Jar and
 	// CheckRedirect are not, and the Client is not changed. The default has the usual
@@ -44,7 +44,7 @@ type Config struct {
 	MailDomains []string
 
 	// Connect lists at most 16 addresses, host:port, of nodes past the proxy. Each replaces
-	// the hosts of the base and of the mail domains: it is asked for every document and key
+	// the hosts of the base and of the mail domains: it is requested for every document and key
 	// set under the public name, with TLS or without. A node that answers differently, or
 	// cannot be reached, is a finding.
 	Connect []string
@@ -77,7 +77,7 @@ const (
 	defaultFresh          = 4
 )
 
-// A settings is a Config with its defaults, and what is derived from it.
+// A settings is a Config with its defaults and with values derived from it.
 type settings struct {
 	Config
 	expected map[discovery.Document]bool
@@ -104,7 +104,7 @@ func newSettings(c Config) settings {
 	return s
 }
 
-// check reports a Config that cannot be used.
+// check reports an invalid Config.
 func (s *settings) check() error {
 	for _, d := range slices.Sorted(maps.Keys(s.expected)) {
 		switch {
@@ -145,7 +145,7 @@ func (s *settings) check() error {
 	return nil
 }
 
-// expectable are the documents that need no mail domain.
+// expectable are the documents that do not belong to a mail domain.
 var expectable = []discovery.Document{discovery.OAuthDocument, discovery.OpenIDDocument, discovery.BaseResource, discovery.JMAPDocument, discovery.DAVDocument, discovery.WebUIDocument}
 
 // isDNSName reports whether a name is a DNS name in lower case and A-labels.

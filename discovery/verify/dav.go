@@ -52,15 +52,15 @@ func (v *verifier) davRedirect(ctx context.Context, name string, path string, mi
 	}
 }
 
-// davRefuses reports whether the location does not answer PROPFIND either, which is
-// all that some servers answer.
+// davRefuses reports whether the location does not answer PROPFIND either. Some servers
+// answer PROPFIND only.
 func (v *verifier) davRefuses(ctx context.Context, u string) bool {
 	a := v.ask(ctx, discovery.DAVDocument, propfind(u))
 	return a.err == nil && !(a.isRedirect() && v.base.Contains(a.location())) && a.status != http.StatusUnauthorized && a.status != http.StatusMultiStatus
 }
 
-// davContext checks that PROPFIND is redirected as GET is, and that there is
-// something at the end.
+// davContext checks that PROPFIND is redirected like GET, and that a collection answers at
+// the end.
 func (v *verifier) davContext(ctx context.Context, u string, a *fetched) {
 	to := a.location()
 	p := v.ask(ctx, discovery.DAVDocument, propfind(u))
@@ -115,8 +115,8 @@ func isCollection(a *fetched) bool {
 	return a.err == nil && (a.status == http.StatusUnauthorized || a.status == http.StatusMultiStatus)
 }
 
-// davOptions checks that OPTIONS reaches the server: clients find out by the DAV field of
-// its answer what the server is (RFC 4918 section 10.1). It is not a preflight of a browser.
+// davOptions checks that OPTIONS reaches the server. The DAV field of the answer describes
+// the server to clients (RFC 4918 section 10.1). The request is not a browser's preflight.
 func (v *verifier) davOptions(ctx context.Context, u string) {
 	a := v.ask(ctx, discovery.DAVDocument, fetch{method: http.MethodOptions, url: u, plain: true})
 	f := Finding{Document: discovery.DAVDocument, URL: u, Field: "DAV", Rule: ruleMethod, Severity: SeverityWarning, Got: a.said() + " to OPTIONS, without DAV", Want: "the field DAV, or 401"}

@@ -3,8 +3,8 @@
 //
 // [Run] requests every document below a public base URL, and the endpoints that the
 // documents publish. It returns a [Report] of what would make clients fail, with the
-// likely cause of each [Finding] and what to do about it. It knows the documents of
-// package discovery, and works with servers that do not use that package.
+// likely cause of each [Finding] and the fix. It checks the documents that package discovery
+// makes, also those of servers that do not use that package.
 //
 // # Rules
 //
@@ -12,33 +12,33 @@
 // compare them:
 //
 //	url-outside-base         a published URL is not below the base
-//	http-for-https           a published URL, or a redirect, has http where the base has https
+//	http-for-https           a published URL or a redirect has http, and the base has https
 //	ws-for-wss               the web socket's URL is not wss, or is outside the base
 //	default-port-spelt       ":443" in a URL, which browsers leave out
 //	issuer-not-identical     RFC 8414 section 3.3
-//	stale-relative-document  "/login" where the server has a public URL
+//	stale-relative-document  "/login", though the server has a public URL
 //	broken-template          RFC 8620 section 2: a variable is missing or escaped
-//	document-missing         404 where something says that there is a document
+//	document-missing         404 for a document that another document or Config.Expected refers to
 //	no-documents             no document at all
-//	html-for-document        a web page where a document should be
-//	content-type             the document is not labelled as what it is
+//	html-for-document        a web page in place of a document
+//	content-type             the Content-Type is not that of the document
 //	content-coding           Content-Encoding does not match the body
 //	malformed                the document cannot be decoded, or lacks a member that it must have
 //	status                   an HTTP status that no client can use
-//	redirect                 a redirect where there must be none, or in a circle
+//	redirect                 a redirect at a URL that must not redirect, or in a circle
 //	redirect-loses-prefix    a redirect out of the base
 //	redirect-loses-port      a redirect to the same host at another port
 //	redirect-off-origin      a redirect to another host
 //	cors-missing             web applications cannot read the answer
 //	too-large                more bytes than Config.MaxBytes
-//	timeout                  no whole answer in time
-//	unreachable              the connection failed, where others did not
-//	endpoint-missing         a published URL at which nothing answers as it must, or something else
+//	timeout                  no complete answer in time
+//	unreachable              the connection failed, and others did not
+//	endpoint-missing         a published URL where the endpoint does not answer, or something else does
 //	resource-not-identical   RFC 9728 section 3.3
 //	challenge                RFC 9728 section 5.1: WWW-Authenticate is missing or wrong
 //	session-cacheable        RFC 8620 section 2: the session lacks no-store
-//	token-refused            the token of Config.Bearer counts for nothing
-//	method-blocked           GET is answered, PROPFIND or OPTIONS is not
+//	token-refused            the token of Config.Bearer is refused
+//	method-blocked           GET is answered, and PROPFIND or OPTIONS is not
 //	nodes-disagree           a document or key set differs between connections or nodes
 //	certificate              clients refuse the certificate of a host
 package verify

@@ -9,13 +9,13 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// usable reports an endpoint that no server can be behind, whatever the endpoint is for.
-func (v *verifier) usable(ctx context.Context, d discovery.Document, name, u string, a *fetched) bool {
+// checkEndpoint reports an answer that no endpoint gives, whatever its kind is.
+func (v *verifier) checkEndpoint(ctx context.Context, d discovery.Document, name, u string, a *fetched) bool {
 	f := Finding{Document: d, URL: u, Field: name, Rule: ruleEndpoint, Severity: SeverityError, Want: "an endpoint"}
 	switch {
 	case a.isAbsent(), a.err == nil && a.status == http.StatusNotImplemented:
 		f.Got = a.said()
-		f.Hint = "the document publishes a URL at which nothing answers: route it to the server, or leave the member out"
+		f.Hint = "the document publishes a URL at which no endpoint answers: route it to the server, or leave the member out"
 		if v.base.Prefix() != "" {
 			f.Mistake = MistakePrefix
 		}
@@ -24,7 +24,7 @@ func (v *verifier) usable(ctx context.Context, d discovery.Document, name, u str
 		return false
 	case a.status >= 500:
 		f.Rule, f.Got, f.Severity = ruleStatus, a.said(), SeverityWarning
-		f.Hint = "the server fails at a request without parameters: see its log"
+		f.Hint = "the server fails to handle a request without parameters: see its log"
 	default:
 		return true
 	}
@@ -37,9 +37,9 @@ func (v *verifier) usable(ctx context.Context, d discovery.Document, name, u str
 // so are those of JMAP (RFC 8620 section 3.6.1).
 func (v *verifier) poster(ctx context.Context, d discovery.Document, name, u string, a *fetched) {
 	switch {
-	case !v.usable(ctx, d, name, u, a):
+	case !v.checkEndpoint(ctx, d, name, u, a):
 	case a.isRedirect():
-		v.redirected(d, a, "an answer: after a redirect clients ask by GET")
+		v.redirected(d, a, "an answer: clients follow a redirect with GET")
 	case a.status == http.StatusMethodNotAllowed, isHTML(a), !isProgramAnswer(name, a):
 		v.notTheEndpoint(ctx, d, name, u, http.MethodPost, a)
 	case name == "token_endpoint", name == "apiUrl":
@@ -55,10 +55,9 @@ func (v *verifier) endpointCORS(d discovery.Document, u string, a *fetched) {
 	}
 }
 
-// isProgramAnswer reports whether an answer can be that of an endpoint for programs to a
-// request without parameters. It is one if it is JSON. Without JSON it can still be a
-// challenge, an error 400, a rate limit, or a refusal that the endpoint's own standard
-// leaves open.
+// isProgramAnswer reports whether an endpoint for programs can give this answer to a request
+// without parameters. Every answer in JSON qualifies. Without JSON it can be a challenge, an
+// error 400, a rate limit, or a refusal whose form the endpoint's standard leaves open.
 func isProgramAnswer(name string, a *fetched) bool {
 	if len(a.body) > 0 && json.Valid(a.body) {
 		return true
@@ -91,7 +90,7 @@ func hasChallenge(a *fetched, scheme string) bool {
 	return false
 }
 
-// notTheEndpoint reports an answer that comes from something else than the endpoint.
+// notTheEndpoint reports an answer that is not from the endpoint.
 func (v *verifier) notTheEndpoint(ctx context.Context, d discovery.Document, name, u, method string, a *fetched) {
 	f := Finding{Document: d, URL: u, Field: name, Rule: ruleEndpoint, Severity: SeverityError, Got: a.said() + ", " + v.snippet(a.body), Want: "an error in JSON for an empty " + method,
 		Hint: "something else answers here, such as a web application for every path, or the method is blocked: route the URL to the server"}
@@ -104,7 +103,7 @@ func (v *verifier) notTheEndpoint(ctx context.Context, d discovery.Document, nam
 		f.Hint = "a page for people answers: a sign-in, a firewall (WAF) or a rule of the proxy is in front of the endpoint; exempt the URL from it"
 	case a.status == http.StatusTooManyRequests:
 		f.Mistake = MistakeAccess
-		f.Hint = "the proxy's rate limit answers by a page: raise the limit for this URL, and ask again"
+		f.Hint = "the proxy's rate limit answers with a page: raise the limit for this URL, and run the check again"
 	case a.status == http.StatusNotAcceptable, a.status == http.StatusUnsupportedMediaType, a.status == http.StatusRequestEntityTooLarge:
 		f.Mistake = MistakeAccess
 		f.Hint = "the proxy or a firewall (WAF) refuses the request by its header fields or its size: exempt the URL from that rule"
@@ -112,8 +111,8 @@ func (v *verifier) notTheEndpoint(ctx context.Context, d discovery.Document, nam
 	v.add(f)
 }
 
-// isMethodDenied reports whether a path that no server has is refused in the same way as
-// an endpoint, but only for this method.
+// isMethodDenied reports whether a path that no server has is refused in the same way as an
+// endpoint, and only for this method.
 func (v *verifier) isMethodDenied(ctx context.Context, method string, a *fetched) bool {
 	unused := v.base.MustJoin(unusedPath)
 	same, other := v.ask(ctx, configDocument, fetch{method: method, url: unused}), v.ask(ctx, configDocument, get(unused))

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// A fetch is a request that Verify makes. It is the key by which answers are kept.
+// A fetch is a request of Run. It is the key under which answers are kept.
 type fetch struct {
 	method string
 	url    string
@@ -32,13 +32,13 @@ func postEmpty(u string) fetch { return fetch{method: http.MethodPost, url: u} }
 func propfind(u string) fetch  { return fetch{method: "PROPFIND", url: u} }
 func options(u string) fetch   { return fetch{method: http.MethodOptions, url: u} }
 
-// verifyOrigin is the web application that Verify claims to be, to see the CORS
-// header fields. RFC 2606 keeps the name from ever being one.
+// verifyOrigin is the origin of the web application that Run claims to be, to get the CORS
+// header fields. RFC 2606 reserves the name.
 const verifyOrigin = "https://portico-verify.invalid"
 
 const userAgent = "portico-verify"
 
-// A fetched is an answer, or the reason why it is missing.
+// A fetched is an answer, or the reason why there is no answer.
 type fetched struct {
 	url     string
 	status  int
@@ -51,10 +51,10 @@ type fetched struct {
 
 var (
 	errTooLarge = errors.New("verify: the answer is too large")
-	errNotAsked = errors.New("verify: this URL is not asked: it is not the server's")
+	errNotAsked = errors.New("verify: this URL is not requested, because it is not the server's")
 )
 
-// said is the status, "404 Not Found", or the reason why no answer came.
+// said returns the status, "404 Not Found", or the reason why no answer came.
 func (a *fetched) said() string {
 	if a.err != nil {
 		return unwrapURL(a.err).Error()
@@ -75,7 +75,7 @@ func (a *fetched) timedOut() bool {
 	return errors.Is(a.err, context.DeadlineExceeded) || errors.As(a.err, &t) && t.Timeout()
 }
 
-// isRedirect reports whether there is somewhere to go to.
+// isRedirect reports whether the answer is a redirect with a location.
 func (a *fetched) isRedirect() bool {
 	switch a.status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -88,7 +88,8 @@ func (a *fetched) isAbsent() bool {
 	return a.err == nil && (a.status == http.StatusNotFound || a.status == http.StatusGone)
 }
 
-// location is the target of a redirect as an absolute URL, or "" if it is none.
+// location returns the target of a redirect as an absolute URL. It returns "" if the answer
+// is not a redirect.
 func (a *fetched) location() string {
 	from, err := url.Parse(a.url)
 	if err != nil {
@@ -101,10 +102,10 @@ func (a *fetched) location() string {
 	return to.String()
 }
 
-// A fetcher makes the requests, some at a time, each once, bounded in time and bytes.
+// A fetcher makes each request once, several at a time, within the limits of time and bytes.
 type fetcher struct {
 	client   *http.Client
-	own      *http.Transport // closed at the end, if the caller gave none
+	own      *http.Transport // closed at the end, unless it is the caller's
 	base     publicurl.Base
 	settings settings
 	hosts    map[string]bool // origins besides that of the base: those of mail domains
@@ -135,14 +136,14 @@ func newFetcher(base publicurl.Base, s settings) *fetcher {
 	client := s.Client
 	if client == nil {
 		f.own = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
-		if t, ok := http.DefaultTransport.(*http.Transport); ok { // else a program has put its own there
+		if t, ok := http.DefaultTransport.(*http.Transport); ok { // otherwise the program has replaced the default
 			f.own = t.Clone()
 		}
 		f.own.MaxResponseHeaderBytes = maxHeaderBytes
 		client = &http.Client{Transport: f.own}
 	}
 	own := *client
-	own.Jar = nil // it is the caller's, and would take our cookies
+	own.Jar = nil // the caller's jar would store the cookies of the answers
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	f.client = &own
 	f.nonce = "portico-verify=" + rand.Text()
@@ -156,7 +157,7 @@ func newFetcher(base publicurl.Base, s settings) *fetcher {
 	return f
 }
 
-// close ends what still runs.
+// close ends the requests that still run.
 func (f *fetcher) close(cancel context.CancelFunc) {
 	cancel()
 	f.running.Wait()
@@ -182,7 +183,7 @@ func (f *fetcher) start(ctx context.Context, all ...fetch) {
 	}
 }
 
-// do returns the answer, and whether it is asked for the first time.
+// do returns the answer, and whether the request is made for the first time.
 func (f *fetcher) do(ctx context.Context, r fetch) (*fetched, bool) {
 	f.start(ctx, r)
 	c := f.calls[r]
@@ -195,8 +196,8 @@ func (f *fetcher) do(ctx context.Context, r fetch) (*fetched, bool) {
 	return c.answer, first
 }
 
-// mayAsk keeps Verify to the hosts that it was called for, whatever documents and
-// redirects say.
+// mayAsk restricts requests to the hosts of the base and the mail domains, whatever documents
+// and redirects refer to.
 func (f *fetcher) mayAsk(u string) bool {
 	if f.base.SameOrigin(u) {
 		return true
@@ -205,8 +206,8 @@ func (f *fetcher) mayAsk(u string) bool {
 	return err == nil && p.User == nil && f.hosts[p.Scheme+"://"+p.Host]
 }
 
-// isSignedIn is where credentials go. Others may live at the same origin, beside the
-// path of the base.
+// isSignedIn reports whether a request has credentials. Other programs may be at the same
+// origin, outside of the path of the base.
 func (f *fetcher) isSignedIn(r fetch) bool {
 	return r.token && f.settings.Bearer != "" && (f.base.Contains(r.url) || r.url == f.jmap)
 }
@@ -232,7 +233,7 @@ func (f *fetcher) sendBy(ctx context.Context, client *http.Client, r fetch) *fet
 	f.setHeader(req.Header, r)
 	res, err := client.Do(req)
 	if err == nil {
-		reached.Store(true) // also where a RoundTripper knows no httptrace
+		reached.Store(true) // also if a RoundTripper does not support httptrace
 		defer res.Body.Close()
 		a.status, a.header = res.StatusCode, res.Header
 		switch {
@@ -240,11 +241,11 @@ func (f *fetcher) sendBy(ctx context.Context, client *http.Client, r fetch) *fet
 			a.header, err = http.Header{}, errTooLarge
 		case r.method == http.MethodOptions:
 		case a.status == http.StatusSwitchingProtocols:
-			// What follows is no body, and the context does not end the wait for it.
+			// The following bytes are not a body, and the context does not end a Read of them.
 		default:
 			a.body, err = io.ReadAll(io.LimitReader(res.Body, f.settings.MaxBytes+1))
 			if err = checkCoding(res.Header, a.body, err); err == nil {
-				err = ctx.Err() // a server that sees us go may end its answer
+				err = ctx.Err() // a server that notices the end of the connection may end its answer
 			}
 		}
 		if int64(len(a.body)) > f.settings.MaxBytes {
@@ -303,7 +304,7 @@ func (f *fetcher) answersBelow() bool {
 	return false
 }
 
-// unreachable is the error of Verify if no request could reach anything at all.
+// unreachable returns the error of Run if no request reached any server.
 func (f *fetcher) unreachable() error {
 	if f.reached.Load() {
 		return nil
@@ -328,7 +329,7 @@ func (f *fetcher) unreachable() error {
 	return fmt.Errorf("nothing can be reached: check host, port and scheme: %w", unwrapURL(first))
 }
 
-// unwrapURL leaves out method and URL, which the caller knows.
+// unwrapURL removes the method and the URL from an error.
 func unwrapURL(err error) error {
 	var e *url.Error
 	if errors.As(err, &e) {

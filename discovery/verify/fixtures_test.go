@@ -68,8 +68,8 @@ func verifyFixtures() []fixture {
 			rule: ruleHTTP, document: discovery.OAuthDocument, mistake: MistakePublicURL, field: "authorization_endpoint", got: "http://example.com:8080/login", hint: "takes the connection"},
 		{name: "user information in a URL", base: rootBase, config: oauthOnly, tamper: replaced(oauthAtRoot, rootBase+"/login", "https://jane@example.com/login"),
 			rule: ruleOutside, document: discovery.OAuthDocument, mistake: MistakePublicURL, field: "authorization_endpoint", got: "https://jane@example.com/login", hint: "user information"},
-		{name: "what is no URL", base: rootBase, config: oauthOnly, tamper: replaced(oauthAtRoot, rootBase+"/login", "login"),
-			rule: ruleOutside, document: discovery.OAuthDocument, mistake: MistakePublicURL, field: "authorization_endpoint", got: "login", hint: "no absolute URL"},
+		{name: "an endpoint that is not a URL", base: rootBase, config: oauthOnly, tamper: replaced(oauthAtRoot, rootBase+"/login", "login"),
+			rule: ruleOutside, document: discovery.OAuthDocument, mistake: MistakePublicURL, field: "authorization_endpoint", got: "login", hint: "absolute URL"},
 		{name: "a URL that is a number", base: rootBase, config: oauthOnly, tamper: replaced(oauthAtRoot, `"`+rootBase+`/login"`, "5"),
 			rule: ruleMalformed, document: discovery.OAuthDocument, field: "authorization_endpoint", got: "5", hint: "must be a string"},
 
@@ -91,7 +91,7 @@ func verifyFixtures() []fixture {
 		{name: "no issuer", base: rootBase, config: openIDOnly, tamper: replaced(openIDAtRoot, `"issuer":"`+rootBase+`",`, ""),
 			rule: ruleMalformed, document: discovery.OpenIDDocument, field: "issuer", got: "no such string", hint: "RFC 8414"},
 
-		// Answers that are no document.
+		// Answers that are not documents.
 		{name: "a page for the metadata", base: rootBase, config: oauthOnly, tamper: at(oauthAtRoot, spa),
 			rule: ruleHTML, document: discovery.OAuthDocument, mistake: MistakeWellKnown, got: "a web page", hint: "not routed to the server"},
 		{name: "a page below the base", base: pathBase, config: openIDOnly, tamper: at(openIDAtPath, spa),
@@ -125,9 +125,9 @@ func verifyFixtures() []fixture {
 		{name: "documents without their type", base: rootBase, config: oauthOnly, tamper: withHeader(oauthAtRoot, "Content-Type", "text/plain"),
 			rule: ruleContentType, document: discovery.OAuthDocument, got: "text/plain", hint: "Content-Type"},
 		{name: "a document that is cut", base: rootBase, config: oauthOnly, tamper: changed(oauthAtRoot, func(_ http.Header, body string) string { return body[:len(body)-1] }),
-			rule: ruleMalformed, document: discovery.OAuthDocument, mistake: MistakeBody, got: `{"issuer":`, hint: "no JSON object"},
+			rule: ruleMalformed, document: discovery.OAuthDocument, mistake: MistakeBody, got: `{"issuer":`, hint: "JSON object"},
 		{name: "a document that is null", base: rootBase, config: oauthOnly, tamper: at(oauthAtRoot, body("application/json", "null")),
-			rule: ruleMalformed, document: discovery.OAuthDocument, mistake: MistakeBody, got: "null", hint: "no JSON object"},
+			rule: ruleMalformed, document: discovery.OAuthDocument, mistake: MistakeBody, got: "null", hint: "JSON object"},
 		{name: "a password before documents", base: rootBase, config: oauthOnly, tamper: at(oauthAtRoot, status(401)),
 			rule: ruleStatus, document: discovery.OAuthDocument, mistake: MistakeAccess, got: "401", hint: "without a password"},
 		{name: "paths with a dot denied", base: rootBase, config: davOnly, tamper: at("/.well-known/caldav", status(403)),
@@ -137,7 +137,7 @@ func verifyFixtures() []fixture {
 		{name: "an error of the server", base: rootBase, config: oauthOnly, tamper: at(oauthAtRoot, status(500)),
 			rule: ruleStatus, document: discovery.OAuthDocument, got: "500", hint: "logs"},
 		{name: "a document over its limit", base: rootBase, config: oauthOnly, tamper: changed(oauthAtRoot, func(_ http.Header, body string) string { return body + strings.Repeat(" ", 1<<20) }),
-			rule: ruleTooLarge, document: discovery.OAuthDocument, got: "more", hint: "bound what they read"},
+			rule: ruleTooLarge, document: discovery.OAuthDocument, got: "more", hint: "clients limit"},
 		{name: "a connection that breaks off", base: rootBase, config: oauthOnly, tamper: at(oauthAtRoot, func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }),
 			rule: ruleUnreachable, document: discovery.OAuthDocument, mistake: MistakeBackend, got: "EOF", hint: "broke off"},
 
@@ -192,7 +192,7 @@ func verifyFixtures() []fixture {
 
 		// Endpoints.
 		{name: "no JWKS", base: rootBase, config: openIDOnly, tamper: at("/auth/jwks.json", http.NotFound),
-			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "jwks_uri", got: "Not Found", hint: "nothing answers"},
+			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "jwks_uri", got: "Not Found", hint: "no endpoint answers"},
 		{name: "a page for the JWKS", base: rootBase, config: openIDOnly, tamper: at("/auth/jwks.json", spa),
 			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "jwks_uri", got: "<!DOCTYPE html>", hint: "cannot verify"},
 		{name: "a JWKS without keys", base: rootBase, config: openIDOnly, tamper: at("/auth/jwks.json", body("application/json", `{"keys":[]}`)),
@@ -220,7 +220,7 @@ func verifyFixtures() []fixture {
 		{name: "a token endpoint that redirects", base: rootBase, config: oauthOnly, tamper: at("/auth/token", redirectTo("/auth/token/")),
 			rule: ruleRedirect, document: discovery.OAuthDocument, mistake: MistakeRedirect, got: "/auth/token/", hint: "do not follow"},
 		{name: "no userinfo endpoint", base: rootBase, config: openIDOnly, tamper: at("/auth/userinfo", http.NotFound),
-			rule: ruleEndpoint, document: discovery.OpenIDDocument, field: "userinfo_endpoint", got: "Not Found", hint: "nothing answers"},
+			rule: ruleEndpoint, document: discovery.OpenIDDocument, field: "userinfo_endpoint", got: "Not Found", hint: "no endpoint answers"},
 		{name: "a sign-in page that redirects to the proxy's side", base: pathBase, config: oauthOnly, tamper: at("/mail/login", redirectTo("http://127.0.0.1:8080/login/")),
 			rule: ruleRedirectOrigin, document: discovery.OAuthDocument, mistake: MistakeRedirect, got: "http://127.0.0.1:8080/login/", hint: "proxy's side"},
 		{name: "a sign-in page that redirects out of the base", base: pathBase, config: oauthOnly, tamper: at("/mail/login", redirectTo("/login/")),
@@ -252,7 +252,7 @@ func verifyFixtures() []fixture {
 		{name: "a challenge whose metadata is missing", base: pathBase, config: jmapOnly, tamper: at("/.well-known/oauth-protected-resource/mail/jmap/session", http.NotFound),
 			rule: ruleMissing, document: discovery.ResourceDocument("/jmap/session"), mistake: MistakeWellKnown, got: "404", hint: "does not route this location"},
 		{name: "a resource with a slash", base: rootBase, config: oauthOnly, tamper: replaced("/.well-known/oauth-protected-resource", `"resource":"`+rootBase+`"`, `"resource":"`+rootBase+`/"`),
-			rule: ruleResource, document: discovery.BaseResource, mistake: MistakePublicURL, field: "resource", got: rootBase + "/", hint: "a slash too much"},
+			rule: ruleResource, document: discovery.BaseResource, mistake: MistakePublicURL, field: "resource", got: rootBase + "/", hint: "slash at the end"},
 		{name: "a resource on http", base: rootBase, config: oauthOnly, tamper: replaced("/.well-known/oauth-protected-resource", `"resource":"`+rootBase+`"`, `"resource":"http://example.com"`),
 			rule: ruleResource, document: discovery.BaseResource, mistake: MistakePublicURL, field: "resource", got: "http://example.com", hint: "clients refuse"},
 		{name: "a resource whose authorization server is misspelt", base: rootBase, config: oauthOnly, tamper: replaced("/.well-known/oauth-protected-resource", `["`+rootBase+`"]`, `["`+rootBase+`/"]`),
@@ -264,7 +264,7 @@ func verifyFixtures() []fixture {
 		}), check: token,
 			rule: ruleTemplate, document: discovery.JMAPDocument, mistake: MistakeBody, field: "downloadUrl", got: "%7BaccountId%7D", hint: "are escaped"},
 		{name: "a template without a variable", base: rootBase, config: jmapOnly, tamper: replaced(session, "{accountId}", "me"), check: token,
-			rule: ruleTemplate, document: discovery.JMAPDocument, field: "downloadUrl, uploadUrl", got: "/jmap/download/me/", hint: "one is missing"},
+			rule: ruleTemplate, document: discovery.JMAPDocument, field: "downloadUrl, uploadUrl", got: "/jmap/download/me/", hint: "variable is missing"},
 		{name: "ws for wss", base: rootBase, config: jmapOnly, tamper: replaced(session, "wss://", "ws://"), check: token,
 			rule: ruleWS, document: discovery.JMAPDocument, mistake: MistakePublicURL, field: webSocketCapability, got: "ws://example.com/jmap/ws", hint: "may open wss only"},
 		{name: "https for wss", base: rootBase, config: jmapOnly, tamper: replaced(session, "wss://", "https://"), check: token,
@@ -276,7 +276,7 @@ func verifyFixtures() []fixture {
 		{name: "a session without a member", base: rootBase, config: jmapOnly, tamper: replaced(session, "uploadUrl", "uploadurl"), check: token,
 			rule: ruleMalformed, document: discovery.JMAPDocument, field: "uploadUrl", got: "no such string", hint: "RFC 8620"},
 		{name: "no API", base: rootBase, config: jmapOnly, tamper: at("/jmap/", http.NotFound), check: token,
-			rule: ruleEndpoint, document: discovery.JMAPDocument, field: "apiUrl", got: "Not Found", hint: "nothing answers"},
+			rule: ruleEndpoint, document: discovery.JMAPDocument, field: "apiUrl", got: "Not Found", hint: "no endpoint answers"},
 
 		// CORS.
 		{name: "no CORS", base: rootBase, config: oauthOnly, tamper: withHeader(oauthAtRoot, "Access-Control-Allow-Origin"),
@@ -305,10 +305,10 @@ func verifyFixtures() []fixture {
 			rule: ruleRedirect, document: discovery.MTASTSDocument, mistake: MistakeRedirect, got: "https://example.com/.well-known/mta-sts.txt", hint: "RFC 8461 section 3.3"},
 		// What a hostile reading found.
 		{name: "another protocol for a document", base: rootBase, config: oauthOnly, tamper: at(oauthAtRoot, switching),
-			rule: ruleStatus, document: discovery.OAuthDocument, got: "101", hint: "nothing but 200"},
+			rule: ruleStatus, document: discovery.OAuthDocument, got: "101", hint: "only with status 200"},
 		{name: "header fields without end", base: rootBase, config: oauthOnly, tamper: withHeader(oauthAtRoot, "X-Padding", strings.Repeat("x", maxHeaderBytes)),
-			rule: ruleTooLarge, document: discovery.OAuthDocument, got: "more", hint: "clients bound"},
-		{name: "authorization servers that are no list", base: rootBase, config: oauthOnly, tamper: replaced("/.well-known/oauth-protected-resource", `["`+rootBase+`"]`, `"`+rootBase+`"`),
+			rule: ruleTooLarge, document: discovery.OAuthDocument, got: "more", hint: "clients limit"},
+		{name: "authorization servers that are not a list", base: rootBase, config: oauthOnly, tamper: replaced("/.well-known/oauth-protected-resource", `["`+rootBase+`"]`, `"`+rootBase+`"`),
 			rule: ruleMalformed, document: discovery.BaseResource, field: "authorization_servers", got: rootBase, hint: "a list of strings"},
 		{name: "keys at the sign-in", base: rootBase, config: oauthOnly, tamper: replaced(oauthAtRoot, rootBase+"/auth/jwks.json", rootBase+"/login"),
 			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "jwks_uri", got: "<!doctype html>", hint: "something else answers"},

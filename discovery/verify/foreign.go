@@ -20,11 +20,11 @@ import (
 
 // A foreign issuer is a URL that the checked server chooses. Verify may run where private
 // networks can be reached, and its report may be shown to people who cannot reach them.
-// Therefore a foreign issuer is asked by GET and https alone, once in a run, without
+// Therefore a foreign issuer is requested with GET and https only, once in a run, without
 // credentials, cookies, client certificates or redirects, and only at a public address.
 // No text of the answer or of an error is reported.
 
-// maxForeign bounds the issuers that are asked in a run.
+// maxForeign limits the issuers that are requested in a run.
 const maxForeign = 4
 
 var (
@@ -33,7 +33,7 @@ var (
 	errTooMany    = errors.New("not asked: too many issuers")
 )
 
-// foreignIssuer asks an issuer that is not the checked server for its metadata.
+// foreignIssuer requests the metadata of an issuer that is not the checked server.
 func (v *verifier) foreignIssuer(ctx context.Context, d discovery.Document, at, issuer string) {
 	u, err := url.Parse(issuer)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(issuer, "?#") {
@@ -66,7 +66,7 @@ func (v *verifier) foreignIssuer(ctx context.Context, d discovery.Document, at, 
 			return
 		case err != nil:
 			f.Rule, f.Got = ruleUnreachable, err.Error()
-			f.Hint = "the issuer does not answer here: check the name for a typing error, and ask the URL " + location
+			f.Hint = "the issuer does not answer here: check the name for a typing error, and request the URL " + location
 			v.add(f)
 			return
 		case status != http.StatusOK || named == "":
@@ -91,8 +91,7 @@ func metadataLocations(issuer *url.URL) []string {
 	return []string{origin + "/.well-known/" + oauthName + path, origin + path + "/.well-known/" + openIDName}
 }
 
-// noteForeign lists a request to a foreign host, with nothing of the answer but its
-// status.
+// noteForeign lists a request to a foreign host with the status of the answer only.
 func (v *verifier) noteForeign(d discovery.Document, u string, status int, err error) {
 	if len(v.report.Checked) == maxChecked {
 		return
@@ -137,8 +136,7 @@ func (f *fetcher) askForeign(ctx context.Context, client *http.Client, u string)
 	return res.StatusCode, issuer, nil
 }
 
-// foreignError replaces the text of an error, which may have addresses and parts of an
-// answer in it.
+// foreignError replaces an error whose text may contain addresses and parts of an answer.
 func foreignError(err error) error {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError

@@ -175,8 +175,8 @@ func requireNotAsked(t *testing.T, report *Report, issuer string, why error) {
 	require.Fail(t, "the issuer is not in the report")
 }
 
-// Nobody connects to a private address, whatever the name of the issuer. The client is one
-// that anybody may have, so that Verify dials itself.
+// Run does not connect to a private address, whatever the name of the issuer. The client has
+// no dial function of its own, so that Run controls the dialling.
 func TestVerifyConnectsToPublicAddressesOfForeignIssuersOnly(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
@@ -261,10 +261,10 @@ func TestVerifyChecksTheIssuersOfAResource(t *testing.T) {
 	}
 	const beside = "/.well-known/oauth-authorization-server/other"
 	requireFound(t, []fixture{
-		{name: "another server beside the base has another name", base: rootBase, config: oauthOnly,
+		{name: "another server at the origin has another name", base: rootBase, config: oauthOnly,
 			tamper: both(resource(`["`+rootBase+`/other"]`), at(beside, answer(200, "application/json", `{"issuer":"`+rootBase+`/else"}`))),
 			rule:   ruleIssuer, document: discovery.BaseResource, field: "authorization_servers", got: rootBase + "/other", hint: "has another issuer"},
-		{name: "another server beside the base has no metadata", base: rootBase, config: oauthOnly, tamper: resource(`["` + rootBase + `/other"]`),
+		{name: "another server at the origin has no metadata", base: rootBase, config: oauthOnly, tamper: resource(`["` + rootBase + `/other"]`),
 			rule: ruleMissing, document: discovery.BaseResource, field: "authorization_servers", got: rootBase + "/other", hint: "no metadata of this issuer"},
 		{name: "a foreign issuer on http", base: rootBase, config: oauthOnly, tamper: resource(`["http://id.example"]`),
 			rule: ruleIssuer, document: discovery.BaseResource, field: "authorization_servers", got: "http://id.example", hint: "no client accepts this issuer"},
@@ -274,9 +274,9 @@ func TestVerifyChecksTheIssuersOfAResource(t *testing.T) {
 			rule: ruleMissing, document: discovery.OAuthDocument, mistake: MistakeWellKnown, got: "404", hint: "names the server as its own authorization server"},
 	})
 	requireClean(t, []neighbour{
-		{name: "another server beside the base", base: rootBase, config: oauthOnly,
+		{name: "another server at the origin", base: rootBase, config: oauthOnly,
 			tamper: both(resource(`["`+rootBase+`/other"]`), at(beside, answer(200, "application/json", `{"issuer":"`+rootBase+`/other"}`)))},
-		{name: "another server beside the base, with a slash and OpenID", base: pathBase, config: foreignOnly(rootBase + "/other/"),
+		{name: "another server at the origin, with a slash and OpenID", base: pathBase, config: foreignOnly(rootBase + "/other/"),
 			tamper: at("/other/.well-known/openid-configuration", answer(200, "application/json", `{"issuer":"`+rootBase+`/other/"}`))},
 		{name: "an issuer with a slash everywhere", base: rootBase, config: func(c *discovery.Config) { c.OAuth.Issuer = rootBase + "/" }, tamper: func(next http.Handler) http.Handler { return next }, check: Config{Bearer: verifyToken, MailDomains: []string{"example.com"}}},
 		{name: "an issuer with a slash everywhere, at a path", base: pathBase, config: func(c *discovery.Config) { c.OAuth.Issuer = pathBase + "/" }, tamper: func(next http.Handler) http.Handler { return next }},

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// front reports something in front of the whole server that answers every request in the
-// same way, also for a path that no server has. There is one cause, and one finding.
+// front reports a program in front of the server that answers every request in the same way,
+// also for a path that no server has. The one cause is one finding.
 func (v *verifier) front(ctx context.Context) bool {
 	probes := []string{v.base.MustJoin(unusedPath), v.wellKnown(oauthName), v.wellKnown(openIDName), v.wellKnown(resourceName)}
 	var all []*fetched
@@ -61,7 +61,7 @@ func (v *verifier) front(ctx context.Context) bool {
 		f.Hint = "the server does not understand any request: the proxy sends a PROXY header to a port that does not expect one; remove send-proxy or proxy_protocol there, or put the proxy on the server's list of trusted proxies"
 	case a.status == http.StatusBadGateway:
 		f.Rule, f.Mistake = ruleStatus, MistakeBackend
-		f.Hint = "the proxy gets no answer from the server: compare address and protocol with the server's listener; a port that requires a PROXY header closes a connection without one (add send-proxy-v2 in HAProxy), and a port that expects none may close a connection with one (remove it)"
+		f.Hint = "the proxy gets no answer from the server: compare address and protocol with the server's listener; a port that requires a PROXY header closes a connection without one (add send-proxy-v2 in HAProxy), and a port that does not expect one may close a connection with one (remove it)"
 	default:
 		return false
 	}
@@ -71,7 +71,7 @@ func (v *verifier) front(ctx context.Context) bool {
 
 const (
 	hangUpHint      = "the port closes every connection without an answer: it requires a PROXY header, which only the proxy sends (send-proxy-v2 in HAProxy, proxy_protocol on in NGINX), or it requires TLS"
-	httpsForcedHint = "the server redirects http to https, and takes the connection from the proxy for the client's: let the proxy set X-Forwarded-Proto and the server believe it, or switch off the redirect behind the proxy"
+	httpsForcedHint = "the server redirects http to https, and takes the connection from the proxy for the client's: let the proxy set X-Forwarded-Proto and the server use it, or switch off the redirect behind the proxy"
 	signInHint      = "a sign-in (forward authentication), a firewall (WAF) or a rule of the proxy answers instead of the server, and programs cannot pass it: exempt the documents and the endpoints of the server from it"
 )
 
@@ -130,8 +130,8 @@ func isHangUp(err error) bool {
 	return errors.As(err, &op) && (op.Op == "read" || op.Op == "write")
 }
 
-// isFront reports whether a redirect is one that the proxy makes for every path below the
-// base, and why.
+// isFront reports whether the proxy makes the same redirect for every path below the base,
+// and why.
 func (v *verifier) isFront(a *fetched) (Mistake, string) {
 	c := v.fetcher.calls[get(v.base.MustJoin(unusedPath))]
 	if c == nil || !c.noted || a.url == c.answer.url || !c.answer.isRedirect() || answerKind(c.answer) != answerKind(a) {
@@ -143,7 +143,7 @@ func (v *verifier) isFront(a *fetched) (Mistake, string) {
 	return MistakeAccess, signInHint
 }
 
-// maxAncestors bounds the paths above the base that are tried.
+// maxAncestors limits the paths above the base that are tried.
 const maxAncestors = 4
 
 // pageAsBase reports a base that has no documents where a path above it, or the origin, has
@@ -158,8 +158,8 @@ func (v *verifier) pageAsBase(ctx context.Context) bool {
 		ancestor := v.base.Origin() + path
 		for _, u := range []string{ancestor + "/.well-known/" + openIDName, v.base.Origin() + "/.well-known/" + oauthName + path} {
 			if issuer, ok := v.issuerAt(ctx, u); ok && strings.TrimSuffix(issuer, "/") == ancestor {
-				v.add(Finding{Document: configDocument, URL: v.base.String(), Rule: ruleNothing, Severity: SeverityError, Got: "no document; the server at " + ancestor + " calls itself " + issuer, Want: "at least one document", Mistake: MistakeBase,
-					Hint: "this is the URL of a page, or not the server's: if the server is the one at " + ancestor + ", ask by that URL; else set the server's public URL to this one, and route it"})
+				v.add(Finding{Document: configDocument, URL: v.base.String(), Rule: ruleNothing, Severity: SeverityError, Got: "no document; the server at " + ancestor + " has the issuer " + issuer, Want: "at least one document", Mistake: MistakeBase,
+					Hint: "this is the URL of a page, or not the server's: if the server is the one at " + ancestor + ", check that URL; otherwise set the server's public URL to this one, and route it"})
 				return true
 			}
 		}
@@ -170,8 +170,8 @@ func (v *verifier) pageAsBase(ctx context.Context) bool {
 	return false
 }
 
-// hasOwnDocument reports whether there is a document, or a redirect of a well-known
-// location, that belongs to the base. What is not known counts as one.
+// hasOwnDocument reports whether a document, or a redirect of a well-known location, belongs
+// to the base. A request without an answer counts as a document.
 func (v *verifier) hasOwnDocument(ctx context.Context) bool {
 	for _, u := range []string{v.wellKnown(oauthName), v.wellKnown(openIDName), v.wellKnown(resourceName), v.appended(oauthName), v.appended(resourceName), v.base.MustJoin(webUIPath)} {
 		a := v.ask(ctx, configDocument, get(u))

@@ -128,9 +128,9 @@ func TestVerifyNamesThePageThatIsGivenAsBase(t *testing.T) {
 			f := report.Findings[0]
 			require.Equal(t, ruleNothing, f.Rule)
 			require.Equal(t, MistakeBase, f.Mistake)
-			require.Contains(t, f.Got, "calls itself "+c.want)
+			require.Contains(t, f.Got, "issuer "+c.want)
 			require.Contains(t, f.Hint, "the URL of a page")
-			require.Contains(t, f.Hint, "ask by that URL")
+			require.Contains(t, f.Hint, "check that URL")
 		})
 	}
 }

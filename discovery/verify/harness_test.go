@@ -58,7 +58,7 @@ func demoAccount() discovery.Account {
 	}
 }
 
-// correctServer serves all documents, and what they speak of.
+// correctServer serves all documents and the endpoints that they refer to.
 func correctServer(t testing.TB, c discovery.Config) http.Handler {
 	set, err := discovery.Build(c)
 	require.NoError(t, err)

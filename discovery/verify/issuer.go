@@ -11,9 +11,9 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// findOwnIssuer finds out how the server spells its issuer: as the base, or with a slash
-// at the end. Both lead to the same metadata (RFC 8414 section 3.1), and a server whose
-// clients have always had the slash must keep it.
+// findOwnIssuer determines how the server spells its issuer: as the base, or with a slash at
+// the end. Both lead to the same metadata (RFC 8414 section 3.1). A server whose clients have
+// always used the slash must keep it.
 func (v *verifier) findOwnIssuer(ctx context.Context) {
 	for _, l := range []struct {
 		document discovery.Document
@@ -45,26 +45,26 @@ func (v *verifier) issuer(ctx context.Context, d discovery.Document, at, field, 
 		return
 	case v.isHTTPForHTTPS(got):
 		f.Rule = ruleHTTP
-		f.Hint = "the server takes the connection from the proxy for the client's: set its public URL, or let the proxy tell it the scheme" + must
+		f.Hint = "the server takes the connection from the proxy for the client's: set its public URL, or let the proxy send it the scheme" + must
 	case spellsDefaultPort(got) && v.base.SameOrigin(got):
 		f.Rule = ruleDefaultPort
 		f.Hint = "browsers leave the default port out: leave it out of the server's public URL too" + must
 	case got == base: // which the others have with a slash
 		f.Hint = "the server's own metadata has a slash at the end of the issuer: write it everywhere, or nowhere" + must
 	case strings.TrimRight(got, "/") == base:
-		f.Hint = "a slash at the end makes another issuer" + must
+		f.Hint = "a slash at the end makes it another issuer" + must
 	case strings.HasPrefix(got, base+"/"):
 		f.Mistake = MistakeBase
-		f.Hint = "the server is published with a path: ask by that URL, or set its public URL to " + base + must
+		f.Hint = "the server is published with a path: check that URL, or set its public URL to " + base + must
 	case strings.EqualFold(strings.TrimRight(got, "/"), base):
-		f.Hint = "capitals make another issuer: write the host in lower case, and the path as it is mounted" + must
+		f.Hint = "capitals make it another issuer: write the host in lower case, and the path as it is mounted" + must
 	default:
 		f.Hint = v.differs(got) + must
 	}
 	v.add(f)
 }
 
-// authorizationServers checks the issuers that a resource names: each must name itself in
+// authorizationServers checks the issuers that a resource names. Each must be the issuer in
 // its own metadata (RFC 8414 section 3.3).
 func (v *verifier) authorizationServers(ctx context.Context, d discovery.Document, at string, issuers []string) {
 	for _, issuer := range issuers[:min(len(issuers), maxMembers)] {
@@ -74,14 +74,14 @@ func (v *verifier) authorizationServers(ctx context.Context, d discovery.Documen
 		case !v.isForeign(issuer):
 			v.issuer(ctx, d, at, "authorization_servers", issuer)
 		case v.base.SameOrigin(issuer):
-			v.issuerBeside(ctx, d, at, issuer)
+			v.issuerAtOrigin(ctx, d, at, issuer)
 		default:
 			v.foreignIssuer(ctx, d, at, issuer)
 		}
 	}
 }
 
-// ownMetadata reports a resource that names the server itself, which has no metadata.
+// ownMetadata reports a resource that names the server itself, if the server has no metadata.
 func (v *verifier) ownMetadata(d discovery.Document, at string) {
 	isMetadata := func(d discovery.Document) bool { return d == discovery.OAuthDocument || d == discovery.OpenIDDocument }
 	if v.found[discovery.OAuthDocument] || v.found[discovery.OpenIDDocument] || slices.ContainsFunc(v.report.Findings, func(f Finding) bool { return isMetadata(f.Document) }) {
@@ -90,8 +90,8 @@ func (v *verifier) ownMetadata(d discovery.Document, at string) {
 	v.missing(discovery.OAuthDocument, v.wellKnown(oauthName), "the "+string(d)+" document at "+at+" names the server as its own authorization server", MistakeWellKnown, SeverityError)
 }
 
-// issuerBeside checks an issuer at the origin of the base, which another program may be.
-func (v *verifier) issuerBeside(ctx context.Context, d discovery.Document, at, issuer string) {
+// issuerAtOrigin checks an issuer at the origin of the base, which may be another program.
+func (v *verifier) issuerAtOrigin(ctx context.Context, d discovery.Document, at, issuer string) {
 	u, err := url.Parse(issuer)
 	if err != nil || len(v.foreign) == maxForeign || v.foreign[issuer] {
 		return

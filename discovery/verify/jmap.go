@@ -9,7 +9,7 @@ import (
 )
 
 // jmapSession checks the way from /.well-known/jmap to the session (RFC 8620 section
-// 2.2), and the session if it can be had.
+// 2.2), and the session if it can be read.
 func (v *verifier) jmapSession(ctx context.Context) {
 	u := v.wellKnown(jmapName)
 	elsewhere := func() string { return v.elsewhere(ctx, jmapName, get, defaultSessionPath) }
@@ -54,9 +54,8 @@ func (v *verifier) jmapSession(ctx context.Context) {
 	}
 }
 
-// elsewhere returns where below the base something answers as only the server does
-// that has what a well-known location leads to. If it answers the same to what
-// is not in use, that means nothing.
+// elsewhere returns the URL below the base at which the server answers in place of a
+// well-known location. An answer that unused paths get as well does not count.
 func (v *verifier) elsewhere(ctx context.Context, name string, method func(string) fetch, path string) string {
 	d := discovery.JMAPDocument
 	if name != jmapName {
@@ -83,13 +82,13 @@ func (v *verifier) elsewhere(ctx context.Context, name string, method func(strin
 	return ""
 }
 
-// isCatchAll reports whether a path that is not in use is answered by the same status.
+// isCatchAll reports whether an unused path is answered with the same status.
 func (v *verifier) isCatchAll(ctx context.Context, a *fetched) bool {
 	unused := v.ask(ctx, discovery.JMAPDocument, get(v.base.Origin()+unusedWellKnown))
 	return unused.err == nil && unused.status == a.status
 }
 
-// session judges the answer at the session's URL, and asks again with the token.
+// session checks the answer at the session's URL, and requests it again with the token.
 func (v *verifier) session(ctx context.Context, a *fetched) {
 	u := a.url
 	if a.err == nil && a.status == http.StatusUnauthorized {
@@ -155,7 +154,7 @@ func (v *verifier) sessionURLs(ctx context.Context, at string, o object) {
 	} {
 		u, ok := o.text(t.field)
 		if !ok && t.field == "eventSourceUrl" && o[t.field] == nil {
-			continue // required by RFC 8620 section 2, but servers without push leave it out
+			continue // required by RFC 8620 section 2, though servers without push leave it out
 		}
 		if !ok {
 			v.lacks(discovery.JMAPDocument, at, t.field, sessionClause)
@@ -197,7 +196,7 @@ func (v *verifier) template(at, field, u string, variables []string) {
 			continue
 		}
 		f.Want = "{" + name + "}"
-		f.Hint = "clients put their values where the variables are, and one is missing (RFC 8620 section 2)"
+		f.Hint = "clients replace the variables with values, and a variable is missing (RFC 8620 section 2)"
 		if strings.Contains(strings.ToLower(u), "%7b"+strings.ToLower(name)) {
 			f.Hint = "the braces of the template are escaped, so that clients find no variable: write the URL as text, not by a URL type, and let nothing rewrite it"
 			f.Mistake = MistakeBody
@@ -207,7 +206,7 @@ func (v *verifier) template(at, field, u string, variables []string) {
 	}
 }
 
-// hasDirective reports whether a list has a member, whatever its case and parameters.
+// hasDirective reports whether a list has a directive, whatever its case and parameters.
 func hasDirective(lines []string, name string) bool {
 	for _, line := range lines {
 		for d := range strings.SplitSeq(line, ",") {

@@ -121,7 +121,7 @@ func TestVerifyFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 		"an endpoint of the future, for GET": {tamper: func(next http.Handler) http.Handler {
 			return replaced(oauthAtRoot, `{"issuer"`, `{"grant_management_endpoint":"`+rootBase+`/grants","issuer"`)(at("/grants", status(405))(next))
 		}, base: rootBase},
-		"a sign-in beside the base": {tamper: func(next http.Handler) http.Handler {
+		"a sign-in outside of the base": {tamper: func(next http.Handler) http.Handler {
 			return at("/mail/login", redirectTo("/sso/login"))(at("/sso/login", spa)(next))
 		}, base: pathBase},
 		"a calendar of another program": {tamper: beside("/.well-known/caldav", "/cloud/remote.php/dav/"), config: oauthOnly, base: pathBase},

@@ -21,7 +21,7 @@ var mailHosts = []string{userAgentHost, autoconfigHost, mtaSTSHost}
 type mailLocation struct {
 	document discovery.Document
 	url      string
-	domain   bool // at a host of a mail domain, which nobody else has
+	domain   bool // at a host that is only for this document of a mail domain
 	apex     bool // at the mail domain itself, where a web site may be
 }
 
@@ -44,8 +44,8 @@ func (v *verifier) mailLocations() []mailLocation {
 	return all
 }
 
-// mailDocuments checks the documents of mail clients. At the host of the base they
-// are taken for absent where something else answers: the host may be a web site's.
+// mailDocuments checks the documents of mail clients. At the host of the base, which may be
+// that of a web site, another answer counts as an absent document.
 func (v *verifier) mailDocuments(ctx context.Context) {
 	for _, l := range v.mailLocations() {
 		a := v.ask(ctx, l.document, get(l.url))
@@ -56,7 +56,7 @@ func (v *verifier) mailDocuments(ctx context.Context) {
 		} else if a.err != nil || a.status != http.StatusOK || isHTML(a) || a.isRedirect() {
 			continue
 		} else if !l.apex && v.base.Prefix() != "" && !bytes.Contains(a.body, []byte(v.base.String())) {
-			continue // it is that of another program at this host
+			continue // the answer is from another program at this host
 		}
 		v.found[l.document] = true
 		v.compare(l.document, l.url, false)
@@ -73,7 +73,7 @@ func (v *verifier) mailDocuments(ctx context.Context) {
 	v.mailDomains(ctx)
 }
 
-// domainDocument reports whether there is a document at a host of a mail domain.
+// domainDocument reports whether a host of a mail domain has the document.
 func (v *verifier) domainDocument(ctx context.Context, l mailLocation, a *fetched) bool {
 	var noHost *net.DNSError
 	switch {
@@ -93,8 +93,8 @@ func (v *verifier) domainDocument(ctx context.Context, l mailLocation, a *fetche
 	return false
 }
 
-// mailURL checks a URL in a mail document. A provider may have services at other
-// hosts, of which Verify knows nothing.
+// mailURL checks a URL in a mail document. A provider may have services at other hosts, which
+// Run does not check.
 func (v *verifier) mailURL(ctx context.Context, l mailLocation, field, u string, speaksOf discovery.Document) {
 	u = placeholders.Replace(u)
 	if !isRelativeReference(u) && !v.base.SameOrigin(u) && !v.isMistakenHost(u) {
@@ -116,7 +116,7 @@ func (v *verifier) mailIssuer(ctx context.Context, l mailLocation, field, issuer
 	}
 }
 
-// userAgentDocument checks PACC's document.
+// userAgentDocument checks the user-agent configuration (PACC).
 func (v *verifier) userAgentDocument(ctx context.Context, l mailLocation, a *fetched) {
 	var o object
 	if err := json.Unmarshal(a.body, &o); err != nil || o.member("protocols") == nil {
@@ -146,7 +146,7 @@ func (v *verifier) malformedMail(l mailLocation, a *fetched, want string) {
 		Hint: "mail clients cannot read this: see what answers here, or what rewrites the body on its way", Mistake: MistakeBody})
 }
 
-// maxXMLDepth is far beyond what the format has.
+// maxXMLDepth is more than the format needs.
 const maxXMLDepth = 32
 
 // autoconfigDocument checks that Thunderbird's document is well-formed as a whole,
@@ -156,9 +156,9 @@ func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fe
 	var (
 		texts []text
 		path  []string
-		kind  string // the type attribute of the server that we are in
+		kind  string // the type attribute of the open server element
 		seen  bool
-		inner strings.Builder // since the last tag: comments may cut it
+		inner strings.Builder // the text since the last tag, which comments may divide
 	)
 	const maxTexts = 200
 	d := xml.NewDecoder(bytes.NewReader(a.body))
@@ -169,7 +169,7 @@ func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fe
 			break
 		}
 		if errors.Is(err, errCharset) {
-			return // clients have more of them than we
+			return // clients support more of them
 		}
 		if err != nil || len(path) > maxXMLDepth {
 			v.malformedMail(l, a, "well-formed XML with the root clientConfig")
@@ -216,13 +216,13 @@ func (v *verifier) autoconfigDocument(ctx context.Context, l mailLocation, a *fe
 	}
 }
 
-// placeholders are what a client fills in, in an autoconfig document.
+// placeholders are replaced by the client in an autoconfig document.
 var placeholders = strings.NewReplacer("%EMAILADDRESS%", "portico-verify", "%EMAILLOCALPART%", "portico-verify", "%EMAILDOMAIN%", "portico-verify")
 
 var errCharset = errors.New("verify: another charset")
 
-// westernCharset reads what an XML document may be in besides UTF-8, as far as its
-// ASCII goes: no URL has more.
+// westernCharset reads the ASCII characters of charsets other than UTF-8. URLs have no other
+// characters.
 func westernCharset(charset string, in io.Reader) (io.Reader, error) {
 	switch strings.ToLower(charset) {
 	case "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252":

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// mailDomains checks each mail domain as a whole: whether any of its hosts is in the DNS,
-// and where the well-known locations of the domain itself lead.
+// mailDomains checks whether any host of a mail domain is in the DNS, and where the
+// well-known locations of the domain itself lead.
 func (v *verifier) mailDomains(ctx context.Context) {
 	for _, d := range v.settings.MailDomains {
 		v.noMailHost(ctx, d)
@@ -19,8 +19,7 @@ func (v *verifier) mailDomains(ctx context.Context) {
 	}
 }
 
-// noMailHost reports a mail domain of which no host is in the DNS, and which has no
-// document of its own either.
+// noMailHost reports a mail domain without a host in the DNS and without a document.
 func (v *verifier) noMailHost(ctx context.Context, domain string) {
 	for _, l := range v.mailLocations() {
 		if !strings.HasSuffix(hostOf(l.url), "."+domain) && hostOf(l.url) != domain {
@@ -69,8 +68,8 @@ func (v *verifier) apex(ctx context.Context, domain string) {
 	}
 }
 
-// withoutAddress checks that the document is there for clients too that do not send an
-// address (draft-ietf-mailmaint-autoconfig, and administrators who open it in a browser).
+// withoutAddress checks that clients get the document without an address in the query
+// (draft-ietf-mailmaint-autoconfig, and administrators who open it in a browser).
 func (v *verifier) withoutAddress(ctx context.Context, l mailLocation) {
 	u, _, ok := strings.Cut(l.url, "?")
 	if !ok {
@@ -85,5 +84,5 @@ func (v *verifier) withoutAddress(ctx context.Context, l mailLocation) {
 		got = "200 with " + v.snippet(a.body)
 	}
 	v.add(Finding{Document: l.document, URL: u, Field: "emailaddress", Rule: ruleMissing, Severity: SeverityWarning, Got: got, Want: "the document, with placeholders such as %EMAILADDRESS%",
-		Hint: "the document is there only for requests with an address, and not all clients send one: answer without the query too"})
+		Hint: "the document needs an address in the query, and not all clients send one: answer without the query too"})
 }

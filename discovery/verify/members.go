@@ -15,9 +15,9 @@ const (
 	openIDClause   = "OpenID Connect Discovery 1.0 section 3"
 )
 
-// requiredMembers reports the members that a document of the authorization server must
-// have. The document of a server without a public URL may be incomplete, and is reported
-// as that.
+// requiredMembers reports required members that a document of the authorization server lacks.
+// The document of a server without a public URL may be incomplete; the missing URL is reported
+// instead.
 func (v *verifier) requiredMembers(d discovery.Document, at string, o object) {
 	if issuer, ok := o.text("issuer"); ok && isRelativeReference(issuer) {
 		return
@@ -49,7 +49,7 @@ func (v *verifier) requiredMembers(d discovery.Document, at string, o object) {
 		endpoints = append(endpoints, "token_endpoint")
 	}
 	for _, name := range endpoints {
-		if o[name] == nil { // what is no string is reported as an endpoint
+		if o[name] == nil { // a member that is not a string is reported as an endpoint
 			v.lacks(d, at, name, clause)
 		}
 	}
@@ -60,7 +60,7 @@ func (v *verifier) requiredMembers(d discovery.Document, at string, o object) {
 	}
 }
 
-// listMembers reports strings where a list belongs. Every registered member whose name
+// listMembers reports strings in place of lists. Every registered member whose name
 // ends in "_supported" is a list, an object or a boolean
 // (https://www.iana.org/assignments/oauth-parameters, "OAuth Authorization Server
 // Metadata" and "OAuth Protected Resource Metadata").
@@ -76,7 +76,7 @@ func (v *verifier) listMembers(d discovery.Document, at string, o object, clause
 
 func isString(raw json.RawMessage) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte(`"`)) }
 
-// lacks reports a required string that is absent.
+// lacks reports an absent string that is required.
 func (v *verifier) lacks(d discovery.Document, at, field, clause string) {
 	v.lacksKind(d, at, field, "string", clause)
 }

@@ -85,7 +85,7 @@ func TestVerifyAcceptsMembersThatMayBeAbsent(t *testing.T) {
 		{name: "no authorization endpoint without a grant that uses it", base: rootBase, config: oauthOnly, tamper: both(without(oauthAtRoot, "authorization_endpoint"), clientCredentials)},
 		{name: "no token endpoint with the implicit grant alone", base: rootBase, config: oauthOnly, tamper: both(without(oauthAtRoot, "token_endpoint"), implicit)},
 		{name: "OAuth without keys", base: rootBase, config: oauthOnly, tamper: without(oauthAtRoot, "jwks_uri")},
-		{name: "members that are no lists", base: rootBase, config: oauthOnly, tamper: replaced(oauthAtRoot, `{"issuer"`, `{"claims_parameter_supported":true,"vp_formats_supported":{},"request_parameter_supported":null,"issuer"`)},
+		{name: "members that are not lists", base: rootBase, config: oauthOnly, tamper: replaced(oauthAtRoot, `{"issuer"`, `{"claims_parameter_supported":true,"vp_formats_supported":{},"request_parameter_supported":null,"issuer"`)},
 	})
 }
 

@@ -51,7 +51,7 @@ func (v *verifier) mtaSTSPolicy(l mailLocation, a *fetched) {
 	}
 	if t := mediaType(a); t != "text/plain" {
 		v.add(Finding{Document: l.document, URL: l.url, Rule: ruleContentType, Severity: SeverityWarning, Got: a.header.Get("Content-Type"), Want: "text/plain",
-			Hint: "RFC 8461 section 3.2 demands the type, and careful senders look at it"})
+			Hint: "RFC 8461 section 3.2 requires the type, and some senders check it"})
 	}
 }
 

@@ -18,16 +18,16 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// Several nodes may answer behind one proxy. A client is sent to one of them by its
-// connection or by a cookie, so that a second request over the same connection shows
-// nothing new. Verify therefore opens connections for the comparison alone.
+// Several nodes may answer behind one proxy. The proxy chooses a node by the connection or by
+// a cookie, so that a second request over the same connection shows nothing new. Run therefore
+// opens connections for the comparison only.
 
 const (
 	maxCompared = 24 // documents
 	maxFresh    = 64 // connections for each
 	maxConnect  = 16 // targets
 
-	maxContent = 8 << 20 // bytes that are decoded to be compared, in a run
+	maxContent = 8 << 20 // bytes that are decoded for the comparison in a run
 )
 
 // A compared is a document whose answers are compared.
@@ -37,7 +37,7 @@ type compared struct {
 	keys     bool // a key set: every difference breaks sign-ins
 }
 
-// compare notes a document for the comparison, if it has been answered at all.
+// compare notes a document for the comparison, if there was an answer.
 func (v *verifier) compare(d discovery.Document, u string, keys bool) {
 	c := v.fetcher.calls[get(u)]
 	if c == nil || c.answer == nil || c.answer.err != nil || len(v.comparing) == maxCompared || slices.ContainsFunc(v.comparing, func(c compared) bool { return c.url == u }) {
@@ -48,7 +48,7 @@ func (v *verifier) compare(d discovery.Document, u string, keys bool) {
 
 // A sample is an answer over one connection.
 type sample struct {
-	kind   string // status and content, equal for equal answers; "" if it counts for nothing
+	kind   string // status and content, equal for equal answers; "" if the answer is not compared
 	status string
 	target string
 	err    error
@@ -85,7 +85,7 @@ func (v *verifier) nodes(ctx context.Context) {
 		}
 		if !slices.ContainsFunc(fresh, func(s sample) bool { return s.status != late }) {
 			v.add(Finding{Document: c.document, URL: c.url, Rule: ruleTimeout, Severity: SeverityError, Got: fmt.Sprintf("%s over %d connections, after one that was answered", late, len(fresh)), Want: "an answer within " + v.settings.RequestTimeout.String(), Mistake: MistakeBackend,
-				Hint: "the server or the proxy answers one connection of a client and not the next: look for a limit of connections, or for a node that hangs"})
+				Hint: "the server or the proxy does not answer every connection of a client: look for a limit of connections, or for a node that hangs"})
 			break // the others would take as long
 		}
 		v.disagree(c, fresh, past)
@@ -106,9 +106,9 @@ func (v *verifier) noNode(s sample) {
 	v.add(f)
 }
 
-// disagree reports answers that differ. What a proxy changes on the way is no difference
-// between nodes: the connections through the proxy are compared with each other, and so are
-// the nodes. A key set depends on neither.
+// disagree reports answers that differ. A proxy may change answers on the way, so the
+// connections through the proxy are compared with each other, and the nodes with each other.
+// Key sets are compared over all of them.
 func (v *verifier) disagree(c compared, fresh, past []sample) {
 	all := slices.Concat(fresh, past)
 	answered := slices.DeleteFunc(slices.Clone(all), func(s sample) bool { return s.status != "200" })
@@ -116,10 +116,10 @@ func (v *verifier) disagree(c compared, fresh, past []sample) {
 		return
 	}
 	f := Finding{Document: c.document, URL: c.url, Rule: ruleNodes, Severity: SeverityError, Mistake: MistakeNodes, Want: "the same answer over every connection",
-		Hint: "several nodes answer, and not all have the same configuration: give them all the same public URL and settings, and restart those that still have old ones; if there is one node only, the document changes with every request"}
+		Hint: "several nodes answer, and not all have the same configuration: give them all the same public URL and settings, and restart nodes with old ones; if there is one node only, the document changes with every request"}
 	if c.keys {
 		f.Field = "jwks_uri"
-		f.Hint = "several nodes answer, and each has signing keys of its own: what one signs the others refuse, and sign-ins fail; let all nodes share the keys and the state of sign-ins"
+		f.Hint = "several nodes answer, and each has its own signing keys, so that the others refuse its tokens and sign-ins fail: let all nodes share the keys and the state of sign-ins"
 	}
 	kinds, statuses := make(map[string]bool), make(map[string]bool)
 	for _, s := range all {
@@ -137,7 +137,7 @@ func (v *verifier) disagree(c compared, fresh, past []sample) {
 	v.add(f)
 }
 
-// describeTargets groups the targets that answer the same.
+// describeTargets groups the targets by their answers.
 func describeTargets(past []sample) string {
 	var groups []string
 	done := make(map[string]bool)
@@ -179,8 +179,9 @@ func differ(all []sample) bool {
 	return false
 }
 
-// samples gets a document over a connection to each target, all at the same time; "" is
-// the way that every client takes. A balancer that goes round gives each to another node.
+// samples requests a document over a connection to each target, all at the same time. The
+// target "" is the way that every client takes. A round-robin balancer sends each connection to
+// another node.
 func (f *fetcher) samples(ctx context.Context, u string, targets []string) []sample {
 	all, answers := make([]sample, len(targets)), make([]*fetched, len(targets))
 	var running sync.WaitGroup
@@ -210,8 +211,8 @@ func (f *fetcher) samples(ctx context.Context, u string, targets []string) []sam
 	return all
 }
 
-// content is equal for answers that mean the same. A hostile server makes them all large and
-// different: beyond a bound the bytes are compared.
+// content is equal for answers with the same meaning. Beyond a limit the bytes are compared,
+// because a hostile server may make all answers large and different.
 func (f *fetcher) content(a *fetched) string {
 	f.decoded += len(a.body)
 	if f.decoded > maxContent {
@@ -240,7 +241,7 @@ func newSample(a *fetched) sample {
 	return sample{kind: "200", status: "200"} // and its content
 }
 
-// content is equal for bodies that mean the same. The order of members, of lists and of
+// content is equal for bodies with the same meaning. The order of members, of lists and of
 // keys has no meaning in these documents.
 func content(body []byte) string {
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -277,8 +278,8 @@ func inOrder(value any) any {
 	return value
 }
 
-// freshClient returns a client with a connection of its own, to a target or the way that
-// every client takes. A transport of another type makes connections as it likes.
+// freshClient returns a client with a connection of its own, to a target or on the way that
+// every client takes. A transport of another type controls its connections itself.
 func (f *fetcher) freshClient(target string) (client *http.Client, done func()) {
 	own := *f.client
 	transport, ok := f.client.Transport.(*http.Transport)
@@ -315,8 +316,8 @@ func onlyHTTP1(transport *http.Transport) {
 }
 
 // connectTo lets a transport connect to a target for every host. Nodes behind a proxy often
-// do no TLS: a node that answers a handshake by something else, or not at all, is asked
-// without. No request of the comparison has credentials.
+// do not use TLS: if a node does not answer a handshake, it is requested without TLS. No
+// request of the comparison has credentials.
 func (f *fetcher) connectTo(transport *http.Transport, target string) {
 	var dialer net.Dialer
 	//lint:ignore SA1019 the old dial functions of a Client must not be used

@@ -84,7 +84,7 @@ func TestVerifyComparesTheAnswersOfSeveralConnections(t *testing.T) {
 			want: map[string]string{rootBase + oauthAtRoot: "2 different answers over 4 connections"}, hint: "not all have the same configuration"},
 		{name: "a node without the document", nodes: []http.Handler{one, at("/.well-known/oauth-protected-resource", http.NotFound)(one)},
 			want: map[string]string{rootBase + "/.well-known/oauth-protected-resource": "2 different answers over 4 connections: 200, 404"}, hint: "not all have the same configuration"},
-		{name: "a rate limit is no difference", nodes: []http.Handler{one, one, at(oauthAtRoot, status(http.StatusTooManyRequests))(one)}},
+		{name: "a rate limit is not a difference", nodes: []http.Handler{one, one, at(oauthAtRoot, status(http.StatusTooManyRequests))(one)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			report, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: balancedClient(t, c.nodes...), Fresh: c.fresh})

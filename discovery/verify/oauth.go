@@ -11,8 +11,8 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// authorizationServer checks the metadata of RFC 8414 and OpenID Connect. A server
-// may have either, and with both they are for the same issuer.
+// authorizationServer checks the metadata of RFC 8414 and OpenID Connect. A server may have
+// either. If it has both, they must have the same issuer.
 func (v *verifier) authorizationServer(ctx context.Context) {
 	oauthURL, openIDURL := v.wellKnown(oauthName), v.wellKnown(openIDName)
 	openID, openIDState := v.document(ctx, discovery.OpenIDDocument, openIDURL)
@@ -44,9 +44,9 @@ func (v *verifier) authorizationServer(ctx context.Context) {
 	}
 }
 
-// oauthElsewhere tells why a base with a path should have the metadata at its
-// origin: the proxy lets it through below the path. With OpenID's alone there that
-// is likely, not sure.
+// oauthElsewhere returns the reason why a base with a path should have the metadata at its
+// origin: the proxy routes the metadata below the path. If only the OpenID document is there,
+// the conclusion is likely and not sure.
 func (v *verifier) oauthElsewhere(ctx context.Context, openIDState found) (why string, sure bool) {
 	alias := v.appended(oauthName)
 	if alias == "" {
@@ -66,8 +66,8 @@ func (v *verifier) oauthElsewhere(ctx context.Context, openIDState found) (why s
 	return "", false
 }
 
-// metadata checks the members of a document of the authorization server, and asks
-// the endpoints that are below the base.
+// metadata checks the members of a document of the authorization server, and requests the
+// endpoints that are below the base.
 func (v *verifier) metadata(ctx context.Context, d discovery.Document, at string, o object) {
 	issuer, ok := o.text("issuer")
 	if !ok {
@@ -89,8 +89,7 @@ func (v *verifier) metadata(ctx context.Context, d discovery.Document, at string
 			ours = append(ours, name)
 		}
 	}
-	// Those that clients cannot do without are asked first, lest others use up what may
-	// be asked.
+	// The endpoints that clients need most are first, because the number of requests is limited.
 	slices.SortStableFunc(ours, func(a, b string) int { return slices.Index(firstEndpoints, b) - slices.Index(firstEndpoints, a) })
 	for _, name := range ours {
 		u, _ := o.text(name)
@@ -106,15 +105,15 @@ func isEndpoint(name string) bool {
 	return strings.HasSuffix(name, "_endpoint") && len(name) < 64 || name == "jwks_uri" || name == "check_session_iframe"
 }
 
-// maxEndpoints bounds the requests that a document can cause. There are about ten.
+// maxEndpoints limits the requests that a document can cause. About ten are usual.
 const maxEndpoints = 30
 
-// endpoint asks what is at a published URL, without parameters.
+// endpoint requests a published URL without parameters.
 func (v *verifier) endpoint(ctx context.Context, d discovery.Document, name, u string) {
-	if v.judged[name+" "+u] || len(v.judged) == maxEndpoints {
+	if v.requested[name+" "+u] || len(v.requested) == maxEndpoints {
 		return
 	}
-	v.judged[name+" "+u] = true
+	v.requested[name+" "+u] = true
 	switch name {
 	case "jwks_uri":
 		v.keys(ctx, d, u)
@@ -126,24 +125,24 @@ func (v *verifier) endpoint(ctx context.Context, d discovery.Document, name, u s
 		// An empty POST is an error of every one of them (RFC 6749 section 3.2), and
 		// changes nothing.
 		v.poster(ctx, d, name, u, v.ask(ctx, d, postEmpty(u)))
-	default: // who knows for what method?
-		v.usable(ctx, d, name, u, v.ask(ctx, d, postEmpty(u)))
+	default: // the method is not known
+		v.checkEndpoint(ctx, d, name, u, v.ask(ctx, d, postEmpty(u)))
 	}
 }
 
-// page judges what a browser is sent to. It may redirect, and to other hosts too,
-// where people sign in elsewhere, but not to what is lost on its way.
+// page checks a page for browsers. It may redirect, also to another host where people sign in,
+// and must not redirect to a URL that has lost its path or port on the way.
 func (v *verifier) page(ctx context.Context, d discovery.Document, name, u string) {
 	a := v.ask(ctx, d, get(u))
 	if a.err == errTooLarge {
-		return // no program reads it
+		return // programs do not read it
 	}
 	if a.status == http.StatusMethodNotAllowed {
 		v.add(Finding{Document: d, URL: u, Field: name, Rule: ruleEndpoint, Severity: SeverityError, Got: a.said(), Want: "a page",
 			Hint: "a browser comes here with GET: something else answers, or the method is blocked; route the URL to the server"})
 		return
 	}
-	if !v.usable(ctx, d, name, u, a) || !a.isRedirect() {
+	if !v.checkEndpoint(ctx, d, name, u, a) || !a.isRedirect() {
 		return
 	}
 	to := a.location()
@@ -151,7 +150,7 @@ func (v *verifier) page(ctx context.Context, d discovery.Document, name, u strin
 	case to == u, v.isHTTPForHTTPS(to), v.isMistakenHost(to):
 	case v.base.Contains(to):
 		return
-	case v.base.SameOrigin(to): // a sign-in beside the base, or a path that was lost
+	case v.base.SameOrigin(to): // a sign-in outside of the base, or a path that was lost
 		if there := v.ask(ctx, d, get(to)); there.err == errTooLarge || there.err == nil && !there.isAbsent() && there.status < 500 {
 			return
 		}
@@ -161,14 +160,14 @@ func (v *verifier) page(ctx context.Context, d discovery.Document, name, u strin
 	v.redirected(d, a, "a redirect below "+v.base.String())
 }
 
-// userinfo asks the endpoint with the token, if there is one.
+// userinfo requests the endpoint with the token, if there is one.
 func (v *verifier) userinfo(ctx context.Context, d discovery.Document, u string) {
 	a := v.ask(ctx, d, get(u))
-	if !v.usable(ctx, d, "userinfo_endpoint", u, a) {
+	if !v.checkEndpoint(ctx, d, "userinfo_endpoint", u, a) {
 		return
 	}
 	if a.isRedirect() {
-		v.redirected(d, a, "401: clients send no token along with a redirect")
+		v.redirected(d, a, "401: clients do not send a token along a redirect")
 		return
 	}
 	isPage := isHTML(a) && !(a.status == http.StatusUnauthorized && hasChallenge(a, "Bearer")) // whose body RFC 6750 leaves open
@@ -191,13 +190,13 @@ func (v *verifier) userinfo(ctx context.Context, d discovery.Document, u string)
 
 func (v *verifier) tokenRefused(d discovery.Document, u string) {
 	v.add(Finding{Document: d, URL: u, Rule: ruleToken, Severity: SeverityWarning, Got: "401", Want: "an answer for the token", Mistake: MistakeAuthorization,
-		Hint: "the token is not valid here, or the proxy removes Authorization: ask the server past the proxy"})
+		Hint: "the token is not valid here, or the proxy removes Authorization: request the URL from the server itself"})
 }
 
 // keys checks a JWK Set (RFC 7517 section 5).
 func (v *verifier) keys(ctx context.Context, d discovery.Document, u string) {
 	a := v.ask(ctx, d, get(u))
-	if !v.usable(ctx, d, "jwks_uri", u, a) {
+	if !v.checkEndpoint(ctx, d, "jwks_uri", u, a) {
 		return
 	}
 	if a.isRedirect() {
@@ -208,7 +207,7 @@ func (v *verifier) keys(ctx context.Context, d discovery.Document, u string) {
 		return
 	}
 	v.compare(d, u, true)
-	// As an object, whose names have a case: clients find no "KEYS".
+	// The names of an object are case-sensitive: clients do not accept "KEYS".
 	var set object
 	var keys []object
 	f := Finding{Document: d, URL: u, Field: "jwks_uri", Rule: ruleEndpoint, Severity: SeverityError, Got: v.snippet(a.body), Want: `a JWK Set: {"keys":[…]}`, Hint: "something else answers here: clients cannot verify ID tokens; route the URL to the server"}
@@ -216,7 +215,7 @@ func (v *verifier) keys(ctx context.Context, d discovery.Document, u string) {
 	case json.Unmarshal(a.body, &set) != nil, json.Unmarshal(set["keys"], &keys) != nil, keys == nil:
 		v.add(f)
 	case slices.ContainsFunc(keys[:min(len(keys), maxMembers)], func(key object) bool { _, ok := key.text("kty"); return !ok }):
-		f.Hint = "a key must have a kty (RFC 7517 section 4.1): see what makes the document"
+		f.Hint = "a key must have a kty (RFC 7517 section 4.1): see the program that makes the document"
 		v.add(f)
 	case len(keys) == 0 && v.found[discovery.OpenIDDocument]:
 		f.Hint = "there is no key: clients cannot verify ID tokens"
@@ -224,8 +223,7 @@ func (v *verifier) keys(ctx context.Context, d discovery.Document, u string) {
 	}
 }
 
-// apiDiscover checks the document of the server's own web application, if it is
-// there.
+// apiDiscover checks the document of the server's own web application, if there is one.
 func (v *verifier) apiDiscover(ctx context.Context) {
 	u := v.base.MustJoin(webUIPath)
 	a := v.ask(ctx, discovery.WebUIDocument, get(u))
@@ -242,7 +240,7 @@ func (v *verifier) apiDiscover(ctx context.Context) {
 		}
 	}
 	if !v.settings.expected[discovery.WebUIDocument] {
-		return // other servers have none, or something else there
+		return // other servers do not have the document, or have something else there
 	}
 	if o, state := v.document(ctx, discovery.WebUIDocument, u); state == there {
 		v.metadata(ctx, discovery.WebUIDocument, u, o)

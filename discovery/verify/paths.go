@@ -8,8 +8,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// This package spells the paths of the standards itself, so that it finds a path that
-// is wrong where the documents are built.
+// This package has its own list of the paths of the standards, so that it finds a wrong path
+// in package discovery.
 
 // The well-known names.
 const (
@@ -21,7 +21,7 @@ const (
 	cardDAVName  = "carddav"
 )
 
-// Where a server of this library has what others may have elsewhere.
+// The paths of package discovery, which other servers may choose differently.
 const (
 	webUIPath              = "/api/discover"
 	defaultSessionPath     = "/jmap/session"

@@ -11,8 +11,8 @@ import (
 
 const maxRedirects = 5
 
-// follow follows redirects within the origin of the base, where they lead to what
-// clients would see. It returns nil if they leave it, which is reported.
+// follow follows redirects within the origin of the base. It returns nil if they leave the
+// origin, and reports that.
 func (v *verifier) follow(ctx context.Context, d discovery.Document, a *fetched) *fetched {
 	seen := map[string]bool{a.url: true}
 	for range maxRedirects {
@@ -35,12 +35,12 @@ func (v *verifier) follow(ctx context.Context, d discovery.Document, a *fetched)
 		}
 	}
 	v.add(Finding{Document: d, URL: a.url, Rule: ruleRedirect, Severity: SeverityError, Got: a.header.Get("Location"), Want: "an end of the redirects", Mistake: MistakeRedirect,
-		Hint: "redirects go in a circle: often the proxy strips the path of the base and the server redirects to add it again"})
+		Hint: "redirects go in a circle: often the proxy strips the path of the base, and the server redirects to add it again"})
 	return nil
 }
 
-// redirected reports a redirect as what it does wrong. One that stays below the base
-// is reported too: the caller knows where it may be.
+// redirected reports what is wrong with a redirect. A redirect that stays below the base is
+// reported too, because only the caller knows whether it is permitted.
 func (v *verifier) redirected(d discovery.Document, a *fetched, want string) {
 	f := Finding{Document: d, URL: a.url, Got: a.header.Get("Location"), Want: want, Severity: SeverityError, Mistake: MistakeRedirect}
 	to := a.location()
@@ -50,7 +50,7 @@ func (v *verifier) redirected(d discovery.Document, a *fetched, want string) {
 	case mistake != "":
 		f.Rule, f.Mistake, f.Hint = ruleRedirect, mistake, hint
 	case err != nil || u.Host == "":
-		f.Rule, f.Hint = ruleRedirect, "the Location is no URL"
+		f.Rule, f.Hint = ruleRedirect, "the Location is not a URL"
 	case v.base.SameOrigin(to) && v.losesPrefix(a.url, to):
 		f.Rule = ruleRedirectPrefix
 		f.Hint = "the server redirects as if it were not mounted on " + orDefault(v.base.Prefix(), "/") + ": set its public URL, or let the proxy put the path back into Location"
@@ -59,7 +59,7 @@ func (v *verifier) redirected(d discovery.Document, a *fetched, want string) {
 		f.Hint = "clients do not follow redirects here: answer at this URL, and route it without adding or removing a slash"
 	case v.isHTTPForHTTPS(to) && (u.Port() == "" || u.Port() == v.basePort()):
 		f.Rule = ruleHTTP
-		f.Hint = "the redirect leads to http: the server takes the connection from the proxy for the client's; set its public URL, or let the proxy tell it the scheme"
+		f.Hint = "the redirect leads to http: the server takes the connection from the proxy for the client's; set its public URL, or let the proxy send it the scheme"
 	case strings.EqualFold(u.Hostname(), v.base.Hostname()):
 		f.Rule = ruleRedirectPort
 		f.Hint = "the redirect leads to another port, where clients may reach nothing: the proxy or the server leaves the port out, or puts in its own"
@@ -73,8 +73,8 @@ func (v *verifier) redirected(d discovery.Document, a *fetched, want string) {
 	v.add(f)
 }
 
-// losesPrefix reports whether a redirect leaves the base, or for a well-known
-// location that has the base's path at its end, leaves out that.
+// losesPrefix reports whether a redirect leaves the base. For a well-known location that ends
+// with the base's path, it reports whether the redirect omits that path.
 func (v *verifier) losesPrefix(from, to string) bool {
 	prefix := v.base.Prefix()
 	if prefix == "" || v.base.Contains(to) {
@@ -83,10 +83,10 @@ func (v *verifier) losesPrefix(from, to string) bool {
 	return v.base.Contains(from) || !strings.HasSuffix(strings.TrimRight(to, "/"), prefix)
 }
 
-// entry asks a well-known location that leads to something below the base: JMAP's
-// and those of DAV. It returns the location's own answer, or 404 if it is that of a web
-// site or of another program beside the server, and whether that is a redirect to where
-// it should lead. elsewhere tells where the server answers below the base, or "".
+// entry requests a well-known location that leads to a URL below the base: those of JMAP and
+// DAV. It returns the location's answer, or 404 if the answer is that of a web site or of
+// another program at the same origin, and reports whether the answer redirects below the base.
+// elsewhere returns the URL below the base at which the server answers, or "".
 func (v *verifier) entry(ctx context.Context, d discovery.Document, u string, elsewhere func() string) (a *fetched, redirects bool) {
 	a = v.ask(ctx, d, get(u))
 	if !a.isRedirect() {

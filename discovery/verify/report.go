@@ -35,8 +35,8 @@ type Checked struct {
 	Error    string             `json:"error,omitempty"`
 }
 
-// A Finding is one thing that is wrong. Strings that come from the server are cut to
-// a few hundred bytes, and hold printable characters only.
+// A Finding describes one fault. Strings that come from the server are cut to a few hundred
+// bytes and have printable characters only.
 type Finding struct {
 	Document discovery.Document `json:"document"`        // where it was found; "config" for the server as a whole
 	URL      string             `json:"url"`             // of that document
@@ -44,7 +44,7 @@ type Finding struct {
 	Rule     string             `json:"rule"`            // the rule that is broken: see the package overview
 	Got      string             `json:"got"`
 	Want     string             `json:"want"`
-	Hint     string             `json:"hint"`              // the likely cause, and what to do
+	Hint     string             `json:"hint"`              // the likely cause and the fix
 	Mistake  Mistake            `json:"mistake,omitempty"` // of the proxy or the server, if it is clear
 	Severity Severity           `json:"severity"`
 }
@@ -62,11 +62,11 @@ const (
 	maxFindings      = 100
 	maxFindingLength = 400 // bytes of each string
 	maxChecked       = 200
-	maxMembers       = 200 // of a document or a list that are judged
+	maxMembers       = 200 // of a document or a list that are checked
 )
 
-// add reports a finding. The same one about another member of the same document is
-// added to it: a wrong public URL is one mistake, not one a member.
+// add reports a finding. If the report has the same finding for another member of the same
+// document, the member is added to it: a wrong public URL is one mistake.
 func (v *verifier) add(f Finding) {
 	f.Document = discovery.Document(v.clip(string(f.Document))) // that of a resource has its path
 	f.URL, f.Got, f.Want, f.Hint, f.Field = v.clip(f.URL), v.clip(f.Got), v.clip(f.Want), v.clip(f.Hint), v.clip(f.Field)
@@ -86,8 +86,8 @@ func (v *verifier) add(f Finding) {
 	v.report.Findings = append(v.report.Findings, f)
 }
 
-// clip makes what a server sent fit to be shown: not long, nothing that a terminal
-// obeys, and not the caller's token.
+// clip prepares a server's text for display: it limits the length, and removes control
+// characters and the caller's token.
 func (v *verifier) clip(s string) string {
 	s = v.redact(s)
 	long := len(s) > maxFindingLength
@@ -110,7 +110,7 @@ func (v *verifier) clip(s string) string {
 	return s[:n] + "…"
 }
 
-// snippet is the start of a body, to recognise it by.
+// snippet returns the start of a body, by which a reader can recognise it.
 func (v *verifier) snippet(body []byte) string {
 	if len(body) == 0 {
 		return "nothing"
@@ -119,8 +119,8 @@ func (v *verifier) snippet(body []byte) string {
 	return strings.TrimSpace(s[:min(len(s), 60)])
 }
 
-// A shownError is an error with a text that is fit to be shown: that of a certificate
-// says what is in it.
+// A shownError is an error whose text has been clipped, because the text of a certificate
+// error quotes the certificate.
 type shownError struct {
 	text string
 	err  error

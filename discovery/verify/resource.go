@@ -46,12 +46,12 @@ func (v *verifier) resource(ctx context.Context, d discovery.Document, at string
 		v.relative(ctx, d, at, "resource", got)
 	default:
 		f := Finding{Document: d, URL: at, Field: "resource", Rule: ruleResource, Severity: SeverityError, Got: got, Want: want, Mistake: MistakePublicURL,
-			Hint: "clients refuse metadata whose resource is not the URL that they asked for, character by character: "}
+			Hint: "clients refuse metadata whose resource differs in any character from the URL that they requested: "}
 		switch {
 		case strings.TrimRight(got, "/") == strings.TrimRight(want, "/"):
-			f.Hint += "there is a slash too much or too few at the end"
+			f.Hint += "add or remove the slash at the end"
 		case v.base.Contains(got):
-			f.Hint += "publish a document for each resource, or name the one that is there in the challenge of no other"
+			f.Hint += "publish a document for each resource, and name each document in the challenge of its own resource only"
 			f.Mistake = ""
 		default:
 			f.Hint += v.differs(got)
@@ -67,9 +67,8 @@ func (v *verifier) resource(ctx context.Context, d discovery.Document, at string
 	v.authorizationServers(ctx, d, at, issuers)
 }
 
-// isForeign reports whether an issuer can be that of another server. It may be anywhere; one at
-// the host of the base that is not the base is a mistake, unless another server is
-// beside this one.
+// isForeign reports whether an issuer can be another server, at any host. An issuer at the
+// host of the base that is not the base is a mistake, unless another server is at that host.
 func (v *verifier) isForeign(issuer string) bool {
 	return issuer != v.ownIssuer && !isRelativeReference(issuer) && !v.isHTTPForHTTPS(issuer) && !v.isMisspelt(issuer)
 }
@@ -81,13 +80,13 @@ func (v *verifier) isMistakenHost(s string) bool {
 	return err == nil && (strings.EqualFold(u.Hostname(), v.base.Hostname()) && !v.base.SameOrigin(s) || isInternal(u.Hostname()) && !isInternal(v.base.Hostname()))
 }
 
-// isMisspelt reports whether a URL is the base, but for port, case and slash.
+// isMisspelt reports whether a URL differs from the base in port, case or slash only.
 func (v *verifier) isMisspelt(s string) bool {
 	u, err := url.Parse(s)
 	return v.isMistakenHost(s) || err == nil && v.base.SameOrigin(s) && strings.EqualFold(strings.TrimRight(u.Path, "/"), v.base.Prefix())
 }
 
-// challenge checks the 401 answer of a resource, and the metadata that it names.
+// challenge checks the 401 answer of a resource, and the metadata that its challenge names.
 func (v *verifier) challenge(ctx context.Context, d discovery.Document, a *fetched) {
 	lines := a.header.Values("WWW-Authenticate")
 	f := Finding{Document: d, URL: a.url, Field: "WWW-Authenticate", Rule: ruleChallenge, Severity: SeverityError, Got: strings.Join(lines, ", ")}
@@ -142,7 +141,7 @@ func (v *verifier) challenged(ctx context.Context, d discovery.Document, resourc
 }
 
 // challengeParameter finds a parameter in WWW-Authenticate lines (RFC 9110 section
-// 11.2). What is in quotes is no name.
+// 11.2). A name within a quoted string does not count.
 func challengeParameter(lines []string, name string) (string, bool) {
 	for _, s := range lines {
 		for s != "" {
@@ -160,7 +159,7 @@ func challengeParameter(lines []string, name string) (string, bool) {
 			value, ok := strings.CutPrefix(next, "=")
 			if !ok || !strings.EqualFold(word, name) {
 				switch {
-				case len(next) < len(s): // all blanks at once: a line may be full of them
+				case len(next) < len(s): // all blanks at once, because a line may consist of them
 					s = next
 				case s[0] != '"':
 					s = s[1:]

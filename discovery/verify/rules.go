@@ -34,8 +34,8 @@ const (
 	ruleCoding         = "content-coding"
 )
 
-// A Mistake is what a reverse proxy, or the server behind it, most likely does
-// wrong. One mistake may cause several findings. The values are stable.
+// A Mistake is the likely misconfiguration of a reverse proxy, or of the server behind it. One
+// mistake may cause several findings. The values are stable.
 type Mistake string
 
 // The mistakes.
@@ -47,15 +47,15 @@ const (
 	// The proxy passes on nothing below the path of the base.
 	MistakePrefix Mistake = "prefix-not-routed"
 
-	// The server does not have the base as its public URL, but another one, none
-	// yet, or what it makes up from the request that the proxy sends.
+	// The public URL of the server is not the base: it is another URL, or is not set yet, or
+	// the server makes it from the request that the proxy sends.
 	MistakePublicURL Mistake = "public-url-differs"
 
 	// The base that was checked is not the URL at which the server is published,
 	// which has another path of the same origin.
 	MistakeBase Mistake = "wrong-base"
 
-	// The proxy or the server makes a redirect from the proxy's own side: without
+	// The proxy or the server makes a redirect to a URL that only the proxy can use: without
 	// the path that the proxy strips, or with the port of the server.
 	MistakeRedirect Mistake = "redirect-rewritten"
 
@@ -72,7 +72,7 @@ const (
 	// The proxy does not reach the server, or not in time.
 	MistakeBackend Mistake = "backend-not-reached"
 
-	// The proxy denies documents that are for everybody, or wants a password.
+	// The proxy denies public documents, or requires a password.
 	MistakeAccess Mistake = "access-denied"
 
 	// The proxy removes Authorization or WWW-Authenticate.
@@ -84,8 +84,8 @@ const (
 	// The server redirects http to https, and has only seen the proxy's connection.
 	MistakeHTTPSForced Mistake = "https-forced"
 
-	// The proxy sends a PROXY header to a port that does not expect one, or none to a port
-	// that requires it.
+	// The proxy sends a PROXY header to a port that does not expect one, or does not send one
+	// to a port that requires it.
 	MistakeProxyHeader Mistake = "proxy-header"
 
 	// The certificate lacks a name or the intermediate certificates, or has expired.
@@ -95,7 +95,7 @@ const (
 	MistakeNodes Mistake = "nodes-differ"
 )
 
-// A Severity says what a finding means for clients.
+// A Severity describes the effect of a finding on clients.
 type Severity string
 
 // The severities.

@@ -2,8 +2,8 @@ package verify
 
 import "strings"
 
-// minTokenLength is the length of the shortest token that is looked for in what a server
-// sends. A shorter one, which no server issues, would be found in words.
+// minTokenLength is the length of the shortest token that is removed from a server's text. A
+// shorter token, which no server issues, could be a part of a word.
 const minTokenLength = 8
 
 // redact removes the caller's token from a text.

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// What a published URL is for.
+// The uses of a published URL.
 type urlKind int
 
 const (
@@ -44,7 +44,7 @@ func (v *verifier) published(ctx context.Context, d discovery.Document, at, fiel
 		return false
 	case kind == webSocketURL:
 		f.Rule = ruleWS
-		f.Hint = "a page on https may open wss only: the server must make the URL from its public one, not from the connection that the proxy opens to it"
+		f.Hint = "a page on https may open wss only: the server must make the URL from its public URL, not from the proxy's connection"
 		if v.base.ContainsWebSocket("wss" + strings.TrimPrefix(got, "https")) {
 			f.Hint = "the URL of a web socket begins with wss (RFC 8887 section 3, RFC 6455 section 3)"
 		} else if !v.base.ContainsWebSocket("wss" + strings.TrimPrefix(got, "ws")) {
@@ -67,52 +67,52 @@ func (v *verifier) isHTTPForHTTPS(got string) bool {
 	return err == nil && strings.EqualFold(u.Scheme, "http") && strings.HasPrefix(v.base.Origin(), "https:") && strings.EqualFold(u.Hostname(), v.base.Hostname())
 }
 
-// differs says how a URL leaves the base.
+// differs returns the difference between a URL and the base, and the fix.
 func (v *verifier) differs(got string) string {
 	u, err := url.Parse(got)
 	switch {
 	case err != nil || u.Host == "":
-		return "this is no absolute URL: see how the server makes it"
+		return "this is not an absolute URL: see how the server makes it"
 	case u.User != nil:
-		return "a URL with user information is none that clients may use"
+		return "clients may not use a URL with user information"
 	case strings.EqualFold(u.Hostname(), v.base.Hostname()):
 		if u.Port() != v.basePort() {
-			return "the port is not the one that clients use: the server publishes its own, or one that it is not reached by; set its public URL to " + v.base.String()
+			return "the port is not the one that clients use: the server publishes its own port, or one that clients cannot reach; set its public URL to " + v.base.String()
 		}
 		if u.Scheme == "https" && strings.HasPrefix(v.base.Origin(), "http:") {
-			return "the server publishes https URLs, and was asked by http: ask by https, or set its public URL to " + v.base.String()
+			return "the server publishes https URLs, and was checked with http: check the https URL, or set its public URL to " + v.base.String()
 		}
 		if u.Scheme == "https" || u.Scheme == "http" || u.Scheme == "wss" || u.Scheme == "ws" {
-			return "the path of the base is lost: the proxy strips " + orDefault(v.base.Prefix(), "/") + " and the server does not know of it; set its public URL to " + v.base.String()
+			return "the path of the base is lost: the proxy strips " + orDefault(v.base.Prefix(), "/") + ", and the server is not configured for it; set its public URL to " + v.base.String()
 		}
-		return "the scheme is none of the web"
+		return "the scheme is not http, https, ws or wss"
 	case isInternal(u.Hostname()):
 		return "this host is on the proxy's side: the server makes URLs from the Host field or its own socket; set its public URL to " + v.base.String()
 	}
-	return "the host is not the one that clients use: set the server's public URL to " + v.base.String() + ", or ask by the one that it has"
+	return "the host is not the one that clients use: set the server's public URL to " + v.base.String() + ", or check the URL that it has"
 }
 
-// basePort is the port as it is spelt in a URL below the base.
+// basePort returns the port as URLs below the base have it.
 func (v *verifier) basePort() string {
 	u, _ := url.Parse(v.base.String()) // it is a URL
 	return u.Port()
 }
 
-// relative reports a relative URL where the server has a base, which either it does
-// not know or a cache hides.
+// relative reports a relative URL. Either the server does not have its public URL, or a cache
+// has kept an old document.
 func (v *verifier) relative(ctx context.Context, d discovery.Document, at, field, got string) {
 	f := Finding{Document: d, URL: at, Field: field, Rule: ruleRelative, Got: got, Want: "an absolute URL below " + v.base.String(), Severity: SeverityError, Mistake: MistakePublicURL,
 		Hint: "the server has no public URL yet, or runs in bootstrap or recovery mode: end the set-up, and set its public URL to " + v.base.String()}
 	if v.isKept(ctx, d, at) {
 		f.Mistake = MistakeCache
-		f.Hint = "a cache has kept the document from before the set-up ended: empty it, and let it ask the server each time, as Cache-Control says"
+		f.Hint = "a cache has kept the document from before the set-up ended: empty the cache, and let it revalidate each time, as Cache-Control requires"
 	}
 	v.add(f)
 }
 
-// isKept reports whether a cache has kept an old document, which knows nothing of the
-// base yet. It has the document by its URL: with a query that it has not seen it asks
-// the server.
+// isKept reports whether a cache has kept a document from before the server had its public
+// URL. The cache stores the document under its URL, so a request with a new query reaches the
+// server.
 func (v *verifier) isKept(ctx context.Context, d discovery.Document, at string) bool {
 	is, known := v.kept[at]
 	if !known {
@@ -143,7 +143,7 @@ func spellsDefaultPort(s string) bool {
 	return false
 }
 
-// isInternal reports whether a host can be nobody's public one.
+// isInternal reports whether a host cannot be public.
 func isInternal(host string) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified()

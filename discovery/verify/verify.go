@@ -9,28 +9,28 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// Run asks a server for its documents from outside, as clients do, and reports what would
-// make clients fail behind a proxy. The base is the URL that people type and browsers
-// show: Run compares everything with it.
+// Run requests the documents of a server from outside, as clients do, and reports what would
+// make clients fail behind a proxy. The base is the URL that people type and browsers show.
+// Run compares every URL with it.
 //
-// The documents themselves decide what must be there. A document that is not found is a
-// finding only if another document refers to it, if it is found where only the server
-// itself would have it, or if Config.Expected lists it. A server without any document is
-// a finding.
+// A document that is not found is a finding only if another document refers to it, if it is
+// found at another URL of the server, or if Config.Expected lists it. A server without any
+// document is a finding.
 //
 // Endpoints are requested without parameters, and never with a form or an object that
 // could change something. These are the endpoints of OAuth and OpenID, the session and API
 // of JMAP, and the collections of calendars and address books; the templates and the web
 // socket of JMAP and autodiscover are not checked. Only endpoints below the base are
 // requested. No cookies are kept, and redirects are followed within the origin of the base
-// only; one that leaves it is a finding. Of other hosts only the mail domains, their hosts
-// and, by the rules of Config.ForeignHosts, the issuers that resources name are asked.
+// only. A redirect that leaves the origin is a finding. Requests to other hosts go only to the
+// mail domains, to their hosts and, by the rules of Config.ForeignHosts, to the issuers that
+// resources name.
 //
 // Something that answers every request in the same way, such as a sign-in in front of the
 // server, is one finding, and nothing else is checked then. Each document and key set is
 // requested again over Config.Fresh connections and at Config.Connect. Differences are a
-// finding. Their absence does not show that all nodes agree, since a balancer may send
-// all connections to one node.
+// finding. Equal answers do not prove that all nodes agree, because a balancer may send all
+// connections to one node.
 //
 // Run returns an error if there is nothing to report: the base is relative or zero, the
 // Config is invalid, ctx ended, no connection could be made, or the certificate of the
@@ -55,20 +55,20 @@ func Run(ctx context.Context, base publicurl.Base, c Config) (*Report, error) {
 	if err := f.unreachable(); err != nil {
 		return nil, fmt.Errorf("verify: %s: %w", base, &shownError{v.clip(err.Error()), err})
 	}
-	v.blameTheServer()
+	v.correctEndpointHints()
 	if n := f.unasked; n > 0 {
 		v.add(Finding{
 			Document: configDocument, URL: base.String(), Rule: ruleTimeout, Severity: SeverityError,
 			Got: fmt.Sprintf("%d requests not made", n), Want: "all within " + s.Timeout.String(),
-			Hint: "the server or the proxy is too slow for the whole check: look for what hangs, or allow more time", Mistake: MistakeBackend,
+			Hint: "the server or the proxy is too slow for the whole check: look for a request that hangs, or allow more time", Mistake: MistakeBackend,
 		})
 	}
 	return v.report, nil
 }
 
-// blameTheServer corrects what was said of endpoints that are not there, before it was
-// known that the proxy does pass on the path of the base.
-func (v *verifier) blameTheServer() {
+// correctEndpointHints corrects the hints about absent endpoints that were added before an
+// answer showed that the proxy does pass on the path of the base.
+func (v *verifier) correctEndpointHints() {
 	if !v.fetcher.answersBelow() {
 		return
 	}
@@ -86,9 +86,9 @@ type verifier struct {
 	settings  settings
 	fetcher   *fetcher
 	report    *Report
-	found     map[discovery.Document]bool   // documents that are there, if not always right
-	claimed   map[discovery.Document]string // documents that another one speaks of, and which
-	judged    map[string]bool               // endpoints, and as what they have been asked: several documents have the same
+	found     map[discovery.Document]bool   // documents that exist, correct or not
+	claimed   map[discovery.Document]string // documents that another one refers to, and which
+	requested map[string]bool               // endpoints that were checked, by their kind: several documents have the same
 	kept      map[string]bool               // of isKept
 	comparing []compared                    // documents for nodes
 	foreign   map[string]bool               // issuers that have been asked
@@ -98,7 +98,7 @@ type verifier struct {
 func (v *verifier) run(ctx context.Context) {
 	v.ownIssuer = v.base.String()
 	v.found, v.claimed = make(map[discovery.Document]bool), make(map[discovery.Document]string)
-	v.judged, v.kept, v.foreign = make(map[string]bool), make(map[string]bool), make(map[string]bool)
+	v.requested, v.kept, v.foreign = make(map[string]bool), make(map[string]bool), make(map[string]bool)
 	if !v.prefetch(ctx) {
 		return // nothing can be reached
 	}
@@ -110,7 +110,7 @@ func (v *verifier) run(ctx context.Context) {
 		return // nothing can be compared with this base
 	}
 	v.findOwnIssuer(ctx)
-	// Mail documents are first: they speak of the others.
+	// Mail documents are first, because they refer to the others.
 	v.mailDocuments(ctx)
 	v.authorizationServer(ctx)
 	v.baseResource(ctx)
@@ -121,8 +121,8 @@ func (v *verifier) run(ctx context.Context) {
 	v.nodes(ctx)
 }
 
-// prefetch starts the requests that every run makes, so that one which hangs does
-// not hold up the others. It reports whether anything was reached.
+// prefetch starts the requests that every run makes, so that a request that hangs does not
+// delay the others. It reports whether any server was reached.
 func (v *verifier) prefetch(ctx context.Context) bool {
 	var all []fetch
 	for _, name := range []string{oauthName, openIDName, resourceName, jmapName, calDAVName, cardDAVName} {
@@ -141,8 +141,8 @@ func (v *verifier) prefetch(ctx context.Context) bool {
 
 func (v *verifier) wellKnown(name string) string { return wellKnown(v.base, name) }
 
-// appended is the alias below the base, where a proxy that routes nothing but the
-// base leaves the document. It is "" if the base has no path.
+// appended returns the alias below the base, at which the document is found if the proxy
+// routes only the base. It returns "" if the base has no path.
 func (v *verifier) appended(name string) string {
 	if v.base.Prefix() == "" {
 		return ""
@@ -150,8 +150,8 @@ func (v *verifier) appended(name string) string {
 	return v.base.String() + "/.well-known/" + name
 }
 
-// ask makes a request, or takes its answer if it was made before, and notes it in
-// the report.
+// ask makes a request, or returns its answer if it was made before, and notes it in the
+// report.
 func (v *verifier) ask(ctx context.Context, d discovery.Document, f fetch) *fetched {
 	a, first := v.fetcher.do(ctx, f)
 	if first && len(v.report.Checked) < maxChecked {

@@ -30,7 +30,7 @@ func TestVerifyFindsNothingOnACorrectServer(t *testing.T) {
 	}
 }
 
-// Where a path belongs to nobody proxies have statuses of their own.
+// Proxies answer an unused path with different statuses.
 func TestVerifyKnowsUnroutedPathsByAnyStatus(t *testing.T) {
 	for _, code := range []int{302, 403, 404, 410, 502, 503} {
 		unrouted := func(next http.Handler) http.Handler {
@@ -54,7 +54,7 @@ func TestVerifyKnowsUnroutedPathsByAnyStatus(t *testing.T) {
 	}
 }
 
-// A web site that has a page for every path stands in the way of the same locations.
+// A web site with a page for every path answers at the same locations.
 func TestVerifyKnowsWebSitesBesideTheServer(t *testing.T) {
 	h := correctServer(t, verifyConfig(t, pathBase))
 	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,14 +116,14 @@ func TestVerifyOnPlainHTTPWithItsOwnClient(t *testing.T) {
 	require.ErrorContains(t, err, "nothing can be reached")
 }
 
-// Whoever asks at a path where the server is not learns what it calls itself.
+// If the base has a wrong path, the finding names the issuer of the server.
 func TestVerifyNamesTheServerAtTheOrigin(t *testing.T) {
 	h := correctServer(t, discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}, OpenID: &discovery.OpenID{}})
 	findings := verify(t, h, "https://example.com/webmail", Config{}).Findings
 	require.Len(t, findings, 1)
 	require.Equal(t, ruleNothing, findings[0].Rule)
 	require.Equal(t, MistakeBase, findings[0].Mistake)
-	require.Contains(t, findings[0].Got, "calls itself https://example.com")
+	require.Contains(t, findings[0].Got, "https://example.com")
 }
 
 func TestVerifyReportsWhatIsExpected(t *testing.T) {
@@ -216,5 +216,5 @@ func TestVerifyByHTTPOfAServerOfHTTPSSaysSo(t *testing.T) {
 	report, err := Run(t.Context(), mustBase(t, "http://localhost:8080"), Config{Client: &http.Client{Transport: transport}})
 	require.NoError(t, err)
 	require.Len(t, report.Findings, 1, "%v", report.Findings)
-	require.Contains(t, report.Findings[0].Hint, "was asked by http: ask by https")
+	require.Contains(t, report.Findings[0].Hint, "check the https URL")
 }

@@ -66,7 +66,7 @@ func TestTheDoctorNamesTheCause(t *testing.T) {
 		{name: "no PROXY header to a server that requires one", start: startHAProxy, file: "http.cfg", m: expectsPROXY, changes: server(strings.TrimSuffix(haproxyWeb, "\n") + " no-check\n"), flags: []string{"-request-timeout", "3s"}, // HTTP/2 clients try again and again
 			rule: "status", mistake: "backend-not-reached", text: []string{": 1 finding, ", "502 Bad Gateway for every URL", "add send-proxy-v2"}},
 		{name: "nodes with keys of their own", start: startHAProxy, file: "http.cfg", m: m, changes: server("    balance roundrobin\n    server web1 " + m.address["http"] + "\n    server web2 " + other.address["http"] + "\n"),
-			rule: "nodes-disagree", mistake: "nodes-differ", text: []string{"jwks_uri", "2 different answers over 4 connections", "signing keys of its own"}},
+			rule: "nodes-disagree", mistake: "nodes-differ", text: []string{"jwks_uri", "2 different answers over 4 connections", "its own signing keys"}},
 		{name: "nodes that a sticky balancer hides", start: startHAProxy, file: "http.cfg", m: m, flags: []string{"-connect", m.address["http"] + "," + other.address["http"]},
 			rule: "nodes-disagree", mistake: "nodes-differ", text: []string{"2 different answers over 6 connections", m.address["http"] + " differs from " + other.address["http"]}},
 		{name: "OPTIONS is answered by NGINX", start: startNGINX, file: "http.conf", m: m, changes: location("            if ($request_method = OPTIONS) { return 204; }\n"),
@@ -78,7 +78,7 @@ func TestTheDoctorNamesTheCause(t *testing.T) {
 		{name: "a certificate without the names of mail hosts", start: startHAProxy, file: "http.cfg", m: m, flags: []string{"-domains", "example.test"},
 			rule: "certificate", mistake: "certificate", text: []string{"does not have the name mta-sts.example.test", "does not have the name autoconfig.example.test", "certbot"}},
 		{name: "a page is given as base", start: startNGINX, file: "http.conf", m: m, base: base + "/login",
-			rule: "no-documents", mistake: "wrong-base", text: []string{": 1 finding, ", "calls itself " + base, "the URL of a page"}},
+			rule: "no-documents", mistake: "wrong-base", text: []string{": 1 finding, ", "issuer " + base, "the URL of a page"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := c.start(t, c.m, c.file, c.set, c.changes...)
