@@ -127,10 +127,10 @@ func (a *admin) routes() map[string]http.HandlerFunc {
 		"POST /url":      a.changeURL,
 		"POST /verify":   a.verify,
 		"GET /":          a.back,
-		"GET /setup":     a.back, // a form's answer, loaded again
-		"GET /sign-in":   a.back,
-		"GET /sign-out":  a.back,
-		"GET /url":       a.back,
+		"GET /setup":     a.setUpDone,
+		"GET /sign-in":   a.back, // a form's answer, loaded again
+		"GET /sign-out":  a.signedOut,
+		"GET /url":       a.urlChanged,
 		"GET /verify":    a.back,
 	}
 }
@@ -219,7 +219,14 @@ func (a *admin) back(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// page is the set-up, the sign-in, or what the administrator came for.
+// done leads to the page with the result of a form, which has the same path as the form.
+func (a *admin) done(w http.ResponseWriter, r *http.Request) {
+	webauth.NoStore(w)
+	w.Header().Set("Location", r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// page is the set-up, the sign-in, or the page of the administrator.
 func (a *admin) page(w http.ResponseWriter, r *http.Request) {
 	p := a.newPage(r)
 	switch {
@@ -240,14 +247,14 @@ func (a *admin) form(w http.ResponseWriter, r *http.Request) (*adminPageData, bo
 	p := a.newPage(r)
 	if !webauth.SameOrigin(r, p.set.Base()) {
 		client.FromRequest(r).Warn(a.f.log, "admin_refused", slog.String("reason", "the form came from another site"))
-		p.Problem = "The form came from another site. Open this page yourself, and try again."
-		a.show(w, r, http.StatusForbidden, "problem", p)
+		p.Problem = "The form came from another site. Open this page in a new tab and try again."
+		a.show(w, r, http.StatusForbidden, "failed", p)
 		return nil, false
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxAdminForm)
 	if err := r.ParseForm(); err != nil {
-		p.Problem = "The form cannot be read."
-		a.show(w, r, http.StatusBadRequest, "problem", p)
+		p.Problem = "The server cannot read the form. Open the page again and repeat the change."
+		a.show(w, r, http.StatusBadRequest, "failed", p)
 		return nil, false
 	}
 	p.URL = strings.TrimSpace(r.PostForm.Get("public_url"))
@@ -266,8 +273,8 @@ func (a *admin) signedInForm(w http.ResponseWriter, r *http.Request) (*adminPage
 	}
 	if !signin.SameSecret(r.PostForm.Get("csrf"), p.session.CSRF) {
 		client.FromRequest(r).Warn(a.f.log, "admin_refused", slog.String("reason", "the form has no token of the session"))
-		p.Problem = "The form is from another session, or another site. Go back, load the page again, and repeat it."
-		a.show(w, r, http.StatusForbidden, "problem", p)
+		p.Problem = "The form belongs to another session. Open the page again and repeat the change."
+		a.show(w, r, http.StatusForbidden, "failed", p)
 		return nil, false
 	}
 	return p, true
@@ -301,7 +308,7 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cl.Log(a.f.log, "admin_login")
-	cookie, err := a.sessions.begin(r.Context(), r.Header.Get("Origin"), p.now.PasswordHash)
+	cookie, err := a.sessions.begin(r.Context(), browserURL(r, p.set.Base()), p.now.PasswordHash)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
@@ -311,8 +318,8 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *admin) tooMany(w http.ResponseWriter, r *http.Request, p *adminPageData, err error) {
-	p.Problem = "There were too many tries. Try again in " + guard.RetryAfter(err).String() + "."
-	a.show(w, r, guard.SetRetryAfter(w.Header(), err), "problem", p)
+	p.Problem = "There were too many wrong passwords or sign-ins from your address."
+	a.show(w, r, guard.SetRetryAfter(w.Header(), err), "failed", p)
 }
 
 func (a *admin) signOut(w http.ResponseWriter, r *http.Request) {
@@ -325,5 +332,16 @@ func (a *admin) signOut(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, newCookie(r, client.FromRequest(r), p.set.Base(), ""))
-	a.back(w, r)
+	a.done(w, r)
+}
+
+// signedOut is the sign-in after a sign-out.
+func (a *admin) signedOut(w http.ResponseWriter, r *http.Request) {
+	p := a.newPage(r)
+	if p.session != nil || p.now.token != "" || p.now.PasswordHash == "" {
+		a.back(w, r)
+		return
+	}
+	p.Done = "You are signed out."
+	a.show(w, r, http.StatusOK, "sign-in", p)
 }

@@ -1,5 +1,5 @@
-// What to copy: the sentences, for a page or a log that says why a server takes
-// somebody for its client. What to change: the names of the settings.
+// What to copy: the sentences, for a page or a log that explains which address a server uses
+// for a client. What to change: the names of the settings.
 
 package main
 
@@ -16,56 +16,75 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// addressLearned says how the client's address came to be known, or why not.
+// addressLearned returns where the client's address comes from. If the address is not known,
+// the sentence names the cause and the setting to change.
 func (f *frontend) addressLearned(cl client.Client) string {
-	const direct = "The connection itself: %s connected, and is not on the list of trusted proxies. If that is your proxy, put it on the list (MAILFRONT_TRUSTED_PROXIES)."
 	if cl.Version > 0 {
-		by := fmt.Sprintf("The proxy %s, in a PROXY header of version %d", cl.Proxy, cl.Version)
+		by := fmt.Sprintf("The PROXY header (version %d) of the proxy %s", cl.Version, proxyName(cl))
 		if !cl.Known {
-			return by + " that names no client (LOCAL or UNKNOWN)."
+			return by + " has no client address (LOCAL or UNKNOWN). Only health checks should send such a header: configure the proxy to send the address of the client, as HAProxy does with send-proxy-v2."
 		}
 		return by + "."
 	}
-	proxy, header := fmt.Sprintf("The proxy %s connected, ", cl.Proxy), f.cfg.forwardedHeader()
+	header := f.cfg.forwardedHeader()
+	proxy := fmt.Sprintf("The header %s of the proxy %s", header, proxyName(cl))
 	switch cl.Reason {
 	case "", forwarded.UntrustedPeer.String(), forwarded.UntrustedHeader.String():
-		return fmt.Sprintf(direct, cl.IP)
+		return fmt.Sprintf("The connection itself: %s is not on the list of trusted proxies. If it is your proxy, add it to MAILFRONT_TRUSTED_PROXIES.", cl.IP)
 	case forwarded.UntrustedHop.String(), forwarded.CountedHop.String():
-		return proxy + "and named the client in " + header + "."
+		return proxy + "."
 	case forwarded.TooFewHops.String():
-		return proxy + fmt.Sprintf("and %s has fewer than %d entries (MAILFRONT_FORWARDED_HOPS): did the request come through all proxies?", header, f.cfg.forwarded.TrustedHops)
+		return proxy + fmt.Sprintf(" has fewer entries than MAILFRONT_FORWARDED_HOPS, which is %d. Set it to the number of entries that your proxies append, or send the request through all of them.", f.cfg.forwarded.TrustedHops)
 	case forwarded.NoHeader.String():
-		return proxy + "and sent no " + header + ": let it send one, or come by the proxy's own address if you are on this machine."
+		return fmt.Sprintf("The trusted proxy %s did not send the header %s. Configure the proxy to send it, or set MAILFRONT_FORWARDED_HEADER to the header that the proxy sends. If you opened this page without the proxy, use the public URL.", proxyName(cl), header)
 	case forwarded.AllTrusted.String():
-		return proxy + "and " + header + " names trusted proxies only: is the client's network on the list, too?"
+		return proxy + " contains only addresses of trusted proxies. If the client's network is on the list of trusted proxies, remove it from MAILFRONT_TRUSTED_PROXIES."
 	case forwarded.NoPeer.String():
-		return "The peer has no address."
+		return "The connection has no peer address. If it is a unix socket of your proxy, add unix to MAILFRONT_TRUSTED_PROXIES."
 	}
-	return proxy + "but its " + header + " cannot be used (" + cl.Reason + "): let it replace what the client sent."
+	return proxy + " is not usable (" + cl.Reason + "). Configure the proxy to replace the header that the client sent."
 }
 
-// tlsLearned says how the client's TLS came to be known, or why not.
+// proxyName returns the address of the proxy, which has none on a unix socket.
+func proxyName(cl client.Client) string {
+	if !cl.Proxy.IsValid() {
+		return "on the unix socket"
+	}
+	return cl.Proxy.String()
+}
+
+// isDirect reports whether no trusted proxy is in front of the client.
+func isDirect(cl client.Client) bool {
+	switch cl.Reason {
+	case "", forwarded.UntrustedPeer.String(), forwarded.UntrustedHeader.String(), forwarded.NoPeer.String():
+		return cl.Version == 0
+	}
+	return false
+}
+
+// tlsLearned returns how it is known whether the client uses TLS. If it is not known, the
+// sentence names the cause and the setting to change.
 func (f *frontend) tlsLearned(cl client.Client) string {
 	path := f.cfg.tlsPath[cl.Listener]
 	switch {
-	case !cl.Proxy.IsValid():
+	case isDirect(cl):
 		return "The connection itself."
 	case !cl.Known && !cl.TLSKnown:
-		return "Nothing is known of the client, and so nothing of its TLS."
+		return "The client is not known, so its TLS is not known either. Correct the client address first."
 	case cl.Info != nil && cl.Info.TLS != nil:
-		return "The proxy, in the TLS part of the PROXY header."
+		return "The TLS field of the PROXY header."
 	case cl.Info == nil && f.cfg.forwarded.Proto && cl.TLSKnown:
-		return "The proxy, in X-Forwarded-Proto."
+		return "The header X-Forwarded-Proto of the proxy."
 	case cl.Info == nil && f.cfg.forwarded.Proto:
-		return "The proxy did not say it in X-Forwarded-Proto, or said two things."
+		return "The proxy sent no X-Forwarded-Proto, or one with contradictory values. Configure the proxy to set it to http or https."
 	case cl.TLSKnown && path == proxyproto.TerminatedTLS:
-		return "The setting MAILFRONT_TLS_TERMINATED: every client of the proxy has TLS."
+		return "The setting MAILFRONT_TLS_TERMINATED: every client of the proxy uses TLS."
 	case cl.TLSKnown:
 		return "The connection itself: the proxy passes TLS on."
 	case cl.Info == nil:
-		return "Nobody said. If every trusted proxy sets or removes X-Forwarded-Proto, set MAILFRONT_FORWARDED_PROTO=true."
+		return "The proxy does not report it. If every trusted proxy sets or removes X-Forwarded-Proto, set MAILFRONT_FORWARDED_PROTO=true."
 	}
-	return "Nobody said. Let HAProxy send it (send-proxy-v2-ssl); for a proxy that cannot, there is MAILFRONT_TLS_TERMINATED."
+	return "The proxy does not report it. Configure HAProxy with send-proxy-v2-ssl. For a proxy that cannot report it, set MAILFRONT_TLS_TERMINATED if its clients always use TLS."
 }
 
 // verifyTimeout leaves time for the answer, within the server's WriteTimeout.
@@ -79,14 +98,14 @@ type verifyResult struct {
 	Err    string
 }
 
-// verify asks for the documents as a client would, by way of the public URL.
+// verify requests the documents as a client does, by the public URL.
 func (a *admin) verify(w http.ResponseWriter, r *http.Request) {
 	p, ok := a.signedInForm(w, r)
 	if !ok {
 		return
 	}
 	if !a.verifying.TryLock() {
-		p.Problem = "A check is running already."
+		p.Problem = "A check is already running. Open the page again when it has ended."
 		a.show(w, r, http.StatusConflict, "home", p)
 		return
 	}

@@ -1,59 +1,65 @@
-// What to copy: the policy, which allows one style sheet and one script by their
-// hashes, so that nothing that finds its way into the page can run. What to change:
-// the files in the folder admin.
+// What to copy: parsePublicURL, which every URL that a page proposes has passed. What to
+// change: the files in the folder admin. Its sections with a file of their own, such as
+// limits.html, are parts of home.html.
 
 package main
 
 import (
-	"bytes"
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
+	"embed"
 	"html/template"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
-	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webpage"
 )
 
 var (
-	//go:embed admin/pages.html
-	adminHTML string
-	//go:embed admin/style.css
-	adminStyle string
+	//go:embed admin/*.html
+	adminHTML embed.FS
 	//go:embed admin/script.js
 	adminScript string
 
-	adminTemplates = template.Must(template.New("").Parse(adminHTML))
+	adminTemplates = webpage.Parse(adminHTML, "admin/*.html")
 )
 
-var adminPolicy = "default-src 'none'; style-src " + sourceHash(adminStyle) + "; script-src " + sourceHash(adminScript) +
-	"; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+var adminPolicy = webpage.Policy(adminScript) + "; form-action 'self'"
 
-func sourceHash(source string) string {
-	sum := sha256.Sum256([]byte(source))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+// adminTitles has the titles of the views.
+var adminTitles = map[string]string{
+	"setup":   "Set-up",
+	"done":    "Set-up complete",
+	"sign-in": "Sign in",
+	"nobody":  "No administrator yet",
+	"failed":  "This did not work",
+	"home":    "Administration",
+	"debug":   "Connections",
 }
 
-// adminPageData is what the templates know.
+// adminPageData is the data of the templates.
 type adminPageData struct {
-	Style  template.CSS
-	Script template.JS
-	Root   string // of relative links: the page itself
+	webpage.Page
+	View string
 
 	Problem, TokenProblem, URLProblem, PasswordProblem string
+	Done                                               string // what was changed
+	Wait                                               string // when to try again
+	Focus                                              string // the id of the first field that is empty or wrong
 
 	Token, URL string // as they were typed
 	CSRF       string
 
 	Published string // the base; "" while there is none
-	Browser   string // the origin by which the administrator signed in
-	Differs   bool   // that it is another one than the published one's
+	Pages     string // the paths of checkNoPage, for the script
+	Browser   string // the URL by which the administrator signed in
+	Proposal  string // the same, if it can be the public URL
+	Differs   bool   // Browser is not the public URL
 	StateFile string
 	Shared    bool     // the state is in the store
-	Settings  []string // of the environment, and what they mean for this page
+	Settings  []string // sentences about settings that override this page
 	Recovery  bool
 
 	Client     client.Client
@@ -67,13 +73,13 @@ type adminPageData struct {
 	session *adminSession
 }
 
-// newPage has what every view shows. Before the sign-in that is only what everybody
-// can find in the documents.
+// newPage returns what every view shows. Before the sign-in that is only what the public
+// documents have, too.
 func (a *admin) newPage(r *http.Request) *adminPageData {
 	p := &adminPageData{
-		Style: template.CSS(adminStyle), Script: template.JS(adminScript),
-		Root: "../" + adminPath[1:],
-		now:  a.now.Load(), set: a.f.documents.Current(),
+		Page:  webpage.Page{Script: template.JS(adminScript), Root: "../" + adminPath[1:]},
+		Pages: strings.Join(pages, " "),
+		now:   a.now.Load(), set: a.f.documents.Current(),
 		Recovery: a.f.cfg.mode == modeRecovery,
 	}
 	p.session, _ = r.Context().Value(adminSessionKey{}).(*adminSession)
@@ -86,15 +92,18 @@ func (a *admin) newPage(r *http.Request) *adminPageData {
 	return p
 }
 
-// complete adds what is for the administrator, or for who sets up.
+// complete adds what only the administrator may see, or the person with the set-up token.
 func (a *admin) complete(p *adminPageData, r *http.Request) {
 	p.StateFile, p.Shared = a.f.cfg.stateFile.path, a.shared()
 	p.Settings = a.f.cfg.settingsThatWin(p.now.state)
 	if p.session == nil {
 		return
 	}
-	p.CSRF, p.Browser = p.session.CSRF, p.session.Origin
-	p.Differs = p.Browser != "" && !p.set.Base().SameOrigin(p.Browser)
+	p.CSRF, p.Browser = p.session.CSRF, p.session.Browser
+	if base, err := parsePublicURL(p.Browser); err == nil {
+		p.Browser, p.Proposal = base.String(), base.String()
+	}
+	p.Differs = p.Browser != "" && p.Browser != p.Published
 	if p.URL == "" {
 		p.URL = p.Published
 	}
@@ -106,33 +115,54 @@ func (a *admin) complete(p *adminPageData, r *http.Request) {
 	}
 }
 
-// show writes a view. Problems have a status of their own, so that programs see
-// them, too.
+// show writes a view.
 func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view string, p *adminPageData) {
-	if view == "setup" || p.session != nil {
+	switch {
+	case view == "setup":
+		a.complete(p, r)
+		if p.URL == "" && p.URLProblem == "" {
+			p.URL = a.f.cfg.present
+		}
+	case view == "done":
+		p.StateFile, p.Shared = a.f.cfg.stateFile.path, a.shared()
+	case p.session != nil:
 		a.complete(p, r)
 	}
-	var b bytes.Buffer
-	if err := adminTemplates.ExecuteTemplate(&b, view, p); err != nil {
-		a.f.api.ServerError(w, r, err)
-		return
+	p.View, p.Title, p.Wait = view, adminTitles[view], webpage.Wait(w.Header())
+	if view == "setup" && p.Recovery {
+		p.Title = "Recovery"
 	}
-	w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
-	webauth.WritePage(w, status, adminPolicy, b.Bytes())
+	p.Focus = p.firstField()
+	if err := webpage.Write(w, status, adminPolicy, adminTemplates, view, p); err != nil {
+		a.f.api.ServerError(w, r, err)
+	}
 }
 
-// settingsThatWin are sentences about what is set outside, and wins at the next
-// start.
+// firstField returns the id of the first field that is empty or wrong. The page of the
+// signed-in administrator has none without an error: the focus would skip the top of it.
+func (p *adminPageData) firstField() string {
+	switch {
+	case p.View == "home" && p.URLProblem == "":
+		return ""
+	case p.View == "setup" && (p.Token == "" || p.TokenProblem != ""):
+		return "token"
+	case p.URL == "" || p.URLProblem != "":
+		return "public_url"
+	}
+	return "password"
+}
+
+// settingsThatWin returns sentences about settings that override the page at the next start.
 func (cfg *config) settingsThatWin(kept state) (sentences []string) {
 	if s := cfg.publicURL; s.Text != "" {
-		text := s.From + " is " + s.Text + ". At every start it wins over what is set here"
+		text := s.From + " is " + s.Text + ". It overrides the public URL of this page at every start"
 		if kept.PublicURL != "" {
-			text += " (" + kept.PublicURL + ")"
+			text += " (saved: " + kept.PublicURL + ")"
 		}
-		sentences = append(sentences, text+": change it there, or remove it.")
+		sentences = append(sentences, text+". Change or remove that setting.")
 	}
 	if s := cfg.modeSetting; s.Text != "" && cfg.mode != modeNormal {
-		sentences = append(sentences, s.From+" is "+s.Text+". Remove it when the set-up is done: the next start would ask for a set-up again.")
+		sentences = append(sentences, s.From+" is "+s.Text+". Remove it before the next start, which would ask for a set-up again.")
 	}
 	return sentences
 }
@@ -145,12 +175,35 @@ func (p *adminPageData) TLSWord() string {
 	return yesNo(p.Client.TLS)
 }
 
-// ClientWord is the client's address, if it is the client's.
+// ClientWord is the client's address, or that it is not known.
 func (p *adminPageData) ClientWord() string {
 	if !p.Client.Known {
 		return "not known"
 	}
 	return p.Client.IP.String()
+}
+
+// URLState is the class of the section that compares the browser's URL with the public URL.
+func (p *adminPageData) URLState() string {
+	switch {
+	case p.Browser == "":
+		return "unknown"
+	case !p.Differs:
+		return "good"
+	case isLoopbackURL(p.Browser):
+		return "local"
+	}
+	return "bad"
+}
+
+// isLoopbackURL reports whether a URL refers to the machine of the browser.
+func isLoopbackURL(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.IsLoopback() || u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")
 }
 
 // Scheme is http or https, for the sentence about what differs.

@@ -61,7 +61,7 @@ func isPassword(hash, password string) bool {
 // An adminSession is a browser that the administrator has signed in with.
 type adminSession struct {
 	CSRF     string    `json:"csrf"`     // in every form
-	Origin   string    `json:"origin"`   // of the form that signed in, as the browser sent it
+	Browser  string    `json:"browser"`  // the URL by which the administrator signed in; "" if it is not known
 	Password string    `json:"password"` // hash of the hash that the password was compared with
 	Expires  time.Time `json:"expires"`
 }
@@ -79,10 +79,10 @@ func passwordMark(passwordHash string) string {
 }
 
 // begin returns the value of the cookie of a new session.
-func (s adminSessions) begin(ctx context.Context, origin, passwordHash string) (cookie string, err error) {
+func (s adminSessions) begin(ctx context.Context, browser, passwordHash string) (cookie string, err error) {
 	cookie = rand.Text()
 	b, err := json.Marshal(adminSession{
-		CSRF: rand.Text(), Origin: origin, Password: passwordMark(passwordHash), Expires: time.Now().Add(sessionLifetime),
+		CSRF: rand.Text(), Browser: browser, Password: passwordMark(passwordHash), Expires: time.Now().Add(sessionLifetime),
 	})
 	if err != nil {
 		return "", err
@@ -151,4 +151,19 @@ func newCookie(r *http.Request, cl client.Client, base publicurl.Base, value str
 		cookie.Secure = strings.HasPrefix(base.Origin(), "https:")
 	}
 	return cookie
+}
+
+// browserURL returns the base URL that the browser shows, by the Origin of a form and by its
+// Referer, which has the path that a proxy may have removed. It is "" without Origin.
+func browserURL(r *http.Request, base publicurl.Base) string {
+	origin := r.Header.Get("Origin")
+	if o, err := url.Parse(origin); err != nil || o.Host == "" {
+		return ""
+	}
+	referer, err := url.Parse(r.Header.Get("Referer"))
+	if err != nil || referer.Scheme+"://"+referer.Host != origin {
+		return origin + base.Prefix() // the best guess
+	}
+	path := referer.EscapedPath()
+	return origin + path[:max(0, strings.LastIndex(path, adminPath))]
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webpage"
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
@@ -31,10 +32,10 @@ func TestThePageTellsHowTheClientAndItsTLSAreKnown(t *testing.T) {
 		tls       string
 		tlsBy     string
 	}{
-		{"direct, TLS", direct, nil, "127.0.0.1", "The connection itself: 127.0.0.1 connected, and is not on the list", "yes", "The connection itself."},
+		{"direct, TLS", direct, nil, "127.0.0.1", "The connection itself: 127.0.0.1 is not on the list", "yes", "The connection itself."},
 		{"direct, plain", plain, nil, "127.0.0.1", "The connection itself", "no", "The connection itself."},
-		{"everybody in the chain is on the list", kept, nil, "not known", "The proxy 127.0.0.1 connected, and X-Forwarded-For names trusted proxies only", "not known", "Nothing is known of the client"},
-		{"a proxy that is not trusted", kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1"}, "127.0.0.1", "put it on the list", "no", "The connection itself."},
+		{"everybody in the chain is on the list", kept, nil, "not known", "remove it from MAILFRONT_TRUSTED_PROXIES", "not known", "The client is not known"},
+		{"a proxy that is not trusted", kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1"}, "127.0.0.1", "add it to MAILFRONT_TRUSTED_PROXIES", "no", "The connection itself."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newAdminSite(t, testBase, test.how, test.env)
@@ -46,9 +47,12 @@ func TestThePageTellsHowTheClientAndItsTLSAreKnown(t *testing.T) {
 			status, page := s.signInAdmin(adminPassword)
 			require.Equal(t, http.StatusOK, status)
 			text := html.UnescapeString(page)
-			require.Contains(t, text, `id="client-address">`+test.address+"<")
+			unknown := test.address == "not known"
+			require.Regexp(t, `id="client-address">(<span class="tag warn">)?`+regexp.QuoteMeta(test.address)+"<", text)
+			require.Equal(t, unknown, strings.Contains(text, "The client address is not known"), "highlighted")
+			require.Equal(t, unknown, strings.Contains(text, "It is not known whether the client uses TLS"), "highlighted")
 			require.Contains(t, text, test.by)
-			require.Contains(t, text, `id="client-tls">`+test.tls+"<")
+			require.Regexp(t, `id="client-tls">(<span class="tag warn">)?`+test.tls+"<", text)
 			require.Contains(t, text, test.tlsBy)
 		})
 	}
@@ -74,7 +78,7 @@ func TestADifferentURLInTheBrowserIsTheFirstThingOnThePage(t *testing.T) {
 		require.True(t, ok)
 		require.True(t, strings.HasPrefix(strings.TrimSpace(first), `<section id="urls" class="`+class+`">`), first)
 		require.Contains(t, page, `data-here>`+origin+`<`)
-		require.Equal(t, differs, !strings.Contains(page, `<h2 data-if="any" hidden`))
+		require.Equal(t, differs, !strings.Contains(page, `<div data-if="any" hidden class="notice" role="alert">`))
 	}
 }
 
@@ -193,13 +197,18 @@ func TestEveryViewMayRunOnlyWhatIsOurs(t *testing.T) {
 		for _, tag := range []string{"style", "script"} {
 			m := regexp.MustCompile(`(?s)<`+tag+`>(.*?)</`+tag+`>`).FindAllStringSubmatch(page, -1)
 			require.Len(t, m, 1, name)
-			require.Contains(t, policy, tag+"-src "+sourceHash(m[0][1]), name)
+			require.Contains(t, policy, tag+"-src "+webpage.SourceHash(m[0][1]), name)
 		}
-		require.NotRegexp(t, ` on[a-z]+="| style="|(src|href|action)="(/|https?:)`, page, name)
+		require.NotRegexp(t, ` on[a-z]+="| style="|(src|action)="(/|https?:)|href="/`, page, name)
+		for _, m := range regexp.MustCompile(`href="(https?:[^"]*)"`).FindAllStringSubmatch(page, -1) {
+			require.Equal(t, testBase+"/admin", m[1], name)
+		}
 	}
 	check("set-up", "/admin")
 	s.setUp(testBase, adminPassword)
+	check("set-up done", "/admin/setup")
 	check("sign-in", "/admin")
+	check("signed out", "/admin/sign-out")
 	s.signInAdmin(adminPassword)
 	check("home", "/admin")
 	check("debug", "/admin/debug")
@@ -238,7 +247,7 @@ func TestTheDebugPageCounts(t *testing.T) {
 	s.signInAdmin(adminPassword)
 	newScript(t, s.dial(proxyIP, "smtp")).line()
 	_, page := s.do(http.MethodGet, "/admin/debug", "")
-	require.Regexp(t, `smtp 127\.0\.0\.1:\d+</h2>\s*<table>\s*<tr><th scope="row">Direct</th><td>1</td>`, page)
+	require.Regexp(t, `smtp 127\.0\.0\.1:\d+</h2>\s*<table>\s*<tr><th scope="row">Direct</th><td class="number">1</td>`, page)
 	require.Contains(t, page, "TimedOut")
 	require.Contains(t, page, "WrongLogins")
 }

@@ -79,6 +79,7 @@ type config struct {
 	keyFile          settings.Value
 	publicURL        settings.Value
 	base             publicurl.Base // at start, as mode
+	present          string         // the public URL to begin a set-up with; "" for none
 	mode             mode
 	modeSetting      settings.Value
 	hostname         string              // of the mail services; "" in bootstrap

@@ -4,8 +4,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
@@ -24,13 +27,43 @@ var pages = []string{
 	"/mail/config-v1.1.xml", "/autodiscover/autodiscover.xml", "/autodiscover/autodiscover.json",
 }
 
+// parsePublicURL parses a public URL that a person has typed. A URL in the error, as a
+// correction, is one that parsePublicURL accepts.
+func parsePublicURL(text string) (publicurl.Base, error) {
+	base, err := publicurl.Parse(text)
+	if err == nil {
+		err = checkNoPage(base)
+	}
+	if wrong := new(publicurl.Error); errors.As(err, &wrong) {
+		wrong.Hint = suggestedURL.ReplaceAllStringFunc(wrong.Hint, withoutPage)
+	}
+	if err != nil {
+		return publicurl.Base{}, err
+	}
+	return base, nil
+}
+
+// suggestedURL matches a URL that package publicurl suggests.
+var suggestedURL = regexp.MustCompile(`"https?://[^"]*"$`)
+
+// withoutPage returns a quoted URL without the page that its path ends in.
+func withoutPage(quoted string) string {
+	if text, err := strconv.Unquote(quoted); err == nil {
+		if base, err := publicurl.Parse(text); err == nil {
+			_, rest := cutPage(base.Prefix())
+			return strconv.Quote(base.Origin() + rest)
+		}
+	}
+	return quoted
+}
+
 // checkNoPage returns an error with the URL to use if base is the address of a page.
 func checkNoPage(base publicurl.Base) error {
 	page, rest := cutPage(base.Prefix())
 	if page == "" {
 		return nil
 	}
-	return fmt.Errorf("%q is the address of a page of this server (%s), not the server's own: use %q",
+	return fmt.Errorf("%q is the address of a page of this server (%s), not of the server: use %q",
 		base, page, base.Origin()+rest)
 }
 

@@ -80,6 +80,9 @@ func (cfg *config) readPublic(values *settings.Values) error {
 	if cfg.mode != modeNormal {
 		// A proxy may mount mailfront on the path of the base in every mode.
 		_, prefix := cutPage(base.Prefix())
+		if configured {
+			cfg.present = base.Origin() + prefix
+		}
 		if cfg.base, err = publicurl.Relative(prefix); err != nil {
 			return m.Errorf("%w", err)
 		}

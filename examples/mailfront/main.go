@@ -17,6 +17,7 @@
 //	webauth  passwords and bearer tokens over HTTP
 //	signin   the OpenID provider
 //	store    what several nodes share
+//	webpage  the layout of the HTML pages, and errors as pages
 //
 // This package connects them. run shows the order of a graceful end. The files are
 //

@@ -27,8 +27,9 @@ var roomImports = map[string][]string{
 	"msgauth": {"client"},
 	"pop3d":   {"client", "gate", "guard"},
 	"webauth": {"discovery", "publicurl", "client", "guard"},
-	"signin":  {"discovery", "webauth", "store"},
+	"signin":  {"discovery", "webauth", "webpage", "store"},
 	"store":   nil,
+	"webpage": nil,
 }
 
 // goFiles returns the Go files of a folder, without the tests.

@@ -25,8 +25,8 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.now.token == "" {
-		p.Problem = "The set-up is complete. Its token is no longer valid."
-		a.show(w, r, http.StatusForbidden, "problem", p)
+		p.Problem = "The set-up is complete, and its token is no longer valid. Sign in with the administrator password."
+		a.show(w, r, http.StatusForbidden, "failed", p)
 		return
 	}
 	cl := client.FromRequest(r)
@@ -35,7 +35,7 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 	// wrong ones through the administrator's browser cannot lock the set-up.
 	if token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(p.now.token)) != 1 {
 		cl.Log(a.f.log, "setup_refused")
-		p.TokenProblem = "This is not the token. Take the one that was printed when this mailfront started."
+		p.TokenProblem = "This is not the token. Use the one that mailfront printed at its last start."
 		a.show(w, r, http.StatusForbidden, "setup", p)
 		return
 	}
@@ -57,7 +57,17 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cl.Log(a.f.log, "setup_done", slog.String("public_url", base.String()))
-	a.back(w, r)
+	a.done(w, r)
+}
+
+// setUpDone confirms the set-up. It shows nothing that is not public.
+func (a *admin) setUpDone(w http.ResponseWriter, r *http.Request) {
+	p := a.newPage(r)
+	if p.session != nil || p.now.token != "" || p.now.PasswordHash == "" {
+		a.back(w, r)
+		return
+	}
+	a.show(w, r, http.StatusOK, "done", p)
 }
 
 // changeURL takes the form by which the administrator corrects the public URL.
@@ -78,22 +88,30 @@ func (a *admin) changeURL(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client.FromRequest(r).Log(a.f.log, "public_url_changed", slog.String("public_url", base.String()))
-	a.back(w, r)
+	a.done(w, r)
 }
 
-// checkURL puts publicurl's own words beside the field.
-func (a *admin) checkURL(p *adminPageData) publicurl.Base {
-	base, err := publicurl.Parse(p.URL)
-	if err == nil {
-		err = checkNoPage(base)
+// urlChanged confirms a new public URL.
+func (a *admin) urlChanged(w http.ResponseWriter, r *http.Request) {
+	p := a.newPage(r)
+	if p.session == nil || p.now.token != "" {
+		a.back(w, r)
+		return
 	}
+	p.Done = "The public URL is " + p.Published + "."
+	a.show(w, r, http.StatusOK, "home", p)
+}
+
+// checkURL reports an error of the public URL at its field.
+func (a *admin) checkURL(p *adminPageData) publicurl.Base {
+	base, err := parsePublicURL(p.URL)
 	if err != nil {
 		p.URLProblem = err.Error()
 	}
 	return base
 }
 
-var errChanged = errors.New("mailfront: somebody else has changed this at the same time: load the page again")
+var errChanged = errors.New("mailfront: the state changed at the same time: open the page again and repeat the change")
 
 // change replaces old by next, and what is served by what is built on base. After an error
 // nothing has changed, except after errUnconfirmed, where that is not known.
@@ -125,7 +143,7 @@ func (a *admin) change(ctx context.Context, old, next *adminState, base publicur
 	return nil
 }
 
-// notChanged shows why.
+// notChanged answers a form whose change failed with err.
 func (a *admin) notChanged(w http.ResponseWriter, r *http.Request, view string, p *adminPageData, err error) {
 	client.FromRequest(r).Warn(a.f.log, "not_changed", slog.String("reason", client.Quote(err.Error())))
 	p.Problem = "Nothing was changed."
@@ -138,7 +156,7 @@ func (a *admin) notChanged(w http.ResponseWriter, r *http.Request, view string, 
 	}
 	if errors.Is(err, errSetUp) {
 		p.Problem = "The set-up is complete: another node was first. The token is no longer valid."
-		a.show(w, r, http.StatusConflict, "problem", p)
+		a.show(w, r, http.StatusConflict, "failed", p)
 		return
 	}
 	if wrong := new(discovery.Error); errors.As(err, &wrong) {

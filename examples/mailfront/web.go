@@ -18,6 +18,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webpage"
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -120,7 +121,7 @@ func (f *frontend) webHandler(listener string) http.Handler {
 	if !f.cfg.proxy[listener] {
 		h = f.resolver.Handler(h)
 	}
-	return client.RememberForwarding(h)
+	return webpage.Errors(client.RememberForwarding(h))
 }
 
 func newResolver(cfg *config) (*forwarded.Resolver, error) {

@@ -1,32 +1,51 @@
 "use strict";
-// What only the browser knows: the URL that it shows. Without this script the page
-// goes by the Origin field of the form that signed in.
-const here = location.origin + location.pathname.replace(/\/admin(\/[a-z-]*)?$/, "");
+// The URL that the browser shows is not known to the server. Without this script the page
+// uses the Origin and Referer fields of the form that signed in.
+const page = document.getElementById("page").dataset;
 const each = (selector, change) => document.querySelectorAll(selector).forEach(change);
 
-each("[data-here]", e => { e.textContent = here; });
+// baseOf returns the URL of the page without what the page adds.
+const baseOf = url => url.origin + url.pathname.replace(/\/admin(\/[a-z-]*)?$/, "").replace(/\/$/, "");
 
-const published = document.body.dataset.published;
-if (published) {
-	const have = new URL(here), want = new URL(published);
+const isLoopback = host => /^(([a-z0-9-]+\.)*localhost|127\.[0-9.]+|\[::1\])$/.test(host);
+
+// proposalOf returns a base if the server accepts it as the public URL, and "" if it may not.
+// It accepts less than the server does. A test compares the two.
+const proposalOf = base => {
+	const url = new URL(base), host = url.hostname, path = url.pathname.replace(/\/$/, "");
+	const name = host.length <= 253 && !/^[0-9.]+$/.test(host) && !/(^|\.)xn--/.test(host) &&
+		host.split(".").every(label => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label)) && !/\.(0x[0-9a-f]*|[0-9]+)$/.test(host);
+	const address = /^([1-9][0-9]?|1[0-9]{2}|2[01][0-9]|22[0-3])(\.[0-9]{1,3}){3}$/.test(host) ||
+		/^\[(::1|[23][0-9a-f:]*:[0-9a-f:]*|f[cd][0-9a-f:]*:[0-9a-f:]*)\]$/.test(host);
+	const good = (url.protocol === "https:" || url.protocol === "http:" && isLoopback(host)) && (name || address) &&
+		path.length <= 200 && /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/.test(path) && !page.pages.split(" ").some(p => path.endsWith(p));
+	return good ? url.origin + path : "";
+};
+
+const here = baseOf(location), proposal = proposalOf(here);
+const facts = {here: true, proposal: proposal !== "", plain: location.protocol === "http:" && !isLoopback(location.hostname)};
+
+if (page.published) {
+	const have = new URL(here), want = new URL(page.published);
 	const path = url => url.pathname.replace(/\/$/, "");
-	const differs = {
-		scheme: have.protocol !== want.protocol,
-		host: have.hostname !== want.hostname,
-		port: have.port !== want.port && have.protocol === want.protocol,
-		path: path(have) !== path(want),
-	};
-	differs.any = Object.values(differs).some(Boolean);
-	differs.none = !differs.any;
-	each("[data-if]", e => { e.hidden = !differs[e.dataset.if]; });
-	each("#urls", e => { e.className = differs.any ? "bad" : "good"; });
+	facts.scheme = have.protocol !== want.protocol;
+	facts.host = have.hostname !== want.hostname;
+	facts.port = have.port !== want.port && have.protocol === want.protocol;
+	facts.path = path(have) !== path(want);
+	facts.any = facts.scheme || facts.host || facts.port || facts.path;
+	facts.none = !facts.any;
+	each("#urls", e => { e.className = !facts.any ? "good" : isLoopback(have.hostname) ? "local" : "bad"; });
 }
 
+each("[data-here]", e => { e.textContent = here; });
+each("[data-proposal]", e => { e.textContent = proposal; });
+each("[data-if]", e => { e.hidden = !facts[e.dataset.if]; });
+
 each("[data-use]", e => {
-	e.hidden = false;
+	e.hidden = proposal === "";
 	e.addEventListener("click", () => {
 		const field = document.getElementById("public_url");
-		field.value = here;
+		field.value = proposal;
 		field.focus();
 	});
 });
@@ -36,6 +55,8 @@ each("#token", e => {
 	if (token) {
 		e.value = token;
 		history.replaceState(null, "", location.pathname);
+		// The first field that is empty, instead of this one.
+		[...e.form.elements].find(f => f.required && !f.value)?.focus();
 	}
 	e.addEventListener("focus", () => e.select());
 });

@@ -20,8 +20,9 @@ type loginForm struct {
 	Request *oidc.AuthRequest
 	Expires time.Time
 
-	client *application
-	failed bool
+	client   *application
+	failed   bool
+	username string // as it was typed, if failed
 }
 
 // password takes the form. There is no session cookie to ride on: who posts the
@@ -31,7 +32,7 @@ type loginForm struct {
 func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
 	if fromBrowser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""; fromBrowser && webauth.OtherSite(r, set.Base()) {
-		s.errorPage(w, r, http.StatusForbidden, "The form came from another site.")
+		s.errorPage(w, r, http.StatusForbidden, "The form came from another site. Go back to the application and sign in again.")
 		return
 	}
 	if s.refusePlaintext(w, r) || s.away(w, r) {
@@ -39,7 +40,7 @@ func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		s.errorPage(w, r, http.StatusBadRequest, "The form cannot be read.")
+		s.errorPage(w, r, http.StatusBadRequest, "The server cannot read the form. Go back to the application and sign in again.")
 		return
 	}
 	form, err := s.openForm(r.PostForm.Get("request"))
@@ -48,7 +49,7 @@ func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.errorPage(w, r, http.StatusBadRequest, "This page has waited for too long. Go back to the application, and sign in again.")
+		s.errorPage(w, r, http.StatusBadRequest, "This page is too old. Go back to the application and sign in again.")
 		return
 	}
 	if r.PostForm.Has("cancel") {
@@ -57,12 +58,12 @@ func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 	}
 	err = s.auth.LogIn(r, r.PostForm.Get("username"), r.PostForm.Get("password"))
 	if errors.Is(err, webauth.ErrWrong) {
-		form.failed = true
+		form.failed, form.username = true, r.PostForm.Get("username")
 		s.showForm(w, r, set, *form)
 		return
 	}
 	if err != nil {
-		s.errorPage(w, r, webauth.RetryLater(w, err), "There are too many sign-ins, or wrong passwords from your address. Try later.")
+		s.errorPage(w, r, webauth.RetryLater(w, err), "There were too many wrong passwords or sign-ins from your address.")
 		return
 	}
 	g := &grant{Subject: s.auth.Account, Request: form.Request}
@@ -83,7 +84,7 @@ func (s *Provider) refusePlaintext(w http.ResponseWriter, r *http.Request) bool 
 	if !s.auth.IsPlaintext(r) {
 		return false
 	}
-	s.errorPage(w, r, http.StatusForbidden, "This connection is not encrypted, so that no password is accepted on it. Open this page by https.")
+	s.errorPage(w, r, http.StatusForbidden, "This connection is not encrypted, so the server does not accept passwords on it. Open this page with https.")
 	return true
 }
 

@@ -11,10 +11,10 @@
 // Grants, codes, tokens and keys are in a store.Store, which several nodes may share. A code is
 // taken from it once, and a refresh token is replaced by compare-and-swap.
 //
-// Copy with it: client, guard, store, webauth.
+// Copy with it: client, guard, store, webauth, webpage.
 //
 // What to change: the account and its claims; [BuiltInClient], which is for the demo; and the
-// look of the page.
+// text of the page.
 package signin
 
 import (
@@ -105,7 +105,7 @@ func (s *Provider) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	w.Header().Set("Retry-After", webauth.RetryAfterOutage)
-	http.Error(w, "The sign-in is not available now: try later.", http.StatusServiceUnavailable)
+	http.Error(w, "The sign-in is not available at the moment.", http.StatusServiceUnavailable)
 }
 
 // away answers a request if the store cannot be reached. It is called before a password is
@@ -141,11 +141,11 @@ func (s *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.errorPage(w, r, http.StatusBadRequest, "The application is not known here: its client_id is wrong, or from before a restart.")
+		s.errorPage(w, r, http.StatusBadRequest, "This server does not know the application: its client_id is wrong, or it registered before the server was restarted.")
 		return
 	}
 	if !client.redirectsTo(request.RedirectURI) {
-		s.errorPage(w, r, http.StatusBadRequest, "The application asks to be answered at an address (redirect_uri) that is not its own.")
+		s.errorPage(w, r, http.StatusBadRequest, "The application requests an answer at an address (redirect_uri) that is not registered for it.")
 		return
 	}
 	client.Redirect = []string{request.RedirectURI} // with its port

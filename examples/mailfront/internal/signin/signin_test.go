@@ -107,7 +107,7 @@ func TestTheSignInPageProtectsThePassword(t *testing.T) {
 	form.Set("request", form.Get("request")[1:])
 	response, page = s.post(action, form)
 	require.Equal(t, http.StatusBadRequest, response.StatusCode)
-	require.Contains(t, page, "waited for too long")
+	require.Contains(t, page, "This page is too old")
 }
 
 func TestAWrongPasswordIsRefusedAndLoggedWithItsClient(t *testing.T) {
@@ -124,6 +124,7 @@ func TestAWrongPasswordIsRefusedAndLoggedWithItsClient(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, response.StatusCode, name)
 		require.Empty(t, response.Header.Get("Location"), name)
 		require.Contains(t, page, "Wrong name or password", name)
+		require.Contains(t, page, `value="`+login[0]+`"`, "the name that was typed")
 		action, form = s.form(page)
 	}
 	require.Equal(t, 3, strings.Count(s.log.String(), "event=login_failed client_ip=198.51.100.7"))

@@ -84,17 +84,3 @@ func (a *Auth) LogError(r *http.Request, err error) {
 func (a *Auth) LogFailure(r *http.Request, message, code, description string) {
 	a.Log.Debug(message, "client_ip", client.FromRequest(r).LogIP().String(), "error", code, "description", client.Quote(description))
 }
-
-// WritePage answers with a page of HTML and its Content-Security-Policy. The page must not be
-// framed or cached.
-func WritePage(w http.ResponseWriter, status int, policy string, page []byte) {
-	NoStore(w)
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin") // with no-referrer the form's Origin would be null
-	w.WriteHeader(status)
-	w.Write(page)
-}
