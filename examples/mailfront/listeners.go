@@ -82,6 +82,7 @@ type frontend struct {
 	ctx       context.Context // until the grace of shutdown is over
 	cancel    context.CancelFunc
 
+	closeGuard  func()
 	certificate atomic.Pointer[tls.Certificate] // what tls has
 
 	webEnding context.Context // until the web listeners begin to end
@@ -136,6 +137,14 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 			return nil, err
 		}
 	}
+	if f.closeGuard, err = f.openGuard(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.closeGuard()
+		}
+	}()
 	f.certificate.Store(cert)
 	f.tls = newTLSConfig(&f.certificate)
 	if err := f.openHealth(); err != nil {
@@ -261,6 +270,7 @@ func (f *frontend) shutdown(grace time.Duration) error {
 	all.Wait()
 	f.cancel()
 	f.followed.Wait()
+	f.closeGuard()
 	return errors.Join(append(errs, f.store.Close())...)
 }
 

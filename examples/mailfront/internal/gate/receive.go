@@ -6,7 +6,7 @@
 // of them at shutdown. [Listener] reports a proxy and a listener that do not agree on what
 // comes first on a connection.
 //
-// Copy with it: client, guard.
+// Copy with it: client, guard, store.
 //
 // What to change: the settings that [Listener] names; and the offers, if your server can
 // decide for each connection.

@@ -15,6 +15,11 @@ import (
 // release when the connection is closed. After an error, which Admit has logged, close the
 // connection without an answer.
 func (g *Guard) Admit(cl client.Client) (release func(), err error) {
+	return g.admit(cl, g.admitShared)
+}
+
+// admit also refuses a connection if more returns an error.
+func (g *Guard) admit(cl client.Client, more func(netip.Prefix, Action) error) (release func(), err error) {
 	who, why := g.Key(cl)
 	g.mu.Lock()
 	if err = g.mayConnect(who, why == ""); err == nil {
@@ -24,6 +29,12 @@ func (g *Guard) Admit(cl client.Client) (release func(), err error) {
 		}
 	}
 	g.mu.Unlock()
+	if err == nil && why == "" {
+		if err = more(who, Connecting); err != nil {
+			g.leave(who)
+			g.countRefusal(err)
+		}
+	}
 	if err != nil {
 		cl.Warn(g.log, "refuse", slog.String("reason", err.Error()))
 		return nil, err
@@ -33,26 +44,42 @@ func (g *Guard) Admit(cl client.Client) (release func(), err error) {
 
 // mayConnect counts what it refuses. g.mu is held.
 func (g *Guard) mayConnect(who netip.Prefix, byAddress bool) (err error) {
-	counter := new(uint64)
 	switch {
 	case g.count.Connections >= g.limits.Total:
-		err, counter = ErrAllOpen, &g.count.Full
+		err = ErrAllOpen
 	case byAddress && g.open[who] >= g.limits.PerClient:
-		err, counter = ErrTooManyOpen, &g.count.TooManyOpen
+		err = ErrTooManyOpen
 	}
 	if byAddress { // even then: a ban is the better reason, and a try is a try
-		switch e := g.allowKey(who, Connecting); {
-		case errors.Is(e, ErrBanned):
-			err, counter = e, &g.count.WhileBanned
-		case e != nil && err == nil:
-			err, counter = e, &g.count.TooFast
+		if e := g.allowKey(who, Connecting); errors.Is(e, ErrBanned) || err == nil {
+			err = e
 		}
 	}
 	if err != nil {
-		g.count.Refused++
-		*counter++
+		g.countRefusalLocked(err)
 	}
 	return err
+}
+
+func (g *Guard) countRefusal(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.countRefusalLocked(err)
+}
+
+// countRefusalLocked is countRefusal. g.mu is held.
+func (g *Guard) countRefusalLocked(err error) {
+	g.count.Refused++
+	switch {
+	case errors.Is(err, ErrAllOpen):
+		g.count.Full++
+	case errors.Is(err, ErrTooManyOpen):
+		g.count.TooManyOpen++
+	case errors.Is(err, ErrBanned):
+		g.count.WhileBanned++
+	default:
+		g.count.TooFast++
+	}
 }
 
 func (g *Guard) leave(who netip.Prefix) {
@@ -70,7 +97,8 @@ func (g *Guard) leave(who netip.Prefix) {
 // Listen returns a listener without the connections of l that [Guard.Admit] refuses. It is
 // for servers that accept by themselves, such as net/http. A connection from a trusted proxy
 // that sends forwarding headers counts in the total only, because it has requests of several
-// clients. An idle connection counts until it is closed.
+// clients. An idle connection counts until it is closed. The limit for Connecting is that of
+// this node; the requests on the connection count in that for Requesting.
 func (g *Guard) Listen(listener string, l net.Listener) net.Listener {
 	return guardedListener{l, g, listener}
 }
@@ -109,7 +137,8 @@ func (l guardedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		release, err := l.guard.Admit(client.FromPeer(l.name, c))
+		// Connections are accepted one after the other: none waits for the store.
+		release, err := l.guard.admit(client.FromPeer(l.name, c), func(netip.Prefix, Action) error { return nil })
 		if err == nil {
 			return guardedConn{c, release}, nil
 		}

@@ -1,27 +1,32 @@
 // Package guard limits what a client can do: the rate of its connections, logins, messages
 // and requests, its wrong passwords, its open connections and the memory for its messages.
-// The tenth wrong password is a ban, on every listener.
+// The tenth wrong password is a ban, on every listener and, after [Guard.Share], on every
+// node.
 //
 // [Guard.Key] decides which clients an address identifies. A limit for one client or a ban
 // never applies to the address of a trusted proxy or of a client that is not known, because
 // it would apply to everyone behind the proxy.
 //
-// Copy with it: client.
+// Wrong passwords also have a limit for each account, which slows guesses from many
+// addresses. It does not apply to addresses that have signed in to the account before.
 //
-// What to change: [DefaultLimits], and the two secrets in guess.go.
+// Copy with it: client, store.
+//
+// What to change: [DefaultLimits], and the secrets in guess.go.
 package guard
 
 import (
-	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
@@ -33,15 +38,40 @@ type Guard struct {
 	memory  *budget
 	places  [secrets]struct{ known, others chan struct{} }
 
-	mu     sync.Mutex // of what follows
-	rates  *simplelru.LRU[netip.Prefix, *[Actions]*rate.Limiter]
-	bans   *simplelru.LRU[netip.Prefix, time.Time]
-	shared [Actions]*rate.Limiter // of limits.unknown
-	turns  map[bucket]*turns
-	open   map[netip.Prefix]int // connections of a client, which bounds its size
-	share  map[netip.Prefix]*share
-	count  Counts
+	store store.Store  // nil if there is one node
+	away  atomic.Bool  // the store does not answer
+	late  atomic.Int32 // its answers in a row that came too late
+
+	mu       sync.Mutex // of what follows
+	clients  *simplelru.LRU[netip.Prefix, *[Actions]*limit]
+	accounts *simplelru.LRU[string, *limit]
+	known    *simplelru.LRU[string, *simplelru.LRU[netip.Prefix, struct{}]] // clients that have signed in to an account
+	unknown  [Actions]*limit                                                // of limits.Unknown
+	bans     *simplelru.LRU[netip.Prefix, *ban]
+	changes  uint64 // of bans
+	epoch    string // of the bans in the store
+	turns    map[bucket]*turns
+	open     map[netip.Prefix]int // connections of a client, which bounds its size
+	share    map[netip.Prefix]*share
+	count    Counts
 }
+
+// A limit is a token bucket of this node, with what the node knows of the one of all nodes.
+type limit struct {
+	*rate.Limiter
+	spent time.Time // until then the bucket in the store has nothing left
+}
+
+// left returns how often the limit allows its action now.
+func (l *limit) left() int {
+	if time.Now().Before(l.spent) {
+		return 0
+	}
+	return int(l.Tokens())
+}
+
+// allow counts one action.
+func (l *limit) allow() bool { return !time.Now().Before(l.spent) && l.Allow() }
 
 // Counts has numbers for a page of statistics.
 type Counts struct {
@@ -71,13 +101,19 @@ func New(limits Limits, trusted trustnet.Source, log *slog.Logger) *Guard {
 	for i := range g.places {
 		g.places[i].known, g.places[i].others = make(chan struct{}, limits.Places), make(chan struct{}, limits.Places)
 	}
-	var err1, err2 error
-	g.rates, err1 = simplelru.NewLRU[netip.Prefix, *[Actions]*rate.Limiter](limits.Clients, nil)
-	g.bans, err2 = simplelru.NewLRU[netip.Prefix, time.Time](limits.Clients, nil)
-	if err := errors.Join(err1, err2); err != nil {
+	g.clients = newLRU[netip.Prefix, *[Actions]*limit](limits.Clients)
+	g.accounts = newLRU[string, *limit](limits.Clients)
+	g.known = newLRU[string, *simplelru.LRU[netip.Prefix, struct{}]](limits.Clients)
+	g.bans = newLRU[netip.Prefix, *ban](limits.Clients)
+	return g
+}
+
+func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
+	lru, err := simplelru.NewLRU[K, V](size, nil)
+	if err != nil {
 		panic("guard: Limits.Clients must be positive: " + err.Error())
 	}
-	return g
+	return lru
 }
 
 // nat64 is the well-known prefix of RFC 6052 section 2.1.
@@ -116,8 +152,12 @@ func (g *Guard) Allow(cl client.Client, a Action) error {
 		return nil
 	}
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.allowKey(who, a)
+	err := g.allowKey(who, a)
+	g.mu.Unlock()
+	if err == nil {
+		err = g.admitShared(who, a)
+	}
+	return err
 }
 
 // banned returns an error if the client is banned. It counts nothing.
@@ -131,53 +171,47 @@ func (g *Guard) banned(cl client.Client) error {
 	return g.bannedKey(who)
 }
 
-// bannedKey is banned. g.mu is held.
-func (g *Guard) bannedKey(who netip.Prefix) error {
-	until, ok := g.bans.Get(who)
-	if !ok {
-		return nil
-	}
-	left := time.Until(until)
-	if left <= 0 {
-		g.bans.Remove(who)
-		return nil
-	}
-	return refused(ErrBanned, left)
-}
-
 // allowKey is allow. g.mu is held.
 func (g *Guard) allowKey(who netip.Prefix, a Action) error {
 	if err := g.bannedKey(who); err != nil {
 		return err
 	}
-	if l := g.limiter(who, a); !l.Allow() {
+	if l := g.limiter(bucket{who: who, action: a}); !l.allow() {
 		return tooFast(l)
 	}
 	return nil
 }
 
-// limiter is that of a client for an action, or of all clients that are not known if
-// who is the zero value. g.mu is held.
-func (g *Guard) limiter(who netip.Prefix, a Action) *rate.Limiter {
-	if !who.IsValid() {
-		if g.shared[a] == nil {
-			g.shared[a] = newLimiter(g.limits.Unknown[a])
+// limiter returns the limit of a bucket. It forgets the clients and accounts that were away
+// for longest. g.mu is held.
+func (g *Guard) limiter(b bucket) *limit {
+	switch {
+	case b.account != "":
+		l, ok := g.accounts.Get(b.account)
+		if !ok {
+			l = newLimit(g.limits.Rates[b.action])
+			g.accounts.Add(b.account, l)
 		}
-		return g.shared[a]
+		return l
+	case !b.who.IsValid():
+		if g.unknown[b.action] == nil {
+			g.unknown[b.action] = newLimit(g.limits.Unknown[b.action])
+		}
+		return g.unknown[b.action]
 	}
-	of, ok := g.rates.Get(who)
+	of, ok := g.clients.Get(b.who)
 	if !ok {
-		of = new([Actions]*rate.Limiter)
-		g.rates.Add(who, of) // forgets who was away for longest
+		of = new([Actions]*limit)
+		g.clients.Add(b.who, of)
 	}
-	if of[a] == nil {
-		of[a] = newLimiter(g.limits.Rates[a])
+	if of[b.action] == nil {
+		of[b.action] = newLimit(g.limits.Rates[b.action])
 	}
-	return of[a]
+	return of[b.action]
 }
 
-func newLimiter(l Rate) *rate.Limiter {
-	return rate.NewLimiter(rate.Every(l.Every), l.Burst)
+func newLimit(r Rate) *limit {
+	return &limit{Limiter: rate.NewLimiter(rate.Every(r.Every), r.Burst)}
 }
 
 // Counts returns the numbers so far.
@@ -185,11 +219,11 @@ func (g *Guard) Counts() Counts {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.count
-	for _, until := range g.bans.Values() {
-		if time.Now().Before(until) {
+	for _, b := range g.bans.Values() {
+		if time.Now().Before(b.Until) {
 			c.BannedNow++
 		}
 	}
-	c.ClientsKnown, c.MemoryInUse = g.rates.Len(), g.memory.inUse()
+	c.ClientsKnown, c.MemoryInUse = g.clients.Len(), g.memory.inUse()
 	return c
 }

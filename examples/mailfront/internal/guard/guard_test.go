@@ -1,12 +1,12 @@
 package guard
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,9 +18,27 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
+// logText is what was logged.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // testGuard trusts 192.0.2.1 and 2001:db8:ffff::1.
-func testGuard(limits Limits) (*Guard, *bytes.Buffer) {
-	b := new(bytes.Buffer) // slog.TextHandler writes one line at a time
+func testGuard(limits Limits) (*Guard, *logText) {
+	b := new(logText)
 	log := slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return New(limits, trustnet.MustParse("192.0.2.1", "2001:db8:ffff::1"), log), b
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"slices"
-	"time"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
@@ -18,6 +16,7 @@ type Secret int
 const (
 	MailSecret Secret = iota // of the account
 	AdminSecret
+	TokenSecret // an access token in place of the password of the account
 	secrets
 )
 
@@ -30,13 +29,17 @@ type Attempt struct {
 	OtherSite bool
 }
 
-// A bucket is what a wrong password is charged to. Without a client it belongs to all
-// clients that are not known.
+// A bucket is what an action is charged to: that of an account, that of a client, or
+// without both that of all clients that are not known.
 type bucket struct {
-	who    netip.Prefix
-	action Action
-	bans   bool // the password that is one too many is a ban; else no more are compared for a time
+	account string // from accountKey
+	who     netip.Prefix
+	action  Action
+	bans    bool // the password that is one too many is a ban; else no more are compared for a time
 }
+
+// isZero reports whether nothing is charged. Connecting without a client has no limit.
+func (b bucket) isZero() bool { return b == bucket{} }
 
 // isThisMachine reports whether programs on this machine connect from an address in who,
 // unless they ask for another one: 127.0.0.1 and ::1. Behind a proxy on this machine that
@@ -44,6 +47,10 @@ type bucket struct {
 func isThisMachine(who netip.Prefix) bool {
 	return who.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || who.Contains(netip.IPv6Loopback())
 }
+
+// isBannable reports whether a ban or a limit of all nodes may apply to who, which is from
+// [Guard.Key].
+func isBannable(who netip.Prefix) bool { return who.IsValid() && !isThisMachine(who) }
 
 // bucketOf returns the bucket of an attempt, and if that does not ban, why.
 func (g *Guard) bucketOf(cl client.Client, a Attempt) (b bucket, why string) {
@@ -88,7 +95,7 @@ func (g *Guard) Try(cl client.Client, a Attempt, check Check) error {
 }
 
 // Compare calls check unless the client is banned or has sent too many wrong passwords. It
-// takes a place before and gives it back with the charge, so that guesses at the same time
+// takes a turn before and gives it back with the charge, so that guesses at the same time
 // cannot all pass the limit before the first of them is charged.
 //
 // The error is ErrWrongPassword, that of check, or wraps ErrBanned, ErrTooFast or ErrBusy.
@@ -96,59 +103,86 @@ func (g *Guard) Try(cl client.Client, a Attempt, check Check) error {
 // in the meantime. [RetryAfter] returns how long they last.
 func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 	b, why := g.bucketOf(cl, a)
+	account := g.accountBucket(b.who, a)
 	ctx, cancel := context.WithTimeout(context.Background(), g.limits.Patience)
 	defer cancel()
 	if err := g.begin(ctx, b); err != nil {
 		return g.refuseLogin(cl, err)
 	}
-	right, banned, err := g.check(ctx, g.place(b, a.Secret), b, check)
+	defer g.end(b)
+	err := g.begin(ctx, account)
+	if errors.Is(err, ErrTooFast) && g.knowsShared(account.account, b.who) {
+		account, err = bucket{}, nil
+	}
+	if err != nil {
+		return g.refuseLogin(cl, err)
+	}
+	defer g.end(account)
+	right, err := g.inPlace(ctx, g.place(b, a.Secret), check)
 	switch {
 	case errors.Is(err, ErrBusy):
 		return g.refuseLogin(cl, err)
 	case err != nil:
 		return err
-	case right:
-		if err := g.banned(cl); err != nil { // by guesses at the same time
-			return g.refuseLogin(cl, err)
-		}
-		return nil
-	case a.OtherSite:
-		cl.Log(g.log, "login_failed", slog.String("origin", "another site"))
-		return ErrWrongPassword
+	case !right:
+		return g.wrong(cl, a, why, b, account)
 	}
-	cl.Log(g.log, "login_failed")
-	switch {
-	case !b.bans:
+	if err := g.banned(cl); err != nil { // by guesses at the same time
+		return g.refuseLogin(cl, err)
+	}
+	g.remember(accountKey(a.Account), b.who)
+	return nil
+}
+
+// wrong logs and charges a wrong password. why is the reason if it cannot cause a ban.
+func (g *Guard) wrong(cl client.Client, a Attempt, why string, b, account bucket) error {
+	var origin []slog.Attr
+	if a.OtherSite {
+		origin = append(origin, slog.String("origin", "another site"))
+	}
+	cl.Log(g.log, "login_failed", origin...)
+	g.mu.Lock()
+	g.count.WrongLogins++
+	if !b.bans {
+		g.count.NotBannable++
+	}
+	tooMany := !g.limiter(b).allow() && b.bans
+	if !account.isZero() {
+		g.limiter(account).allow()
+	}
+	g.mu.Unlock()
+	err := g.chargeShared(cl, b, account)
+	if tooMany {
+		g.ban(cl, b.who)
+		err = refused(ErrBanned, g.limits.Ban)
+	}
+	if !b.bans && !a.OtherSite {
 		cl.Warn(g.log, "no_ban", slog.String("reason", why))
-	case banned:
-		cl.Warn(g.log, "ban", slog.String("banned", b.who.String()), slog.Duration("for", g.limits.Ban))
-		return refused(ErrBanned, g.limits.Ban)
 	}
-	return ErrWrongPassword
+	if err == nil {
+		err = ErrWrongPassword
+	}
+	return err
 }
 
 // place bounds how many passwords are compared at once. Clients that an address does not
 // identify have places of their own, so that they cannot hold up the others.
 func (g *Guard) place(b bucket, s Secret) chan struct{} {
-	if !b.who.IsValid() || isThisMachine(b.who) {
+	if !isBannable(b.who) {
 		return g.places[s].others
 	}
 	return g.places[s].known
 }
 
-// check calls f when there is a place, and ends what begin began.
-func (g *Guard) check(ctx context.Context, place chan struct{}, b bucket, f Check) (right, banned bool, err error) {
-	wrong := false
-	defer func() { banned = g.end(b, wrong) }() // also if f panics
+// inPlace calls check when there is a place.
+func (g *Guard) inPlace(ctx context.Context, place chan struct{}, check Check) (right bool, err error) {
 	select {
 	case place <- struct{}{}:
 	case <-ctx.Done():
-		return false, false, refused(ErrBusy, busyFor)
+		return false, refused(ErrBusy, busyFor)
 	}
-	defer func() { <-place }()
-	right, err = f()
-	wrong = !right && err == nil
-	return right, false, err
+	defer func() { <-place }() // also if check panics
+	return check()
 }
 
 // refuseLogin logs a password that was not compared, and returns err.
@@ -158,102 +192,4 @@ func (g *Guard) refuseLogin(cl client.Client, err error) error {
 	g.mu.Unlock()
 	cl.Log(g.log, "login_refused", slog.String("reason", err.Error()))
 	return err
-}
-
-// turns are the attempts of a bucket that are compared or wait.
-type turns struct {
-	running int
-	waiting []chan struct{} // closed when one should look again
-}
-
-// begin waits until one more password of the bucket may be compared. Those that are
-// compared already count as if they were wrong. Every begin without an error needs an end.
-func (g *Guard) begin(ctx context.Context, b bucket) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for {
-		t := g.turns[b]
-		if t == nil {
-			t = new(turns)
-		}
-		switch {
-		case g.bannedKey(b.who) != nil:
-			g.settle(b, t)
-			return g.bannedKey(b.who)
-		case ctx.Err() != nil:
-			g.settle(b, t) // the place that this one was woken for is another's
-			return refused(ErrBusy, busyFor)
-		case g.free(b, t) > 0:
-			t.running++
-			g.turns[b] = t
-			return nil
-		case t.running == 0:
-			g.settle(b, t)
-			return tooFast(g.limiter(b.who, b.action))
-		case len(t.waiting) >= g.limits.Waiting:
-			return refused(ErrBusy, busyFor)
-		}
-		again := make(chan struct{})
-		t.waiting = append(t.waiting, again)
-		g.mu.Unlock()
-		select {
-		case <-again:
-		case <-ctx.Done():
-		}
-		g.mu.Lock()
-		t.leave(again)
-	}
-}
-
-// free returns how many more passwords of the bucket may be compared now. If the bucket
-// bans, the password that is one too many is compared, too. g.mu is held.
-func (g *Guard) free(b bucket, t *turns) int {
-	left := int(g.limiter(b.who, b.action).Tokens())
-	if b.bans {
-		left++
-	}
-	return min(left, g.limits.Comparing) - t.running
-}
-
-// end ends what begin began. It charges a wrong password, and reports whether that was a
-// ban.
-func (g *Guard) end(b bucket, wrong bool) (banned bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if wrong {
-		g.count.WrongLogins++
-		if !b.bans {
-			g.count.NotBannable++
-		}
-		if !g.limiter(b.who, b.action).Allow() && b.bans && g.bannedKey(b.who) == nil {
-			banned = true
-			g.count.Bans++
-			g.bans.Add(b.who, time.Now().Add(g.limits.Ban))
-		}
-	}
-	t := g.turns[b]
-	t.running--
-	g.settle(b, t)
-	return banned
-}
-
-// settle lets as many attempts look again as may be compared now, and all if they have to
-// be refused. It forgets the turns of a bucket without attempts. g.mu is held.
-func (g *Guard) settle(b bucket, t *turns) {
-	n := g.free(b, t)
-	if t.running == 0 && n < 1 || g.bannedKey(b.who) != nil {
-		n = len(t.waiting)
-	}
-	for range min(n, len(t.waiting)) {
-		close(t.waiting[0])
-		t.waiting = t.waiting[1:]
-	}
-	if t.running == 0 && len(t.waiting) == 0 && g.turns[b] == t {
-		delete(g.turns, b)
-	}
-}
-
-// leave removes one that waits.
-func (t *turns) leave(waiting chan struct{}) {
-	t.waiting = slices.DeleteFunc(t.waiting, func(c chan struct{}) bool { return c == waiting })
 }

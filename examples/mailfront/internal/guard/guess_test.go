@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"bytes"
 	"context"
 	"net/netip"
 	"strings"
@@ -22,7 +21,7 @@ const slowHash = 50 * time.Millisecond
 type guesser struct {
 	t        *testing.T
 	g        *Guard
-	log      *bytes.Buffer
+	log      *logText
 	compared atomic.Int64
 	running  atomic.Int64
 	most     atomic.Int64 // at once
@@ -267,7 +266,7 @@ func TestATurnThatComesTooLateGoesToTheNext(t *testing.T) {
 		g.mu.Unlock()
 		requireRefused(t, ErrBusy, <-first)
 		require.NoError(t, <-next)
-		g.end(b, false)
+		g.end(b)
 		require.Empty(t, g.turns)
 	})
 }

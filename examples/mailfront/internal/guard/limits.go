@@ -17,6 +17,7 @@ const (
 	Guessing                        // a wrong password
 	GuessingAdmin                   // the same, where the administrator's password has a limit of its own
 	GuessingElsewhere               // a wrong password that a page of another site may have sent
+	GuessingAccount                 // a wrong password for an account, from addresses that never signed in to it
 	Actions
 )
 
@@ -28,17 +29,18 @@ type Rate struct {
 
 // Limits configures a [Guard]. It has no defaults: start with [DefaultLimits].
 type Limits struct {
-	Rates     [Actions]Rate // of one client
+	Rates     [Actions]Rate // of one client; GuessingAccount is of one account
 	Unknown   [Actions]Rate // of all clients that are not known together: the three for guessing
 	Ban       time.Duration // how long a ban lasts
 	PerClient int           // open connections
 	Total     int           // open connections, of clients that are not known, too
-	Clients   int           // that are remembered, and as many bans: bounds the memory
+	Clients   int           // that are remembered, and as many bans and accounts: bounds the memory
 	Memory    int64         // bytes, for all messages that are being received
 	Share     int64         // bytes, for those of one client
 	Comparing int           // passwords of one client that are compared at once
 	Waiting   int           // passwords of one client that wait for that
 	Patience  time.Duration // of one that waits
+	StoreWait time.Duration // for the answer of the store, before the guard decides by itself
 	Places    int           // of passwords that are compared at once: as many for known clients as for others
 }
 
@@ -54,6 +56,7 @@ var DefaultLimits = Limits{
 
 		GuessingAdmin:     {9, time.Minute},
 		GuessingElsewhere: {9, time.Minute},
+		GuessingAccount:   {100, 30 * time.Second}, // of one account
 	},
 	Unknown: [Actions]Rate{
 		// Higher: one client that guesses locks out all others that are not known.
@@ -70,5 +73,6 @@ var DefaultLimits = Limits{
 	Comparing: 4,
 	Waiting:   256,
 	Patience:  10 * time.Second,
+	StoreWait: 50 * time.Millisecond,
 	Places:    max(1, runtime.GOMAXPROCS(0)/2), // a slow hash keeps a processor busy
 }

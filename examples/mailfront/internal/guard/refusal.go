@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
@@ -37,10 +35,11 @@ func refused(reason error, wait time.Duration) error { return &refusal{reason, w
 func (r *refusal) Error() string { return r.reason.Error() }
 func (r *refusal) Unwrap() error { return r.reason }
 
-// tooFast returns the refusal of a limiter that is used up.
-func tooFast(l *rate.Limiter) error {
+// tooFast returns the refusal of a limit that is used up.
+func tooFast(l *limit) error {
 	missing := max(0, 1-l.Tokens())
-	return refused(ErrTooFast, time.Duration(missing/float64(l.Limit())*float64(time.Second)))
+	wait := time.Duration(missing / float64(l.Limit()) * float64(time.Second))
+	return refused(ErrTooFast, max(wait, time.Until(l.spent)))
 }
 
 // RetryAfter returns how long the client has to wait after an error that wraps ErrBanned,

@@ -5,7 +5,7 @@
 // reports who the client is in its log. The mail is behind [Mailbox], an interface of three
 // methods.
 //
-// Copy with it: client, guard, gate.
+// Copy with it: client, guard, gate, store.
 //
 // What to change: USER whoami, which is for the demo, in auth.go.
 package pop3d

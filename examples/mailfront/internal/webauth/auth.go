@@ -7,7 +7,7 @@
 // cannot lock the visitor out. A password or token on a connection that is known to be
 // unencrypted is refused.
 //
-// Copy with it: client, guard.
+// Copy with it: client, guard, store.
 //
 // What to change: [Auth] has one account; and the settings that log lines name.
 package webauth

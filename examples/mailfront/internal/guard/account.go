@@ -1,0 +1,129 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
+)
+
+const (
+	// knownAddresses is how many addresses are remembered for an account.
+	knownAddresses = 32
+	// knownFor is how long the store remembers them after the last new one.
+	knownFor = 90 * 24 * time.Hour
+)
+
+// accountKey identifies an account in the limits. Names that no account has are treated the
+// same: an answer does not reveal which accounts exist. The name cannot be derived from it.
+func accountKey(name string) string {
+	if name == "" {
+		return ""
+	}
+	return store.SecretName("account", strings.ToLower(name))
+}
+
+// accountBucket returns the bucket of the account that an attempt is for. It has no account
+// if no limit of an account applies: none was named, the client has signed in to the account
+// before, or the secret is not a password that a person chose.
+func (g *Guard) accountBucket(who netip.Prefix, a Attempt) (b bucket) {
+	if a.Secret != MailSecret || a.Account == "" || g.knows(accountKey(a.Account), who) {
+		return b
+	}
+	return bucket{account: accountKey(a.Account), action: GuessingAccount}
+}
+
+// knows reports whether the client has signed in to the account before.
+func (g *Guard) knows(account string, who netip.Prefix) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	known, ok := g.known.Get(account)
+	return ok && who.IsValid() && known.Contains(who)
+}
+
+// remember records that the client has signed in to the account. Of an account, and of all
+// accounts, those are forgotten that did not sign in for longest. Only a new address is
+// written to the store, after the answer to the client.
+func (g *Guard) remember(account string, who netip.Prefix) {
+	if account == "" || !who.IsValid() {
+		return
+	}
+	if isNew := g.rememberHere(account, who); isNew && g.isShared() && !isThisMachine(who) {
+		go func() { g.notice(g.rememberShared(account, who)) }()
+	}
+}
+
+func (g *Guard) rememberHere(account string, who netip.Prefix) (isNew bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	known, ok := g.known.Get(account)
+	if !ok {
+		known, _ = simplelru.NewLRU[netip.Prefix, struct{}](knownAddresses, nil) // no error: the size is positive
+		g.known.Add(account, known)
+	}
+	if _, old := known.Get(who); old {
+		return false
+	}
+	known.Add(who, struct{}{})
+	return true
+}
+
+// The value of an account in the store has its addresses, the newest first.
+func knownName(account string) string { return "known-" + account }
+
+// knowsShared is knows of all nodes. It is called only before a refusal, so that no other
+// sign-in waits for the store.
+func (g *Guard) knowsShared(account string, who netip.Prefix) bool {
+	if account == "" || !who.IsValid() || !g.isShared() {
+		return false
+	}
+	found := errors.New("found")
+	err := g.inTime(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+		defer cancel()
+		value, err := g.store.Get(ctx, knownName(account))
+		if slices.Contains(strings.Fields(string(value)), who.String()) {
+			g.rememberHere(account, who)
+			return found
+		}
+		if errors.Is(err, store.ErrAbsent) {
+			err = nil
+		}
+		g.notice(err)
+		return nil
+	})
+	return err == found
+}
+
+// rememberShared tries again if other nodes write at the same time.
+func (g *Guard) rememberShared(account string, who netip.Prefix) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	name := knownName(account)
+	for range 5 {
+		old, err := g.store.Get(ctx, name)
+		absent := errors.Is(err, store.ErrAbsent)
+		if err != nil && !absent {
+			return err
+		}
+		list := slices.DeleteFunc(strings.Fields(string(old)), func(s string) bool { return s == who.String() })
+		list = append([]string{who.String()}, list...)
+		value := []byte(strings.Join(list[:min(len(list), knownAddresses)], "\n"))
+		var done bool
+		if absent {
+			done, err = g.store.PutIfAbsent(ctx, name, value, knownFor)
+		} else {
+			done, err = g.store.CompareAndSwap(ctx, name, old, value, knownFor)
+		}
+		if done || err != nil {
+			return err
+		}
+	}
+	return nil
+}

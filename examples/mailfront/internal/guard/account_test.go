@@ -1,0 +1,158 @@
+package guard
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+)
+
+const owner = "demo@example.test"
+
+// attacker returns the nth of many clients.
+func attacker(n int) client.Client {
+	return knownClient(netip.AddrFrom4([4]byte{203, byte(n >> 16), byte(n >> 8), byte(n)}).String())
+}
+
+// guessFrom sends one wrong password from each of n addresses, and returns how many were
+// compared.
+func guessFrom(g *Guard, account string, n int) (compared int) {
+	for i := range n {
+		g.LogIn(attacker(i), account, func() (bool, error) { compared++; return false, nil })
+	}
+	return compared
+}
+
+func TestGuessesAtOneAccountFromManyAddressesAreSlowed(t *testing.T) {
+	for name, account := range map[string]string{"of a user": owner, "that no user has": "nobody@example.test"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				limit := DefaultLimits.Rates[GuessingAccount]
+				g, log := testGuard(DefaultLimits)
+				require.Equal(t, limit.Burst, guessFrom(g, account, 1000))
+				err := g.LogIn(attacker(5000), account, isRight)
+				requireRefused(t, ErrTooFast, err, "the right password is not compared either")
+				require.Equal(t, limit.Every, RetryAfter(err))
+				require.NotContains(t, log.String(), "event=ban ")
+				require.Equal(t, limit.Burst, guessFrom(g, "other@example.test", 1000), "another account")
+				time.Sleep(10 * limit.Every)
+				require.Equal(t, 10, guessFrom(g, account, 1000))
+				require.Empty(t, g.turns)
+			})
+		})
+	}
+}
+
+func TestTheOwnerIsNotLockedOutFromAnAddressThatSignedInBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := testGuard(DefaultLimits)
+		home, phone, elsewhere := knownClient("198.51.100.7"), knownClient("2001:db8::7"), knownClient("198.51.100.8")
+		require.NoError(t, g.LogIn(home, owner, isRight))
+		require.NoError(t, g.Compare(phone, Attempt{Account: owner, Secret: TokenSecret}, isRight))
+		guessFrom(g, owner, 1000)
+		require.NoError(t, g.LogIn(home, owner, isRight))
+		require.NoError(t, g.LogIn(knownClient("2001:db8::8"), owner, isRight), "another address of the same /64")
+		require.NoError(t, g.LogIn(home, "DEMO@example.test", isRight), "the same account for a server that ignores case")
+		requireRefused(t, ErrTooFast, g.LogIn(elsewhere, owner, isRight))
+		require.NoError(t, g.Compare(elsewhere, Attempt{Account: owner, Secret: TokenSecret}, isRight), "a token cannot be guessed")
+		require.NoError(t, g.LogIn(elsewhere, owner, isRight))
+		require.NoError(t, g.LogIn(knownClient("198.51.100.9"), "", isRight), "no name")
+
+		requireRefused(t, ErrWrongPassword, wrongPasswordsFor(g, home, owner, 9), "the limit of the address is as ever")
+		requireRefused(t, ErrBanned, wrongPasswordsFor(g, home, owner, 1))
+	})
+}
+
+func wrongPasswordsFor(g *Guard, cl client.Client, account string, n int) (err error) {
+	for range n {
+		err = g.LogIn(cl, account, isWrong)
+	}
+	return err
+}
+
+func TestWrongPasswordsFromAKnownAddressDoNotSlowTheAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := testGuard(DefaultLimits)
+		for i := range 20 { // an office with an old password in every program
+			cl := attacker(i)
+			require.NoError(t, g.LogIn(cl, owner, isRight))
+			wrongPasswordsFor(g, cl, owner, 9)
+		}
+		require.NoError(t, g.LogIn(knownClient("198.51.100.7"), owner, isRight))
+	})
+}
+
+func TestGuessesAtOneAccountAtTheSameTimeCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := DefaultLimits
+		limits.Waiting, limits.Places, limits.Patience = 1000, 8, time.Hour
+		limits.Rates[GuessingAccount].Every = time.Hour
+		g, _ := testGuard(limits)
+		var compared atomic.Int64
+		var all sync.WaitGroup
+		for i := range 500 {
+			all.Go(func() {
+				g.LogIn(attacker(i), owner, func() (bool, error) {
+					compared.Add(1)
+					time.Sleep(slowHash)
+					return false, nil
+				})
+			})
+		}
+		all.Wait()
+		require.EqualValues(t, limits.Rates[GuessingAccount].Burst, compared.Load())
+		require.Empty(t, g.turns)
+	})
+}
+
+func TestAnAccountHasOneLimitOnAllNodesAndItsKnownAddressesToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := DefaultLimits
+		limits.Rates[GuessingAccount] = Rate{12, time.Hour}
+		s := newTestStore()
+		nodes := startNodes(t, 3, s, limits)
+		home, elsewhere := knownClient("198.51.100.7"), knownClient("198.51.100.8")
+		require.NoError(t, nodes[0].LogIn(home, owner, isRight))
+		synctest.Wait()
+		compared := 0
+		for i := range 300 {
+			nodes[i%3].LogIn(attacker(i), owner, func() (bool, error) { compared++; return false, nil })
+		}
+		require.LessOrEqual(t, compared, 12+3)
+		require.GreaterOrEqual(t, compared, 12)
+		for i, n := range nodes {
+			require.NoError(t, n.LogIn(home, owner, isRight), i)
+			requireRefused(t, ErrTooFast, n.LogIn(elsewhere, owner, isRight), i)
+		}
+		for i := range 2 * knownAddresses {
+			require.NoError(t, nodes[0].Compare(attacker(1000+i), Attempt{Account: owner, Secret: TokenSecret}, isRight))
+			synctest.Wait()
+		}
+		value, err := s.Get(t.Context(), knownName(accountKey(owner)))
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(value), knownAddresses*len("203.255.255.255/32\n"), "it is bounded")
+		require.NotContains(t, knownName(accountKey(owner)), "demo")
+	})
+}
+
+func TestManyAccountsAndAddressesDoNotMakeTheGuardGrow(t *testing.T) {
+	limits := DefaultLimits
+	limits.Clients = 100
+	g, _ := testGuard(limits)
+	for i := range 1000 {
+		g.LogIn(attacker(i), fmt.Sprint(i), isWrong)
+		require.NoError(t, g.LogIn(attacker(i), owner, isRight))
+		require.NoError(t, g.LogIn(attacker(i), fmt.Sprint("user", i), isRight))
+	}
+	require.Equal(t, 100, g.accounts.Len())
+	require.Equal(t, 100, g.known.Len())
+	addresses, _ := g.known.Get(accountKey(owner))
+	require.Equal(t, knownAddresses, addresses.Len())
+}

@@ -1,0 +1,125 @@
+package guard
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+)
+
+// A Ban is why and how long a client is refused on every listener.
+type Ban struct {
+	Address netip.Prefix `json:"address"` // an IPv4 address or an IPv6 /64; see [Guard.Key]
+	Reason  string       `json:"reason"`
+	Since   time.Time    `json:"since"`
+	Until   time.Time    `json:"until"`
+}
+
+// A ban is a Ban that this node knows.
+type ban struct {
+	Ban
+	stored  bool      // the other nodes find it in the store
+	learned time.Time // when this node made it or found it
+}
+
+// reasonOf is the reason of a ban.
+func reasonOf(cl client.Client) string { return "wrong passwords, the last one on " + cl.Listener }
+
+// bannedKey returns an error if the client is banned. g.mu is held.
+func (g *Guard) bannedKey(who netip.Prefix) error {
+	b, ok := g.bans.Get(who)
+	if !ok || !isBannable(who) {
+		return nil
+	}
+	left := time.Until(b.Until)
+	if left <= 0 {
+		g.removeBan(who)
+		return nil
+	}
+	return refused(ErrBanned, left)
+}
+
+// addBan replaces the ban of the same address. g.mu is held.
+func (g *Guard) addBan(b Ban, stored bool) {
+	g.bans.Add(b.Address, &ban{Ban: b, stored: stored, learned: time.Now()})
+	g.changes++
+}
+
+// removeBan gives the client a new start. g.mu is held.
+func (g *Guard) removeBan(who netip.Prefix) {
+	if g.bans.Remove(who) {
+		g.changes++
+	}
+}
+
+// Bans returns the bans that are in force, newest first.
+func (g *Guard) Bans() []Ban {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	var list []Ban
+	for _, b := range g.bans.Values() {
+		if now.Before(b.Until) {
+			list = append(list, b.Ban)
+		}
+	}
+	slices.SortFunc(list, func(a, b Ban) int {
+		if c := b.Since.Compare(a.Since); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Address.String(), b.Address.String())
+	})
+	return list
+}
+
+// BanChanges returns a number that is another one after each change of [Guard.Bans] that is
+// not the end of a ban.
+func (g *Guard) BanChanges() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.changes
+}
+
+// Restore adds bans of an earlier process. It ignores those that have ended.
+func (g *Guard) Restore(bans []Ban) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, b := range bans {
+		if time.Now().Before(b.Until) {
+			g.addBan(b, false)
+		}
+	}
+}
+
+// lift ends a ban on this node. The client may send as many wrong passwords as a new one.
+func (g *Guard) lift(who netip.Prefix) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.removeBan(who)
+	if of, ok := g.clients.Peek(who); ok {
+		of[Guessing] = nil
+	}
+}
+
+// ban bans a client, unless it is banned. Other nodes learn it by the store.
+func (g *Guard) ban(cl client.Client, who netip.Prefix) {
+	now := time.Now()
+	b := Ban{Address: who, Reason: reasonOf(cl), Since: now.UTC(), Until: now.Add(g.limits.Ban).UTC()}
+	g.mu.Lock()
+	isNew := g.bannedKey(who) == nil
+	if isNew {
+		g.count.Bans++
+		g.addBan(b, false)
+	}
+	g.mu.Unlock()
+	if !isNew {
+		return
+	}
+	cl.Warn(g.log, "ban", slog.String("banned", who.String()), slog.Duration("for", g.limits.Ban))
+	if g.isShared() {
+		g.inTime(func() error { g.notice(g.storeBan(b)); return nil })
+	}
+}

@@ -1,0 +1,142 @@
+package guard
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
+)
+
+func TestBansAreListedNewestFirstWithTheirReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := testGuard(DefaultLimits)
+		began := time.Now().UTC()
+		before := g.BanChanges()
+		for _, ip := range []string{"198.51.100.7", "2001:db8::7"} {
+			wrongPasswords(g, knownClient(ip), 10)
+			time.Sleep(time.Minute)
+		}
+		reason := "wrong passwords, the last one on imap"
+		second, first := began.Add(time.Minute), began
+		require.Equal(t, []Ban{
+			{Address: netip.MustParsePrefix("2001:db8::/64"), Reason: reason, Since: second, Until: second.Add(DefaultLimits.Ban)},
+			{Address: netip.MustParsePrefix("198.51.100.7/32"), Reason: reason, Since: first, Until: first.Add(DefaultLimits.Ban)},
+		}, g.Bans())
+		require.NotEqual(t, before, g.BanChanges())
+		time.Sleep(DefaultLimits.Ban - 2*time.Minute)
+		require.Len(t, g.Bans(), 1, "the first has ended")
+	})
+}
+
+func TestRestoredBansAreInForceUntilTheyEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, _ := testGuard(DefaultLimits)
+		cl, earlier := knownClient("198.51.100.7"), knownClient("198.51.100.8")
+		wrongPasswords(old, earlier, 10)
+		time.Sleep(10 * time.Minute)
+		wrongPasswords(old, cl, 10)
+		bans := old.Bans()
+		require.Len(t, bans, 2)
+		time.Sleep(5 * time.Minute)
+		g, _ := testGuard(DefaultLimits)
+		g.Restore(append(bans, Ban{Address: netip.MustParsePrefix("127.0.0.1/32"), Until: time.Now().Add(time.Hour)},
+			Ban{Address: netip.MustParsePrefix("192.0.2.1/32"), Until: time.Now().Add(time.Hour)}))
+		requireRefused(t, ErrBanned, g.Allow(cl, Sending))
+		require.Equal(t, 10*time.Minute, RetryAfter(g.Allow(cl, Sending)))
+		for _, ip := range []string{"198.51.100.8", "127.0.0.1", "192.0.2.1"} {
+			require.NoError(t, g.Allow(knownClient(ip), Sending), ip)
+		}
+	})
+}
+
+func TestALiftedBanIsLiftedOnAllNodesAndTheClientHasANewStart(t *testing.T) {
+	for _, n := range []int{0, 3} { // without a store, and with one
+		t.Run(fmt.Sprintf("nodes=%d", n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes := startNodes(t, n, newTestStore(), DefaultLimits)
+				if n == 0 {
+					g, log := testGuard(DefaultLimits)
+					nodes = []node{{g, log}}
+				}
+				cl := knownClient("198.51.100.7")
+				last := nodes[len(nodes)-1]
+				requireRefused(t, ErrBanned, wrongPasswords(nodes[0].Guard, cl, 10))
+				synctest.Wait()
+				requireRefused(t, ErrBanned, last.Allow(cl, Sending))
+				require.NoError(t, last.Lift(t.Context(), netip.MustParsePrefix("198.51.100.7/32")))
+				synctest.Wait()
+				for _, node := range nodes {
+					require.Empty(t, node.Bans())
+					_, err := node.Admit(cl)
+					require.NoError(t, err)
+				}
+				requireRefused(t, ErrWrongPassword, wrongPasswords(nodes[0].Guard, cl, 9))
+				requireRefused(t, ErrBanned, wrongPasswords(nodes[0].Guard, cl, 1))
+			})
+		})
+	}
+}
+
+// The messages are lost: what a node knows follows from the store, sooner or later.
+func TestANodeThatMissedAMessageReadsTheBansAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTestStore()
+		n := startNodes(t, 1, s, DefaultLimits)[0]
+		lifted, made := knownClient("198.51.100.7"), knownClient("198.51.100.8")
+		wrongPasswords(n.Guard, lifted, 10)
+		time.Sleep(time.Second)
+		require.NoError(t, s.Delete(t.Context(), store.BanName("198.51.100.7/32")))
+		other, _ := testGuard(DefaultLimits)
+		other.Share(s.Store) // without Mirror, and its message is lost
+		n.away.Store(true)
+		wrongPasswords(other, made, 10)
+		n.lift(netip.MustParsePrefix("198.51.100.8/32"))
+		n.away.Store(false)
+		time.Sleep(pollInterval)
+		synctest.Wait()
+		require.NoError(t, n.Allow(lifted, Sending))
+		requireRefused(t, ErrBanned, n.Allow(made, Sending))
+	})
+}
+
+func TestBansOutliveAStoreThatWasEmptied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, cl := newTestStore(), knownClient("198.51.100.7")
+		nodes := startNodes(t, 2, s, DefaultLimits)
+		wrongPasswords(nodes[0].Guard, cl, 10)
+		time.Sleep(time.Second)
+		for _, name := range []string{store.BanName("198.51.100.7/32"), epochName} {
+			require.NoError(t, s.Delete(t.Context(), name))
+		}
+		time.Sleep(2 * pollInterval)
+		for _, n := range nodes {
+			requireRefused(t, ErrBanned, n.Allow(cl, Sending))
+		}
+		_, err := s.Get(t.Context(), store.BanName("198.51.100.7/32"))
+		require.NoError(t, err, "it is in the store again")
+	})
+}
+
+func TestAStoredBanOfThisMachineOrAProxyHitsNoClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTestStore()
+		for _, name := range []string{"127.0.0.1/32", "192.0.2.1/32", "-"} {
+			value, err := FormatBans(nil)
+			require.NoError(t, err)
+			_, err = s.PutIfAbsent(t.Context(), store.BanName(name), value, time.Hour)
+			require.NoError(t, err)
+		}
+		n := startNodes(t, 1, s, DefaultLimits)[0]
+		for _, ip := range []string{"127.0.0.1", "192.0.2.1"} {
+			_, err := n.Admit(knownClient(ip))
+			require.NoError(t, err, ip)
+			require.NoError(t, n.LogIn(knownClient(ip), "", isRight))
+			requireRefused(t, ErrWrongPassword, n.LogIn(knownClient(ip), owner, isWrong), ip)
+		}
+	})
+}

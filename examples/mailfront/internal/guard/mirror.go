@@ -1,0 +1,216 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
+)
+
+const (
+	// banTopic is where the nodes report bans.
+	banTopic = "bans"
+	// epochName has a value as long as the store keeps the bans: if it is gone, the store
+	// was emptied.
+	epochName = "bans-epoch"
+
+	pollInterval  = 30 * time.Second // for messages that were lost
+	retryInterval = time.Second      // while the store is away
+	syncTimeout   = 10 * time.Second
+)
+
+// A banMessage reports one of the two.
+type banMessage struct {
+	Ban    *Ban         `json:"ban,omitempty"`
+	Lifted netip.Prefix `json:"lifted,omitzero"`
+}
+
+// Mirror keeps the bans of all nodes in the memory of this one, until ctx ends. It is
+// required after [Guard.Share].
+func (g *Guard) Mirror(ctx context.Context) {
+	messages, ended := make(chan []byte), make(chan struct{})
+	go func() {
+		defer close(ended)
+		g.store.Subscribe(ctx, banTopic, func(message []byte) {
+			select {
+			case messages <- message:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	poll, retry := time.NewTicker(pollInterval), time.NewTicker(retryInterval)
+	defer poll.Stop()
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			<-ended
+			return
+		case message := <-messages:
+			if message == nil { // some may have been missed
+				g.synchronize(ctx)
+			} else {
+				g.apply(message)
+			}
+		case <-poll.C:
+			g.synchronize(ctx)
+		case <-retry.C:
+			if g.away.Load() && g.storeAnswers(ctx) {
+				g.synchronize(ctx)
+			}
+		}
+	}
+}
+
+// storeAnswers reports whether the store answers as fast as is needed.
+func (g *Guard) storeAnswers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, g.limits.StoreWait)
+	defer cancel()
+	_, err := g.store.Admit(ctx, "-")
+	return err == nil
+}
+
+func (g *Guard) apply(message []byte) {
+	var m banMessage
+	if json.Unmarshal(message, &m) != nil {
+		return
+	}
+	if m.Lifted.IsValid() {
+		g.lift(m.Lifted)
+	}
+	if m.Ban != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.addBan(*m.Ban, true)
+	}
+}
+
+// synchronize stores the bans that only this node knows, and reads those of the others. A
+// store that answers is not away any more.
+func (g *Guard) synchronize(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	err := g.synchronizeBans(limited)
+	if ctx.Err() == nil { // else Mirror ends
+		g.notice(err)
+	}
+	if err == nil && g.away.CompareAndSwap(true, false) {
+		g.late.Store(0)
+		g.log.Info("the store answers again: limits and bans are shared", "event", "limits_shared")
+	}
+}
+
+func (g *Guard) synchronizeBans(ctx context.Context) error {
+	began := time.Now()
+	epoch, err := g.readEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range g.bansToStore(epoch) {
+		if err := g.storeBan(b); err != nil {
+			return err
+		}
+	}
+	entries, err := g.store.List(ctx, store.BanPrefix, g.limits.Clients)
+	if err != nil {
+		return err
+	}
+	found := make(map[netip.Prefix]bool)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, entry := range entries {
+		var b Ban
+		if json.Unmarshal(entry.Value, &b) != nil || store.BanName(b.Address.String()) != entry.Name {
+			continue
+		}
+		found[b.Address] = true
+		if old, ok := g.bans.Peek(b.Address); !ok || !old.Until.Equal(b.Until) {
+			g.addBan(b, true)
+		}
+	}
+	for _, who := range g.bans.Keys() {
+		if b, _ := g.bans.Peek(who); b.stored && b.learned.Before(began) && !found[who] { // lifted
+			g.removeBan(who)
+		}
+	}
+	return nil
+}
+
+// readEpoch makes one if the store has none.
+func (g *Guard) readEpoch(ctx context.Context) (string, error) {
+	if _, err := g.store.PutIfAbsent(ctx, epochName, []byte(time.Now().UTC().Format(time.RFC3339Nano)), 0); err != nil {
+		return "", err
+	}
+	epoch, err := g.store.Get(ctx, epochName)
+	return string(epoch), err
+}
+
+// bansToStore returns the bans that the store does not have: those of this node that could
+// not be stored, and all of them if the store was emptied.
+func (g *Guard) bansToStore(epoch string) (list []Ban) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	emptied := g.epoch != "" && g.epoch != epoch
+	g.epoch = epoch
+	for _, who := range g.bans.Keys() {
+		b, _ := g.bans.Peek(who)
+		b.stored = b.stored && !emptied
+		if !b.stored && time.Now().Before(b.Until) {
+			list = append(list, b.Ban)
+		}
+	}
+	return list
+}
+
+// storeBan stores a ban and reports it to the other nodes. If another node has banned the
+// client at the same time, that ban is kept.
+func (g *Guard) storeBan(b Ban) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	left := time.Until(b.Until)
+	if left < time.Millisecond {
+		return nil
+	}
+	value, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	if _, err = g.store.PutIfAbsent(ctx, store.BanName(b.Address.String()), value, left); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	if mine, ok := g.bans.Peek(b.Address); ok {
+		mine.stored, mine.learned = true, time.Now()
+	}
+	g.mu.Unlock()
+	return g.publish(ctx, banMessage{Ban: &b})
+}
+
+func (g *Guard) publish(ctx context.Context, m banMessage) error {
+	message, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return g.store.Publish(ctx, banTopic, message)
+}
+
+// Lift ends a ban, on all nodes. The client may then send as many wrong passwords as a new
+// one. The error wraps store.ErrUnavailable if the store is away, which the ban outlives.
+func (g *Guard) Lift(ctx context.Context, who netip.Prefix) error {
+	if g.store == nil {
+		g.lift(who)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	charge, _ := g.sharedCharge(bucket{who: who, action: Guessing})
+	err := errors.Join(g.store.Delete(ctx, store.BanName(who.String())), g.store.Delete(ctx, store.BucketName(charge.Bucket)))
+	if err != nil {
+		return err
+	}
+	g.lift(who)
+	return g.publish(ctx, banMessage{Lifted: who})
+}

@@ -1,0 +1,188 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
+)
+
+const (
+	// callTimeout bounds a call to the store, for which no client waits longer than
+	// Limits.StoreWait.
+	callTimeout = time.Second
+	// mostLate is the number of calls in a row without an answer in time after which the
+	// guard decides by itself.
+	mostLate = 3
+)
+
+// Share makes the guard share its bans and three of its limits with the guards of other
+// nodes: those for Connecting to a mail listener, Requesting, and wrong passwords. Call it
+// before any other method, and run [Guard.Mirror].
+//
+// A connection and a request are one round trip to the store, and so is a wrong password. A
+// right one is none. The guard waits for at most Limits.StoreWait. Without an answer it
+// decides by its own limits, which are charged all along, and by the bans that it has
+// mirrored.
+func (g *Guard) Share(s store.Store) { g.store = s }
+
+// isShared reports whether there is a store that is not away.
+func (g *Guard) isShared() bool { return g.store != nil && !g.away.Load() }
+
+// sharedBuckets are the actions with a bucket in the store, with its name. The limits of
+// clients that are not known, and of this machine, are those of each node.
+var sharedBuckets = map[Action]string{
+	Connecting: "connect/", Requesting: "request/", Guessing: "guess/", GuessingElsewhere: "elsewhere/", GuessingAccount: "",
+}
+
+// sharedCharge returns the charge of a bucket in the store. It is false if the bucket is
+// this node's alone.
+func (g *Guard) sharedCharge(b bucket) (c store.Charge, ok bool) {
+	name, ok := sharedBuckets[b.action]
+	if b.account == "" && !isBannable(b.who) {
+		ok = false
+	}
+	key := b.account
+	if key == "" {
+		key = b.who.String()
+	}
+	l := g.limits.Rates[b.action]
+	return store.Charge{Bucket: name + key, Limit: store.Limit{Burst: l.Burst, Every: l.Every}, Cost: 1}, ok
+}
+
+// inTime calls f, and returns its result if it comes within Limits.StoreWait. Otherwise it
+// returns nil: what this node knows is decisive. f goes on, and its effects are kept.
+func (g *Guard) inTime(f func() error) error {
+	answer := make(chan error, 1)
+	go func() { answer <- f() }()
+	timer := time.NewTimer(g.limits.StoreWait)
+	defer timer.Stop()
+	select {
+	case err := <-answer:
+		g.late.Store(0)
+		return err
+	case <-timer.C:
+		if g.late.Add(1) >= mostLate {
+			g.leaveStore("it does not answer within " + g.limits.StoreWait.String())
+		}
+		return nil
+	}
+}
+
+// notice acts on the error of a call to the store.
+func (g *Guard) notice(err error) {
+	if errors.Is(err, store.ErrUnavailable) {
+		g.leaveStore(err.Error())
+	} else if err != nil {
+		g.log.Error("the store has an entry that cannot be used", "event", "store_error", "reason", err.Error())
+	}
+}
+
+// leaveStore makes the guard decide by itself until Mirror finds the store again.
+func (g *Guard) leaveStore(reason string) {
+	if g.away.CompareAndSwap(false, true) {
+		g.log.Error("the store does not answer: this node decides by its own limits, and by the bans that it knows", "event", "limits_alone", "reason", reason)
+	}
+}
+
+// admitShared asks the store whether the client may go on with an action that this node
+// allows.
+func (g *Guard) admitShared(who netip.Prefix, a Action) error {
+	charge, ok := g.sharedCharge(bucket{who: who, action: a})
+	if !ok || !g.isShared() {
+		return nil
+	}
+	return g.inTime(func() error {
+		answer, err := g.admission(who, charge)
+		switch {
+		case err != nil:
+			return nil
+		case answer.Ban != nil:
+			return g.learn(who, answer.Ban)
+		case !answer.OK():
+			g.spend(bucket{who: who, action: a}, answer.Wait[0])
+			return refused(ErrTooFast, answer.Wait[0])
+		}
+		return nil
+	})
+}
+
+// admission calls the store once. A charge whose answer is lost is not repeated: it may have
+// been made.
+func (g *Guard) admission(who netip.Prefix, charges ...store.Charge) (store.Admission, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	name := "-" // which is never banned
+	if isBannable(who) {
+		name = who.String()
+	}
+	answer, err := g.store.Admit(ctx, name, charges...)
+	g.notice(err)
+	if errors.Is(err, store.ErrSealed) { // there is a ban
+		return store.Admission{Ban: []byte{}}, nil
+	}
+	return answer, err
+}
+
+// learn adds a ban that another node has made, and returns the refusal.
+func (g *Guard) learn(who netip.Prefix, value []byte) error {
+	var b Ban
+	if err := json.Unmarshal(value, &b); err != nil || b.Address != who {
+		return refused(ErrBanned, g.limits.Ban)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.addBan(b, true)
+	return refused(ErrBanned, max(time.Until(b.Until), time.Second)) // the other node's clock may differ
+}
+
+// spend records that a bucket in the store has nothing left for a time, so that it is not
+// asked again before.
+func (g *Guard) spend(b bucket, wait time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.limiter(b).spent = time.Now().Add(wait)
+}
+
+// chargeShared charges a wrong password to the buckets in the store. It bans the client if
+// that was one too many, and returns an error if the client is banned. What has happened is
+// owed: each node compares one password of a client and of an account at a time, and that
+// one may be one too many because other nodes have compared others.
+func (g *Guard) chargeShared(cl client.Client, buckets ...bucket) error {
+	var charges []store.Charge
+	var charged []bucket
+	for _, b := range buckets {
+		if c, ok := g.sharedCharge(b); ok {
+			c.Owed = true
+			charges, charged = append(charges, c), append(charged, b)
+		}
+	}
+	who := buckets[0].who
+	if len(charges) == 0 || !g.isShared() {
+		return nil
+	}
+	return g.inTime(func() error {
+		answer, err := g.admission(who, charges...)
+		switch {
+		case err != nil:
+			return nil
+		case answer.Ban != nil && isBannable(who):
+			return g.learn(who, answer.Ban)
+		}
+		for i, wait := range answer.Wait {
+			if wait == 0 {
+				continue
+			}
+			g.spend(charged[i], wait+charges[i].Every)
+			if charged[i].bans {
+				g.ban(cl, who)
+				err = refused(ErrBanned, g.limits.Ban)
+			}
+		}
+		return err
+	})
+}
