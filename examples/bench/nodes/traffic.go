@@ -1,0 +1,262 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A counter passes the connections of a node on to the store, and counts round trips: each
+// write of the node that follows an answer, or is the first.
+type counter struct {
+	listener net.Listener
+	dir      string
+	trips    atomic.Int64
+}
+
+func newCounter(storeURL string) (*counter, error) {
+	dir, err := os.MkdirTemp("", "count")
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	c := &counter{listener: l, dir: dir}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go c.pass(conn, strings.TrimPrefix(storeURL, "unix://"))
+		}
+	}()
+	return c, nil
+}
+
+func (c *counter) url() string { return "unix://" + c.listener.Addr().String() }
+
+func (c *counter) close() {
+	c.listener.Close()
+	os.RemoveAll(c.dir)
+}
+
+func (c *counter) pass(node net.Conn, to string) {
+	defer node.Close()
+	store, err := net.Dial("unix", to)
+	if err != nil {
+		return
+	}
+	defer store.Close()
+	var answered atomic.Bool
+	answered.Store(true)
+	go func() {
+		defer node.Close()
+		b := make([]byte, 64<<10)
+		for {
+			k, err := store.Read(b)
+			if err != nil {
+				return
+			}
+			answered.Store(true)
+			if _, err := node.Write(b[:k]); err != nil {
+				return
+			}
+		}
+	}()
+	b := make([]byte, 64<<10)
+	for {
+		k, err := node.Read(b)
+		if err != nil {
+			return
+		}
+		if answered.Swap(false) {
+			c.trips.Add(1)
+		}
+		if _, err := store.Write(b[:k]); err != nil {
+			return
+		}
+	}
+}
+
+// traffic counts the round trips of mail connections, without those that an idle node has.
+func (b *bench) traffic(ctx context.Context) ([]row, error) {
+	c, err := b.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	count, err := newCounter(c.store.URL())
+	if err != nil {
+		return nil, err
+	}
+	defer count.close()
+	n, err := b.startNode(ctx, count.url())
+	if err != nil {
+		return nil, err
+	}
+	defer n.kill()
+	var rows []row
+	for _, kind := range []struct {
+		what string
+		mail bool
+	}{{"round trips for an SMTP session with EHLO and QUIT", false}, {"round trips for an SMTP session with MAIL and RCPT", true}} {
+		const sessions = 1000
+		if err := many(ctx, n, 100, kind.mail); err != nil { // opens the connections to the store
+			return rows, err
+		}
+		time.Sleep(500 * time.Millisecond)
+		idle, began := count.trips.Load(), time.Now()
+		time.Sleep(3 * time.Second)
+		perSecond := float64(count.trips.Load()-idle) / time.Since(began).Seconds()
+		before, began := count.trips.Load(), time.Now()
+		if err := many(ctx, n, sessions, kind.mail); err != nil {
+			return rows, err
+		}
+		trips := float64(count.trips.Load()-before) - perSecond*time.Since(began).Seconds()
+		rows = append(rows, row{kind.what, "1 or less", fmt.Sprintf("%.2f (and %.1f a second while idle)", trips/sessions, perSecond)})
+	}
+	return rows, nil
+}
+
+// many runs sessions, eight at a time.
+func many(ctx context.Context, n *node, sessions int, mail bool) error {
+	var all sync.WaitGroup
+	var left atomic.Int64
+	left.Store(int64(sessions))
+	errs := make(chan error, 8)
+	for range cap(errs) {
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := n.session(ctx, mail); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(errs)
+	return <-errs
+}
+
+// rate compares SMTP sessions per second, in turns.
+func (b *bench) rate(ctx context.Context) ([]row, error) {
+	c, err := b.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	memory, err := b.startNode(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	defer memory.kill()
+	const sessions = 2000
+	perSecond := func(n *node) (float64, error) {
+		began := time.Now()
+		err := many(ctx, n, sessions, true)
+		return sessions / time.Since(began).Seconds(), err
+	}
+	var shared, alone, ratios []float64
+	for i := range b.rounds + 1 {
+		s, err := perSecond(c.all[0])
+		m, err2 := perSecond(memory)
+		if err := errors.Join(err, err2); err != nil {
+			return nil, err
+		}
+		if i > 0 { // the first round warms up
+			shared, alone, ratios = append(shared, s), append(alone, m), append(ratios, s/m)
+		}
+	}
+	return []row{{"SMTP sessions with MAIL and RCPT, × the rate with the memory store", "0.80 or more",
+		fmt.Sprintf("%.2f (%.2f–%.2f; %.0f and %.0f a second)", median(ratios), slices.Min(ratios), slices.Max(ratios), median(shared), median(alone))}}, nil
+}
+
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	return values[len(values)/2]
+}
+
+// buckets fills the store with one wrong password of each client: its bucket needs a minute to
+// refill.
+func (b *bench) buckets(ctx context.Context) ([]row, error) {
+	c, err := b.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	used := func() (memory, keys int64, err error) {
+		info, err := c.store.Client.InfoMap(ctx, "memory").Result()
+		if err != nil {
+			return 0, 0, err
+		}
+		if _, err := fmt.Sscan(info["Memory"]["used_memory"], &memory); err != nil {
+			return 0, 0, err
+		}
+		keys, err = c.store.Client.DBSize(ctx).Result()
+		return memory, keys, err
+	}
+	memory, keys, err := used()
+	if err != nil {
+		return nil, err
+	}
+	const refill = time.Minute // of guard.DefaultLimits: a wrong password a minute
+	var all sync.WaitGroup
+	var next atomic.Int64
+	errs := make(chan error, 16)
+	for range cap(errs) {
+		all.Go(func() {
+			for i := next.Add(1); i <= int64(b.clients); i = next.Add(1) {
+				client := net.IPv4(100, 64, byte(i>>8), byte(i)).String()
+				if _, err := c.all[i%3].logIn(ctx, client, "a wrong password"); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(errs)
+	if err := <-errs; err != nil {
+		return nil, err
+	}
+	filled := time.Now()
+	full, many, err := used()
+	if err != nil {
+		return nil, err
+	}
+	if many-keys < int64(b.clients) {
+		return nil, fmt.Errorf("%d clients have %d keys: the first of them had expired before the last was there", b.clients, many-keys)
+	}
+	rows := []row{{fmt.Sprintf("bytes of the store for each of %d clients in the bucket, in %.1f keys", b.clients, float64(many-keys)/float64(b.clients)), "printed", fmt.Sprint((full - memory) / int64(b.clients))}}
+	for {
+		_, left, err := used()
+		if err != nil {
+			return rows, err
+		}
+		after := time.Since(filled) - refill
+		if left <= keys || after > time.Minute {
+			return append(rows, row{"keys of clients that are left one minute after the last expiry", "0",
+				fmt.Sprintf("%d (%v after it)", max(0, left-keys), after.Round(time.Second))}), nil
+		}
+		select {
+		case <-ctx.Done():
+			return rows, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
