@@ -36,7 +36,7 @@ type composeFile struct {
 	Volumes map[string]any
 }
 
-// envFileNames finds the names that a file of env_file has, in the comment beside it.
+// envFileNames finds the names that a file of env_file has, in the comment on its line.
 var envFileNames = regexp.MustCompile(`env_file: \[(\S+)\] # (.*)`)
 
 // readCompose returns the deployment of compose.yaml. Unknown members are an error.
