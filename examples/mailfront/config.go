@@ -45,9 +45,10 @@ var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listen
 	{Name: "STATE", Usage: "file that keeps what /admin is told: the public URL, used where PUBLIC_URL is not set, and the hash of the administrator's password; beside it, in the file with .uidvalidity after the name, the last UIDVALIDITY of IMAP (default: memory, until the end)"},
 	{Name: "PUBLIC_PORTS", Usage: "ports that clients reach the mail services by, where they differ from the standard ones, separated by commas: imaps=1993,submissions=1465; - for one that clients are not told of: pop3=-"},
 	{Name: "CLIENTS", Usage: "applications that may sign the user in, beside mailfront-demo and those that register themselves, separated by blanks: id=redirect_uri; several for one id are possible"},
-	{Name: "AUTHORIZATION_SERVERS", Usage: "issuers of identity providers, such as https://id.example.com/realms/mail, separated by commas; the web part accepts their tokens, and has no sign-in of its own (default: mailfront is the identity provider)"},
-	{Name: "INTROSPECTION_CLIENT", Usage: "id:secret of the client that asks them about tokens without a signature; use the variable, others can see flags (default: the token itself)"},
-	{Name: "TOKEN_AUDIENCE", Usage: "what a token of theirs must be for, its aud (default: the public URL)"},
+	{Name: "AUTHORIZATION_SERVERS", Usage: "issuers of identity providers, such as https://id.example.com/realms/mail, separated by commas; their tokens are accepted, and there is no sign-in page of mailfront's own (default: mailfront is the identity provider)"},
+	{Name: "INTROSPECTION_ISSUER", Usage: "the one of AUTHORIZATION_SERVERS that is asked about tokens without a signature, which do not name their issuer (default: the only one; with several, such tokens are refused)"},
+	{Name: "INTROSPECTION_CLIENT", Usage: "id:secret of the client that asks it about such tokens; use the variable, others can see flags (default: the token itself)"},
+	{Name: "TOKEN_AUDIENCE", Usage: "the audience (aud) of the tokens of AUTHORIZATION_SERVERS (default: the public URL)"},
 	{Name: "DOMAINS", Usage: "mail domains, separated by commas (default " + defaultDomain + ")"},
 	{Name: "DEMO_PASSWORD", Verbatim: true, Usage: "password and bearer token of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
 	{Name: "RELAY_LOOPBACK", Default: "false", Usage: "true: clients whose address is 127.0.0.1 or ::1 of this machine may send mail to other domains without signing in; behind a proxy on this machine that is not in TRUSTED_PROXIES, that is every client"},
@@ -101,7 +102,7 @@ type config struct {
 	demo             bool
 
 	introspectionID, introspectionSecret string
-	tokenAudience                        string
+	introspectionIssuer, tokenAudience   string
 }
 
 func parseConfig(args []string, env func(string) (string, bool), help io.Writer) (*config, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seed-94e48765/portico/discovery"
@@ -29,13 +30,16 @@ func (cfg *config) readIssuers(values *settings.Values) error {
 		}
 		return s.Errorf("%w", err)
 	}
-	client, audience := values.Get("INTROSPECTION_CLIENT"), values.Get("TOKEN_AUDIENCE")
-	for _, other := range []settings.Value{client, audience} {
+	client, audience, asked := values.Get("INTROSPECTION_CLIENT"), values.Get("TOKEN_AUDIENCE"), values.Get("INTROSPECTION_ISSUER")
+	for _, other := range []settings.Value{client, audience, asked} {
 		if other.Text != "" && len(cfg.issuers) == 0 {
 			return fmt.Errorf("mailfront: %s is set, and MAILFRONT_AUTHORIZATION_SERVERS is not: mailfront is its own identity provider then", other.From)
 		}
 	}
-	cfg.tokenAudience = audience.Text
+	if asked.Text != "" && !slices.Contains(cfg.issuers, asked.Text) {
+		return asked.Errorf("it is not in %s, which has %s", s.From, strings.Join(cfg.issuers, ", "))
+	}
+	cfg.tokenAudience, cfg.introspectionIssuer = audience.Text, asked.Text
 	if client.Text != "" {
 		id, secret, ok := strings.Cut(client.Text, ":")
 		if !ok || id == "" || secret == "" {
@@ -44,4 +48,12 @@ func (cfg *config) readIssuers(values *settings.Values) error {
 		cfg.introspectionID, cfg.introspectionSecret = id, secret
 	}
 	return nil
+}
+
+// warnOfIntrospection is for a client that is not used.
+func (f *frontend) warnOfIntrospection() {
+	if f.cfg.introspectionID != "" && f.cfg.introspectionIssuer == "" && len(f.cfg.issuers) > 1 {
+		f.log.Warn("MAILFRONT_INTROSPECTION_CLIENT is not used, and tokens without a signature are refused: there are several issuers, and such a token does not name its own",
+			"event", "introspection_off", "setting", "MAILFRONT_INTROSPECTION_ISSUER")
+	}
 }

@@ -87,10 +87,7 @@ func (cfg *config) mailServices(hostname string) []discovery.Service {
 		{"submission", discovery.Submission, discovery.StartTLS},
 	} {
 		if port := cfg.ports[s.listener]; port != 0 {
-			services = append(services, discovery.Service{
-				Protocol: s.protocol, Host: hostname, Port: port, Security: s.security,
-				Authentication: []discovery.AuthMethod{discovery.AuthPassword}, // OAuth is for the web parts
-			})
+			services = append(services, discovery.Service{Protocol: s.protocol, Host: hostname, Port: port, Security: s.security})
 		}
 	}
 	return services

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net"
 	"os"
@@ -257,4 +258,24 @@ func (s *script) end() string {
 		require.False(s.t, e.Timeout(), "the server does not close the connection; it said %q", rest)
 	}
 	return string(bytes.TrimSpace(rest))
+}
+
+// clientAddr returns the address of a client behind the proxy that no test with another name
+// has.
+func clientAddr(t *testing.T, name string) *net.TCPAddr {
+	t.Helper()
+	hash := fnv.New32a()
+	hash.Write([]byte(name))
+	return &net.TCPAddr{IP: net.IPv4(198, 18, byte(hash.Sum32()>>8), byte(hash.Sum32())), Port: 4567}
+}
+
+// greet reads the greeting of a mail listener, and answers it in SMTP.
+func greet(s *script, listener string) {
+	s.t.Helper()
+	if strings.HasPrefix(listener, "s") {
+		s.until("220 ")
+		s.smtp("EHLO client.example")
+		return
+	}
+	s.line()
 }

@@ -6,13 +6,16 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"net"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
+	"github.com/emersion/go-sasl"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
-	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
 )
 
 // newIMAPServer returns the server for the connections of a listener that get
@@ -22,7 +25,9 @@ func newIMAPServer(f *frontend, listener string, o gate.Offer) server {
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			cl := client.New(listener, c.NetConn())
 			cl.Log(f.log, "session")
-			return &imapSession{f: f, conn: c, below: gate.SessionOf(c.NetConn()), client: cl}, nil, nil
+			s := &imapSession{f: f, conn: c, login: mailauth.Conn{Checker: f.login, Client: cl, Gate: gate.SessionOf(c.NetConn())}}
+			s.login.Intercept = s.whoami
+			return s, nil, nil
 		},
 		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}},
 		Logger: libraryLog(f.log, listener),
@@ -33,7 +38,10 @@ func newIMAPServer(f *frontend, listener string, o gate.Offer) server {
 	case gate.Login:
 		options.InsecureAuth = true // the client is on TLS, if not with us
 	}
-	return imapServer{imapserver.New(options)}
+	if o == gate.Login {
+		return imapServer{imapserver.New(options)}
+	}
+	return watchedServer{imapServer{imapserver.New(options)}, func(c net.Conn) { mailauth.LogPlaintext(f.limited, client.New(listener, c)) }}
 }
 
 // An imapServer has what the other servers have.
@@ -47,37 +55,64 @@ type imapSession struct {
 
 	f        *frontend
 	conn     *imapserver.Conn
-	below    *gate.Session
-	client   client.Client
+	login    mailauth.Conn
 	startTLS bool // seen
 }
 
-func (s *imapSession) Login(username, password string) error {
-	// On a connection that begins with TLS there is no STARTTLS, and one that
-	// began without is a *tls.Conn only after it.
-	if _, onTLS := s.conn.NetConn().(*tls.Conn); onTLS && !s.client.TLS && !s.startTLS {
+// checkStartTLS notices that the client has used STARTTLS. Call it before a login. On a
+// connection that begins with TLS there is no STARTTLS, and one that began without is a
+// *tls.Conn only after it.
+func (s *imapSession) checkStartTLS() {
+	if _, onTLS := s.conn.NetConn().(*tls.Conn); onTLS && !s.login.Client.TLS && !s.startTLS {
 		s.startTLS = true
-		s.client = s.client.WithTLS()
-		s.client.Log(s.f.log, "session")
+		s.login.Client = s.login.Client.WithTLS()
+		s.login.Client.Log(s.f.log, "session")
 	}
-	switch {
-	case !s.client.TLS: // go-imap did not offer it; this is the second lock
-		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodePrivacyRequired, Text: "TLS is required"}
-	case username == "whoami":
-		return &imap.Error{Type: imap.StatusResponseTypeNo, Text: s.client.JSON()}
+}
+
+func (s *imapSession) Login(username, password string) error {
+	s.checkStartTLS()
+	return s.loggedIn(s.login.LogIn(username, password))
+}
+
+// whoami answers with the client to one name, which is for the demo.
+func (s *imapSession) whoami(name string) error {
+	if name != "whoami" {
+		return nil
 	}
-	switch err := s.f.guard.LogIn(s.client, username, func() (bool, error) { return s.f.mail.login(username, password), nil }); err {
-	case nil:
-		s.below.LoggedIn()
+	return &imap.Error{Type: imap.StatusResponseTypeNo, Text: s.login.Client.JSON()}
+}
+
+// AuthenticateMechanisms is called by go-imap for the capabilities.
+func (s *imapSession) AuthenticateMechanisms() []string {
+	s.checkStartTLS()
+	return s.login.Mechanisms()
+}
+
+func (s *imapSession) Authenticate(mech string) (sasl.Server, error) {
+	s.checkStartTLS()
+	server, err := s.login.Begin(mech, func(_ string, err error) error { return s.loggedIn(err) })
+	if err != nil {
+		return nil, s.loggedIn(err)
+	}
+	return server, nil
+}
+
+// loggedIn begins what follows a login, or returns the answer to err.
+func (s *imapSession) loggedIn(err error) error {
+	if err == nil {
 		s.imapAccountSession = s.f.mail.imap.session()
 		return nil
-	case guard.ErrWrongPassword:
-		s.below.WrongLogin(err)
-		return imapserver.ErrAuthFailed
-	default:
-		s.below.WrongLogin(err)
-		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeUnavailable, Text: "Too many logins: try again in " + guard.RetryAfter(err).String()}
 	}
+	if answer := (*imap.Error)(nil); errors.As(err, &answer) {
+		return answer
+	}
+	a := mailauth.AnswerTo(err)
+	answer := &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCode(a.IMAP), Text: a.Text}
+	if a.Bad {
+		answer.Type = imap.StatusResponseTypeBad
+	}
+	return answer
 }
 
 var errInboxStays = &imap.Error{Type: imap.StatusResponseTypeNo, Text: "INBOX stays: mail is delivered to it"}

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
@@ -72,8 +73,9 @@ type frontend struct {
 	followed  sync.WaitGroup
 	auth      *msgauth.Checker
 	documents *discovery.Server
-	api       *webauth.Auth    // of the web listeners
-	signIn    *signin.Provider // nil if identity providers are set
+	api       *webauth.Auth     // of the web listeners
+	login     *mailauth.Checker // of the mail listeners
+	signIn    *signin.Provider  // nil if identity providers are set
 	admin     *admin
 	listeners []*listener
 	health    *healthListener // or nil

@@ -8,7 +8,7 @@ import (
 // newPOP3Server returns the server for the connections of a listener that get
 // one offer.
 func newPOP3Server(f *frontend, listener string, o gate.Offer) server {
-	s := &pop3d.Server{Listener: listener, Mail: pop3Mailbox{f.mail}, Guard: f.guard, Log: f.log, ErrorLog: libraryLog(f.log, listener)}
+	s := &pop3d.Server{Listener: listener, Mail: pop3Mailbox{f.mail}, Login: f.login, Log: f.log, ErrorLog: libraryLog(f.log, listener)}
 	switch o {
 	case gate.StartTLS:
 		s.TLS = f.tls
@@ -20,8 +20,6 @@ func newPOP3Server(f *frontend, listener string, o gate.Offer) server {
 
 // A pop3Mailbox is the mailbox of the one account, for package pop3d.
 type pop3Mailbox struct{ *mailbox }
-
-func (m pop3Mailbox) Login(name, password string) bool { return m.login(name, password) }
 
 func (m pop3Mailbox) Messages(string) ([]pop3d.Message, error) { return m.messages(), nil }
 

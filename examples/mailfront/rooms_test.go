@@ -21,15 +21,16 @@ const (
 // roomImports has the packages of this repository that each package of internal may
 // import: those of the library, and rooms.
 var roomImports = map[string][]string{
-	"client":  {"proxyproto", "forwarded"},
-	"gate":    {"proxyproto", "client", "guard"},
-	"guard":   {"trustnet", "client", "store"},
-	"msgauth": {"client"},
-	"pop3d":   {"client", "gate", "guard"},
-	"webauth": {"discovery", "publicurl", "client", "guard"},
-	"signin":  {"discovery", "webauth", "webpage", "store"},
-	"store":   nil,
-	"webpage": nil,
+	"client":   {"proxyproto", "forwarded"},
+	"gate":     {"proxyproto", "client", "guard"},
+	"guard":    {"trustnet", "client", "store"},
+	"msgauth":  {"client"},
+	"pop3d":    {"client", "gate", "guard", "mailauth"},
+	"webauth":  {"discovery", "publicurl", "client", "guard"},
+	"signin":   {"discovery", "webauth", "webpage", "store"},
+	"store":    nil,
+	"webpage":  nil,
+	"mailauth": {"discovery", "client", "gate", "guard"},
 }
 
 // goFiles returns the Go files of a folder, without the tests.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
@@ -65,8 +66,9 @@ func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {
 	log := newLogger(b, slog.LevelDebug)
 	f := &frontend{
 		cfg: cfg, log: log, ctx: context.Background(), mail: newMailbox(testAccount, testPassword),
-		guard: guard.New(guard.DefaultLimits, nil, log), auth: &msgauth.Checker{DNS: txtDNS{}},
+		guard: guard.New(guard.DefaultLimits, nil, log), auth: &msgauth.Checker{DNS: txtDNS{}}, limited: client.NewLimitedLog(log),
 	}
+	f.login = f.newLogin(nil)
 	r := &gate.Receiver{Context: f.ctx, Listener: listener, Patience: patienceOf(listener), Sessions: gate.NewSessions(), Guard: f.guard, Log: log}
 	here, there := net.Pipe()
 	c, _ := r.Receive(there)

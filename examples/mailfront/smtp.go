@@ -20,6 +20,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
 )
 
@@ -29,17 +30,20 @@ func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		cl := client.New(listener, c.Conn())
 		cl.Log(f.log, "session")
+		below := gate.SessionOf(c.Conn())
 		return &smtpSession{
-			f: f, client: cl, conn: c, below: gate.SessionOf(c.Conn()), tls: msgauth.DescribeTLS(cl, c.Conn()),
+			f: f, client: cl, conn: c, below: below, tls: msgauth.DescribeTLS(cl, c.Conn()),
+			login:     mailauth.Conn{Checker: f.login, Client: cl, Gate: below},
 			needsAuth: strings.HasPrefix(listener, "submission"),
 		}, nil
 	}))
-	switch o {
-	case gate.StartTLS:
+	if o == gate.StartTLS {
 		s.TLSConfig = f.tls
-	case gate.Login:
-		s.AllowInsecureAuth = true // the client is on TLS, if not with us
 	}
+	// go-smtp offers what AuthMechanisms returns, which is nothing unless the client is known
+	// to be on TLS. This lets Auth report a client that does not wait for the offer.
+	s.AllowInsecureAuth = true
+	s.MaxLineLength = maxAuthLine
 	s.Domain = f.cfg.mailName()
 	s.MaxMessageBytes = maxMessageSize
 	s.MaxRecipients = 100           // RFC 5321 section 4.5.3.1.8
@@ -49,9 +53,13 @@ func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	return s
 }
 
+// maxAuthLine is for AUTH (RFC 4954 section 4), with an end of line. Other lines are shorter.
+const maxAuthLine = 12288 + 2
+
 type smtpSession struct {
 	f         *frontend
 	client    client.Client
+	login     mailauth.Conn
 	conn      *smtp.Conn
 	below     *gate.Session
 	tls       string // of DescribeTLS
@@ -63,33 +71,23 @@ type smtpSession struct {
 	remote []string // the others
 }
 
-// AuthMechanisms is asked by go-smtp when it offers AUTH.
-func (s *smtpSession) AuthMechanisms() []string { return []string{sasl.Plain} }
+// AuthMechanisms is called by go-smtp for the answer to EHLO.
+func (s *smtpSession) AuthMechanisms() []string { return s.login.Mechanisms() }
 
 func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
-	if mech != sasl.Plain {
-		return nil, smtp.ErrAuthUnknownMechanism
+	server, err := s.login.Begin(mech, func(_ string, err error) error {
+		s.loggedIn = err == nil
+		return smtpLoginError(err)
+	})
+	return server, smtpLoginError(err)
+}
+
+func smtpLoginError(err error) error {
+	if err == nil {
+		return nil
 	}
-	if !s.client.TLS { // go-smtp did not offer it; this is the second lock
-		return nil, &smtp.SMTPError{Code: 523, EnhancedCode: smtp.EnhancedCode{5, 7, 10}, Message: "TLS is required"}
-	}
-	return sasl.NewPlainServer(func(identity, username, password string) error {
-		err := s.f.guard.LogIn(s.client, username, func() (bool, error) {
-			return (identity == "" || identity == username) && s.f.mail.login(username, password), nil
-		})
-		switch err {
-		case nil:
-			s.loggedIn = true
-			s.below.LoggedIn()
-			return nil
-		case guard.ErrWrongPassword:
-			s.below.WrongLogin(err)
-			return smtp.ErrAuthFailed
-		default:
-			s.below.WrongLogin(err)
-			return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many logins: try again in " + guard.RetryAfter(err).String()}
-		}
-	}), nil
+	a := mailauth.AnswerTo(err)
+	return &smtp.SMTPError{Code: a.SMTP, EnhancedCode: a.Enhanced, Message: a.Text}
 }
 
 func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {

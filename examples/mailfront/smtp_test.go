@@ -69,7 +69,7 @@ func TestAWrongPasswordIsRefused(t *testing.T) {
 	} {
 		s := ehlo(t, onTLS(t, r.direct("submissions")))
 		require.Regexp(t, "^535 ", s.smtp("AUTH PLAIN %s", credentials))
-		require.Regexp(t, "^504 ", s.smtp("AUTH LOGIN"))
+		require.Regexp(t, "^504 ", s.smtp("AUTH CRAM-MD5"))
 	}
 }
 

@@ -77,16 +77,18 @@ func (f *frontend) openWeb() error {
 		return err
 	}
 	if len(f.cfg.issuers) > 0 {
-		f.api.Tokens = webauth.NewIssuers(webauth.IssuersConfig{
-			Issuers: f.cfg.issuers, Account: f.cfg.account(), Audience: f.audience,
+		f.warnOfIntrospection()
+		issuers := webauth.NewIssuers(webauth.IssuersConfig{
+			Issuers: f.cfg.issuers, Account: f.cfg.account(), Audience: f.audience, Introspection: f.cfg.introspectionIssuer,
 			ClientID: f.cfg.introspectionID, ClientSecret: f.cfg.introspectionSecret, Guard: f.guard, Log: f.log,
 		})
+		f.api.Tokens, f.login = issuers, f.newLogin(issuers.Check)
 	} else {
 		signIn, err := signin.New(f.api, f.cfg.clients, f.store)
 		if err != nil {
 			return err
 		}
-		f.api.Tokens, f.signIn = signIn, signIn
+		f.api.Tokens, f.signIn, f.login = signIn, signIn, f.newLogin(signIn.Caller)
 		signIn.Routes(mux)
 	}
 	newJMAPServer(f).routes(mux)

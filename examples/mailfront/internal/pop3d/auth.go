@@ -1,14 +1,19 @@
 package pop3d
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
 )
 
 func (p *session) onTLS() bool {
@@ -16,8 +21,8 @@ func (p *session) onTLS() bool {
 	return ok
 }
 
-// mayLogIn reports whether passwords are offered, by the same rule as in go-smtp and
-// go-imap. login also checks that the client is on TLS.
+// mayLogIn reports whether a login is offered, by the same rule as in go-imap. Package mailauth
+// also checks that the client is on TLS.
 func (p *session) mayLogIn() bool { return p.onTLS() || p.server.InsecureAuth }
 
 func (p *session) capabilities() string {
@@ -26,7 +31,7 @@ func (p *session) capabilities() string {
 		lines = append(lines, "STLS")
 	}
 	if p.loggedIn || p.mayLogIn() {
-		lines = append(lines, "USER")
+		lines = append(lines, "USER", "SASL "+strings.Join(p.server.Login.Mechanisms(), " "))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
@@ -58,38 +63,130 @@ type earlyConn struct {
 func (c earlyConn) Read(b []byte) (int, error) { return c.r.Read(b) }
 func (c earlyConn) NetConn() net.Conn          { return c.Conn }
 
-func (p *session) login(command, arg string) {
-	if p.onTLS() && !p.client.TLS {
-		p.client = p.client.WithTLS()
-		p.client.Log(p.server.Log, "session")
-	}
-	switch {
-	case !p.mayLogIn() || !p.client.TLS:
-		p.err("[SYS/PERM] no passwords on a connection that is not encrypted")
-	case command == "USER" && arg == "whoami":
-		p.err("%s", p.client.JSON())
-	case command == "USER":
-		p.user = arg
-		p.ok("and the password?")
-	case p.user == "":
-		p.err("USER comes first")
-	default:
-		p.checkPassword(arg)
+// checkTLS notices that the client has used STLS.
+func (p *session) checkTLS() {
+	if p.onTLS() && !p.login.Client.TLS {
+		p.login.Client = p.login.Client.WithTLS()
+		p.login.Client.Log(p.server.Log, "session")
 	}
 }
 
-func (p *session) checkPassword(password string) {
-	name := p.user
-	p.user = ""
-	switch err := p.server.Guard.LogIn(p.client, name, func() (bool, error) { return p.server.Mail.Login(name, password), nil }); err {
-	case nil:
-		p.begin(name)
-	case guard.ErrWrongPassword:
-		p.err("[AUTH] wrong name or password") // RFC 3206
-		p.wrong++
-		p.quit = p.wrong >= gate.LoginTries // other errors never end a session
+// userPass is USER and PASS.
+func (p *session) userPass(command, arg string) {
+	p.checkTLS()
+	switch {
+	case command == "USER" && !p.login.Client.TLS:
+		p.refuse(p.login.LogIn(arg, "")) // ErrPlaintext: nothing is compared
+	case command == "USER" && arg == "whoami":
+		p.err("%s", p.login.Client.JSON())
+	case command == "USER":
+		p.user = arg
+		p.ok("and the password?")
+	case p.user == "" && p.login.Client.TLS:
+		p.err("USER comes first")
 	default:
-		p.err("[SYS/TEMP] too many logins: try again in %v", guard.RetryAfter(err))
+		name := p.user
+		p.user = ""
+		if err := p.login.LogIn(name, arg); err != nil {
+			p.refuse(err)
+			return
+		}
+		p.begin(name)
+	}
+}
+
+// authenticate is AUTH (RFC 5034 section 4).
+func (p *session) authenticate(arg string) {
+	p.checkTLS()
+	mechanism, initial, hasInitial := strings.Cut(arg, " ")
+	server, err := p.login.Begin(mechanism, func(account string, err error) error {
+		if err == nil {
+			p.begin(account)
+		}
+		return err
+	})
+	if err != nil {
+		p.refuse(err)
+		return
+	}
+	var response []byte // nil without an initial response
+	if hasInitial {
+		response, err = decodeSASL(initial)
+	}
+	for err == nil {
+		var challenge []byte
+		var done bool
+		challenge, done, err = server.Next(response)
+		switch {
+		case err != nil:
+			p.refuse(err)
+			return
+		case done:
+			return
+		}
+		response, err = p.ask(challenge)
+	}
+	if !p.quit {
+		p.err("%s", err)
+	}
+}
+
+var (
+	errBase64    = errors.New("a line of AUTH is not base64")
+	errCancelled = errors.New("cancelled")
+)
+
+// ask sends a challenge, and returns the client's response. If there is no more to say to the
+// client, it sets p.quit.
+func (p *session) ask(challenge []byte) ([]byte, error) {
+	fmt.Fprintf(p.w, "+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
+	if err := p.w.Flush(); err != nil {
+		p.quit = true
+		return nil, err
+	}
+	line, err := p.readLine()
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		p.err("line too long")
+		p.quit = true
+		return nil, err
+	case err != nil:
+		p.quit = true
+		return nil, err
+	case line == "*":
+		return nil, errCancelled
+	}
+	return decodeSASL(line)
+}
+
+// decodeSASL returns a response, which is not nil. "=" is an empty one.
+func decodeSASL(line string) ([]byte, error) {
+	if line == "=" {
+		return []byte{}, nil
+	}
+	b, err := base64.StdEncoding.DecodeString(line)
+	if err != nil {
+		return nil, errBase64
+	}
+	return b, nil
+}
+
+// refuse answers to the error of a login. Other errors never end a session.
+func (p *session) refuse(err error) {
+	a := mailauth.AnswerTo(err)
+	text := a.Text
+	if !strings.HasPrefix(text, "TLS") {
+		text = strings.ToLower(text[:1]) + text[1:] // as all texts of this server
+	}
+	if a.POP3 != "" {
+		text = "[" + a.POP3 + "] " + text
+	}
+	p.err("%s", text)
+	switch {
+	case errors.Is(err, guard.ErrWrongPassword), errors.Is(err, mailauth.ErrSyntax):
+		p.wrong++
+		p.quit = p.quit || p.wrong >= gate.LoginTries
+	case errors.Is(err, guard.ErrBanned), errors.Is(err, guard.ErrTooFast), errors.Is(err, guard.ErrBusy):
 		p.quit = true
 	}
 }
@@ -102,7 +199,6 @@ func (p *session) begin(name string) {
 		p.quit = true
 		return
 	}
-	p.gate.LoggedIn()
 	p.user, p.loggedIn, p.messages = name, true, messages
 	p.ok("%d messages", len(messages))
 }

@@ -23,7 +23,7 @@ func (p *session) end() {
 
 // mailboxError answers for an error of the Mailbox, and logs it.
 func (p *session) mailboxError(err error) {
-	p.client.Warn(p.server.Log, "mailbox_error", slog.String("reason", err.Error()))
+	p.login.Client.Warn(p.server.Log, "mailbox_error", slog.String("reason", err.Error()))
 	p.err("[SYS/TEMP] the mailbox cannot be used: try later") // RFC 3206
 }
 

@@ -1,11 +1,11 @@
-// Package pop3d is a small POP3 server (RFC 1939) with CAPA (RFC 2449), STLS (RFC 2595) and
-// response codes (RFC 3206).
+// Package pop3d is a small POP3 server (RFC 1939) with CAPA (RFC 2449), STLS (RFC 2595), AUTH
+// (RFC 5034) and response codes (RFC 3206).
 //
-// A password is accepted only from a client that is known to be on TLS, and the server
-// reports who the client is in its log. The mail is behind [Mailbox], an interface of three
-// methods.
+// A password or token is accepted only from a client that is known to be on TLS, and the
+// server reports who the client is in its log. Package mailauth checks both. The mail is behind
+// [Mailbox], an interface of two methods.
 //
-// Copy with it: client, guard, gate, store.
+// Copy with it: client, guard, gate, mailauth, store.
 //
 // What to change: USER whoami, which is for the demo, in auth.go.
 package pop3d
@@ -18,15 +18,11 @@ import (
 	"net"
 	"sync"
 
-	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
 )
 
 // Mailbox has the mail of the users. Its methods may be called concurrently.
 type Mailbox interface {
-	// Login reports whether name and password are those of a user, in a time that does not
-	// depend on which of the two is wrong.
-	Login(name, password string) bool
-
 	// Messages returns the mail of a user. A session keeps the result: its numbers do not
 	// change until the session ends (RFC 1939 section 4).
 	Messages(name string) ([]Message, error)
@@ -47,7 +43,7 @@ type Message struct {
 type Server struct {
 	Listener string // the name in log lines
 	Mail     Mailbox
-	Guard    *guard.Guard
+	Login    *mailauth.Checker
 	TLS      *tls.Config // for STLS; nil if STLS is not offered
 	// InsecureAuth is set if passwords are offered on a connection that is not a *tls.Conn,
 	// because the client is on TLS to a proxy. A client that is not known to be on TLS is

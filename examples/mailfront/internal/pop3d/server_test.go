@@ -3,7 +3,9 @@ package pop3d
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -19,13 +21,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
 )
 
 const (
 	testUser     = "demo@example.test"
 	testPassword = "correct horse"
+	testToken    = "dG9rZW4="
 	testTimeout  = time.Minute // for what never takes long, unless it hangs
 )
 
@@ -35,10 +41,6 @@ type fakeMailbox struct {
 
 	mu       sync.Mutex
 	messages []Message
-}
-
-func (m *fakeMailbox) Login(name, password string) bool {
-	return name == testUser && password == testPassword
 }
 
 func (m *fakeMailbox) Messages(name string) ([]Message, error) {
@@ -81,12 +83,26 @@ type testClient struct {
 // serveTest serves POP3 on one end of a pipe, with passwords offered or not.
 func serveTest(t *testing.T, mail Mailbox, offersLogin bool) *testClient {
 	t.Helper()
+	discard := slog.New(slog.DiscardHandler)
 	s := &Server{
-		Listener:     "pop3",
-		Mail:         mail,
-		Guard:        guard.New(guard.DefaultLimits, nil, slog.New(slog.DiscardHandler)),
+		Listener: "pop3",
+		Mail:     mail,
+		Login: &mailauth.Checker{
+			Password: func(name, password string) bool { return name == testUser && password == testPassword },
+			Token: func(_ context.Context, token string) (string, error) {
+				switch token {
+				case testToken:
+					return testUser, nil
+				case "unchecked":
+					return "", discovery.ErrUnavailable
+				}
+				return "", mailauth.ErrToken
+			},
+			Scope: "mail", Configuration: func() string { return "https://id.example/c" },
+			Guard: guard.New(guard.DefaultLimits, nil, discard), Log: discard, Limited: client.NewLimitedLog(discard),
+		},
 		InsecureAuth: offersLogin,
-		Log:          slog.New(slog.DiscardHandler),
+		Log:          discard,
 		ErrorLog:     log.New(failingWriter{t}, "", 0),
 	}
 	here, there := net.Pipe()
@@ -226,7 +242,7 @@ func TestSessions(t *testing.T) {
 			{"NOOP", "+OK "},
 			{"USER x", "-ERR no such command: see CAPA"},
 			{"STLS", "-ERR no such command: see CAPA"},
-			{"CAPA", "+OK what I can do\nTOP\nUIDL\nRESP-CODES\nPIPELINING\nUSER\n."},
+			{"CAPA", "+OK what I can do\nTOP\nUIDL\nRESP-CODES\nPIPELINING\nUSER\nSASL PLAIN LOGIN OAUTHBEARER XOAUTH2\n."},
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -294,9 +310,9 @@ func TestNoPasswordIsTakenInPlainText(t *testing.T) {
 	s.line()
 	s.exchange(
 		[2]string{"CAPA", "+OK what I can do\nTOP\nUIDL\nRESP-CODES\nPIPELINING\n."},
-		[2]string{"PASS " + testPassword, "-ERR [SYS/PERM] no passwords on a connection that is not encrypted"},
+		[2]string{"PASS " + testPassword, "-ERR [SYS/PERM] TLS is required"},
 		[2]string{"STAT", "-ERR not now: log in first, or see CAPA"},
-		[2]string{"USER whoami", "-ERR [SYS/PERM] no passwords on a connection that is not encrypted"})
+		[2]string{"USER whoami", "-ERR [SYS/PERM] TLS is required"})
 }
 
 // A client may try commands that this server does not have, and what it deleted is gone
@@ -336,7 +352,7 @@ func TestASessionEndsAfterThreeWrongPasswords(t *testing.T) {
 	s := serveTest(t, mailboxWith(), true)
 	s.line()
 	for range 3 {
-		s.exchange(userCommand, [2]string{"PASS wrong", "-ERR [AUTH] wrong name or password"})
+		s.exchange(userCommand, [2]string{"PASS wrong", "-ERR [AUTH] authentication failed"})
 	}
 	require.Empty(t, s.end())
 }
@@ -345,7 +361,7 @@ func TestUSERIsForgottenAfterAWrongPassword(t *testing.T) {
 	s := serveTest(t, mailboxWith(), true)
 	s.line()
 	s.exchange(userCommand,
-		[2]string{"PASS wrong", "-ERR [AUTH] wrong name or password"},
+		[2]string{"PASS wrong", "-ERR [AUTH] authentication failed"},
 		[2]string{"PASS " + testPassword, "-ERR USER comes first"})
 }
 
@@ -398,11 +414,17 @@ func TestTheSessionOfAClientThatDoesNotReadEnds(t *testing.T) {
 func FuzzNoMailIsShownWithoutThePassword(f *testing.F) {
 	f.Add(false, []byte("CAPA\r\nUSER demo@example.test\r\nPASS x\r\nRETR 1\r\n"))
 	f.Add(true, []byte("USER demo@example.test\r\nPASS x\r\nLIST\r\nTOP 1 1\r\nQUIT\r\n"))
+	f.Add(true, []byte("AUTH PLAIN\r\n*\r\nAUTH LOGIN =\r\n=\r\nSTAT\r\n"))
+	f.Add(true, []byte("AUTH OAUTHBEARER bixhPWRlbW8sAWF1dGg9QmVhcmVyIHgBAQ==\r\nAQ==\r\nRETR 1\r\n"))
+	f.Add(true, []byte("AUTH XOAUTH2 dXNlcj1kZW1vAWF1dGg9QmVhcmVyIHgBAQ==\r\n\r\nRETR 1\r\n"))
 	f.Add(true, []byte("USER whoami\r\nSTLS\r\n\x16\x03\x01"))
 	f.Add(false, bytes.Repeat([]byte("A"), 300))
 	f.Fuzz(func(t *testing.T, offersLogin bool, input []byte) {
-		if bytes.Contains(input, []byte(testPassword)) {
-			t.Skip("it has the password")
+		for _, secret := range []string{testPassword, testToken} {
+			encoded := base64.StdEncoding.EncodeToString([]byte(secret))
+			if bytes.Contains(input, []byte(secret)) || bytes.Contains(input, []byte(strings.TrimRight(encoded, "="))) {
+				t.Skip("it has the password or the token")
+			}
 		}
 		s := serveTest(t, mailboxWith("Subject: secret letter\r\n\r\n"), offersLogin)
 		s.SetDeadline(time.Now().Add(testTimeout))

@@ -13,10 +13,12 @@ import (
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
 )
 
 const (
 	lineLimit    = 255              // bytes of a command, RFC 2449 section 4
+	authLimit    = 12288            // bytes of a line of AUTH, which RFC 4954 section 4 has as an upper limit for SMTP
 	idleTimeout  = 10 * time.Minute // RFC 1939 section 3 requires at least that
 	loginTimeout = time.Minute      // before login
 	writeTimeout = time.Minute
@@ -25,8 +27,7 @@ const (
 // A session is one connection.
 type session struct {
 	server *Server
-	client client.Client
-	gate   *gate.Session
+	login  mailauth.Conn
 	conn   net.Conn
 	r      *bufio.Reader
 	w      *bufio.Writer
@@ -40,7 +41,8 @@ type session struct {
 }
 
 func (s *Server) serve(c net.Conn) {
-	p := &session{server: s, client: client.New(s.Listener, c), gate: gate.SessionOf(c), deleted: make(map[string]bool)}
+	cl := client.New(s.Listener, c)
+	p := &session{server: s, login: mailauth.Conn{Checker: s.Login, Client: cl, Gate: gate.SessionOf(c)}, deleted: make(map[string]bool)}
 	defer func() {
 		if v := recover(); v != nil {
 			s.ErrorLog.Printf("panic serving POP3: %v\n%s", v, debug.Stack())
@@ -48,11 +50,11 @@ func (s *Server) serve(c net.Conn) {
 		p.conn.Close()
 	}()
 	p.setConn(c)
-	p.client.Log(s.Log, "session")
+	cl.Log(s.Log, "session")
 	p.ok("POP3 server ready")
 	for !p.quit && p.w.Flush() == nil {
 		line, err := p.readLine()
-		if errors.Is(err, bufio.ErrBufferFull) {
+		if errors.Is(err, bufio.ErrBufferFull) || len(line) > lineLimit-2 && !isAuth(line) {
 			p.err("line too long")
 			p.w.Flush()
 			return
@@ -68,7 +70,7 @@ func (s *Server) serve(c net.Conn) {
 // setConn makes c the connection of the session.
 func (p *session) setConn(c net.Conn) {
 	p.conn = c
-	p.r = bufio.NewReaderSize(c, lineLimit)
+	p.r = bufio.NewReaderSize(c, authLimit)
 	p.w = bufio.NewWriter(deadlineWriter{c})
 }
 
@@ -126,10 +128,16 @@ func (p *session) handle(line string) {
 	case !p.loggedIn && command == "STLS" && p.server.TLS != nil && !p.onTLS():
 		p.startTLS()
 	case !p.loggedIn && (command == "USER" || command == "PASS"):
-		p.login(command, arg)
+		p.userPass(command, arg)
+	case !p.loggedIn && command == "AUTH":
+		p.authenticate(arg)
 	case p.loggedIn:
 		p.transaction(command, arg)
 	default:
 		p.err("not now: log in first, or see CAPA")
 	}
 }
+
+// isAuth reports whether a line is AUTH, which may be longer than other commands: many clients
+// send a token as its initial response.
+func isAuth(line string) bool { return len(line) >= 5 && strings.EqualFold(line[:5], "AUTH ") }

@@ -40,10 +40,14 @@ var ErrIssuerAway = fmt.Errorf("mailfront: the identity provider does not answer
 // IssuersConfig configures [NewIssuers].
 type IssuersConfig struct {
 	Issuers []string // each as its metadata spells it
-	// account is the account that a token is for if it is the token's username or subject,
+	// Account is the account that a token is for if it is the token's username or subject,
 	// or its email address and the issuer has verified that.
 	Account  string
 	Audience func() string // the aud of tokens that are accepted (RFC 9068 section 4)
+	// Introspection is the issuer that is asked about tokens without a signature. Such a token
+	// does not name its issuer, and an issuer that is asked about it could use it. The default
+	// is the only issuer. With several and no Introspection, such tokens are refused.
+	Introspection string
 	// ClientID and ClientSecret authenticate introspection (RFC 7662). Without them it is
 	// authenticated with the token itself.
 	ClientID, ClientSecret string
@@ -54,11 +58,12 @@ type IssuersConfig struct {
 }
 
 // Issuers accepts the access tokens of other issuers. It is a TokenSource. A signed token is
-// verified with the issuer's keys and must be for this server; every other token is
-// introspected (RFC 7662).
+// verified with the keys of the issuer that it names, and must be for this server. Every other
+// token is introspected (RFC 7662) at one issuer.
 type Issuers struct {
 	IssuersConfig
-	client *http.Client
+	client  *http.Client
+	limited *client.LimitedLog
 
 	mu        sync.Mutex
 	providers map[string]*issuerState               // by issuer
@@ -83,7 +88,10 @@ type activeToken struct {
 
 // NewIssuers returns Issuers. It sends no request before the first token.
 func NewIssuers(c IssuersConfig) *Issuers {
-	p := &Issuers{IssuersConfig: c, providers: make(map[string]*issuerState)}
+	if c.Introspection == "" && len(c.Issuers) == 1 {
+		c.Introspection = c.Issuers[0]
+	}
+	p := &Issuers{IssuersConfig: c, limited: client.NewLimitedLog(c.Log), providers: make(map[string]*issuerState)}
 	for _, issuer := range c.Issuers {
 		p.providers[issuer] = new(issuerState)
 	}
@@ -170,21 +178,40 @@ func (p *Issuers) away(ctx context.Context, issuer string, err error) error {
 // the error of [guard.Guard.Allow]. ctx is that of the request.
 func (p *Issuers) Caller(ctx context.Context, token string) (Caller, error) {
 	key := sha256.Sum256([]byte(token))
-	p.mu.Lock()
-	known, ok := p.active.Get(key)
-	p.mu.Unlock()
-	if ok && time.Now().Before(known.until) {
-		return known.caller, nil
+	if c, ok := p.known(key); ok {
+		return c, nil
 	}
 	cl := client.FromContext(ctx)
 	if err := p.Guard.Allow(cl, guard.LoggingIn); err != nil {
 		return Caller{}, tooMany(err)
 	}
+	c, err := p.check(ctx, key, token)
+	if errors.Is(err, ErrWrong) {
+		cl.Log(p.Log, "token_refused")
+	}
+	return c, err
+}
+
+// Check is Caller without the limit, for servers that limit logins themselves.
+func (p *Issuers) Check(ctx context.Context, token string) (Caller, error) {
+	key := sha256.Sum256([]byte(token))
+	if c, ok := p.known(key); ok {
+		return c, nil
+	}
+	return p.check(ctx, key, token)
+}
+
+// known returns the caller of a token that was valid a moment ago.
+func (p *Issuers) known(key [32]byte) (Caller, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known, ok := p.active.Get(key)
+	return known.caller, ok && time.Now().Before(known.until)
+}
+
+func (p *Issuers) check(ctx context.Context, key [32]byte, token string) (Caller, error) {
 	c, expires, err := p.ask(ctx, token)
 	if err != nil {
-		if errors.Is(err, ErrWrong) {
-			cl.Log(p.Log, "token_refused")
-		}
 		return Caller{}, err
 	}
 	until := time.Now().Add(activeFor)
@@ -197,7 +224,7 @@ func (p *Issuers) Caller(ctx context.Context, token string) (Caller, error) {
 	return c, nil
 }
 
-// ask returns the caller of a token and when the token expires. It asks the issuers about it.
+// ask returns the caller of a token and when the token expires.
 func (p *Issuers) ask(ctx context.Context, token string) (c Caller, expires time.Time, err error) {
 	var t tokenClaims
 	if issuer, signed := issuerOf(token); signed {
@@ -298,22 +325,14 @@ func (p *Issuers) verify(ctx context.Context, issuer, token string) (t tokenClai
 	return t, nil
 }
 
-// introspect asks the issuers about a token that has no signature (RFC 7662).
-func (p *Issuers) introspect(ctx context.Context, token string) (tokenClaims, error) {
-	result := ErrWrong
-	for _, issuer := range p.Issuers {
-		t, err := p.introspectAt(ctx, issuer, token)
-		if err == nil {
-			return t, nil
-		}
-		if errors.Is(err, ErrIssuerAway) {
-			result = err
-		}
+// introspect asks one issuer about a token that has no signature (RFC 7662).
+func (p *Issuers) introspect(ctx context.Context, token string) (t tokenClaims, err error) {
+	issuer := p.Introspection
+	if issuer == "" {
+		p.limited.Warn("refused a token without a signature, because it does not name its issuer and there are several: set MAILFRONT_INTROSPECTION_ISSUER to the one to ask",
+			"token_refused", client.FromContext(ctx).Listener, slog.Int("issuers", len(p.Issuers)))
+		return t, ErrWrong
 	}
-	return tokenClaims{}, result
-}
-
-func (p *Issuers) introspectAt(ctx context.Context, issuer, token string) (t tokenClaims, err error) {
 	provider, err := p.provider(issuer)
 	switch {
 	case err != nil:

@@ -1,0 +1,41 @@
+package mailauth
+
+import (
+	"log/slog"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+)
+
+// tlsTerminated is the setting that log lines name.
+const tlsTerminated = "MAILFRONT_TLS_TERMINATED"
+
+// LogPlaintext reports a login that was refused because the client is not known to be on TLS,
+// with the cause and the setting to change. It writes at most one line a minute for each
+// listener.
+func LogPlaintext(log *client.LimitedLog, cl client.Client) {
+	reason, setting := plaintextCause(cl)
+	attrs := []slog.Attr{
+		slog.String("client_ip", cl.LogIP().String()), slog.Bool("tls_known", cl.TLSKnown), slog.Bool("client_known", cl.Known),
+		slog.String("reason", reason),
+	}
+	if setting != "" {
+		attrs = append(attrs, slog.String("setting", setting))
+	}
+	log.Warn("login refused", "plaintext_refused", cl.Listener, attrs...)
+}
+
+// plaintextCause returns why a client is not known to be on TLS and, if a setting can change
+// that, its name.
+func plaintextCause(cl client.Client) (reason, setting string) {
+	const useTLS = "the client's connection is not encrypted: let clients use STARTTLS or a listener that begins with TLS"
+	switch {
+	case cl.TLSKnown && cl.IsUntrustedPeer():
+		return useTLS + "; if the peer is a proxy, add it to the trusted proxies", client.TrustedProxies
+	case cl.TLSKnown:
+		return useTLS + "; this is what the PROXY header says", ""
+	case cl.Known:
+		return "it is not known whether the client's connection is encrypted: let the proxy send a PROXY header of version 2 with the client's TLS; " +
+			"if the proxy ends the TLS of all its clients, name the listener in this setting instead", tlsTerminated
+	}
+	return "it is not known whether the client's connection is encrypted, because the PROXY header has no client (LOCAL or UNKNOWN): change the proxy", ""
+}

@@ -1,0 +1,96 @@
+// What to copy: watchedServer, if your IMAP server is go-imap. What to change: mailScope, if your
+// tokens have a scope for mail.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
+	"github.com/seed-94e48765/portico/publicurl"
+)
+
+// mailScope is the scope that a token needs for SMTP, IMAP and POP3.
+const mailScope = "openid"
+
+// newLogin returns what checks passwords and tokens on the mail listeners. lookup finds the
+// caller of a token.
+func (f *frontend) newLogin(lookup func(context.Context, string) (webauth.Caller, error)) *mailauth.Checker {
+	return &mailauth.Checker{
+		Password: f.mail.login,
+		Token: func(ctx context.Context, token string) (string, error) {
+			c, err := lookup(ctx, token)
+			switch {
+			case errors.Is(err, webauth.ErrWrong), errors.Is(err, webauth.ErrNotToken):
+				return "", mailauth.ErrToken
+			case err != nil:
+				return "", err
+			case !c.Allows(mailScope):
+				return "", mailauth.ErrScope
+			}
+			return c.Account, nil
+		},
+		Scope: mailScope, Configuration: f.openIDConfiguration, Guard: f.guard, Log: f.log, Limited: f.limited,
+	}
+}
+
+// openIDConfiguration returns the URL of the OpenID configuration of the server whose tokens
+// are accepted, the first if there are several. It returns "" before the server has a URL.
+func (f *frontend) openIDConfiguration() string {
+	if len(f.cfg.issuers) > 0 {
+		return strings.TrimSuffix(f.cfg.issuers[0], "/") + "/.well-known/" + string(publicurl.OpenIDConfiguration)
+	}
+	base := f.documents.Current().Base()
+	u, err := base.WellKnown(publicurl.OpenIDConfiguration)
+	if err != nil || base.IsRelative() {
+		return ""
+	}
+	return u
+}
+
+// A watchedServer serves connections on which go-imap refuses a login without calling the
+// session, because they may not be encrypted. It reports such a login.
+type watchedServer struct {
+	imapServer
+	refused func(net.Conn)
+}
+
+func (s watchedServer) Serve(l net.Listener) error {
+	return s.imapServer.Serve(&loginWatch{l, s.refused})
+}
+
+// A loginWatch is the listener of a watchedServer.
+type loginWatch struct {
+	net.Listener
+	refused func(net.Conn)
+}
+
+func (l *loginWatch) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return watchedConn{c, l.refused}, nil
+}
+
+type watchedConn struct {
+	net.Conn
+	refused func(net.Conn)
+}
+
+// Write looks at the answers. They have no text of a message, because the client cannot log in
+// before STARTTLS, and are encrypted after it.
+func (c watchedConn) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte(" NO [PRIVACYREQUIRED] ")) {
+		c.refused(c.Conn)
+	}
+	return c.Conn.Write(b)
+}
+
+// NetConn lets proxyproto see what is below.
+func (c watchedConn) NetConn() net.Conn { return c.Conn }
