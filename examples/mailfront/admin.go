@@ -126,12 +126,14 @@ func (a *admin) routes() map[string]http.HandlerFunc {
 		"POST /sign-out": a.signOut,
 		"POST /url":      a.changeURL,
 		"POST /verify":   a.verify,
+		"POST /lift":     a.lift,
 		"GET /":          a.back,
 		"GET /setup":     a.setUpDone,
 		"GET /sign-in":   a.back, // a form's answer, loaded again
 		"GET /sign-out":  a.signedOut,
 		"GET /url":       a.urlChanged,
 		"GET /verify":    a.back,
+		"GET /lift":      a.lifted,
 	}
 }
 

@@ -67,6 +67,7 @@ type adminPageData struct {
 	TLSBy      string
 	Report     *verifyResult
 	Statistics []statistics
+	Limits     *limitsView
 
 	now     *adminState
 	set     *discovery.Set
@@ -108,6 +109,7 @@ func (a *admin) complete(p *adminPageData, r *http.Request) {
 		p.URL = p.Published
 	}
 	p.Client = client.FromRequest(r)
+	p.Limits = a.limits()
 	p.AddressBy = a.f.addressLearned(p.Client)
 	p.TLSBy = a.f.tlsLearned(p.Client)
 	if report := a.lastReport.Load(); report != nil && report.Base == p.set.Issuer() {

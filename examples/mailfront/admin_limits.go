@@ -1,0 +1,66 @@
+// What to copy: lift, if your administrators lift bans. What to change: nothing.
+
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+)
+
+const (
+	maxBansShown   = 200
+	maxLimitsShown = 50
+)
+
+// A limitsView is the section of the page with the bans and limits.
+type limitsView struct {
+	Bans   []guard.Ban // the newest
+	Total  int         // of bans
+	Near   []guard.Usage
+	Kept   bool // bans are still there after a restart
+	Shared bool // bans are those of all nodes
+}
+
+func (a *admin) limits() *limitsView {
+	bans := a.f.guard.Bans()
+	return &limitsView{
+		Bans: bans[:min(len(bans), maxBansShown)], Total: len(bans),
+		Near: a.f.guard.NearLimits(maxLimitsShown),
+		Kept: a.shared() || a.f.cfg.stateFile.path != "", Shared: a.shared(),
+	}
+}
+
+// lift ends a ban.
+func (a *admin) lift(w http.ResponseWriter, r *http.Request) {
+	p, ok := a.signedInForm(w, r)
+	if !ok {
+		return
+	}
+	address, err := netip.ParsePrefix(r.PostForm.Get("address"))
+	if err != nil {
+		p.Problem = "The address of the ban is not valid. Open the page again and repeat the change."
+		a.show(w, r, http.StatusBadRequest, "failed", p)
+		return
+	}
+	if err := a.f.guard.Lift(r.Context(), address); err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	client.FromRequest(r).Log(a.f.log, "ban_lifted", slog.String("banned", address.String()))
+	a.done(w, r)
+}
+
+// lifted confirms that a ban was lifted.
+func (a *admin) lifted(w http.ResponseWriter, r *http.Request) {
+	p := a.newPage(r)
+	if p.session == nil || p.now.token != "" {
+		a.back(w, r)
+		return
+	}
+	p.Done = "The ban is lifted."
+	a.show(w, r, http.StatusOK, "home", p)
+}

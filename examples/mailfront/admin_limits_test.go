@@ -1,0 +1,195 @@
+package main
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+)
+
+// guess sends wrong passwords from directIP until the client is banned.
+func (s *site) guess() {
+	s.t.Helper()
+	from := s.from
+	s.comeFromElsewhere()
+	for range 10 {
+		s.do("PROPFIND", "/dav/cal/", "", "Authorization", basicAuth("wrong"))
+	}
+	response, _ := s.do(http.MethodGet, "/whoami", "")
+	require.Equal(s.t, http.StatusTooManyRequests, response.StatusCode)
+	require.Regexp(s.t, "^(900|89[0-9])$", response.Header.Get("Retry-After"), "the rest of the ban")
+	s.client.CloseIdleConnections()
+	s.from = from
+}
+
+func (s *site) isBanned() bool {
+	s.t.Helper()
+	from := s.from
+	s.client.CloseIdleConnections()
+	s.from = directIP
+	response, err := s.client.Get(s.base + "/whoami")
+	s.client.CloseIdleConnections()
+	s.from = from
+	if err != nil {
+		return true // closed at accept
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusTooManyRequests
+}
+
+func TestTheAdministratorSeesBansAndLiftsThem(t *testing.T) {
+	needDirect(t)
+	s := newAdminSite(t, testBase, direct, nil)
+	s.setUp(testBase, adminPassword)
+	_, page := s.signInAdmin(adminPassword)
+	require.Contains(t, page, "<h2>Bans: 0</h2>")
+	require.Contains(t, page, "No client is banned.")
+	require.Contains(t, page, "Bans are lost when mailfront stops.")
+	s.guess()
+	_, page = s.admin()
+	require.Contains(t, page, "<h2>Bans: 1</h2>")
+	require.Contains(t, html.UnescapeString(page), "<code>"+directIP+"/32</code>")
+	require.Contains(t, page, "wrong passwords, the last one on https")
+	require.Regexp(t, `<td>wrong passwords</td><td>0 of 9</td>`, page, "near the limit")
+	now := time.Now().UTC().Format("2006-01-02 15:")
+	require.Contains(t, page, "<td>"+now)
+
+	target, form := s.fill(page, "/admin", "address")
+	require.Equal(t, directIP+"/32", form.Get("address"))
+	for _, test := range []struct {
+		name, field, value string
+		header             []string
+		want               int
+	}{
+		{name: "no token of the session", field: "csrf", value: "", want: http.StatusForbidden},
+		{name: "another site", field: "csrf", value: form.Get("csrf"), header: []string{"Origin", "https://attacker.example", "Sec-Fetch-Site", "cross-site"}, want: http.StatusForbidden},
+		{name: "no address", field: "address", value: "everything", want: http.StatusBadRequest},
+	} {
+		changed := map[string][]string{"csrf": form["csrf"], "address": form["address"]}
+		changed[test.field] = []string{test.value}
+		response, _ := s.post(target, changed, test.header...)
+		require.Equal(t, test.want, response.StatusCode, test.name)
+		require.True(t, s.isBanned(), test.name)
+	}
+	response, page := s.post(target, form)
+	require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
+	status, page := s.follow(response)
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, page, "The ban is lifted.")
+	require.Contains(t, page, "<h2>Bans: 0</h2>")
+	require.False(t, s.isBanned())
+	s.awaitLogs(1, "event=ban_lifted", "banned="+directIP+"/32")
+	s.guess()
+}
+
+func TestTheBansOnThePageAreTheNewest(t *testing.T) {
+	f := startWith(t, nil, nil)
+	now := time.Now()
+	var bans []guard.Ban
+	for i := range maxBansShown + 50 {
+		bans = append(bans, guard.Ban{
+			Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 32), Reason: "wrong passwords",
+			Since: now.Add(time.Duration(i) * time.Second), Until: now.Add(time.Hour),
+		})
+	}
+	f.guard.Restore(bans)
+	view := f.admin.limits()
+	require.Len(t, view.Bans, maxBansShown)
+	require.Equal(t, len(bans), view.Total)
+	require.Equal(t, bans[len(bans)-1].Address, view.Bans[0].Address)
+	var page strings.Builder
+	require.NoError(t, adminTemplates.ExecuteTemplate(&page, "limits", &adminPageData{Limits: view}))
+	require.Contains(t, page.String(), "The table has the newest 200.")
+	require.Len(t, regexp.MustCompile("<form ").FindAllString(page.String(), -1), maxBansShown)
+}
+
+func TestBansSurviveARestart(t *testing.T) {
+	state := stateIn(t)
+	path := state + bansFile
+	env := map[string]string{"MAILFRONT_STATE": state}
+	f := startWith(t, env, nil)
+	cl := client.Client{IP: netip.MustParseAddr("198.51.100.7"), Known: true, Listener: "imap"}
+	require.ErrorIs(t, f.wrongPasswords(cl, 10), guard.ErrBanned)
+	eventually(t, 5*time.Second, func() bool { _, err := os.Stat(path); return err == nil })
+	other := cl
+	other.IP = netip.MustParseAddr("2001:db8::7")
+	require.ErrorIs(t, f.wrongPasswords(other, 10), guard.ErrBanned)
+	require.NoError(t, f.frontend.shutdown(testTimeout), "it writes what has changed since")
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".*"))
+	require.NoError(t, err)
+	require.Empty(t, files, "no temporary file is left")
+
+	f = startWith(t, env, nil)
+	for _, banned := range []client.Client{cl, other} {
+		require.ErrorIs(t, f.guard.Allow(banned, guard.Sending), guard.ErrBanned)
+	}
+	require.NoError(t, f.guard.Lift(t.Context(), netip.MustParsePrefix("198.51.100.7/32")))
+	require.NoError(t, f.frontend.shutdown(testTimeout))
+	f = startWith(t, env, nil)
+	require.NoError(t, f.guard.Allow(cl, guard.Sending), "it was lifted")
+	require.ErrorIs(t, f.guard.Allow(other, guard.Sending), guard.ErrBanned)
+}
+
+func TestADamagedFileOfBansIsRefusedByName(t *testing.T) {
+	state := stateIn(t)
+	for name, text := range map[string]string{"empty": "", "cut": "[\n  {", "not a client": `[{"address":"0.0.0.0/0","reason":"x","since":"2026-01-01T00:00:00Z","until":"2036-01-01T00:00:00Z"}]`} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, os.WriteFile(state+bansFile, []byte(text), 0o600))
+			cfg, err := parseConfig(nil, lookup(map[string]string{"MAILFRONT_STATE": state}), new(strings.Builder))
+			require.NoError(t, err)
+			_, err = start(cfg, newLogger(newLogBuffer(), cfg.logLevel))
+			require.ErrorContains(t, err, state+bansFile)
+			require.ErrorContains(t, err, "restore it, or remove it")
+			require.ErrorContains(t, err, "MAILFRONT_STATE")
+		})
+	}
+}
+
+func TestTwelveWrongPasswordsOverThreeNodesAreABanOnAll(t *testing.T) {
+	needDirect(t)
+	c := newCluster(t, 3, nil)
+	c.setUp(0)
+	_, page := c.nodes[1].signInAdmin(adminPassword)
+	for i := range 12 {
+		node := c.nodes[i%3]
+		if i >= 10 { // the node learns it from the store when the client connects
+			require.Empty(t, newScript(t, node.dial(directIP, "imaps")).end(), i)
+			continue
+		}
+		s := newScript(t, onTLS(t, node.dial(directIP, "imaps")))
+		s.line()
+		s.send("a LOGIN %s wrong\r\n", testAccount)
+		want := `^a NO \[AUTHENTICATIONFAILED\]`
+		if i == 9 {
+			want = `^a NO \[UNAVAILABLE\] Too many logins: try again in 1[45]m`
+		}
+		require.Regexp(t, want, s.line(), i)
+		s.Close()
+	}
+	for i, node := range c.nodes {
+		eventually(t, 2*time.Second, node.isBanned, fmt.Sprintf("node %d", i))
+		for _, listener := range []string{"smtp", "imap", "pop3", "submission"} {
+			require.Empty(t, newScript(t, node.dial(directIP, listener)).end(), listener)
+		}
+	}
+	_, page = c.nodes[2].do(http.MethodGet, "/admin", "")
+	require.Contains(t, page, "<h2>Bans: 1</h2>")
+	require.Contains(t, page, "Every node refuses them.")
+	target, form := c.nodes[2].fill(page, "/admin", "address")
+	response, page := c.nodes[2].post(target, form)
+	require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
+	for i, node := range c.nodes {
+		eventually(t, 2*time.Second, func() bool { return !node.isBanned() }, fmt.Sprintf("node %d", i))
+	}
+}

@@ -1,0 +1,50 @@
+package guard
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// A Usage is how much of a limit a client has left.
+type Usage struct {
+	Address netip.Prefix
+	Action  Action
+	Left    int // how often the action is still allowed now
+	Burst   int
+}
+
+// NearLimits returns at most n uses of limits of which half or less is left, those with the
+// least first. They are the limits of this node.
+func (g *Guard) NearLimits(n int) (list []Usage) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, who := range g.clients.Keys() {
+		of, _ := g.clients.Peek(who)
+		for a, l := range of {
+			if l == nil {
+				continue
+			}
+			if left := max(0, l.left()); left <= l.Burst()/2 {
+				list = append(list, Usage{Address: who, Action: Action(a), Left: left, Burst: l.Burst()})
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Usage) int { return cmp.Compare(a.Left*b.Burst, b.Left*a.Burst) })
+	return list[:min(n, len(list))]
+}
+
+// String returns the action in words.
+func (a Action) String() string {
+	switch a {
+	case Connecting:
+		return "connections"
+	case LoggingIn:
+		return "sign-ins"
+	case Sending:
+		return "messages"
+	case Requesting:
+		return "requests"
+	}
+	return "wrong passwords"
+}
