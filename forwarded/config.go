@@ -90,8 +90,8 @@ type Config struct {
 	// and NGINX's proxy_pass pass on the client's.
 	Proto bool
 
-	// Strip makes Handler remove every forwarding header that was not believed
-	// from the request that the next handler gets. See [Resolver.Handler].
+	// Strip makes Handler remove every forwarding header that was not used from
+	// the request that the next handler gets. See [Resolver.Handler].
 	Strip bool
 
 	// OnResolve, if not nil, is called by Handler for each request, before

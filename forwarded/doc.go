@@ -9,7 +9,7 @@
 //
 //	X-Forwarded-For: 127.0.0.1, 198.51.100.9, 10.0.0.2
 //
-// then all that is certain is that 10.0.0.2 connected to 10.0.0.1. If 10.0.0.2 is a
+// then only one fact is certain: 10.0.0.2 connected to 10.0.0.1. If 10.0.0.2 is a
 // trusted proxy too, then 198.51.100.9 connected to it. That address is not trusted, so
 // it is the client, and the entry to the left of it is the client's own text. So a
 // [Resolver] begins with the peer of the connection and reads entries from right to left
@@ -23,8 +23,8 @@
 // CF-Connecting-IP.
 //
 // [Result.Client] is the client, or the zero Addr if the client is not known.
-// [Result.Last] is how far the walk came, for logs. [Resolver.Explain] answers the
-// question "why this address?" hop by hop. [Result.Secure] reports whether the client's
+// [Result.Last] is the last address that was read, for logs. [Resolver.Explain] shows
+// hop by hop how the client was found. [Result.Secure] reports whether the client's
 // connection is encrypted.
 //
 // # What proxies send
@@ -46,12 +46,12 @@
 //     they do not trust, and pass on the client's Forwarded. Do not choose [Forwarded]
 //     behind them.
 //   - A configuration that copies Host into Forwarded must escape quotes and backslashes
-//     in it, or else the client writes the proxy's element. It must also limit the
+//     in it. Otherwise the client can write the proxy's element. It must also limit the
 //     length: an element of more than 512 bytes is malformed, so that the client is not
 //     known.
 //
-// Config.Strip removes what was not believed before the next handler runs. Trailers are
-// not read and not removed.
+// Config.Strip removes forwarding headers that were not used before the next handler
+// runs. Trailers are neither read nor removed.
 //
 // # One listener, one mechanism
 //

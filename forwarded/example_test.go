@@ -195,7 +195,7 @@ func ExampleResult_ClientKnown() {
 	// invalid IP Obfuscated false
 }
 
-// A reverse proxy of your own passes on what it believed, and adds its own peer.
+// A reverse proxy passes on the entries that it used, and adds its own peer.
 func ExampleResolver_SetHeaders() {
 	resolver, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("10.0.0.0/8")})
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A Hop is one step from the peer to the client. It is for people: the texts may
-// change, so that a program should use the [Result].
+// A Hop is one step from the peer to the client. Its texts are for people and may
+// change; a program should use the [Result].
 type Hop struct {
 	// Addr is the address of this hop, unmapped and without a zone. It is the
 	// zero Addr for a peer on a unix socket, and for an entry without a usable
@@ -39,7 +39,8 @@ func (h Hop) String() string {
 
 // Explain returns the hops of req in the order in which they were read, from the peer
 // on, to show why a client was found or not. The Verdict of the first hop includes how
-// X-Forwarded-Proto was used, and that of the last one ends in the Reason. The decisions are those of [Resolver.ResolveRequest], made by the same code.
+// X-Forwarded-Proto was used, and that of the last one ends in the Reason. The same code
+// makes the decisions of Explain and of [Resolver.ResolveRequest].
 //
 // Explain allocates. It is for diagnostic pages and for logs of single requests. With
 // Config.Strip, call it before Handler, which removes headers.
@@ -60,7 +61,7 @@ func (r *Resolver) Explain(req *http.Request) []Hop {
 			Verdict: r.explainEntry(e, i+1, &res),
 		})
 	}
-	if r.cfg.Proto && !r.readsXForwardedProto() && r.believedHops(&res) > 0 {
+	if r.cfg.Proto && !r.readsXForwardedProto() && r.usedHops(&res) > 0 {
 		hop := &hops[res.Hops]
 		if res.Proto != "" {
 			hop.Verdict += "; its proto is " + res.Proto
@@ -72,7 +73,7 @@ func (r *Resolver) Explain(req *http.Request) []Hop {
 	return hops
 }
 
-// explainPeer is about the connection.
+// explainPeer returns the hop of the connection.
 func (r *Resolver) explainPeer(req *http.Request, res *Result, t *trace) Hop {
 	hop := Hop{Addr: res.Peer, Where: "connection", Text: shorten(req.RemoteAddr)}
 	switch res.Reason {
@@ -111,7 +112,7 @@ func explainNoPeer(req *http.Request) string {
 	return "a peer on a unix socket, and Config.Trusted does not have the keyword unix, so the headers are ignored"
 }
 
-// explainProto is about X-Forwarded-Proto of a trusted peer.
+// explainProto returns the sentence about X-Forwarded-Proto of a trusted peer.
 func (r *Resolver) explainProto(h http.Header, res *Result) string {
 	if !r.readsXForwardedProto() {
 		return ""
@@ -124,7 +125,7 @@ func (r *Resolver) explainProto(h http.Header, res *Result) string {
 		return "; X-Forwarded-Proto is ignored, because Config.Proto is not set"
 	}
 	value := shorten(strings.Join(lines, ", "))
-	hops := r.believedHops(res)
+	hops := r.usedHops(res)
 	proto, f := listedProto(lines, hops)
 	switch f {
 	case protoAbsent:
@@ -134,12 +135,12 @@ func (r *Resolver) explainProto(h http.Header, res *Result) string {
 	case protoDiffers:
 		return fmt.Sprintf("; X-Forwarded-Proto %q is ignored, because its values differ", value)
 	case protoTooMany:
-		return fmt.Sprintf("; X-Forwarded-Proto %q is ignored, because it has more values than there are believed hops (%d)", value, hops)
+		return fmt.Sprintf("; X-Forwarded-Proto %q is ignored, because it has more values than Result.Hops (%d)", value, hops)
 	}
 	return "; X-Forwarded-Proto is " + proto
 }
 
-// explainMark is about the client of a PROXY protocol connection.
+// explainMark returns the hop of the client of a PROXY protocol connection.
 func explainMark(res *Result, t *trace) Hop {
 	hop := Hop{Addr: res.Client, Where: "PROXY protocol", Text: addrText(res.Client), Verdict: "the client"}
 	switch {
@@ -151,7 +152,7 @@ func explainMark(res *Result, t *trace) Hop {
 	return hop
 }
 
-// explainEntry is about entry n from the right.
+// explainEntry returns the hop of entry n from the right.
 func (r *Resolver) explainEntry(e tracedEntry, n int, res *Result) string {
 	why := "trusted"
 	switch {
@@ -180,7 +181,7 @@ func (r *Resolver) explainEntry(e tracedEntry, n int, res *Result) string {
 // endsAtEntry reports whether an entry that could not be used ended the walk.
 func (r Reason) endsAtEntry() bool { return r == Malformed || r == Obfuscated }
 
-// addrText returns a as text, "" if there is no address.
+// addrText returns a as text, or "" if there is no address.
 func addrText(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""

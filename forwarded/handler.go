@@ -11,8 +11,8 @@ import (
 // address of the connection's peer.
 //
 // If Config.Strip is set, next gets a request without the forwarding headers that were
-// not believed. Names are compared without regard to case, and _ counts as - (CGI and
-// its descendants take the two for the same). The headers are:
+// not used. Names are compared without regard to case, and _ counts as - because CGI does
+// not distinguish the two. The headers are:
 //
 //   - Forwarded and X-Forwarded, alone or followed by a dash and more:
 //     X-Forwarded-For, -Host, -Proto, -Port, -Prefix, -Server, -By, …
@@ -20,9 +20,10 @@ import (
 //     Fly-Client-IP
 //   - Config.SingleHeader
 //
-// Headers that were believed remain: the configured one if Result.Hops is not 0 (with
+// Headers that were used remain: the configured one if Result.Hops is not 0 (with
 // TrustedHops, if the client is known), and X-Forwarded-Proto if Result.Proto was taken
-// from it. A list remains as it came, with the client's own claims left of the answer.
+// from it. A list is not changed: entries that the client wrote itself remain to the left
+// of the client's address.
 //
 // Handler does not modify the caller's request. It copies the header map only if it
 // removes a header.
@@ -30,7 +31,7 @@ import (
 // Handler panics if next is nil.
 func (r *Resolver) Handler(next http.Handler) http.Handler {
 	if next == nil {
-		panic("forwarded: Resolver.Handler was called with a nil handler: pass the one to call next")
+		panic("forwarded: Resolver.Handler needs the handler to call next, got nil")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		ctx := &resultContext{Context: req.Context(), resolver: r, result: r.ResolveRequest(req)}

@@ -54,7 +54,7 @@ func TestHandlerContextEndsWithTheRequest(t *testing.T) {
 }
 
 func TestHandlerRefusesNil(t *testing.T) {
-	require.PanicsWithValue(t, "forwarded: Resolver.Handler was called with a nil handler: pass the one to call next",
+	require.PanicsWithValue(t, "forwarded: Resolver.Handler needs the handler to call next, got nil",
 		func() { newResolver(t, forwarded.Config{}).Handler(nil) })
 }
 
@@ -104,18 +104,18 @@ func TestStrip(t *testing.T) {
 		proto      []string
 		kept       []string
 	}{
-		{name: "X-Forwarded-For was believed", config: forwarded.Config{}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{xff}},
-		{name: "X-Forwarded-For and -Proto were believed", config: forwarded.Config{Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{xff, xfp}},
+		{name: "X-Forwarded-For was used", config: forwarded.Config{}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{xff}},
+		{name: "X-Forwarded-For and -Proto were used", config: forwarded.Config{Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{xff, xfp}},
 		{name: "X-Forwarded-Proto was not valid", config: forwarded.Config{Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "", proto: []string{"https", "http"}, kept: []string{xff}},
-		{name: "X-Forwarded-For was believed in part", config: forwarded.Config{}, remoteAddr: peer, xff: "x, 10.0.0.2", fwd: "", proto: nil, kept: []string{xff}},
-		{name: "X-Forwarded-For was not believed", config: forwarded.Config{}, remoteAddr: peer, xff: "192.0.2.1, x", fwd: "", proto: nil, kept: nil},
-		{name: "only X-Forwarded-Proto was believed", config: forwarded.Config{Proto: true}, remoteAddr: peer, xff: "unknown", fwd: "", proto: []string{"http"}, kept: []string{xfp}},
-		{name: "Forwarded was believed", config: forwarded.Config{Header: forwarded.Forwarded}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=192.0.2.1", proto: []string{"https"}, kept: []string{fwd}},
-		{name: "X-Forwarded-Proto does not count beside Forwarded", config: forwarded.Config{Header: forwarded.Forwarded, Proto: true}, remoteAddr: peer, xff: "", fwd: "for=192.0.2.1;proto=https", proto: []string{"https"}, kept: []string{fwd}},
-		{name: "Forwarded was not believed", config: forwarded.Config{Header: forwarded.Forwarded, Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=x", proto: []string{"https"}, kept: nil},
+		{name: "X-Forwarded-For was used in part", config: forwarded.Config{}, remoteAddr: peer, xff: "x, 10.0.0.2", fwd: "", proto: nil, kept: []string{xff}},
+		{name: "X-Forwarded-For was not used", config: forwarded.Config{}, remoteAddr: peer, xff: "192.0.2.1, x", fwd: "", proto: nil, kept: nil},
+		{name: "only X-Forwarded-Proto was used", config: forwarded.Config{Proto: true}, remoteAddr: peer, xff: "unknown", fwd: "", proto: []string{"http"}, kept: []string{xfp}},
+		{name: "Forwarded was used", config: forwarded.Config{Header: forwarded.Forwarded}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=192.0.2.1", proto: []string{"https"}, kept: []string{fwd}},
+		{name: "X-Forwarded-Proto is not used with Forwarded", config: forwarded.Config{Header: forwarded.Forwarded, Proto: true}, remoteAddr: peer, xff: "", fwd: "for=192.0.2.1;proto=https", proto: []string{"https"}, kept: []string{fwd}},
+		{name: "Forwarded was not used", config: forwarded.Config{Header: forwarded.Forwarded, Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=x", proto: []string{"https"}, kept: nil},
 		{name: "X-Forwarded-For with TrustedHops", config: forwarded.Config{TrustedHops: 1, Proto: true}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{xff, xfp}},
 		{name: "X-Forwarded-For with too few hops", config: forwarded.Config{TrustedHops: 2}, remoteAddr: peer, xff: "192.0.2.1", fwd: "for=6.6.6.6", proto: nil, kept: nil},
-		{name: "a SingleHeader was believed", config: forwarded.Config{SingleHeader: "X-Example", Proto: true}, remoteAddr: peer, xff: "6.6.6.6", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{example, xfp}},
+		{name: "SingleHeader was used", config: forwarded.Config{SingleHeader: "X-Example", Proto: true}, remoteAddr: peer, xff: "6.6.6.6", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{example, xfp}},
 		{name: "a SingleHeader of a list", config: forwarded.Config{SingleHeader: "X-Example", Header: forwarded.Forwarded, Proto: true}, remoteAddr: peer, xff: "6.6.6.6", fwd: "for=6.6.6.6", proto: []string{"https"}, kept: []string{example, xfp}},
 		{name: "a SingleHeader of an untrusted peer", config: forwarded.Config{SingleHeader: "X-Example", Proto: true}, remoteAddr: untrusted, xff: "6.6.6.6", fwd: "", proto: []string{"https"}, kept: nil},
 		{name: "an untrusted peer", config: forwarded.Config{Proto: true}, remoteAddr: untrusted, xff: "192.0.2.1", fwd: "for=192.0.2.1", proto: []string{"https"}, kept: nil},

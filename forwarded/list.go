@@ -4,8 +4,8 @@ import "net/netip"
 
 // Both headers are lists, and each proxy adds to the right end: a comma and an entry, or
 // a line of its own. A line break is a comma (RFC 9110 section 5.3). Entries are read
-// from the right. What is left of the answer is never read, because the client can have
-// written it.
+// from the right. Entries to the left of the client's address are never read, because the
+// client can have written them.
 
 // A list is the part of a header that has not been read.
 type list struct {
@@ -92,8 +92,8 @@ func (f fault) reason() Reason {
 	return Malformed
 }
 
-// isBlank reports whether c is a blank of RFC 9110 section 5.6.3. No other
-// character is, whatever Unicode calls it.
+// isBlank reports whether c is a blank of RFC 9110 section 5.6.3. Other white space of
+// Unicode is not.
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // trim returns s without the blanks around it.

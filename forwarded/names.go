@@ -9,7 +9,7 @@ const (
 )
 
 // forwardingFamilies are names of forwarding headers, alone or followed by a dash and
-// more. forwardingNames are further names.
+// other characters. forwardingNames are further names.
 var (
 	forwardingFamilies = [...]string{"Forwarded", "X-Forwarded"}
 	forwardingNames    = [...]string{"X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "CF-Connecting-IPv6", "Fly-Client-IP"}
@@ -53,7 +53,7 @@ func isFamily(name, family string) bool {
 }
 
 // isFold reports whether name is want in any case. It does not distinguish _ and -,
-// because CGI and its descendants do not.
+// because CGI does not.
 func isFold(name, want string) bool {
 	if len(name) != len(want) {
 		return false

@@ -81,7 +81,7 @@ func (e *pairs) node() (a netip.Addr, proto string, f fault) {
 	return a, protoOf(e.proto), f
 }
 
-// Values with quoted-pairs stand for the characters behind the backslashes (RFC 9110
+// Values with quoted-pairs represent the characters behind the backslashes (RFC 9110
 // section 5.6.4). Proxies do not write them in an address or a scheme, but a recipient
 // must understand them. The functions for them are not inlined, to keep their buffers
 // out of the usual stack frame. An address with quoted-pairs costs an allocation.
@@ -106,7 +106,7 @@ func escapedProto(s string) string {
 	return protoOf(string(unescape(buf[:0], s)))
 }
 
-// unescape appends the text that s stands for between its quotes to b. A backslash is
+// unescape appends the text that s represents between its quotes to b. A backslash is
 // never the last byte of s, because it would have escaped the quote.
 func unescape(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {

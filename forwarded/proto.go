@@ -2,8 +2,8 @@ package forwarded
 
 import "strings"
 
-// readsXForwardedProto reports whether Config.Proto is about X-Forwarded-Proto. Else it
-// is about the proto parameter of Forwarded.
+// readsXForwardedProto reports whether Config.Proto applies to X-Forwarded-Proto.
+// Otherwise it applies to the proto parameter of Forwarded.
 func (r *Resolver) readsXForwardedProto() bool {
 	return r.cfg.Header == XForwardedFor || r.cfg.SingleHeader != ""
 }
@@ -21,8 +21,8 @@ const (
 
 // listedProto returns the scheme in the lines of X-Forwarded-Proto, "http" or "https".
 // Some proxies add a value to the list and others replace it, so that several values
-// are accepted if they are equal. More values than hops that were believed were not
-// all written by trusted proxies; one value needs no hop.
+// are accepted if they are equal. If there are more values than hops, trusted proxies did
+// not write all of them. One value needs no hop.
 func listedProto(lines []string, hops int) (string, protoFault) {
 	if len(lines) == 0 {
 		return "", protoAbsent

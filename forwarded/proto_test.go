@@ -69,7 +69,7 @@ func TestProto(t *testing.T) {
 	}
 }
 
-// With TrustedHops, nothing is believed unless there are as many entries.
+// With TrustedHops, no value is used unless there are as many entries.
 func TestProtoWithTrustedHops(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -109,8 +109,8 @@ func TestExplainProto(t *testing.T) {
 		{name: "not sent", config: forwarded.Config{Proto: true}, want: "; it has no X-Forwarded-Proto"},
 		{name: "another scheme", config: forwarded.Config{Proto: true}, xfp: []string{"wss"}, want: `; X-Forwarded-Proto "wss" is ignored, because it is neither http nor https`},
 		{name: "different values", config: forwarded.Config{Proto: true}, xfp: []string{"https", "http"}, want: `; X-Forwarded-Proto "https, http" is ignored, because its values differ`},
-		{name: "too many values", config: forwarded.Config{Proto: true}, xfp: []string{"http, http, http"}, want: `; X-Forwarded-Proto "http, http, http" is ignored, because it has more values than there are believed hops (2)`},
-		{name: "beside SingleHeader", config: forwarded.Config{Proto: true, SingleHeader: "X-Real-IP"}, xfp: []string{"http, http"}, want: "believed hops (1)"},
+		{name: "too many values", config: forwarded.Config{Proto: true}, xfp: []string{"http, http, http"}, want: `; X-Forwarded-Proto "http, http, http" is ignored, because it has more values than Result.Hops (2)`},
+		{name: "with SingleHeader", config: forwarded.Config{Proto: true, SingleHeader: "X-Real-IP"}, xfp: []string{"http, http"}, want: "Result.Hops (1)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			req := requestFrom(nil, peer, "192.0.2.1, 10.0.0.2")

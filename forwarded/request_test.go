@@ -129,7 +129,7 @@ func TestUnixPeers(t *testing.T) {
 		{name: "a bad header on a unix socket", local: unix, remoteAddr: "@", xff: []string{"x"}, want: forwarded.Result{Reason: forwarded.Malformed}},
 		{name: "@ proves nothing on a TCP socket", local: tcp, remoteAddr: "@", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
 		{name: "@ proves nothing on an unknown socket", local: nil, remoteAddr: "@", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
-		{name: "a nil address is no unix socket", local: noUnix, remoteAddr: "@", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
+		{name: "a nil address is not a unix socket", local: noUnix, remoteAddr: "@", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
 		{name: "a client socket named like a trusted address", local: unix, remoteAddr: "10.0.0.1:80", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
 		{name: "a client socket named like another address", local: unix, remoteAddr: "203.0.113.9:80", xff: []string{"192.0.2.1"}, want: forwarded.Result{}},
 		{name: "a TCP peer", local: tcp, remoteAddr: "10.0.0.1:80", xff: []string{"192.0.2.1"}, want: result("192.0.2.1", 1, forwarded.UntrustedHop)},
@@ -216,8 +216,8 @@ func TestProxyProtocolComesFirst(t *testing.T) {
 	}, r.Explain(req))
 }
 
-// MIGRATION.md and doc.go warn of middleware that copies a header into RemoteAddr: beside
-// it, a direct client can name another one.
+// MIGRATION.md and doc.go warn of middleware that copies a header into RemoteAddr: with such
+// middleware a direct client can name another client.
 func TestMiddlewareThatReplacesRemoteAddrLetsClientsForge(t *testing.T) {
 	copyLeftmost := func(next http.Handler) http.Handler { // as ProxyHeaders of gorilla/handlers does
 		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

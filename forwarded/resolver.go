@@ -122,7 +122,7 @@ func (r *Resolver) readHeader(res *Result, set *trustnet.Set, h http.Header, t *
 		r.walk(res, set, h, t)
 	}
 	if r.cfg.Proto && r.readsXForwardedProto() {
-		res.Proto, _ = listedProto(h[xForwardedProto], r.believedHops(res))
+		res.Proto, _ = listedProto(h[xForwardedProto], r.usedHops(res))
 	}
 }
 

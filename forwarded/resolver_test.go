@@ -172,7 +172,7 @@ func TestPeer(t *testing.T) {
 		{name: "IPv6 without brackets", remoteAddr: "2001:db8:a::1:80", peer: "", client: "", reason: forwarded.NoPeer},
 		{name: "no port in brackets", remoteAddr: "[2001:db8:a::1]", peer: "", client: "", reason: forwarded.NoPeer},
 		{name: "an empty port", remoteAddr: "10.0.0.1:", peer: "", client: "", reason: forwarded.NoPeer},
-		{name: "a port that is none", remoteAddr: "10.0.0.1:http", peer: "", client: "", reason: forwarded.NoPeer},
+		{name: "invalid port", remoteAddr: "10.0.0.1:http", peer: "", client: "", reason: forwarded.NoPeer},
 		{name: "a port alone", remoteAddr: ":80", peer: "", client: "", reason: forwarded.NoPeer},
 		{name: "an obfuscated port", remoteAddr: "10.0.0.1:_x", peer: "", client: "", reason: forwarded.NoPeer},
 		{name: "an obfuscated port on IPv6", remoteAddr: "[2001:db8:a::1]:_x", peer: "", client: "", reason: forwarded.NoPeer},

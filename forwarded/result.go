@@ -13,9 +13,9 @@ type Result struct {
 	// place of a client that is not known.
 	Client netip.Addr
 
-	// Last is the farthest address that was reached, in the same form: Client if
-	// that is known, else the last hop, often one of your own proxies. It
-	// is for logs: derive no SPF verdict, ban, rate limit or privilege from it. It
+	// Last is the last address that was read, in the same form: Client if that is
+	// known, or the last hop, often one of your own proxies. It is for logs: derive
+	// no SPF verdict, ban, rate limit or privilege from it. It
 	// is the zero Addr if Reason is NoPeer, and for a peer on a unix socket if no
 	// entry was read.
 	Last netip.Addr
@@ -47,8 +47,8 @@ type Result struct {
 func (r Result) ClientKnown() bool { return r.Client.IsValid() }
 
 // Secure reports whether the client's connection is encrypted, and whether that is
-// known. secure is false if known is false. In an HTTP handler it replaces a look at
-// Request.TLS, which behind a proxy is about the proxy's connection:
+// known. secure is false if known is false. In an HTTP handler use it instead of
+// Request.TLS, which behind a proxy describes the proxy's connection:
 //
 //   - The peer is not trusted: it is the client, and Request.TLS decides.
 //   - The peer is trusted: Result.Proto decides. Without one the answer is not
@@ -65,7 +65,7 @@ func (r Result) Secure() (secure, known bool) {
 	return r.secure, r.secureKnown
 }
 
-// A Reason is the reason why a walk ended where it did.
+// A Reason is the reason why the walk through the entries ended.
 type Reason uint8
 
 const (

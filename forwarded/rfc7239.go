@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// An element of Forwarded is bounded, so that one that the client wrote costs no
-// more than a few that proxies write. maxElement counts bytes, blanks and commas
+// The length of an element of Forwarded is limited, so that an element that the client
+// wrote costs no more than a few that proxies write. maxElement counts bytes, blanks and commas
 // in quotes included: a for and a by with IPv6 addresses and ports, a host of 253
 // bytes with a port, and a proto stay below 450. maxPairs counts parameters; RFC
 // 7239 has four.
@@ -16,13 +16,13 @@ const (
 )
 
 // element reads the rightmost element of a Forwarded header, RFC 7239 section 4,
-// from its right end to its left. A parser that goes from left to right lets the
-// client open a quoted string that the proxy's own element, comma included, then
-// lies in. From the right the first bytes are the proxy's, and its element is
-// complete before the first byte of the client is looked at.
+// from its right end to its left. If a parser goes from left to right, a client can open
+// a quoted string that swallows the proxy's own element and its comma. From the right the
+// first bytes are the proxy's, and its element is complete before any byte of the client
+// is read.
 //
-// Blanks are accepted around semicolons too: the grammar has none there, but
-// people write them in configurations.
+// Blanks around semicolons are accepted too. The grammar does not allow them, but
+// configurations have them.
 //
 // It returns the address in the for parameter, and "http", "https" or "" for
 // proto.
@@ -189,8 +189,8 @@ func (r *reader) backslashes() int {
 	return n
 }
 
-// isControl reports whether c is a control character that must not stand in a
-// quoted string: all but HTAB.
+// isControl reports whether c is a control character that a quoted string must not
+// contain: all except HTAB.
 func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 // isToken reports whether s is a token, RFC 9110 section 5.6.2, or empty.

@@ -106,8 +106,8 @@ func TestForwarded(t *testing.T) {
 		{name: "two =", lines: []string{"for==192.0.2.60"}, want: malformed},
 		{name: "a blank between pairs", lines: []string{"for=192.0.2.60 proto=http"}, want: malformed},
 		{name: "non-ASCII in a token", lines: []string{"for=192.0.2.60;h=\xe9"}, want: malformed},
-		{name: "a no-break space is no blank", lines: []string{"for=192.0.2.60;\u00a0proto=http"}, want: malformed},
-		{name: "a line feed is no blank", lines: []string{"for=192.0.2.60;\n proto=http"}, want: malformed},
+		{name: "a no-break space is not a blank", lines: []string{"for=192.0.2.60;\u00a0proto=http"}, want: malformed},
+		{name: "a line feed is not a blank", lines: []string{"for=192.0.2.60;\n proto=http"}, want: malformed},
 		{name: "a malformed pair in an element that is not needed", lines: []string{"for==, for=192.0.2.60"}, want: first(v4)},
 
 		// for, by the grammar of section 6.
@@ -134,7 +134,7 @@ func TestForwarded(t *testing.T) {
 		{name: "a port of six digits", lines: []string{`for="192.0.2.60:123456"`}, want: malformed},
 		{name: "port 65536", lines: []string{`for="192.0.2.60:65536"`}, want: malformed},
 		{name: "a port alone", lines: []string{`for=":80"`}, want: malformed},
-		{name: "unknown with a port that is none", lines: []string{`for="unknown:99999"`}, want: malformed},
+		{name: "unknown with an invalid port", lines: []string{`for="unknown:99999"`}, want: malformed},
 		{name: "an empty port", lines: []string{`for="192.0.2.60:"`}, want: malformed},
 		{name: "IPv4-mapped is IPv4", lines: []string{`for="[::ffff:192.0.2.60]:1"`}, want: first(v4)},
 		{name: "a zone is dropped", lines: []string{`for="[fe80::1%eth0]:80"`}, want: first("fe80::1")},

@@ -20,11 +20,11 @@ import (
 // ResolveRequest. It first removes from out every header that Handler lists, and
 // Config.SingleHeader. Then it sets:
 //
-//   - X-Forwarded-For, or Forwarded if that is Config.Header: the entries that were
-//     believed, then the peer. If the client is not known, the leftmost entry is
-//     unknown, so that the next server does not take a proxy for the client. After a
-//     PROXY protocol connection there is one entry, the client or unknown. A peer on
-//     a unix socket has no entry.
+//   - X-Forwarded-For, or Forwarded if that is Config.Header: the entries that were used,
+//     then the peer. If the client is not known, the leftmost entry is "unknown", so that
+//     the next server does not take a proxy for the client. After a PROXY protocol
+//     connection there is one entry, the client or "unknown". A peer on a unix socket has
+//     no entry.
 //   - X-Forwarded-Proto, if [Result.Secure] is known. Forwarded has the same as the
 //     proto parameter of its leftmost element.
 //   - X-Forwarded-Host, the Host of in.
@@ -84,9 +84,9 @@ func (r *Resolver) chain(h http.Header, res *Result) []netip.Addr {
 	return hops
 }
 
-// entries reads the believed entries of the header again.
+// entries reads the entries of the header that were used again.
 func (r *Resolver) entries(h http.Header, res *Result) (hops []netip.Addr) {
-	if r.believedHops(res) == 0 {
+	if r.usedHops(res) == 0 {
 		return nil
 	}
 	if r.cfg.SingleHeader == "" {
@@ -121,7 +121,7 @@ func formatXForwardedFor(res *Result, hops []netip.Addr) string {
 }
 
 // formatForwarded writes nodes by RFC 7239 section 6: an IPv6 address is in brackets,
-// and so in quotes, since a bracket is no token character.
+// and therefore in quotes, because a bracket is not a token character.
 func formatForwarded(res *Result, hops []netip.Addr, scheme string) string {
 	var elements []string
 	if !res.ClientKnown() {

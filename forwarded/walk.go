@@ -67,15 +67,15 @@ func (r *Resolver) walk(res *Result, set *trustnet.Set, h http.Header, t *trace)
 		}
 	}
 	res.Reason, res.Last, res.Hops = reason, last, hops
-	if r.believedHops(res) == 0 {
+	if r.usedHops(res) == 0 {
 		res.Proto = ""
 	}
 }
 
-// believedHops returns how many of the entries that were read are believed. With
-// TrustedHops they were not compared with the list, so that none is believed unless
-// there are as many as configured.
-func (r *Resolver) believedHops(res *Result) int {
+// usedHops returns the number of entries that trusted proxies wrote. With TrustedHops the
+// entries are not compared with the list, so the number is 0 unless there are as many as
+// configured.
+func (r *Resolver) usedHops(res *Result) int {
 	if r.cfg.TrustedHops > 0 && !res.ClientKnown() {
 		return 0
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// A role is what a peer may do with PROXY headers.
+// A role is the permission of a peer to send PROXY headers.
 type role uint8
 
 const (
@@ -18,7 +18,7 @@ const (
 	trusted              // Config.Trusted
 )
 
-// admit decides what becomes of a connection.
+// admit serves, keeps or refuses a connection that was accepted.
 func (l *Listener) admit(c net.Conn) {
 	peer := c.RemoteAddr()
 	role, why := l.roleOf(peer)
@@ -59,8 +59,8 @@ func (l *Listener) roleOf(peer net.Addr) (role, reason) {
 		l.stats.TrustAll++
 		l.mu.Unlock()
 		return unlisted, listIgnored
-	case !l.speaks:
-		return unlisted, notSpoken
+	case !l.usesProtocol:
+		return unlisted, protocolOff
 	}
 	return unlisted, notListed
 }
@@ -72,7 +72,7 @@ func snapshot(src trustnet.Source) *trustnet.Set {
 	return src.Trusted()
 }
 
-// trustLists remembers for one pair of sets whether they trust all together.
+// trustLists caches for one pair of sets whether they trust all together.
 type trustLists struct {
 	trusted, optional *trustnet.Set
 	all               bool
@@ -103,8 +103,7 @@ func (t *trustLists) snapshot(c *Config) (trusted, optional *trustnet.Set, ignor
 	return trusted, optional, false
 }
 
-// check returns an error that wraps trustnet.ErrTrustsAll for lists that count for
-// nothing.
+// check returns an error that wraps trustnet.ErrTrustsAll if a list is ignored.
 func (t *trustLists) check(c *Config) error {
 	if _, _, ignored := t.snapshot(c); !ignored {
 		return nil
@@ -118,7 +117,7 @@ type reason uint8
 
 const (
 	notListed      reason = iota
-	notSpoken             // the Listener has no trusted and no optional peers
+	protocolOff           // the Listener has no trusted and no optional peers
 	listIgnored           // a list trusts all
 	listedAsDirect        // Config.Direct
 	tooLate               // an optional peer, after OptionalWait
@@ -127,12 +126,12 @@ const (
 // String continues a sentence about the peer.
 func (r reason) String() string {
 	switch r {
-	case notSpoken:
+	case protocolOff:
 		return "sent it to a port that does not use the PROXY protocol; turn the protocol off in the proxy for this port"
 	case listIgnored:
 		return "is not trusted, because the list of trusted proxies covers half of the Internet or more and is ignored"
 	case listedAsDirect:
-		return "is on the list of peers that send no PROXY header"
+		return "is on the list of peers that do not send PROXY headers"
 	}
 	return "is not on the list of trusted proxies"
 }

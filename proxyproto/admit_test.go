@@ -156,7 +156,7 @@ func TestALaterSetThatTrustsAllTrustsNoPeer(t *testing.T) {
 		count             uint64 // of Stats.TrustAll for one connection of the proxy
 	}{
 		{name: "Trusted covers IPv4", trusted: "0.0.0.0/0", want: isDirect, count: 1},
-		{name: "Trusted covers IPv6 beside the proxy", trusted: "192.0.2.10 ::/0", want: isDirect, count: 1},
+		{name: "Trusted covers IPv6 and the proxy", trusted: "192.0.2.10 ::/0", want: isDirect, count: 1},
 		{name: "Trusted covers IPv4, allowed", trusted: "0.0.0.0/0", allow: true, want: isTrusted},
 		{name: "Optional covers IPv4", optional: "0.0.0.0/0", want: isDirect, count: 1},
 		{name: "Optional covers IPv4, allowed", optional: "0.0.0.0/0", allow: true, want: isOptional},
@@ -241,7 +241,7 @@ func TestAListenerWithoutPeersThatMaySendHeadersDoesNotMark(t *testing.T) {
 		{"Optional", proxyproto.Config{Optional: trustnet.MustParse("192.0.2.10")}, true},
 		{"an empty Live", proxyproto.Config{Trusted: new(trustnet.Live)}, true},
 		{"an empty Live for Optional", proxyproto.Config{Optional: new(trustnet.Live)}, true},
-		{"an empty Live beside an empty set", proxyproto.Config{Trusted: empty, Optional: new(trustnet.Live)}, true},
+		{"an empty Live and an empty set", proxyproto.Config{Trusted: empty, Optional: new(trustnet.Live)}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 )
 
 // BenchmarkBannerLatency prints how long a direct client of a server that
-// speaks first waits from its connect to the banner. go-proxyproto, told to
-// refuse forged headers (policy REJECT), waits for its header timeout first:
-// 20 ms here instead of its default, which is printed, too.
+// sends first waits from its connect to the banner. go-proxyproto with the policy REJECT,
+// which refuses forged headers, waits for its header timeout first: 20 ms here instead of
+// its default, which is printed, too.
 func BenchmarkBannerLatency(b *testing.B) {
 	const timeout = 20 * time.Millisecond
 	benchLatency(b, way{name: "direct"}, timeout, func(net.Listener) {})

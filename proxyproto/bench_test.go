@@ -21,8 +21,8 @@ import (
 
 // The benchmarks do a fixed amount of work in each iteration, enough for a
 // result: -benchtime=1x is how to run them. They compare three ways to listen,
-// measured in turns. Times are medians of the ratios of neighbours in time, so
-// that a machine with other work to do tells the truth, too.
+// measured in turns. Times are medians of the ratios of neighbours in time, so that the
+// result is right on a machine with other load, too.
 const (
 	raw     = "raw" // a net.Listener, and a server that skips the header by its size
 	portico = "portico"
@@ -197,7 +197,8 @@ func (g *guests) visit() (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// inTurns calls f for every contender, rounds times. Nobody is always the first.
+// inTurns calls f for every contender, rounds times. The first contender changes with every
+// round.
 func inTurns(rounds int, f func(contender string)) {
 	for r := range rounds {
 		for i := range contenders {

@@ -90,8 +90,8 @@ func check(t *testing.T, c capture, conn *proxyproto.Conn) {
 		require.Equal(t, c.Client, conn.RemoteAddr().String())
 		require.Equal(t, c.Frontend, conn.LocalAddr().String())
 	}
-	require.Equal(t, len(c.TLVs) > 0, info.TLS != nil, "HAProxy tells TLS when asked to")
-	require.Equal(t, info.TLS != nil, known, "whoever tells nothing leaves it unknown")
+	require.Equal(t, len(c.TLVs) > 0, info.TLS != nil, "HAProxy reports TLS with send-proxy-v2-ssl")
+	require.Equal(t, info.TLS != nil, known, "TLS is not known without the SSL TLV")
 	if info.TLS == nil {
 		require.False(t, secure)
 		return

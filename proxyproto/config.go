@@ -16,28 +16,26 @@ const (
 	DefaultMaxPending    = 4096
 )
 
-// A Policy is what a [Listener] does with peers that are on none of the lists of its
+// A Policy describes how a [Listener] treats peers that are on none of the lists of its
 // [Config].
 type Policy uint8
 
 const (
-	// ServeDirect serves the peer at once as the direct client that it is. If it sends
-	// a PROXY header, its Read fails with [ErrUntrustedHeader] and the connection is
-	// closed.
+	// ServeDirect serves the peer at once as a direct client. If the peer sends a PROXY
+	// header, Read returns [ErrUntrustedHeader] and the connection is closed.
 	ServeDirect Policy = iota
 
 	// Refuse closes the connection at once and reports [ErrRefused] to OnReject.
 	Refuse
 
-	// Ignore serves the peer at once and drops its PROXY header, if it sends one:
-	// addresses and TLS facts stay those of a direct client. OnReject reports the header
-	// with Rejection.Served set. A malformed header ends the connection with
-	// [ErrUntrustedHeader].
+	// Ignore serves the peer at once as a direct client and drops its PROXY header, if it
+	// sends one. OnReject reports the header with Rejection.Served set. If the header is
+	// malformed, Read returns [ErrUntrustedHeader] and the connection is closed.
 	//
-	// Read holds back what may still become a header, at most MaxHeaderSize bytes and at
-	// most HeaderTimeout after the first one. Write never waits. When that time is over,
-	// an incomplete header ends the connection. Bytes that are only the beginning of a
-	// signature are delivered.
+	// Read holds bytes back as long as they may become a header, at most MaxHeaderSize
+	// bytes and at most HeaderTimeout after the first byte. When that time is over, an
+	// incomplete header ends the connection, and bytes that are only the beginning of a
+	// signature are delivered. Write never waits.
 	Ignore
 )
 
@@ -48,16 +46,16 @@ const (
 // *trustnet.Live can replace it while in use.
 //
 // A Listener whose Trusted and Optional are both nil, or a nil or empty *trustnet.Set,
-// does not speak the PROXY protocol. It refuses and reports headers, and leaves its
-// connections unmarked: see [ConnContext]. Put one under an HTTP listener that uses
-// package forwarded, to learn about proxies that send the wrong kind of header.
+// does not use the PROXY protocol. It refuses and reports headers, and does not mark its
+// connections: see [ConnContext]. Put such a Listener under an HTTP server that uses
+// package forwarded, so that a proxy that sends a PROXY header there is reported.
 type Config struct {
 	// Trusted contains the peers that must send a PROXY header. Nil trusts no peer.
 	Trusted trustnet.Source
 
-	// Optional contains the peers that may send a PROXY header. One that does is treated
-	// as a trusted peer. One whose first bytes are not a header, or that sends nothing
-	// for OptionalWait, is a direct client.
+	// Optional contains the peers that may send a PROXY header. A peer that sends one is
+	// treated as a trusted peer. A peer whose first bytes are not a header, or that sends
+	// nothing for OptionalWait, is a direct client. Nil means no peer.
 	//
 	// A proxy that is on this list and does not send headers yet looks like one client
 	// that makes all its connections. Do not put a Listener with optional peers on top of
@@ -65,7 +63,8 @@ type Config struct {
 	Optional trustnet.Source
 
 	// Direct contains the peers that are always direct clients, even if Untrusted is
-	// Refuse or Ignore. A header from one is treated as under ServeDirect.
+	// Refuse or Ignore. A header from such a peer is treated as under ServeDirect. Nil means
+	// no peer.
 	Direct trustnet.Source
 
 	// AllowTrustAll allows Trusted, Optional or both together to cover half of the IPv4
@@ -76,8 +75,8 @@ type Config struct {
 	// connect.
 	AllowTrustAll bool
 
-	// Untrusted is what happens to peers on none of the lists. The default is
-	// ServeDirect. Ignore is an error in a Listener that does not speak the protocol.
+	// Untrusted applies to peers on none of the lists. The default is ServeDirect. New
+	// refuses Ignore if the Listener does not use the PROXY protocol.
 	Untrusted Policy
 
 	// TLS describes where the client's TLS ends. See [Secure]. The default is
@@ -85,8 +84,8 @@ type Config struct {
 	TLS TLSPath
 
 	// HeaderTimeout is the time for the whole header, from the moment the connection is
-	// accepted. 0 means 5 s. proxy-protocol.txt section 2 recommends at least 3 s, to
-	// survive one lost packet.
+	// accepted. 0 means 5 s. proxy-protocol.txt section 2 recommends at least 3 s, which
+	// allows for one lost packet.
 	HeaderTimeout time.Duration
 
 	// OptionalWait is how long a peer on Optional may send nothing before it is served
@@ -97,17 +96,17 @@ type Config struct {
 	// proxy must send the first byte of its header within it.
 	OptionalWait time.Duration
 
-	// MaxHeaderSize is how many bytes of addresses and TLVs a version 2 header may
-	// announce, 12 to 65535. 0 means 4096, which leaves room for a client certificate.
-	// IPv6 needs 36. A longer header is refused as soon as it announces its length.
+	// MaxHeaderSize is the highest number of bytes of addresses and TLVs that a version 2
+	// header may announce, 12 to 65535. 0 means 4096, which leaves room for a client
+	// certificate. IPv6 addresses need 36. A longer header is refused as soon as its length
+	// has arrived.
 	MaxHeaderSize int
 
-	// MaxPending bounds the connections that wait for their header plus those that wait
-	// for Accept. 0 means 4096. At the bound no more connections are accepted, and they
+	// MaxPending limits the connections that wait for their header plus those that wait
+	// for Accept. 0 means 4096. At the limit no more connections are accepted, and they
 	// queue in the kernel's backlog. To make room, a pending connection that has sent
 	// nothing for a second is closed, the oldest first, and an optional peer not before
-	// OptionalWait. A connection that waits for Accept is never closed: a server that
-	// stops accepting stops the Listener.
+	// OptionalWait. A connection that waits for Accept is never closed to make room.
 	MaxPending int
 
 	// OnReject is called for every connection that is refused, and for every header that
@@ -121,9 +120,9 @@ type Config struct {
 type Rejection struct {
 	Peer   net.Addr // the socket's peer
 	Err    error    // wraps one of the errors of this package
-	Prefix []byte   // what the peer sent, its first 64 bytes at most; may hold a password
+	Prefix []byte   // the first bytes that the peer sent, at most 64; may contain a password
 
-	// Served reports that the connection is served all the same: its header was dropped
+	// Served reports that the connection is still served, because its header was dropped
 	// (Ignore). Otherwise the connection is closed.
 	Served bool
 }
@@ -133,7 +132,7 @@ func (c *Config) check() error {
 	switch {
 	case c.Untrusted > Ignore:
 		return fmt.Errorf("proxyproto: Config.Untrusted is %d: use ServeDirect, Refuse or Ignore", c.Untrusted)
-	case c.Untrusted == Ignore && !c.speaks():
+	case c.Untrusted == Ignore && !c.usesProtocol():
 		return fmt.Errorf("proxyproto: Config.Untrusted is Ignore, but no peer is trusted or optional: use ServeDirect, which reports headers, or a *trustnet.Live if the list may be empty for a time")
 	case c.TLS > ReencryptedTLS:
 		return fmt.Errorf("proxyproto: Config.TLS is %d: use PassthroughTLS, TerminatedTLS or ReencryptedTLS", c.TLS)
@@ -164,10 +163,10 @@ func (c *Config) check() error {
 	return nil
 }
 
-// speaks reports whether a peer can ever be trusted or optional.
-func (c *Config) speaks() bool { return !neverContains(c.Trusted) || !neverContains(c.Optional) }
+// usesProtocol reports whether a peer can ever be trusted or optional.
+func (c *Config) usesProtocol() bool { return !neverContains(c.Trusted) || !neverContains(c.Optional) }
 
-// neverContains reports whether src is empty for good: a *trustnet.Set does not change.
+// neverContains reports whether src is empty and cannot change, as a *trustnet.Set cannot.
 func neverContains(src trustnet.Source) bool {
 	if src == nil {
 		return true

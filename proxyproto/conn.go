@@ -22,14 +22,14 @@ import (
 // Conn has no ConnectionState method: net/http would take it for TLS.
 type Conn struct {
 	conn net.Conn
-	// What Read does before it is the socket's own: nil from then on, so that a
-	// connection in use costs nothing more than the one below it.
+	// lead handles Read at the beginning of the stream. It is nil after that, so that Read
+	// costs no more than on the connection below.
 	lead atomic.Pointer[lead]
 	info Info
 }
 
-// One allocation holds a Conn and what it needs along with it: a direct one its
-// lead, one with a header its addresses.
+// A Conn is allocated together with the values that it needs: a direct one with its lead,
+// one with a header with its addresses.
 type (
 	directConn struct {
 		Conn
@@ -55,8 +55,8 @@ type (
 	}
 )
 
-// newDirectConn returns a Conn for a direct client that may not send a header, and says
-// why. If ignore is set its header is dropped.
+// newDirectConn returns a Conn for a direct client that may not send a header, for the
+// reason why. If ignore is set, its header is dropped.
 func newDirectConn(l *Listener, c net.Conn, server net.Addr, why reason, ignore bool) *Conn {
 	var d *directConn
 	if ignore {
@@ -82,7 +82,7 @@ func newPlainConn(l *Listener, c net.Conn, b []byte) *Conn {
 	return &h.Conn
 }
 
-// hold keeps what was read along with a header for Read.
+// hold keeps the bytes that were read after a header for Read.
 func (c *Conn) hold(b []byte) {
 	h := &heldLead{held: held{b: bytes.Clone(b)}}
 	h.lead.held = &h.held
@@ -93,14 +93,14 @@ func (c *Conn) setDirect(l *Listener, conn net.Conn, server net.Addr) {
 	c.conn = conn
 	if below, _ := unwrap(conn); below != nil { // of another Listener, which may know more
 		c.info = below.info
-		c.info.unmarked = below.info.unmarked && !l.speaks
+		c.info.unmarked = below.info.unmarked && !l.usesProtocol
 		return
 	}
 	c.info.Client, c.info.Server = unmap(conn.RemoteAddr()), server
-	c.info.unmarked = !l.speaks
+	c.info.unmarked = !l.usesProtocol
 }
 
-// newHeaderConn returns a Conn for c, whose header says f.
+// newHeaderConn returns a Conn for c, whose header has the facts f.
 func newHeaderConn(c net.Conn, f *facts) *Conn {
 	conn := f.endpoints()
 	i := &conn.info
@@ -137,7 +137,7 @@ func (f *facts) endpoints() *Conn {
 	return &c.Conn
 }
 
-// putIP writes a into b, in its own length.
+// putIP writes a into b, as 4 or 16 bytes.
 func putIP(b *[16]byte, a netip.Addr) net.IP {
 	if a.Is4() {
 		ip4 := a.As4()

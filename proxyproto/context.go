@@ -41,13 +41,13 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 type contextKey struct{}
 
 // NewContext returns a context from which [FromContext] returns i. It is for servers
-// that have no ConnContext (gRPC, say), and for tests of handlers.
+// without ConnContext, such as gRPC, and for tests of handlers.
 //
 // NewContext also marks the context: package forwarded then ignores forwarding
 // headers and takes the client from i, because a listener uses one mechanism only.
 // It does not mark the context if i belongs to a connection of a [Listener] that has
-// no trusted and no optional peers, since such a Listener does not speak the PROXY
-// protocol. A nil i returns ctx unchanged.
+// no trusted and no optional peers, because such a Listener does not use the PROXY
+// protocol. If i is nil, NewContext returns ctx unchanged.
 func NewContext(ctx context.Context, i *Info) context.Context {
 	if i == nil {
 		return ctx
@@ -72,7 +72,7 @@ func FromContext(ctx context.Context) (*Info, bool) {
 }
 
 // addrOf returns the IP address in a, unmapped and without its zone. It is the zero
-// Addr if a has none.
+// Addr if a has no IP address.
 func addrOf(a net.Addr) netip.Addr { return addrPortOf(a).Addr() }
 
 // addrPortOf returns the IP address and port in a, unmapped and without the zone. It

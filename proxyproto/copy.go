@@ -7,10 +7,9 @@ import (
 	"syscall"
 )
 
-// ReadFrom implements io.ReaderFrom, and with it io.Copy to a Conn. Where the
-// operating system allows it, small transfers pass through a buffer that is held
-// only while there is something to pass on, and a connection that proves bulky is
-// left to splice(2) or sendfile(2).
+// ReadFrom implements io.ReaderFrom, which io.Copy to a Conn uses. If the operating
+// system allows it, small transfers use a buffer that is held only while there is data
+// to pass on, and large transfers use splice(2) or sendfile(2).
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	return copySmall(c.conn, r, func() (int64, error) {
 		if f, ok := c.conn.(io.ReaderFrom); ok {
@@ -37,8 +36,8 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	return sum + n, err
 }
 
-// writeLead writes the beginning of the stream, for as long as Read is not the
-// socket's own. It returns io.EOF if the stream ends there.
+// writeLead writes the beginning of the stream, as long as a lead handles Read. It returns
+// io.EOF if the stream ends there.
 func (c *Conn) writeLead(w io.Writer) (sum int64, err error) {
 	if c.lead.Load() == nil {
 		return 0, nil
@@ -76,10 +75,10 @@ const (
 
 var smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
 
-// copySmall copies from r to w until r ends, and through bulk from the moment that
-// the transfer proves bulky. Readers that are not sockets are left to bulk. So are
-// wrappers of sockets, although they may have a method SyscallConn: what they have read
-// already is not in the socket.
+// copySmall copies from r to w until r ends or the transfer proves large, and calls bulk
+// then. It calls bulk at once for readers that are not sockets, and for wrappers of sockets
+// even if they have a method SyscallConn, because bytes that they have read before are not in
+// the socket.
 func copySmall(w io.Writer, r io.Reader, bulk func() (int64, error)) (sum int64, err error) {
 	s, ok := r.(syscall.Conn)
 	if !ok || !isOfNet(r) || !canPoll {

@@ -11,7 +11,7 @@ import (
 // canPoll is true where readReady works.
 const canPoll = true
 
-// readReady waits until raw can be read, and only then takes a buffer. It returns
+// readReady waits until raw can be read, and allocates a buffer only then. It returns
 // io.EOF at the end of the stream, and the error of the read deadline.
 func readReady(raw syscall.RawConn) (b *[smallBuffer]byte, n int, err error) {
 	var failure error

@@ -15,11 +15,11 @@ type Dialer struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// DialContext dials, and sends h before it returns. ctx bounds both. The
-// connection is what Dial returned: splice(2) works on it. After an error there
-// is no connection.
+// DialContext dials, and sends h before it returns. ctx limits both. It returns the
+// connection that Dial returned, on which splice(2) works. If sending h fails, it closes the
+// connection and returns the error.
 func (d *Dialer) DialContext(ctx context.Context, network, address string, h Header) (net.Conn, error) {
-	b, err := h.format() // before a connection is spent on it
+	b, err := h.format() // before a connection is opened
 	if err != nil {
 		return nil, err
 	}

@@ -218,7 +218,7 @@ func TestRefusePolicyClosesUntrustedPeersAtOnce(t *testing.T) {
 
 func TestTrustIsDecidedByOneSnapshotForEachConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var live trustnet.Live // trusts nobody
+		var live trustnet.Live // trusts no peer
 		f := newFixture(t, proxyproto.Config{Trusted: &live})
 		connect := func() *proxyproto.Info {
 			client := f.mem.dial(proxyAddr)

@@ -4,16 +4,15 @@
 //
 //   - Version 1 is a line of text: the client's address and port, and those that
 //     it connected to.
-//   - Version 2 is binary. It can also say whether the client used TLS and how,
-//     which server name it asked for, and more, in type-length-value entries.
-//   - LOCAL (version 2) and UNKNOWN (version 1) carry no client address: a health
-//     check, a client on a unix socket.
+//   - Version 2 is binary. It can also report the client's TLS, the requested server name
+//     (SNI) and more, in type-length-value entries.
+//   - LOCAL (version 2) and UNKNOWN (version 1) have no client address. Proxies send them
+//     for health checks and for clients on a unix socket.
 //
-// A peer that may send the header decides who the client is. A [Listener] therefore
+// A peer that may send the header can claim any client address. A [Listener] therefore
 // accepts headers only from the peers in [Config].Trusted, which must send one, and in
-// [Config].Optional, which may. Every other peer is served at once as the direct client
-// that it is, and its connection is closed if it sends a header. No peer is trusted by
-// default.
+// [Config].Optional, which may send one. Every other peer is served at once as a direct
+// client, and its connection is closed if it sends a header. No peer is trusted by default.
 //
 //	inner, err := net.Listen("tcp", ":25")
 //	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.10")})
@@ -21,14 +20,14 @@
 //
 // # Ready on Accept
 //
-// Accept returns a connection that may be served now: its header is read and
-// verified. RemoteAddr, Read and Write never wait for a header. SMTP, IMAP and
-// other protocols in which the server sends first need that. A peer that sends
-// nothing or an invalid header delays no other peer and never reaches the
-// application: see Config.OnReject and [Listener.Stats].
+// Accept returns a connection that may be served now: its header has been read and
+// verified. RemoteAddr, Read and Write never wait for a header. Protocols in which the
+// server sends first, such as SMTP and IMAP, need that. A peer that sends nothing or an
+// invalid header delays no other peer and never reaches the application: see
+// Config.OnReject and [Listener.Stats].
 //
 // Nothing is accepted before the first Accept, so a process may open and wrap its
-// listeners and leave the serving to a child process.
+// listeners and let a child process serve them.
 //
 // # Policies
 //
@@ -40,8 +39,8 @@
 //	none of them      Config.Untrusted: ServeDirect (REJECT), Refuse, or Ignore (IGNORE)
 //
 // A Listener without trusted and optional peers reports PROXY headers that a
-// misconfigured proxy sends to the wrong port. It is the right base of an HTTP
-// listener that uses package forwarded.
+// misconfigured proxy sends to the wrong port. Use it below an HTTP server that uses
+// package forwarded.
 //
 // # The client
 //
@@ -61,11 +60,11 @@
 // forwarded ignore X-Forwarded-For on connections of a Listener that has trusted or
 // optional peers: a listener uses one mechanism only.
 //
-// # Addresses grant nothing by themselves
+// # Connections without a known client
 //
-// Where ClientKnown is false the address is the proxy's, often 127.0.0.1, which
-// is on most servers' lists of hosts that may relay. Real traffic arrives so:
-// HAProxy sends LOCAL for clients of a unix socket. Derive no SPF verdict, no
+// If ClientKnown is false, the address is the proxy's, often 127.0.0.1, which is on
+// most servers' lists of hosts that may relay. Such connections are not only health
+// checks: HAProxy sends LOCAL for clients of a unix socket. Derive no SPF verdict, no
 // ban, no relaying and no privilege from such an address.
 //
 // # Proxies

@@ -6,8 +6,8 @@ import "syscall"
 
 type errno = syscall.Errno // an error of the system
 
-// isTemporaryErrno lists what accept(2) may say of a connection that died in the
-// backlog, or for want of resources.
+// isTemporaryErrno lists the errors of accept(2) for a connection that ended in the backlog,
+// and for a lack of resources.
 func isTemporaryErrno(e errno) bool {
 	switch e {
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,

@@ -20,7 +20,7 @@ var (
 	// ends early.
 	ErrMalformed = errors.New("proxyproto: malformed PROXY header")
 
-	// ErrUnsupported is reported for a header that does not describe a TCP connection,
+	// ErrUnsupported is reported when the header does not describe a TCP connection,
 	// which proxy-protocol.txt section 2.2 lets a receiver refuse. Versions, commands
 	// and families that are not assigned are ErrMalformed as well.
 	ErrUnsupported = errors.New("proxyproto: unsupported PROXY header")
@@ -39,11 +39,12 @@ var (
 	// ErrChecksum is reported when the CRC32C of the header is wrong.
 	ErrChecksum = errors.New("proxyproto: PROXY header checksum is wrong")
 
-	// ErrUntrustedHeader is returned by Read, and reported, when a peer sent a PROXY
-	// header that may not send one. Under Ignore it is only reported, unless the header
-	// cannot be dropped; the error then wraps the reason, too.
+	// ErrUntrustedHeader is reported, and returned by Read, when a peer that may not send
+	// a PROXY header sent one. Under Ignore it is only reported if the header could be
+	// dropped. Otherwise the error also wraps the reason.
 	ErrUntrustedHeader = errors.New("proxyproto: PROXY header from an untrusted peer")
 
-	// ErrRefused is reported when the peer is on no list and Config.Untrusted is Refuse.
+	// ErrRefused is reported when the peer is on none of the lists and Config.Untrusted is
+	// Refuse.
 	ErrRefused = errors.New("proxyproto: connection from an untrusted peer refused")
 )

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// maxSilence is how long a peer may send nothing before it has to make room.
+// maxSilence is how long a peer may send nothing before it may be evicted.
 const maxSilence = time.Second
 
-// errEvicted wraps ErrTimeout: the time was up earlier than usual.
+// errEvicted is the ErrTimeout of a peer that was evicted before its time was over.
 var errEvicted = fmt.Errorf("%w: silent for %v while too many connections waited for a header", ErrTimeout, maxSilence)
 
 // waitForSpace waits until fewer than Config.MaxPending connections are pending
@@ -33,17 +33,17 @@ func (l *Listener) waitForSpace() bool {
 	return l.phase == open
 }
 
-// evictOldest asks the oldest pending connection that seems silent to make room, by
-// ending its Read, one at a time. It returns how long to wait until there may be
-// one, or 0 when one was asked or nothing is pending. l.mu is held.
+// evictOldest ends the Read of the oldest pending connection that seems silent, one at a
+// time. It returns how long to wait until there may be such a connection, or 0 if the Read
+// of one was ended or nothing is pending. l.mu is held.
 func (l *Listener) evictOldest(now time.Time) (wait time.Duration) {
 	var oldest *pendingConn
 	for p := l.pending.first; p != nil; p = p.next {
-		if p.asked {
+		if p.evicted {
 			return 0
 		}
 		left := maxSilence - now.Sub(p.heard)
-		if p.optional { // which is served by then if it is silent
+		if p.optional { // a silent one is served by then
 			left = max(left, p.wait.Sub(now))
 		}
 		if left <= 0 && oldest == nil {
@@ -56,7 +56,7 @@ func (l *Listener) evictOldest(now time.Time) (wait time.Duration) {
 	if oldest == nil {
 		return wait
 	}
-	oldest.asked = true
+	oldest.evicted = true
 	oldest.conn.SetReadDeadline(now)
 	return 0
 }

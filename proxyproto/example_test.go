@@ -17,8 +17,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// throughProxy stands for the proxy in the examples: it passes on a client that
-// it saw at 203.0.113.7:50000, and what that client sends.
+// throughProxy is the proxy in the examples: it passes on a client with the address
+// 203.0.113.7:50000, and the bytes that the client sends.
 func throughProxy(addr net.Addr, tlsFacts *proxyproto.TLS, sends string) string {
 	var d proxyproto.Dialer
 	c, err := d.DialContext(context.Background(), "tcp", addr.String(), proxyproto.Header{
@@ -70,8 +70,8 @@ func ExampleNew() {
 }
 
 // A server with a Serve(net.Listener) method, such as those of emersion/go-smtp
-// and emersion/go-imap, needs no change to see the client. Its session asks for the
-// client once, when it starts, and again for Secure after STARTTLS.
+// and emersion/go-imap, needs no change to see the client. Its session calls FromConn once,
+// when it starts, and Secure again after STARTTLS.
 func ExampleFromConn() {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -88,7 +88,7 @@ func ExampleFromConn() {
 		secure, known := proxyproto.Secure(c)
 		switch {
 		case !ok || !info.ClientKnown():
-			return "220 hello, whoever you are; no relaying by address"
+			return "220 hello, unknown client"
 		case secure && known:
 			return fmt.Sprint("220 hello ", info.Client, ", AUTH is welcome")
 		default:
@@ -103,7 +103,7 @@ func ExampleFromConn() {
 	// 220 hello 203.0.113.7:50000, STARTTLS first
 }
 
-// serveMail stands for the Serve method of a mail server.
+// serveMail is a minimal Serve method of a mail server.
 func serveMail(l net.Listener, greet func(net.Conn) string) {
 	for {
 		c, err := l.Accept()
@@ -148,7 +148,7 @@ func ExampleConnContext() {
 	// Output: client 203.0.113.7:50000 secure true known true
 }
 
-// The layers go TCP, PROXY, TLS: the proxy's header comes before the client's
+// The order of the layers is TCP, PROXY, TLS, because the header comes before the client's
 // handshake.
 func ExampleNew_tls() {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -175,8 +175,8 @@ func ExampleNew_tls() {
 	// Output: 203.0.113.7:50000 true
 }
 
-// A proxy accepts with a header and dials on with one, passing on what it
-// learned. io.Copy uses splice(2) between the two.
+// A proxy receives a header and sends it on to a server. io.Copy uses splice(2) between the
+// two connections.
 func ExampleDialer() {
 	backend := greeter()
 	defer backend.Close()
@@ -258,8 +258,8 @@ func ExampleWriteHeader() {
 	// Output: PROXY TCP4 203.0.113.7 198.51.100.1 50000 25
 }
 
-// Stop a server so that nothing that was accepted is lost: first the listener,
-// then wait for Serve, then the server.
+// A graceful end loses no connection: shut down the listener, wait for Serve to return, then
+// shut down the server.
 func ExampleListener_Shutdown() {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

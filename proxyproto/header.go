@@ -19,15 +19,15 @@ type Header struct {
 	Version int
 
 	// Local is set if the connection is the proxy's own, such as a health check.
-	// All other fields but Version are left out then.
+	// All other fields except Version are left out then.
 	Local bool
 
-	// Source is the client's address, Destination the one that it connected to:
-	// both *net.TCPAddr, or both nil when they are not known. The header then
-	// is LOCAL in version 2, UNKNOWN in version 1, and carries nothing else.
+	// Source is the client's address, Destination the one that it connected to.
+	// Both are *net.TCPAddr, or both are nil if they are not known. Without addresses
+	// the header is LOCAL in version 2, UNKNOWN in version 1, and has nothing else.
 	Source, Destination net.Addr
 
-	TLS        *TLS   // what is known of the client's TLS; nil if nothing is
+	TLS        *TLS   // the client's TLS; nil if it is not known
 	ServerName string // AUTHORITY, the client's SNI; "" is left out
 	ALPN       string // "" is left out
 	UniqueID   []byte // at most 128 bytes; nil is left out
@@ -76,7 +76,7 @@ func (h *Header) format() ([]byte, error) {
 	if out.Version == 1 {
 		return formatV1(src, dst), nil
 	}
-	// One family for both; an IPv4 address beside an IPv6 one goes out mapped.
+	// Both addresses have one family: if the other one is IPv6, an IPv4 address is mapped.
 	out.Command, out.TransportProtocol = wire.PROXY, wire.TCPv6
 	addrSize := v2TCP6Size
 	if src.Addr().Is4() && dst.Addr().Is4() {
@@ -88,7 +88,7 @@ func (h *Header) format() ([]byte, error) {
 		return nil, err
 	}
 	if n := tlvs.size(); n > 65535-addrSize {
-		return nil, fmt.Errorf("%w: TLVs of %d bytes do not fit into 65535 with the addresses", ErrTooLarge, n)
+		return nil, fmt.Errorf("%w: TLVs of %d bytes do not fit into 65535 bytes with the addresses", ErrTooLarge, n)
 	}
 	if err := out.SetTLVs(tlvs); err != nil {
 		return nil, fmt.Errorf("proxyproto: cannot format the TLVs: %w", err)
@@ -128,7 +128,7 @@ func endpoint(field string, a net.Addr) (netip.AddrPort, error) {
 	if !ok || t.Port < 0 || t.Port > 65535 {
 		return netip.AddrPort{}, fmt.Errorf("%w: Header.%s is %v: not an IP address and a port from 0 to 65535", ErrUnsupported, field, a)
 	}
-	return netip.AddrPortFrom(ip.Unmap(), uint16(t.Port)), nil // a zone means nothing elsewhere
+	return netip.AddrPortFrom(ip.Unmap(), uint16(t.Port)), nil // a zone has no meaning on another host
 }
 
 // vector lists the TLVs of h, in the order in which HAProxy sends them. The

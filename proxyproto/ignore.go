@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// held is what was read of a stream and not delivered yet.
+// held has the bytes that were read of a stream and not delivered yet.
 type held struct {
 	state  holdState
 	b      []byte
 	header bool  // b begins with a signature
-	err    error // what Read returns when failed
+	err    error // the result of Read in state failed
 
 	ignoring bool // does not change: the deadline below is in use
 	deadline holdDeadline
@@ -22,10 +22,10 @@ type held struct {
 type holdState uint8
 
 const (
-	delivering holdState = iota // b is data; then it is the socket's turn
+	delivering holdState = iota // b is data; then Read is the socket's
 	collecting                  // b may become a header, which is dropped
-	releasing                   // b is data; then passing
-	passing                     // what follows is matched as from any direct client
+	releasing                   // b is data; then matching
+	matching                    // the rest is matched as from any direct client
 	failed
 )
 
@@ -45,7 +45,7 @@ func (l *lead) readHeld(c *Conn, b []byte) (int, error) {
 	if len(h.b) == 0 {
 		h.b = nil
 		if h.state == releasing {
-			h.state = passing
+			h.state = matching
 		} else {
 			c.lead.Store(nil)
 		}
@@ -104,8 +104,8 @@ func (l *lead) collect(c *Conn, b []byte) (int, error) {
 	return l.deliver(c, b, releasing)
 }
 
-// drop reports the header at the beginning of what is held and returns its size, or 0
-// while it is incomplete.
+// drop reports the header at the beginning of the held bytes and returns its size, or 0 if
+// it is incomplete.
 func (l *lead) drop(c *Conn) (int, error) {
 	b := l.held.b
 	size, err := scan(b, l.l.cfg.MaxHeaderSize)
@@ -130,7 +130,7 @@ func (l *lead) drop(c *Conn) (int, error) {
 	return size, nil
 }
 
-// deliver ends collecting: what is held is data.
+// deliver ends collecting: the held bytes are data.
 func (l *lead) deliver(c *Conn, b []byte, next holdState) (int, error) {
 	l.held.deadline.stop(c.conn)
 	l.held.state = next
@@ -153,12 +153,12 @@ func (l *lead) fail(c *Conn, err error) error {
 	return h.err
 }
 
-// A holdDeadline bounds how long bytes are held, beside the application's own read
-// deadline: the socket has the earlier of the two.
+// A holdDeadline limits how long bytes are held. The deadline of the socket is the earlier of
+// this and the application's own read deadline.
 type holdDeadline struct {
 	mu   sync.Mutex
 	hold time.Time // zero while nothing is held
-	app  time.Time // zero: none
+	app  time.Time // zero: no deadline
 }
 
 // setApp sets the application's deadline.
@@ -179,7 +179,7 @@ func (d *holdDeadline) start(c net.Conn, timeout time.Duration) error {
 	d.hold = time.Now().Add(timeout)
 	err := d.set(c)
 	if err != nil && !isClosed(err) {
-		return fmt.Errorf("%w: a %T takes no read deadline: %w", ErrTimeout, c, err)
+		return fmt.Errorf("%w: a %T does not support read deadlines: %w", ErrTimeout, c, err)
 	}
 	return nil
 }

@@ -348,7 +348,7 @@ func TestIgnoreNeedsReadDeadlines(t *testing.T) {
 		c, err := f.Accept()
 		require.NoError(t, err)
 		_, err = c.Read(make([]byte, 10))
-		require.ErrorContains(t, err, "takes no read deadline: not supported")
+		require.ErrorContains(t, err, "read deadlines: not supported")
 		require.Len(t, f.rejected(), 1)
 	})
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// An Info describes a connection that a [Listener] accepted. It does not change any
-// more, and many goroutines may read it; do not modify it.
+// An Info describes a connection that a [Listener] accepted. It does not change and is safe
+// for concurrent use. Do not modify it.
 type Info struct {
 	// Client is the client's address if ClientKnown. For LOCAL and UNKNOWN it is
 	// the socket's peer. If the source in the header is 0.0.0.0 or ::, it is that
@@ -33,8 +33,8 @@ type Info struct {
 	unmarked bool // the Listener has no trusted and no optional peers, see NewContext
 	path     TLSPath
 
-	// TLS is the SSL TLV, nil if there was none. See [Secure] for the answer to
-	// "is it encrypted".
+	// TLS is the SSL TLV, or nil if the header has no SSL TLV. [Secure] reports whether
+	// the client's connection is encrypted.
 	TLS *TLS
 
 	// ServerName is the AUTHORITY TLV, usually the client's SNI; ALPN is the
@@ -55,7 +55,7 @@ type Info struct {
 // or the PROXY header gave an address. It is false for LOCAL and UNKNOWN, and
 // for an unspecified source address (0.0.0.0, ::).
 //
-// Where it is false, Client is usually the proxy's address, often 127.0.0.1,
+// If it is false, Client is usually the proxy's address, often 127.0.0.1,
 // which is on most servers' lists of relay clients. Derive no SPF verdict, no
 // ban, no relaying and no privilege from it.
 func (i *Info) ClientKnown() bool {
@@ -72,8 +72,8 @@ func (i *Info) ClientKnown() bool {
 }
 
 // ClientAddr returns the client's IP address and port, unmapped and without a zone.
-// It returns the zero AddrPort unless [Info.ClientKnown] and the client has an IP
-// address; a client on a unix socket has none.
+// It returns the zero AddrPort if the client is not known ([Info.ClientKnown]), and if the
+// client has no IP address because it is on a unix socket.
 func (i *Info) ClientAddr() netip.AddrPort {
 	if !i.ClientKnown() {
 		return netip.AddrPort{}
@@ -96,10 +96,10 @@ func (i *Info) TLV(t byte) ([]byte, bool) {
 	return nil, false
 }
 
-// Header returns a header that passes on what was received, or for a direct
-// connection what is seen: its addresses, TLS facts and TLVs. Version is 0, the
-// newest. Addresses that are not known or not TCP are left out, so that the
-// next server does not take a proxy for the client.
+// Header returns a header that passes on the addresses, TLS facts and TLVs that were
+// received, or the addresses of a direct connection. Version is 0, which means 2. Addresses
+// that are not known or not TCP are left out, so that the next server does not take a proxy
+// for the client.
 //
 // The slices and TLS may be changed and appended to; the bytes in them are those
 // of i. Facts that were not in the header received are not added: a relay that ends
@@ -129,8 +129,8 @@ func (i *Info) Header() Header {
 	return h
 }
 
-// unmap turns the IPv4-mapped address of a client of an AF_INET6 socket into
-// the IPv4 address that it is.
+// unmap turns the IPv4-mapped address of a client of an AF_INET6 socket into an IPv4
+// address.
 func unmap(a net.Addr) net.Addr {
 	t, ok := a.(*net.TCPAddr)
 	if !ok || t == nil || len(t.IP) != net.IPv6len {
@@ -142,8 +142,8 @@ func unmap(a net.Addr) net.Addr {
 	return a
 }
 
-// An unmapper remembers the last address that it unmapped: all connections to a
-// listener on ":25" that come to one address of the host share their own.
+// An unmapper caches the last address that it unmapped, so that all connections to one
+// address of a listener on ":25" share their local address.
 type unmapper struct{ from, to net.Addr }
 
 func (u *unmapper) unmap(a net.Addr) net.Addr {

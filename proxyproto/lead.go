@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// A lead is the beginning of a connection's stream, as long as Read does more with it
-// than the socket's Read:
+// A lead handles the beginning of a connection's stream:
 //
-//   - After a header, held is what was read along with it.
-//   - Of a direct client, match compares what Read returns with the signatures.
-//   - Of a direct client whose header is to be dropped, held is what may become one.
+//   - After a header, held has the bytes that were read with it.
+//   - Of a direct client, match compares the bytes that Read returns with the signatures.
+//   - Of a direct client whose header is to be dropped, held has bytes that may become one.
 type lead struct {
 	mu      sync.Mutex
 	l       *Listener
@@ -32,7 +31,7 @@ func (l *lead) readLocked(c *Conn, b []byte) (int, error) {
 	switch {
 	case c.lead.Load() != l: // finished or closed while Read waited for the lock
 		return c.conn.Read(b)
-	case l.held != nil && l.held.state != passing:
+	case l.held != nil && l.held.state != matching:
 		return l.readHeld(c, b)
 	case l.refused:
 		return 0, l.refusal(c)
@@ -48,9 +47,9 @@ func (l *lead) readLocked(c *Conn, b []byte) (int, error) {
 	return n, err
 }
 
-// refuse closes the connection. Its stream has the first before bytes of a signature, and
-// then b. It is not a part of read, so that a goroutine that waits in read needs
-// no larger stack.
+// refuse closes the connection, whose stream has the first before bytes of a signature, and
+// then b. It is not a part of read, so that a goroutine that waits in read does not need a
+// larger stack.
 func (l *lead) refuse(c *Conn, b []byte, before uint8) error {
 	l.refused = true
 	c.conn.Close()

@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// A Listener accepts connections of which some have a PROXY header. Accept
-// returns only those that may be served now: a connection from a trusted peer
-// after its header arrived and was verified, a direct client at once.
+// A Listener accepts connections with and without a PROXY header. Accept returns only
+// connections that may be served now: a connection from a trusted peer after its header
+// has arrived and was verified, a direct client at once.
 //
 // Layers go in this order: TCP, PROXY, TLS. Wrap a Listener in tls.NewListener,
 // not the other way round: TLS below a Listener is not the client's for [Secure].
 type Listener struct {
-	inner  net.Listener
-	cfg    Config
-	speaks bool       // the PROXY protocol: a peer can be trusted or optional
-	own    unmapper   // used by the accept loop only
-	lists  trustLists // used by the accept loop only
+	inner        net.Listener
+	cfg          Config
+	usesProtocol bool       // a peer can be trusted or optional
+	own          unmapper   // used by the accept loop only
+	lists        trustLists // used by the accept loop only
 
 	mu          sync.Mutex
-	acceptable  sync.Cond // a connection is ready, a deadline has passed, or no more will come
+	acceptable  sync.Cond // a connection is ready, a deadline has passed, or accepting has ended
 	space       sync.Cond // room below MaxPending, or closing
 	ready       queue[*Conn]
 	pending     pendingList
@@ -32,11 +32,11 @@ type Listener struct {
 	phase       phase
 	deadline    deadline      // of Accept
 	deadlineErr error         // a deadline of the listener below, not yet returned
-	failure     error         // why accepting ended, if by itself
+	failure     error         // the error that ended accepting
 	accepting   bool          // the accept loop runs
 	stopped     bool          // accepting ended for good
 	closing     chan struct{} // closed when phase is no longer open
-	drained     chan struct{} // closed when nothing is left of a Listener that stopped
+	drained     chan struct{} // closed when a stopped Listener has no connections left
 }
 
 type phase uint8
@@ -50,11 +50,11 @@ const (
 // New returns a Listener on top of l. The Listener owns l: close the Listener, not l.
 //
 // The Listener accepts nothing from l before the first Accept, so a process may
-// open its listeners and leave the serving to a child process. From then on a
-// goroutine accepts connections ahead of Accept, at most Config.MaxPending.
+// open its listeners and let a child process serve them. From then on a goroutine
+// accepts up to Config.MaxPending connections in advance.
 //
 // The error names the field of c that is invalid. It wraps [trustnet.ErrTrustsAll]
-// if the trusted peers cover an address family; see Config.AllowTrustAll.
+// if the trusted peers cover half of the IPv4 or IPv6 Internet; see Config.AllowTrustAll.
 func New(l net.Listener, c Config) (*Listener, error) {
 	if l == nil {
 		return nil, errors.New("proxyproto: New needs a net.Listener, got nil")
@@ -63,11 +63,11 @@ func New(l net.Listener, c Config) (*Listener, error) {
 		return nil, err
 	}
 	ln := &Listener{
-		inner:   l,
-		cfg:     c,
-		speaks:  c.speaks(),
-		closing: make(chan struct{}),
-		drained: make(chan struct{}),
+		inner:        l,
+		cfg:          c,
+		usesProtocol: c.usesProtocol(),
+		closing:      make(chan struct{}),
+		drained:      make(chan struct{}),
 	}
 	if err := ln.lists.check(&c); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 // called again. A deadline of the listener below is reported once, and nothing is
 // accepted from then until the next Accept.
 //
-// Any other error means that no more connections will come: net.ErrClosed after
+// Any other error is final: net.ErrClosed after
 // Close or Shutdown, or the error of the listener below. Temporary errors, such as
 // too many open files, are retried. A bad header is not an error of Accept: see
 // Config.OnReject.
@@ -132,7 +132,7 @@ func opError(l net.Listener, op string, err error) error {
 // Close stops accepting, closes the connections that wait for their header or
 // for Accept, and makes Accept return net.ErrClosed. It does not touch
 // connections that Accept returned. The error is that of the listener below,
-// and nil when the Listener is closed already.
+// or nil if the Listener is closed already.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	first := l.phase == open
@@ -207,7 +207,7 @@ func (l *Listener) setPhase(p phase) {
 	l.space.Broadcast()
 }
 
-// checkDrained notices when the last connection is gone. l.mu is held.
+// checkDrained closes drained when no connection is left. l.mu is held.
 func (l *Listener) checkDrained() {
 	if l.stopped && l.pending.n == 0 && l.ready.len() == 0 {
 		select {

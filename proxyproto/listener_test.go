@@ -165,9 +165,9 @@ func TestAcceptErrorsThatPassAreWaitedOut(t *testing.T) {
 
 func TestBrokenListenerEndsAcceptAfterWhatIsPending(t *testing.T) {
 	for name, broken := range map[string]error{
-		"EBADF":                   syscall.EBADF,
-		"unknown":                 errors.New("broken"),
-		"closed by somebody else": net.ErrClosed,
+		"EBADF":            syscall.EBADF,
+		"unknown":          errors.New("broken"),
+		"closed elsewhere": net.ErrClosed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -146,10 +146,9 @@ func TestBurstOfGoodPeersLosesNone(t *testing.T) {
 	cfg.MaxPending = bound
 	l := wrapped(t, cfg)
 
-	// One client after the other connects and sends: whom the scheduler lets wait
-	// for a second between the two is not well behaved. No more of them wait than
-	// fit into the kernel's queue, 4096 at best: in front of a full one a client
-	// tries again after a second.
+	// One client after the other connects and sends, because the scheduler could delay a
+	// client for a second between the two. No more clients wait than fit into the kernel's
+	// queue, at most 4096: if the queue is full, a client tries again after a second.
 	waiting := make(chan struct{}, 4000)
 	errs := make(chan error)
 	go func() {
@@ -169,7 +168,7 @@ func TestBurstOfGoodPeersLosesNone(t *testing.T) {
 			}()
 		}
 	}()
-	// Nobody is served before all are there.
+	// No client is served before all have connected.
 	eventually(t, func() bool { return len(waiting) == min(burst, cap(waiting)) && l.Stats().Ready >= bound })
 	require.Equal(t, proxyproto.Stats{Proxied: bound, Ready: bound}, l.Stats())
 	answers(t, l)

@@ -65,9 +65,9 @@ func (i *Info) LogValue() slog.Value {
 //	reason  no_header, malformed, unsupported, timeout, too_large, checksum,
 //	        untrusted_header, refused, or read for any other error
 //	error   the text of Err
-//	served  true, if the connection is served all the same (Ignore)
+//	served  true, if the connection is still served (Ignore)
 //
-// Prefix is not logged, since it may hold a password.
+// Prefix is not logged, because it may contain a password.
 func (r Rejection) LogValue() slog.Value {
 	attrs := make([]slog.Attr, 0, 4)
 	if r.Peer != nil {

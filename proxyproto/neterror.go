@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// What an error of a connection or listener below means. It may be wrapped.
+// These functions classify an error of a connection or listener below. It may be wrapped.
 
 func isEnd(err error) bool { return errors.Is(err, io.EOF) }
 

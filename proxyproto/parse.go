@@ -14,7 +14,7 @@ func beginning(b []byte) verdict {
 
 // scan looks for the end of the header at the beginning of b. It returns the
 // header's size, which may be more than len(b), or 0 while that is not known.
-// It refuses as early as it can.
+// It returns an error as early as possible.
 func scan(b []byte, maxBlock int) (size int, err error) {
 	switch beginning(b) {
 	case undecided:
@@ -40,8 +40,8 @@ func scan(b []byte, maxBlock int) (size int, err error) {
 // (RFC 8446 section 5.1).
 func isTLS(b []byte) bool { return bytes.HasPrefix(b, []byte{0x16, 0x03}) }
 
-// firstWords returns what tells a person which protocol began instead of a
-// header, and no more: "a LOGIN me secret" fits into 17 bytes.
+// firstWords returns the first words of b, by which a reader recognises the protocol. More
+// could contain a password: "a LOGIN me secret" fits into 17 bytes.
 func firstWords(b []byte, n int) []byte {
 	for i, c := range b {
 		if c == ' ' {
@@ -54,7 +54,7 @@ func firstWords(b []byte, n int) []byte {
 	return b
 }
 
-// facts is what a header says.
+// facts has the contents of a header.
 type facts struct {
 	version  int
 	local    bool           // LOCAL of version 2

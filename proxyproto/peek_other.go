@@ -4,5 +4,5 @@ package proxyproto
 
 import "net"
 
-// hasData cannot look without reading here.
+// hasData cannot look at the socket without reading on this system.
 func hasData(net.Conn) (has, known bool) { return false, false }

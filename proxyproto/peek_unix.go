@@ -7,9 +7,8 @@ import (
 	"syscall"
 )
 
-// hasData reports whether something can be read from c, without reading it: a
-// byte, its end or an error. It does not wait. known is false when c does not let
-// it look.
+// hasData reports whether a byte, the end or an error can be read from c, without reading
+// it. It does not wait. known is false if c does not allow that.
 func hasData(c net.Conn) (has, known bool) {
 	s, ok := c.(syscall.Conn)
 	if !ok {

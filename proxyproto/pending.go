@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// firstRead is how much is read at first. The headers of HAProxy with every
-	// option it has are about 200 bytes long; what follows a header stays in the
-	// socket, except the rest of these bytes, which is copied.
+	// firstRead is the number of bytes that are read at first. The headers of HAProxy with
+	// every option are about 200 bytes long. Bytes after a header stay in the socket, except
+	// the rest of these bytes, which is copied.
 	firstRead = 256
 
-	// lastLook is how long a Read may take that only looks whether bytes are there.
+	// lastLook is the time for a Read of bytes that have arrived already.
 	lastLook = 10 * time.Millisecond
 )
 
 var (
-	// errProbe is how a health check ends: without a byte.
+	// errProbe is for a health check, which ends without a byte.
 	errProbe = errors.New("proxyproto: the peer left without a byte")
 
 	// errSilent is for an optional peer that has sent nothing for OptionalWait.
@@ -39,14 +39,14 @@ type pendingConn struct {
 	wait       time.Time // when an optional peer that is silent is served
 	deadline   time.Time // for the whole header
 	noDeadline error     // why it could not be set
-	buf        []byte    // what was read, in first if that is enough
+	buf        []byte    // the bytes that were read, in first if they fit
 	run        func()    // p.readAndDeliver, made once: a go statement with it allocates nothing
 	first      [firstRead]byte
 
 	// Guarded by l.mu:
 	prev, next *pendingConn // in l.pending
 	heard      time.Time    // when the last byte came, or the connection
-	asked      bool         // to make room, by a deadline that is over
+	evicted    bool         // its Read was ended to make room
 	cut        bool         // closed by Listener.Close
 }
 
@@ -62,7 +62,7 @@ func (l *Listener) receive(c net.Conn, r role) {
 	now := time.Now()
 	p.l, p.conn, p.buf = l, c, p.first[:0]
 	p.optional, p.silent = r == optional, r == optional
-	p.deadline, p.heard, p.asked = now.Add(l.cfg.HeaderTimeout), now, false
+	p.deadline, p.heard, p.evicted = now.Add(l.cfg.HeaderTimeout), now, false
 	if p.optional {
 		// The last look comes before the time is over.
 		p.wait = now.Add(l.cfg.OptionalWait)
@@ -94,8 +94,8 @@ func (p *pendingConn) readAndDeliver() {
 	case err != nil:
 		*l.counter(err)++
 	default:
-		// An error here is one of a connection that is gone, which its Read will
-		// return. Under the lock, so that no evictor sets another deadline.
+		// An error here is that of a closed connection, and Read will return it. The lock is
+		// held, so that evictOldest sets no other deadline.
 		p.conn.SetReadDeadline(time.Time{})
 		l.deliver(conn, counter)
 	}
@@ -113,7 +113,7 @@ func (p *pendingConn) readAndDeliver() {
 	pendingConns.Put(p)
 }
 
-// counter returns where a refused connection counts.
+// counter returns the counter for a refused connection.
 func (l *Listener) counter(err error) *uint64 {
 	switch {
 	case err == errProbe:
@@ -132,7 +132,7 @@ func (l *Listener) counter(err error) *uint64 {
 	return &l.stats.Malformed
 }
 
-// accept turns the connection into one that may be served, and returns where it counts.
+// accept makes the Conn that may be served, and returns its counter.
 func (p *pendingConn) accept() (*Conn, *uint64, error) {
 	stats := &p.l.stats
 	size, err := p.readHeader()
@@ -163,13 +163,13 @@ func (p *pendingConn) accept() (*Conn, *uint64, error) {
 // readHeader reads until p.buf holds a whole header, and returns its size.
 func (p *pendingConn) readHeader() (int, error) {
 	if p.noDeadline != nil && !isClosed(p.noDeadline) {
-		return 0, fmt.Errorf("%w: a %T takes no read deadline: %w", ErrTimeout, p.conn, p.noDeadline)
+		return 0, fmt.Errorf("%w: a %T does not support read deadlines: %w", ErrTimeout, p.conn, p.noDeadline)
 	}
 	size, looked := 0, false
 	for {
 		room := firstRead
 		if size > 0 {
-			room = size // and no byte of the application's
+			room = size // and not into the application's data
 		}
 		if room > cap(p.buf) {
 			p.buf = append(make([]byte, 0, room), p.buf...)
@@ -199,16 +199,16 @@ func (p *pendingConn) readHeader() (int, error) {
 	}
 }
 
-// afterError returns the error that a failed Read means, or nil if another Read may
-// succeed. A deadline that is over keeps Read from bytes that are there, and on a loaded
-// machine this goroutine may not have had its turn since they came: before a silent peer
-// loses anything it looks once more.
+// afterError returns the error for a failed Read, or nil if another Read may succeed. After a
+// deadline Read does not return bytes that have arrived, and on a loaded machine this
+// goroutine may not have run since they arrived. Therefore it reads once more before a silent
+// peer is refused.
 func (p *pendingConn) afterError(err error, looked *bool) error {
 	if !isTimeout(err) {
 		return p.readError(err)
 	}
-	silent, asked := p.silent, p.wasAsked()
-	if !silent && !asked {
+	silent, evicted := p.silent, p.wasEvicted()
+	if !silent && !evicted {
 		return p.readError(err)
 	}
 	has, known := hasData(p.conn)
@@ -230,25 +230,25 @@ func (p *pendingConn) afterError(err error, looked *bool) error {
 	return nil
 }
 
-// goOn notes that the peer is not silent.
+// goOn notes that the peer has sent bytes.
 func (p *pendingConn) goOn() {
 	p.l.mu.Lock()
 	defer p.l.mu.Unlock()
 	p.heard = time.Now()
-	if !p.silent && !p.asked {
+	if !p.silent && !p.evicted {
 		return
 	}
 	p.conn.SetReadDeadline(p.deadline)
-	if p.asked {
+	if p.evicted {
 		p.l.space.Signal() // for another that is silent
 	}
-	p.silent, p.asked = false, false
+	p.silent, p.evicted = false, false
 }
 
-func (p *pendingConn) wasAsked() bool {
+func (p *pendingConn) wasEvicted() bool {
 	p.l.mu.Lock()
 	defer p.l.mu.Unlock()
-	return p.asked
+	return p.evicted
 }
 
 // readError returns the reason why a connection whose Read failed is refused.

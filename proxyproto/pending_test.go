@@ -141,7 +141,7 @@ func TestConnectionWithoutDeadlinesIsNoProbe(t *testing.T) {
 		f.mem.conns <- &memConn{noDeadline{b}, tcpAddr(proxyAddr), tcpAddr(serverAddr)}
 		synctest.Wait()
 		require.Equal(t, proxyproto.Stats{TimedOut: 1}, f.Stats())
-		require.ErrorContains(t, f.rejected()[0].Err, "takes no read deadline: not supported")
+		require.ErrorContains(t, f.rejected()[0].Err, "read deadlines: not supported")
 	})
 }
 

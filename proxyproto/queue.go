@@ -1,7 +1,7 @@
 package proxyproto
 
-// A queue is a first-in, first-out list of connections that are ready. It
-// grows to the most that ever waited, at most Config.MaxPending.
+// A queue is a first-in, first-out list of connections that are ready. Its capacity grows to
+// the highest length so far, at most Config.MaxPending.
 type queue[C any] struct {
 	ring []C
 	head int

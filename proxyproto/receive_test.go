@@ -313,7 +313,7 @@ func TestVerifiedNeedsACertificate(t *testing.T) {
 		"certificate not verified":         {0x07, 18, proxyproto.TLS{Client: true, ClientCert: true, VerifyError: 18}},
 		"certificate of a resumed session": {0x05, 0, proxyproto.TLS{Client: true, ClientCert: true, FromSession: true, Verified: true}},
 		"certificate of this connection":   {0x03, 0, proxyproto.TLS{Client: true, ClientCert: true, Verified: true}},
-		"bits that nobody assigned":        {0xf8, 0, proxyproto.TLS{}},
+		"bits that are not assigned":       {0xf8, 0, proxyproto.TLS{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, _ := offer(t, proxyproto.Config{}, proxy4(sslTLV(tt.client, tt.verify)))

@@ -73,23 +73,23 @@ func (i *Info) Secure(onTLS bool) (secure, known bool) {
 	case i == nil:
 		return false, false
 
-	case i.Version == 0: // direct: what is on top is the client's, or nothing is
+	case i.Version == 0: // direct: TLS on top is the client's
 		return onTLS, true
 
-	case i.Local || i.unknown: // whose connection is it?
+	case i.Local || i.unknown: // it is not known whose connection it is
 		mine := onTLS && i.path != ReencryptedTLS
 		return mine, mine
 
-	case i.TLS != nil && i.TLS.Client: // the proxy says so
+	case i.TLS != nil && i.TLS.Client: // the header reports TLS
 		return true, true
 
-	case onTLS && i.path != ReencryptedTLS: // end to end, or as good
+	case onTLS && i.path != ReencryptedTLS: // TLS on top is the client's
 		return true, true
 
-	case i.TLS != nil: // the proxy says no
+	case i.TLS != nil: // the header reports no TLS
 		return false, true
 
-	case i.path == TerminatedTLS: // the administrator says so
+	case i.path == TerminatedTLS: // the configuration declares it
 		return true, true
 	}
 	return false, false
@@ -97,7 +97,7 @@ func (i *Info) Secure(onTLS bool) (secure, known bool) {
 
 // unwrap finds the Conn below c, and whether a *tls.Conn is on top of it.
 func unwrap(c net.Conn) (conn *Conn, onTLS bool) {
-	// A chain of wrappers is short. The bound is for one that leads to itself.
+	// A chain of wrappers is short. The limit is for a chain that leads to itself.
 	for range 32 {
 		switch t := c.(type) {
 		case *Conn:

@@ -157,7 +157,7 @@ func TestFromConnFollowsEveryNetConn(t *testing.T) {
 }
 
 func TestConnHasNoConnectionState(t *testing.T) {
-	// net/http would believe it: http.conn.serve looks for this method.
+	// net/http would use it: http.conn.serve looks for this method.
 	_, has := any(new(proxyproto.Conn)).(interface{ ConnectionState() tls.ConnectionState })
 	require.False(t, has)
 }

@@ -167,7 +167,7 @@ func TestCloseEndsEverythingThatAcceptDidNotReturn(t *testing.T) {
 		require.NoError(t, f.Close(), "Close may be called again")
 		require.NoError(t, f.Shutdown(t.Context()))
 		require.Nil(t, f.mem.dial(clientAddr))
-		require.Empty(t, f.rejected(), "nobody did anything wrong")
+		require.Empty(t, f.rejected(), "no connection was refused")
 
 		send(t, served, "still here") // by now the application's
 		require.Equal(t, "still here", read(t, mine))

@@ -1,8 +1,7 @@
 package proxyproto
 
-// The first bytes that make a stream a PROXY header. Version 1 counts with its
-// protocol word and what must follow it: "PROXY NOOP" is a legal IMAP command
-// whose tag is PROXY.
+// The first bytes of a PROXY header. Those of version 1 include the protocol word and the
+// byte after it, because "PROXY NOOP" is a legal IMAP command whose tag is PROXY.
 var signatures = [...]string{
 	v2Signature,
 	"PROXY TCP4 ",
@@ -17,7 +16,7 @@ const (
 	allSignatures = 1<<len(signatures) - 1
 )
 
-// A verdict is what the bytes of a stream so far can be.
+// A verdict describes the bytes of a stream so far.
 type verdict uint8
 
 const (
@@ -31,7 +30,7 @@ const (
 type matcher struct {
 	pos   uint8 // bytes matched so far
 	dead  uint8 // set of signatures that no longer fit
-	found uint8 // the signature that isHeader is about
+	found uint8 // the signature that was found
 }
 
 // feed takes the next bytes of the stream. Once it returned noHeader or

@@ -53,8 +53,8 @@ func TestSoakIdleConnections(t *testing.T) {
 	require.Less(t, each[portico], 2*each[raw])
 }
 
-// A manner is how a client behaves.
-type manner struct {
+// A behaviour is one kind of client.
+type behaviour struct {
 	name string
 	from netip.Addr
 	// sends is what it writes, and from what address the server must take it to come:
@@ -84,7 +84,7 @@ func v2From(source netip.AddrPort, tlvs ...string) string {
 
 func reset(c *net.TCPConn) { c.SetLinger(0) } // Close does it
 
-var manners = []manner{
+var behaviours = []behaviour{
 	{name: "version 2", sends: func(r *rand.Rand) ([]string, bool, netip.AddrPort) {
 		from := randomSource(r)
 		return []string{v2From(from, tlv(proxyproto.TypeAuthority, "mail.example.com")) + "hello\n"}, true, from
@@ -140,8 +140,8 @@ var manners = []manner{
 	}},
 }
 
-// visit is one connection of a client of this manner.
-func (m manner) visit(addr net.Addr, r *rand.Rand) error {
+// visit makes one connection of a client of this kind.
+func (m behaviour) visit(addr net.Addr, r *rand.Rand) error {
 	from := m.from
 	if !from.IsValid() {
 		from = someProxy(r)
@@ -192,8 +192,9 @@ func (m manner) visit(addr net.Addr, r *rand.Rand) error {
 	return nil
 }
 
-// tell serves l until it is closed: every client that says hello is told its address.
-func tell(l net.Listener) {
+// sendAddresses serves l until it is closed: it answers the hello of every client with the
+// client's address.
+func sendAddresses(l net.Listener) {
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	for {
@@ -244,10 +245,10 @@ func TestSoakChurn(t *testing.T) {
 	})
 	require.NoError(t, err)
 	served := make(chan struct{})
-	go func() { defer close(served); tell(l) }()
+	go func() { defer close(served); sendAddresses(l) }()
 	defer func() { l.Close(); <-served }()
 
-	visits := make([]atomic.Uint64, len(manners))
+	visits := make([]atomic.Uint64, len(behaviours))
 	var swaps int
 	churn := func(d time.Duration) {
 		end := make(chan struct{})
@@ -267,9 +268,9 @@ func TestSoakChurn(t *testing.T) {
 				seed := rand.Uint64()
 				r := rand.New(rand.NewPCG(seed, 0))
 				for until := time.Now().Add(d); time.Now().Before(until) && !t.Failed(); {
-					i := r.IntN(len(manners))
-					if err := manners[i].visit(l.Addr(), r); err != nil {
-						t.Errorf("%s (seed %d): %v", manners[i].name, seed, err)
+					i := r.IntN(len(behaviours))
+					if err := behaviours[i].visit(l.Addr(), r); err != nil {
+						t.Errorf("%s (seed %d): %v", behaviours[i].name, seed, err)
 					}
 					visits[i].Add(1)
 				}
@@ -298,7 +299,7 @@ func TestSoakChurn(t *testing.T) {
 
 	s := l.Stats()
 	total := uint64(0)
-	for i, m := range manners {
+	for i, m := range behaviours {
 		total += visits[i].Load()
 		if m.count != nil {
 			require.Equal(t, visits[i].Load(), m.count(s), m.name)

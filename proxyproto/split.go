@@ -8,9 +8,9 @@ import (
 )
 
 // Split returns n listeners that share the connections of l, so that several servers
-// can use one listener. It is for server packages that decide by *tls.Conn, or
-// by a field of the server, what they offer, such as passwords: one server gets the
-// secure connections and another one the rest.
+// can use one listener. It is for server packages that offer passwords only on a *tls.Conn,
+// or according to a field of the server: one server gets the secure connections and another
+// one the rest.
 //
 // Split calls choose for every connection, each time in a goroutine of its own, so that
 // a TLS handshake in choose delays no other connection. choose returns the connection
@@ -23,7 +23,7 @@ import (
 // At most Config.MaxPending connections are in choose and in the queues of the n
 // listeners together, DefaultMaxPending of them if l is not a *[Listener]. At the limit
 // nothing more is accepted from l, so every one of the n needs a server that accepts.
-// Nothing is accepted from l before the first Accept of one of the n either.
+// Nothing is accepted from l before the first Accept of one of the n.
 //
 // Closing one of the n closes the connections in its queue and those that choose
 // returns for it later. The others are not affected. Closing the last one closes l and

@@ -1,10 +1,9 @@
 package proxyproto
 
-// Stats counts what became of a listener's connections since New. Every one
-// that was accepted ends up in exactly one of the counters from Proxied to
-// Evicted, except Untrusted and Ignored, unless Close cut it off before it was ready.
-// A connection that is counted in Direct is counted in Untrusted as well if it then
-// sends a header.
+// Stats has the counters of a Listener since New. Every connection that was accepted is
+// counted in exactly one of the counters from Proxied to Evicted, except Untrusted and
+// Ignored, unless Close closed it before it was ready. A connection that is counted in Direct
+// is counted in Untrusted as well if it then sends a header.
 type Stats struct {
 	Proxied uint64 // a header with the client's address
 	Local   uint64 // a header without one: LOCAL, UNKNOWN
@@ -21,15 +20,16 @@ type Stats struct {
 	Refused   uint64 // ErrRefused
 	Evicted   uint64 // ErrTimeout, silent when room was needed
 
-	// TrustAll counts the connections of peers that may have been meant to be trusted:
-	// a list covers half of an address family or more (see Config.AllowTrustAll).
+	// TrustAll counts connections that were accepted while a list was ignored because it
+	// covers half of an address family or more (see Config.AllowTrustAll). Their peers may
+	// be proxies.
 	TrustAll uint64
 
 	Pending int // connections that wait for their header, now
 	Ready   int // connections that wait for Accept, now
 }
 
-// Stats returns the counters, all of one moment.
+// Stats returns a consistent snapshot of the counters.
 func (l *Listener) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// TLSFromState returns what a proxy that ends its clients' TLS with crypto/tls
-// has to say of one of them, for Header.TLS:
+// TLSFromState returns the Header.TLS of a proxy that ends its clients' TLS with
+// crypto/tls:
 //
 //	state := conn.ConnectionState() // of a *tls.Conn, after the handshake
 //	header.TLS = proxyproto.TLSFromState(state)
@@ -14,11 +14,11 @@ import (
 //
 // The names are those of proxy-protocol.txt section 2.2.6, which are OpenSSL's.
 // Verified needs a tls.Config.ClientAuth that verifies. Certificate is left out,
-// because it makes headers of several kilobytes; a server that wants it gets it
-// from PeerCertificates[0].Raw. SigAlg, KeyAlg and SigScheme are not known to
+// because it makes headers of several kilobytes. To send it, set it to
+// PeerCertificates[0].Raw. SigAlg, KeyAlg and SigScheme are not reported by
 // crypto/tls.
 //
-// Before the handshake is complete nothing is known, and the result is nil.
+// Before the handshake is complete TLSFromState returns nil.
 func TLSFromState(state tls.ConnectionState) *TLS {
 	if !state.HandshakeComplete {
 		return nil
@@ -66,8 +66,8 @@ func opensslCipher(id uint16) string {
 	return fromIANA.Replace(name)
 }
 
-// groupName is the name in IANA's registry of TLS supported groups, which is
-// OpenSSL's, too. A group that has none here is left out.
+// groupName returns the name in IANA's registry of TLS supported groups, which OpenSSL uses
+// too. It returns "" for a group that is not listed here.
 func groupName(id tls.CurveID) string {
 	switch id {
 	case tls.CurveP256:

@@ -43,7 +43,7 @@ const maxUniqueID = 128 // section 2.2.5
 // A TLV is one entry of the type-length-value vector of a version 2 header.
 type TLV struct {
 	Type  byte
-	Value []byte // at most 65535 bytes, less what else the header holds
+	Value []byte // at most 65535 bytes together with the rest of the header
 }
 
 // TLS describes the client's own TLS connection, as reported by the proxy
@@ -87,7 +87,7 @@ func nextTLV(b []byte) (t TLV, rest []byte, err error) {
 // parseTLVs reads the vector that starts at off in the header b into f.
 func parseTLVs(b []byte, off int, f *facts) error {
 	var seen [TypeSSL + 1]bool
-	// b is a buffer that others will use: what f keeps is copied, once.
+	// b is a buffer that is used again, so the bytes that f keeps are copied, once.
 	for rest := bytes.Clone(b[off:]); len(rest) > 0; {
 		var t TLV
 		var err error
@@ -114,7 +114,7 @@ func parseTLVs(b []byte, off int, f *facts) error {
 			}
 			got, want := binary.BigEndian.Uint32(t.Value), checksum(b, at+3)
 			if got != want {
-				return fmt.Errorf("%w: it says %08x, the header gives %08x: something between proxy and server changed it",
+				return fmt.Errorf("%w: got %08x, the header requires %08x: something between proxy and server changed the header",
 					ErrChecksum, got, want)
 			}
 		case TypeUniqueID:
@@ -145,7 +145,7 @@ func parseTLS(b []byte) (*TLS, error) {
 	}
 	if t.ClientCert {
 		t.FromSession = client&clientCertConn == 0
-		// verify is 0 also where no certificate was asked for: the bits decide.
+		// verify is also 0 if no certificate was requested, so the bits decide.
 		t.Verified = verify == 0
 		t.VerifyError = verify
 	}

@@ -4,8 +4,8 @@ import "time"
 
 // readUnread is for Close. A direct client may have sent a header that the server did
 // not read, because only the server sends data on the connection (an FTP download).
-// The header is found here, and it is reported or dropped as by Read. Left unread, it
-// would make the kernel reset the connection, and the client could lose data.
+// readUnread reports or drops such a header as Read does. An unread header would make the
+// kernel reset the connection, and the client could lose data.
 //
 // It reads only what has arrived and does not wait for more, and it leaves the rest to
 // a Read that is under way. It returns true if the header made it close the connection.
@@ -19,7 +19,7 @@ func (l *lead) readUnread(c *Conn) (closed bool) {
 	}
 	h := l.held
 	switch {
-	case h == nil || h.state == passing:
+	case h == nil || h.state == matching:
 		if has, _ := hasData(c.conn); !has {
 			return false
 		}

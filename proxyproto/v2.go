@@ -20,9 +20,8 @@ const (
 )
 
 // scanV2 checks the fixed part of a version 2 header and returns the size of
-// the whole, or 0 while the fixed part is not complete. Each byte is judged as
-// soon as it is there: proxy-protocol.txt section 2.1 recommends to abort as
-// soon as possible.
+// the whole, or 0 while the fixed part is not complete. Each byte is checked as soon as it
+// has arrived: proxy-protocol.txt section 2.1 recommends to abort as soon as possible.
 func scanV2(b []byte, maxBlock int) (size int, err error) {
 	if len(b) < 13 {
 		return 0, nil
@@ -84,7 +83,7 @@ func v2AddrSize(family byte) (int, error) {
 func parseV2(b []byte, f *facts) error {
 	if b[12]&0xf == v2Local {
 		// "must use the real connection endpoints and discard the protocol
-		// block": HAProxy's check of a TLS server says client = 0x01 in it.
+		// block": HAProxy's check of a TLS server has client = 0x01 in it.
 		f.local = true
 		return nil
 	}

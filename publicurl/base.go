@@ -2,8 +2,8 @@ package publicurl
 
 // Base is a public base URL, or a relative base for the time before a host name
 // exists. It is immutable, may be compared with ==, used as a map key and shared
-// between goroutines. The zero Base is no base: its methods return empty strings,
-// false, or an error of kind [ErrZero].
+// between goroutines. The zero Base is invalid: its methods return empty strings, false,
+// or an error of kind [ErrZero].
 type Base struct {
 	text    string // canonical; every other field follows from it
 	origin  uint16 // text[:origin] is the origin, text[origin:] the prefix
@@ -20,13 +20,13 @@ const (
 	absolute
 )
 
-// Relative returns the base of a server that has no host name yet (bootstrap)
-// or has lost it (recovery). What it composes are path-absolute references
-// (RFC 3986 section 4.2), such as /login, which a browser resolves against
-// whatever address it reached the server by.
+// Relative returns the base of a server that has no host name yet (bootstrap) or has
+// lost it (recovery). Its methods return path-absolute references (RFC 3986 section
+// 4.2), such as /login, which a browser resolves against the address by which it
+// reached the server.
 //
-// The prefix is "" or the path that the server is mounted on, such as "/mail". It
-// keeps the rules of the path of [Parse]. The error is an [*Error].
+// The prefix is "" or the path that the server is mounted on, such as "/mail". The rules
+// of [Parse] for paths apply. The error is an [*Error].
 func Relative(prefix string) (Base, error) {
 	if f := checkRelative(prefix); f != nil {
 		return Base{}, f.inPath(prefix)
@@ -39,7 +39,7 @@ func checkRelative(prefix string) *fault {
 		return f
 	}
 	if prefix != "" && prefix[0] != '/' {
-		return &fault{ErrPath, 0, `give the prefix alone, such as "/mail", or "" for none`}
+		return &fault{ErrPath, 0, `give the prefix alone, such as "/mail", or "" without a prefix`}
 	}
 	return checkPrefix(prefix, 0)
 }
@@ -50,22 +50,23 @@ func (b Base) IsRelative() bool { return b.mode == relative }
 
 // String returns the base in its canonical form, such as
 // "https://example.com/mail", without a slash at the end. This is the issuer of
-// OAuth and OpenID documents. A relative base gives its prefix, the zero Base "".
+// OAuth and OpenID documents. The string of a relative base is its prefix, and that of
+// the zero Base is "".
 func (b Base) String() string { return b.text }
 
 // Origin returns scheme, host and port as a browser serialises them (RFC 6454
-// section 6.2), such as "https://mail.example.com:8443": the default port is not
-// spelt. It is "" for a relative and for the zero Base.
+// section 6.2), such as "https://mail.example.com:8443": the default port is
+// left out. Origin returns "" for a relative base and for the zero Base.
 func (b Base) Origin() string { return b.text[:b.origin] }
 
 // Host returns the host, and the port unless it is the default one, as in the
-// Host header field: "mail.example.com:8443", "[2001:db8::1]". It is "" for a
-// relative and for the zero Base.
+// Host header field: "mail.example.com:8443", "[2001:db8::1]". It returns "" for a
+// relative base and for the zero Base.
 func (b Base) Host() string { return b.text[b.hostStart():b.origin] }
 
 // Hostname returns the host without the port and, for IPv6, without the brackets,
-// as in a certificate or a DNS query. It is "" for a relative and for
-// the zero Base.
+// as in a certificate or a DNS query. It returns "" for a relative base and for the zero
+// Base.
 func (b Base) Hostname() string {
 	name := b.text[b.hostStart():b.nameEnd]
 	if name != "" && name[0] == '[' {
@@ -74,15 +75,15 @@ func (b Base) Hostname() string {
 	return name
 }
 
-// Port returns the effective TCP port: 443 for https and 80 for http when none is
-// spelt. It is 0 for a relative and for the zero Base.
+// Port returns the effective TCP port, which is 443 for https and 80 for http if the URL
+// has no port. It returns 0 for a relative base and for the zero Base.
 func (b Base) Port() uint16 { return b.port }
 
 // Prefix returns the path that the server is mounted on, such as "/mail", without
-// a slash at the end, or "" when it has the whole host.
+// a slash at the end, or "" if the server has the whole host.
 func (b Base) Prefix() string { return b.text[b.origin:] }
 
-// secure reports an https base.
+// secure reports whether b is an https base.
 func (b Base) secure() bool { return b.mode == absolute && b.text[len("http")] == 's' }
 
 func (b Base) hostStart() int {
@@ -97,8 +98,8 @@ func (b Base) hostStart() int {
 }
 
 // MarshalText implements [encoding.TextMarshaler] with the form of [Base.String].
-// A relative base (ErrRelative) and the zero Base (ErrZero) have no text form:
-// neither may end up in a stored configuration.
+// It returns an error for a relative base (ErrRelative) and for the zero Base (ErrZero),
+// so that neither is stored in a configuration.
 func (b Base) MarshalText() ([]byte, error) {
 	switch b.mode {
 	case absolute:

@@ -2,14 +2,13 @@ package publicurl
 
 import "strings"
 
-// Contains reports whether u is the base or lies below it, by whole segments:
+// Contains reports whether u is the base or is below it, by whole segments:
 // https://h/mail contains https://h/mail/login and not https://h/mailbox. A query
 // and a fragment do not matter.
 //
-// Scheme, host and port are compared as browsers compare them: the spelling
-// HTTPS://H:443 is the same origin, the one with a root dot, https://h., is not.
-// Where clients or proxies could disagree about what u means the answer is false: user
-// information, blanks, backslashes, dot segments, also escaped or with a parameter
+// Scheme, host and port are compared as browsers compare them: HTTPS://H:443 is the same
+// origin, and https://h. with a root dot is not. Contains returns false if clients or
+// proxies could disagree about the meaning of u, as with user information, blanks, backslashes, dot segments, also escaped or with a parameter
 // ("..;x"), empty segments, malformed escapes in the path. Contains does not
 // consider servers that unescape a path twice. Variables of RFC 6570 level 1 are accepted.
 //
@@ -17,15 +16,15 @@ import "strings"
 // contains those.
 func (b Base) Contains(u string) bool { return b.contains(u, forHTTP) }
 
-// ContainsWebSocket is [Base.Contains] for URLs with the scheme wss, or ws on an
-// http base. A fragment gives false (RFC 6455 section 3).
+// ContainsWebSocket is like [Base.Contains] for URLs with the scheme wss, or ws on an
+// http base. It returns false for a URL with a fragment (RFC 6455 section 3).
 func (b Base) ContainsWebSocket(u string) bool {
 	return !strings.Contains(u, "#") && b.contains(u, forWebSocket)
 }
 
 // SameOrigin reports whether u is an absolute URL with the scheme, host and port
-// of the base (RFC 6454 section 5). It says nothing about the path. It is false on
-// a relative base, which has no origin.
+// of the base (RFC 6454 section 5). The path is not compared. It returns false for a
+// relative base, which has no origin.
 func (b Base) SameOrigin(u string) bool {
 	_, same := b.cutOrigin(u, forHTTP)
 	return same
@@ -61,8 +60,8 @@ func (b Base) cutOrigin(u string, set schemes) (rest string, same bool) {
 	return u[o.end:], true
 }
 
-// hasOrigin reports whether a browser holds o for the origin of b. For a browser
-// the root dot makes another host; Parse only drops it from what is configured.
+// hasOrigin reports whether o is the origin of b for a browser. A browser treats a name
+// with a root dot as another host; Parse removes the dot from a configured name.
 func (b Base) hasOrigin(o *origin) bool {
 	return string(o.text) == b.Origin() && !o.rootDot
 }

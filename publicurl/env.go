@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Source is where [FromEnv] found the base.
+// Source is the setting in which [FromEnv] found the base.
 type Source uint8
 
 // The sources.
@@ -27,18 +27,18 @@ func (s Source) String() string {
 	}
 }
 
-// FromEnv returns the base that an installation is configured with.
+// FromEnv returns the configured base of an installation:
 //
 //   - The variable key is set: [Parse] of its value with opts. An invalid value is
 //     an error that names the variable; nothing else is tried.
 //   - The variable is unset or blank: [FromHostname] of defaultHostname.
-//   - That is empty or blank too: the server has no name yet, so the base is
-//     Relative(""), the source FromNothing and the error nil. A server that is
-//     mounted on a path, or must not start without a name, tests the source.
+//   - Both are empty or blank: the server has no name yet, so the base is Relative(""),
+//     the source is FromNothing and the error is nil. A server that is mounted on a path,
+//     or must not start without a name, checks the source.
 //
 // lookup is a function like [os.LookupEnv], which is the default for nil. Blanks
-// around both values are removed. With an error the source is where the invalid value
-// came from. The error is an [*Error].
+// around both values are removed. If there is an error, the source is that of the invalid
+// value. The error is an [*Error].
 func FromEnv(lookup func(string) (string, bool), key, defaultHostname string, opts ...Option) (Base, Source, error) {
 	if lookup == nil {
 		lookup = os.LookupEnv

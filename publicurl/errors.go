@@ -13,19 +13,19 @@ type Kind uint8
 
 // The kinds of error.
 const (
-	ErrEmpty     Kind = iota + 1 // nothing, or only blanks, where a value is needed
+	ErrEmpty     Kind = iota + 1 // an empty or blank value
 	ErrScheme                    // scheme missing, unknown, or http for a host that is not loopback
 	ErrUserinfo                  // user name or password in the URL
 	ErrHost                      // host missing, malformed, or not reachable for clients
 	ErrPort                      // port empty, not a plain number, or not 1 to 65535
 	ErrPath                      // path malformed or ambiguous
-	ErrQuery                     // query where none is allowed
-	ErrFragment                  // fragment where none is allowed
+	ErrQuery                     // query that is not allowed
+	ErrFragment                  // fragment that is not allowed
 	ErrCharacter                 // blank, control character, backslash, invisible character or invalid UTF-8
-	ErrTemplate                  // braces where none are allowed, or a malformed template
+	ErrTemplate                  // braces that are not allowed, or a malformed template
 	ErrWellKnown                 // not a well-known name
 	ErrOutside                   // URL is not under the base
-	ErrRelative                  // the answer needs a host and the base is relative
+	ErrRelative                  // the result needs a host and the base is relative
 	ErrZero                      // the base is the zero Base
 )
 
@@ -61,8 +61,8 @@ func (k Kind) Error() string { return "publicurl: " + k.String() }
 type Error struct {
 	Kind   Kind
 	Input  string // what was given, without user information
-	Offset int    // index of the byte of Input where the trouble starts
-	Hint   string // what to do about it, for people to read
+	Offset int    // index of the first invalid byte of Input
+	Hint   string // the correction, for people to read
 }
 
 // Error quotes the input and ends with the hint.
@@ -84,14 +84,14 @@ type fault struct {
 	hint string
 }
 
-// inURL makes the error for text that should have been a URL or a host.
+// inURL returns the error for text that should be a URL or a host.
 func (f *fault) inURL(raw string) *Error {
 	input, from, to := redact(raw)
 	return f.in(input, from, to)
 }
 
-// inPath makes the error for text that should have been a path. A path holds no
-// user information ("/@alice" is data) unless an authority stands in it.
+// inPath returns the error for text that should be a path. A path has no
+// user information ("/@alice" is data) unless it contains an authority.
 func (f *fault) inPath(raw string) *Error {
 	if strings.HasPrefix(raw, "/") && !strings.Contains(strings.ReplaceAll(raw, `\`, "/"), "//") {
 		return f.in(raw, 0, 0)
@@ -99,7 +99,7 @@ func (f *fault) inPath(raw string) *Error {
 	return f.inURL(raw)
 }
 
-// in moves the offset over the part that redact cut out.
+// in adjusts the offset for the part that redact removed.
 func (f *fault) in(input string, from, to int) *Error {
 	off, hint := f.off, f.hint
 	switch {
@@ -108,16 +108,15 @@ func (f *fault) in(input string, from, to int) *Error {
 	case off >= from:
 		off = from
 		if f.kind != ErrUserinfo {
-			hint += ` (not shown: what stands before the "@", which may be a password)`
+			hint += ` (the part before the "@" is not shown, because it may be a password)`
 		}
 	}
 	return &Error{Kind: f.kind, Input: input, Offset: off, Hint: hint}
 }
 
-// redact cuts user information out of text that may be any misspelling of a
-// URL: raw[from:to] is missing in the result. A password may hold "/", "?", "#"
-// or "@" where no parser expects them, so everything up to the last "@" goes,
-// and only a known scheme in front stays. Showing too little is the safe side.
+// redact removes user information from text that may be a misspelt URL: raw[from:to] is
+// missing in the result. A password may contain "/", "?", "#" or "@", so everything up
+// to the last "@" is removed except a known scheme in front. Removing too much is safe.
 func redact(raw string) (input string, from, to int) {
 	to = strings.LastIndexByte(raw, '@') + 1
 	if to == 0 {

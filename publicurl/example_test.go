@@ -51,7 +51,7 @@ func ExampleParse_error() {
 	// Output:
 	// true
 	// 24 this is the URL of a discovery document; cut the .well-known part, the server adds it; write "https://example.com/mail"
-	// publicurl: user information not allowed at byte 8 of "https://mail.example.com": remove the user name and password: everybody reads the base URL; write "https://mail.example.com"
+	// publicurl: user information not allowed at byte 8 of "https://mail.example.com": remove the user name and password: the base URL is public; write "https://mail.example.com"
 }
 
 func ExampleAllowInsecureHTTP() {

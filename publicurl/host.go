@@ -13,7 +13,7 @@ const (
 	maxLabel = 63
 
 	// Every composed character takes up to four bytes of UTF-8 and at least one of
-	// an A-label. Longer names are not worth the quadratic cost of Punycode.
+	// an A-label. Longer names are refused because the cost of Punycode is quadratic.
 	maxUnicodeName = 4 * maxName
 )
 
@@ -37,7 +37,7 @@ func appendHost(dst []byte, host string, off int) ([]byte, *fault) {
 	}
 	dst, f := appendName(dst, name, off)
 	if f != nil {
-		f.off = off // an index into name means nothing to the reader
+		f.off = off // an index into name does not help the reader
 	}
 	return dst, f
 }
@@ -48,7 +48,7 @@ func appendIPv6(dst []byte, host string, off int) ([]byte, *fault) {
 	a, err := netip.ParseAddr(inner)
 	switch {
 	case strings.Contains(inner, "%"):
-		return nil, &fault{ErrHost, off + 1 + strings.IndexByte(inner, '%'), "remove the zone: it means something on one machine only"}
+		return nil, &fault{ErrHost, off + 1 + strings.IndexByte(inner, '%'), "remove the zone: it is valid on one machine only"}
 	case !closed || err != nil || !a.Is6():
 		return nil, &fault{ErrHost, off, "brackets hold an IPv6 address, as in https://[2001:db8::1]"}
 	case a.Is4In6():
@@ -61,7 +61,7 @@ func appendIPv6(dst []byte, host string, off int) ([]byte, *fault) {
 	return append(a.AppendTo(append(dst, '[')), ']'), nil
 }
 
-// isBareIPv6 reports an IPv6 address that lacks its brackets.
+// isBareIPv6 reports whether host is an IPv6 address without brackets.
 func isBareIPv6(s string) bool {
 	if strings.Count(s, ":") < 2 {
 		return false
@@ -133,7 +133,7 @@ func hostHint(c byte) string {
 	case '_':
 		return "a host name has no underscore (RFC 1123 section 2.1)"
 	case '*':
-		return "a wildcard is no host; write the one name that clients use"
+		return "a wildcard is not a host; write the one name that clients use"
 	case '-':
 		return "a label neither starts nor ends with a hyphen (RFC 1123 section 2.1)"
 	case '%':
@@ -143,8 +143,8 @@ func hostHint(c byte) string {
 	}
 }
 
-// isNumber is the test by which browsers take a name for an IPv4 address: its
-// last label is decimal or 0x and hexadecimal (WHATWG URL section 3.5,
+// isNumber reports whether browsers interpret a name with this last label as an IPv4
+// address: it is decimal, or 0x and hexadecimal (WHATWG URL section 3.5,
 // ends-in-a-number). label is in lower case.
 func isNumber(label []byte) bool {
 	digits, hex := label, false
@@ -159,8 +159,8 @@ func isNumber(label []byte) bool {
 	return true
 }
 
-// checkIPv4 accepts the dotted quad alone. Browsers read 127.1, 0x7f.1, 017700000001
-// and 2130706433 as addresses; other clients ask the DNS for them.
+// checkIPv4 accepts only four decimal numbers with dots. Browsers read 127.1, 0x7f.1,
+// 017700000001 and 2130706433 as addresses; other clients look them up in the DNS.
 func checkIPv4(s string, off int) *fault {
 	a, err := netip.ParseAddr(s)
 	if err != nil || !a.Is4() {
@@ -180,8 +180,7 @@ func checkReachable(a netip.Addr, off int) *fault {
 // is converted alone, so that no mapping can add or lose a label; appendName
 // then validates the whole.
 func toASCII(name string) (string, bool) {
-	// Browsers took a capital sharp s for "ss" once and take it for "ß" now, by the
-	// Unicode version: no base is spelt with it.
+	// A capital sharp s is "ss" or "ß", depending on the Unicode version of the browser.
 	if len(name) > maxUnicodeName || strings.Contains(name, "\u1e9e") {
 		return "", false
 	}
@@ -224,8 +223,8 @@ func isCanonicalACE(lower []byte, typed string) bool {
 	return err == nil && a == typed
 }
 
-// isLoopback reports whether a canonical host stays on the machine: RFC 6761
-// section 6.3 and W3C Secure Contexts section 3.1.
+// isLoopback reports whether a canonical host is on the same machine: RFC 6761 section
+// 6.3 and W3C Secure Contexts section 3.1.
 func isLoopback(name string) bool {
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") || name == "[::1]" {
 		return true

@@ -5,12 +5,11 @@ import (
 	"strings"
 )
 
-// Join appends a path to the base: "/login" on https://example.com/mail gives
-// https://example.com/mail/login, and on a relative base with the prefix "/mail"
-// it gives /mail/login.
+// Join returns the base with a path appended: https://example.com/mail/login for "/login"
+// on https://example.com/mail, and /mail/login on a relative base with the prefix "/mail".
 //
 // The path begins with "/", is escaped already ([url.PathEscape] for data) and is
-// appended unchanged; "/" gives the base with a slash at its end. Join refuses dot
+// appended unchanged; for "/" the result is the base with a slash at its end. Join refuses dot
 // segments and empty segments, also escaped ones, a query (see [Base.JoinQuery]), a
 // fragment, and braces (see [Base.Template]). It accepts escaped slashes. The error
 // is an [*Error].
@@ -31,8 +30,8 @@ func (b Base) MustJoin(path string) string {
 	return u
 }
 
-// JoinQuery is [Base.Join] with a query in the form of [url.Values.Encode]. Without
-// values there is no "?".
+// JoinQuery is like [Base.Join] with a query in the form of [url.Values.Encode]. Without
+// values the result has no "?". The error is an [*Error].
 func (b Base) JoinQuery(path string, query url.Values) (string, error) {
 	if err := b.checkJoin(path); err != nil {
 		return "", err
@@ -44,9 +43,9 @@ func (b Base) JoinQuery(path string, query url.Values) (string, error) {
 	return b.text + path + "?" + q, nil
 }
 
-// WebSocket is [Base.Join] with the scheme wss, or ws on an http base (RFC 6455
-// section 3). A relative base gives the path-absolute reference of Join, which
-// browsers resolve against the page and turn into wss or ws.
+// WebSocket is like [Base.Join] with the scheme wss, or ws on an http base (RFC 6455
+// section 3). On a relative base it returns the path-absolute reference of Join, which
+// browsers resolve against the page and turn into wss or ws. The error is an [*Error].
 func (b Base) WebSocket(path string) (string, error) {
 	if err := b.checkJoin(path); err != nil {
 		return "", err
@@ -57,10 +56,10 @@ func (b Base) WebSocket(path string) (string, error) {
 	return "ws" + b.text[len("http"):] + path, nil
 }
 
-// Template appends a URI template of RFC 6570 level 1, the one that RFC 8620
-// section 2 prescribes: a path as for [Base.Join], and a query if needed, both
-// with variables such as {accountId}. The braces stay as they are; [url.URL] would
-// escape them. The error is an [*Error].
+// Template returns the base with a URI template of RFC 6570 level 1 appended, as RFC 8620
+// section 2 requires: a path as for [Base.Join], and a query if needed, both with
+// variables such as {accountId}. The braces are not escaped, as [url.URL] would do. The
+// error is an [*Error].
 func (b Base) Template(template string) (string, error) {
 	if b.mode == invalid {
 		return "", b.zero()
@@ -114,7 +113,7 @@ func (b Base) checkJoin(path string) error {
 	return nil
 }
 
-// checkReference checks what paths and templates have in common.
+// checkReference checks the rules for both paths and templates.
 func checkReference(s string) *fault {
 	if s == "" {
 		return &fault{ErrEmpty, 0, `give a path such as "/login"; String is the base itself`}

@@ -168,7 +168,7 @@ func TestTemplateKeepsBraces(t *testing.T) {
 		{"JMAP event source", "https://example.com", "/es/?types={types}&closeafter={closeafter}&ping={ping}", "https://example.com/es/?types={types}&closeafter={closeafter}&ping={ping}"},
 		{"relative", "/mail", "/upload/{accountId}/", "/mail/upload/{accountId}/"},
 		{"no variable", "https://example.com", "/upload", "https://example.com/upload"},
-		{"beside text", "https://example.com", "/a{b}c{d}", "https://example.com/a{b}c{d}"},
+		{"within text", "https://example.com", "/a{b}c{d}", "https://example.com/a{b}c{d}"},
 		{"every character of a name", "https://example.com", "/{a.B_9.%41}", "https://example.com/{a.B_9.%41}"},
 		{"question mark in the query", "https://example.com", "/a?b=?{c}/", "https://example.com/a?b=?{c}/"},
 	}
@@ -225,7 +225,7 @@ func TestTemplateRefuses(t *testing.T) {
 		{"beyond ASCII in the query", "/a?b=ü", ErrQuery, 5},
 		{"blank in the query", "/a?b= ", ErrCharacter, 5},
 		{"fragment behind the query", "/a?b#c", ErrFragment, 4},
-		{"dot segment beside a variable", "/{a}/../b", ErrPath, 5},
+		{"dot segment next to a variable", "/{a}/../b", ErrPath, 5},
 	}...)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

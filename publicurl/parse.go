@@ -12,17 +12,16 @@ type Option struct {
 }
 
 // AllowInsecureHTTP accepts http for every host. Passwords and tokens then cross
-// the network in the clear, and OAuth clients refuse such an issuer (RFC 8414
-// section 2): it is for closed test networks.
+// the network in the clear, and OAuth clients refuse such an issuer (RFC 8414 section 2).
+// Use it in closed test networks only.
 func AllowInsecureHTTP() Option { return Option{insecureHTTP: true} }
 
 // Parse reads a base URL as an operator types it: scheme, host, and if needed a
-// port and the path that the server is mounted on. The package comment says what
-// is made equal and what is refused. Nothing is trimmed: a blank at either end is
-// refused too.
+// port and the path that the server is mounted on. The package comment lists what is
+// normalised and what is refused. Blanks at either end are refused too.
 //
-// The scheme is https. http is accepted for loopback hosts, which browsers hold
-// for trustworthy too: localhost, names under .localhost (RFC 6761 section 6.3),
+// The scheme is https. http is accepted for loopback hosts, which browsers also
+// treat as secure: localhost, names under .localhost (RFC 6761 section 6.3),
 // 127.0.0.0/8 and [::1]; for others only with [AllowInsecureHTTP].
 //
 // The error is an [*Error].
@@ -128,7 +127,7 @@ const (
 	forWebSocket                // ws and wss (RFC 6455 section 3), written as http and https
 )
 
-// origin is the front of a URL, read and made canonical.
+// origin is the scheme and authority of a URL in canonical form.
 type origin struct {
 	text    []byte // http://host or https://host, with the port unless it is the default
 	nameEnd int    // end of the host name in text
@@ -162,7 +161,7 @@ func parseOrigin(dst []byte, s string, set schemes) (origin, *fault) {
 	}
 	authority := s[start:o.end]
 	if strings.Contains(authority, "@") {
-		return origin{}, &fault{ErrUserinfo, start, "remove the user name and password: everybody reads the base URL"}
+		return origin{}, &fault{ErrUserinfo, start, "remove the user name and password: the base URL is public"}
 	}
 	host, port, f := splitPort(authority, start)
 	if f != nil {
@@ -231,7 +230,7 @@ func splitPort(authority string, off int) (host, port string, f *fault) {
 	return host, port, nil
 }
 
-// parsePort accepts the one spelling of a port that a browser also writes.
+// parsePort accepts only the spelling of a port that browsers write.
 func parsePort(s string, off int) (uint16, *fault) {
 	if s == "" {
 		return 0, &fault{ErrPort, off, "remove the colon, or write the port behind it"}
@@ -255,8 +254,8 @@ func parsePort(s string, off int) (uint16, *fault) {
 	return uint16(n), nil
 }
 
-// checkText refuses, anywhere in a URL or path, what browsers drop or rewrite
-// before they parse (WHATWG URL section 4.4) and what an operator cannot see.
+// checkText refuses characters that browsers remove or rewrite before they parse (WHATWG
+// URL section 4.4) and characters that an operator cannot see, anywhere in a URL or path.
 func checkText(s string) *fault {
 	for i := 0; i < len(s); {
 		c := s[i]

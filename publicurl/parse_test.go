@@ -50,7 +50,7 @@ func TestParseGivesCanonicalForm(t *testing.T) {
 		{"decomposed U-label", "https://bu\u0308cher.example", "https://xn--bcher-kva.example"},
 		{"sharp s is kept", "https://straße.example", "https://xn--strae-oqa.example"},
 		{"A-labels in capitals", "https://XN--BCHER-KVA.example", "https://xn--bcher-kva.example"},
-		{"A-label beside a U-label", "https://bücher.xn--p1ai", "https://xn--bcher-kva.xn--p1ai"},
+		{"A-label and U-label", "https://bücher.xn--p1ai", "https://xn--bcher-kva.xn--p1ai"},
 		{"ideographic dots", "https://例え。テスト", "https://xn--r8jz45g.xn--zckzah"},
 		{"full-width letters", "https://ｍａｉｌ.example", "https://mail.example"},
 		{"http on localhost", "http://localhost:8080", "http://localhost:8080"},
@@ -154,7 +154,7 @@ func TestParseRefuses(t *testing.T) {
 
 		{"empty A-label, of which idna.Lookup makes .example", "https://xn--.example", ErrHost, 11, "hyphen"},
 		{"idna drops a last label xn--", "https://example.com.xn--", ErrHost, 23, "hyphen"},
-		{"idna drops a last label xn-- beside a U-label", "https://bücher.xn--", ErrHost, 8, "hyphen"},
+		{"idna drops a last label xn-- after a U-label", "https://bücher.xn--", ErrHost, 8, "hyphen"},
 		{"A-label of ASCII only", "https://xn--example-.org", ErrHost, 19, "hyphen"},
 		{"A-label that does not decode", "https://xn--a.example", ErrHost, 8, "A-label"},
 		{"A-label within an A-label", "https://xn--xn--zca-hia.com", ErrHost, 8, "A-label"},

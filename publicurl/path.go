@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// rules are what a path or query may hold beyond the characters of RFC 3986.
+// rules permit text in a path or query that RFC 3986 does not permit as it is.
 type rules uint8
 
 const (
@@ -16,7 +16,7 @@ const (
 )
 
 // checkPath checks a path that is empty or begins with "/" (RFC 3986 section 3.3,
-// path-abempty) and that every client and proxy leaves as it is. off is its place
+// path-abempty) and refuses paths that a client or proxy would rewrite. off is its place
 // in the input.
 func checkPath(p string, off int, r rules) *fault {
 	if f := checkChars(p, off, ErrPath, r); f != nil {
@@ -85,7 +85,7 @@ func checkChars(s string, off int, kind Kind, r rules) *fault {
 			case kind == ErrPath && (d < 0x20 || d == 0x7f):
 				return &fault{kind, off + i, "remove the escaped control character"}
 			case kind == ErrPath && (d == '/' || d == '\\') && r&withEncodedSeparators == 0:
-				return &fault{kind, off + i, "remove the escaped slash: proxies do not agree on what it means"}
+				return &fault{kind, off + i, "remove the escaped slash: proxies interpret it differently"}
 			}
 			i += 2
 		case c == '{' && r&withVariables != 0:
@@ -106,8 +106,8 @@ func checkChars(s string, off int, kind Kind, r rules) *fault {
 	return nil
 }
 
-// checkPrefix checks what follows the authority of a base: a path that a server
-// can be mounted on, and no more.
+// checkPrefix checks the text after the authority of a base: it must be a path that a
+// server can be mounted on.
 func checkPrefix(s string, off int) *fault {
 	end := len(s)
 	if i := strings.IndexAny(s, "?#"); i >= 0 {

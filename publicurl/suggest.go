@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// suggest guesses the base that was meant by a text which Parse refused. It invents
-// neither a host nor a port, and what it returns passes Parse without options.
+// suggest guesses the intended base from a text that Parse refused. It adds neither a host
+// nor a port, and Parse accepts its result without options.
 func suggest(raw string) (string, bool) {
 	s, from, to := redact(raw)
 	if strings.ContainsAny(raw[from:to], `/\?#`) {
-		return "", false // the "@" may stand in a path, and no host behind it
+		return "", false // the "@" may be in a path without a host behind it
 	}
 	s = strings.ReplaceAll(strings.TrimFunc(s, isNoise), `\`, "/")
 	scheme, slashes := "", 0
@@ -26,7 +26,7 @@ func suggest(raw string) (string, bool) {
 		s = strings.TrimLeft(rest, "/")
 		slashes = len(rest) - len(s)
 	}
-	separator := "//" // ends what is a scheme without its colon, or with another character for it
+	separator := "//" // the end of a scheme whose colon is missing or is another character
 	if scheme == "" {
 		separator = "/"
 		s = strings.TrimPrefix(s, "//")
@@ -37,7 +37,7 @@ func suggest(raw string) (string, bool) {
 	}
 	scheme = cmp.Or(scheme, "https://")
 	if slashes > 2 || strings.HasPrefix(s, "/") {
-		return "", false // a path, and its first segment is no host
+		return "", false // a path, whose first segment is not a host
 	}
 	if i := strings.IndexAny(s, "?#"); i >= 0 {
 		s = s[:i]
@@ -45,7 +45,7 @@ func suggest(raw string) (string, bool) {
 	host, path, _ := strings.Cut(s, "/")
 	s = host + repairPath("/"+path)
 	b, f := parse(scheme+s, nil)
-	// Where plain HTTP had a port of its own, HTTPS has another.
+	// A port of plain HTTP is not the port of HTTPS.
 	if f != nil && scheme == "http://" && !strings.Contains(host, ":") {
 		b, f = parse("https://"+s, nil)
 	}
@@ -57,7 +57,7 @@ func suggest(raw string) (string, bool) {
 
 // cutMisspeltScheme removes a scheme that lacks its colon, or has another character in its
 // place, as in https//host and https.//host. It would be taken for the host. The result is
-// the rest and the scheme as it is spelt, or "" if there is none.
+// the rest and the scheme as it is spelt, or "" if s does not begin with one.
 func cutMisspeltScheme(s, separator string) (rest, scheme string) {
 	for _, name := range [...]string{"https", "http"} {
 		rest, ok := cutPrefixFold(s, name)

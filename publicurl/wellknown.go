@@ -18,8 +18,8 @@ const (
 
 const wellKnown = "/.well-known/"
 
-// WellKnown returns where the specification puts the well-known document of the
-// base. With https://example.com/mail:
+// WellKnown returns the URL of the well-known document of the base according to its
+// specification. With https://example.com/mail:
 //
 //   - OAuthAuthorizationServer and OAuthProtectedResource are inserted before the
 //     prefix: https://example.com/.well-known/oauth-authorization-server/mail
@@ -27,12 +27,12 @@ const wellKnown = "/.well-known/"
 //   - OpenIDConfiguration is appended to it:
 //     https://example.com/mail/.well-known/openid-configuration (OpenID Connect
 //     Discovery 1.0 section 4.1);
-//   - every other name lives at the origin, without the prefix:
+//   - every other name is at the origin, without the prefix:
 //     https://example.com/.well-known/jmap (RFC 8615 section 3).
 //
 // A proxy that mounts the server on a path must therefore route these locations to
-// it too. They are not below the base, so [Base.Contains] is false. A relative base
-// gives path-absolute references. The error is an [*Error].
+// it too. They are not below the base, so [Base.Contains] is false. On a relative base
+// WellKnown returns path-absolute references. The error is an [*Error].
 func (b Base) WellKnown(name Name) (string, error) {
 	if err := b.checkName(name); err != nil {
 		return "", err
@@ -48,8 +48,8 @@ func (b Base) WellKnown(name Name) (string, error) {
 }
 
 // WellKnownAliases returns every location that clients try for the document, in
-// the order to expect, the one of [Base.WellKnown] first. A base without a prefix
-// has one. With a prefix clients also
+// the usual order, that of [Base.WellKnown] first. A base without a prefix has one
+// location. With a prefix clients also
 //
 //   - append every name to the base, in the way of OpenID;
 //   - insert OpenID's, in the way of OAuth (RFC 8414 section 5);
@@ -81,18 +81,18 @@ func (b Base) WellKnownAliases(name Name) ([]string, error) {
 	}
 }
 
-// MetadataURL returns where RFC 9728 section 3.1 puts the metadata of a protected
-// resource under the base: the well-known part is inserted between the host and
-// the path. It is the resource_metadata of a WWW-Authenticate challenge.
+// MetadataURL returns the URL of the metadata of a protected resource under the base (RFC
+// 9728 section 3.1): the well-known part is inserted between the host and the path. It is
+// the resource_metadata of a WWW-Authenticate challenge.
 //
 // The resource is either the identifier itself, a URL that the base contains, or a
-// path that [Base.Join] would make into one. Both may have a query (RFC 9728 section
-// 1.2 advises against it), neither a fragment. With https://example.com/mail both
-// "https://example.com/mail/jmap" and "/jmap" give
+// path for [Base.Join]. Both may have a query (RFC 9728 section 1.2 advises against it)
+// and must not have a fragment. With https://example.com/mail the result for both
+// "https://example.com/mail/jmap" and "/jmap" is
 // https://example.com/.well-known/oauth-protected-resource/mail/jmap.
 //
-// A resource identifier is an absolute URL, so a relative base gives an error of
-// kind ErrRelative. The error is an [*Error].
+// A resource identifier is an absolute URL, so the error for a relative base is of kind
+// ErrRelative. The error is an [*Error].
 func (b Base) MetadataURL(resource string) (string, error) {
 	switch b.mode {
 	case invalid:

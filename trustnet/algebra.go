@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// Union returns the set of what is in s, in o or in both.
+// Union returns the set of the peers that are in s, in o or in both.
 func (s *Set) Union(o *Set) *Set {
 	return newSet(append(s.Prefixes(), o.Prefixes()...), s.Unix() || o.Unix())
 }
 
-// Without returns the set of what is in s and not in o.
+// Without returns the set of the peers that are in s and not in o.
 func (s *Set) Without(o *Set) *Set {
 	var left []netip.Prefix
 	excluded := o.Prefixes()
 	for _, p := range s.Prefixes() {
-		// Both lists are sorted and disjoint. What ends before p is of no further
-		// use; what overlaps p comes first then.
+		// Both lists are sorted and disjoint. Prefixes that end before p are not needed
+		// again; those that overlap p come first then.
 		for len(excluded) > 0 && comparePrefixes(excluded[0], p) < 0 && !excluded[0].Contains(p.Addr()) {
 			excluded = excluded[1:]
 		}
@@ -30,13 +30,13 @@ func (s *Set) Without(o *Set) *Set {
 	return newSet(left, s.Unix() && !o.Unix())
 }
 
-// equal reports whether s and o hold the same.
+// equal reports whether s and o contain the same peers.
 func (s *Set) equal(o *Set) bool {
 	return s.Unix() == o.Unix() && slices.Equal(s.Prefixes(), o.Prefixes())
 }
 
-// appendWithout appends what is left of p. Every one of excluded overlaps p; they
-// are sorted and disjoint.
+// appendWithout appends the parts of p that are not in excluded. The prefixes in excluded
+// overlap p, are sorted and are disjoint.
 func appendWithout(left []netip.Prefix, p netip.Prefix, excluded []netip.Prefix) []netip.Prefix {
 	switch {
 	case len(excluded) == 0:
@@ -68,8 +68,7 @@ func comparePrefixes(p, q netip.Prefix) int {
 }
 
 // minimal reduces p to the fewest prefixes that cover the same addresses, sorted.
-// Two prefixes are nested or disjoint, never overlapping by halves, so it needs no
-// arithmetic on addresses, which would have to be careful at the last one.
+// Two prefixes are either nested or disjoint, so minimal needs no arithmetic on addresses.
 func minimal(p []netip.Prefix) []netip.Prefix {
 	slices.SortFunc(p, comparePrefixes)
 	var out []netip.Prefix
@@ -78,7 +77,7 @@ func minimal(p []netip.Prefix) []netip.Prefix {
 			continue
 		}
 		out = append(out, p)
-		// Two halves are one network, which may be a half in its turn.
+		// Two halves make one network, which may be half of another one.
 		for n := len(out); n > 1; n-- {
 			parent := netip.PrefixFrom(p.Addr(), out[n-1].Bits()-1).Masked()
 			if out[n-2].Bits() != out[n-1].Bits() || !parent.Contains(out[n-2].Addr()) {

@@ -1,5 +1,5 @@
-// Package trustnet holds lists of trusted networks: which peers may name a client
-// other than themselves?
+// Package trustnet implements lists of trusted networks, whose peers may name a client
+// other than themselves.
 //
 // A server behind a reverse proxy learns the client's address from the proxy, in
 // a PROXY protocol header or in an HTTP forwarding header. Every peer can send
@@ -16,10 +16,10 @@
 // A nil *Set and the zero Set trust no peer. A Set holds only the networks of its
 // items. The networks of CDNs change and are not part of this package. List the
 // addresses of the proxies rather than whole ranges: every host in a trusted
-// network can pretend to be any client. [Set.TrustsAll] reports a set that trusts
-// half of the Internet.
+// network can pretend to be any client. [Set.TrustsAll] reports whether a set trusts half
+// of the Internet.
 //
-// To replace the list while the server runs, give the server a [Live] and Store the
-// next Set there after it has been read without an error. [Names] does that for
-// proxies that have a DNS name but no fixed address.
+// To replace the list while the server runs, give the server a [Live] and call Store with
+// the next Set after it has been read without an error. [Names] does that for proxies that
+// have a DNS name but no fixed address.
 package trustnet

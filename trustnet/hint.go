@@ -37,7 +37,7 @@ func (b *builder) syntaxError(item, sign string) error {
 	return ErrSyntax
 }
 
-// isList reports whether item is several items with blanks, commas or semicolons
+// isList reports whether item consists of several items with blanks, commas or semicolons
 // between them.
 func isList(item string) bool {
 	fields := strings.FieldsFunc(item, func(r rune) bool { return strings.ContainsRune(blanks+",;", r) })
@@ -58,7 +58,8 @@ func isRange(item string) bool {
 	return fromErr == nil && toErr == nil
 }
 
-// correction returns the item that was meant, or "". It never widens what is written.
+// correction returns the intended item, or "". The correction never has more addresses than
+// the item.
 func correction(item string) string {
 	lower := strings.ToLower(item)
 	if _, ok := keywords[lower]; ok || lower == "unix" {

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// A Source is where the set of trusted networks that is in force now comes from. A
-// [*Set] is a Source of itself; the set of a [Live] can be replaced while in use.
+// A Source returns the set of trusted networks that is in force now. A [*Set] is a Source
+// that returns itself; the set of a [Live] can be replaced while in use.
 //
 // A caller takes one snapshot with Trusted for each decision and uses only that
 // snapshot, so that no decision mixes an old and a new list. Trusted may be called
@@ -38,8 +38,8 @@ func (l *Live) Store(s *Set) {
 	l.set.Store(s)
 }
 
-// storeUnlessDone stores s and reports true, or reports false if ctx has ended. If
-// the one who ended ctx calls Store afterwards, that set is not replaced by s.
+// storeUnlessDone stores s and returns true, or returns false if ctx has ended. If a caller
+// ends ctx and then calls Store, s does not replace that set.
 func (l *Live) storeUnlessDone(ctx context.Context, s *Set) bool {
 	l.writers.Lock()
 	defer l.writers.Unlock()

@@ -25,7 +25,7 @@ func TestSetIsItsOwnSource(t *testing.T) {
 func TestLiveGivesWhatWasStoredLast(t *testing.T) {
 	var live trustnet.Live
 	localhost := netip.MustParseAddr("::1")
-	require.True(t, live.Trusted().IsEmpty(), "the zero value trusts nobody")
+	require.True(t, live.Trusted().IsEmpty(), "the zero value trusts no peer")
 	require.False(t, live.Trusted().Contains(localhost))
 
 	s := trustnet.MustParse("::1")
@@ -38,7 +38,7 @@ func TestLiveGivesWhatWasStoredLast(t *testing.T) {
 	require.True(t, snapshot.Contains(localhost), "a snapshot does not change")
 
 	var none *trustnet.Live
-	require.True(t, none.Trusted().IsEmpty(), "a nil Live trusts nobody")
+	require.True(t, none.Trusted().IsEmpty(), "a nil Live trusts no peer")
 }
 
 // A snapshot holds exactly one of the lists, however many are stored meanwhile.

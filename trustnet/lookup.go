@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// lookupBoth looks up the A and the AAAA records of host, each for itself: a look-up
-// of both together returns those of one family without an error if the other fails.
+// lookupBoth looks up the A and the AAAA records of host separately, because a look-up of
+// both together returns the records of one family without an error if the other fails.
 func lookupBoth(ctx context.Context, host string) ([]netip.Addr, error) {
 	var a4, a6 []netip.Addr
 	var err4, err6 error
@@ -37,7 +37,7 @@ func lookupFamily(ctx context.Context, network, host string) ([]netip.Addr, erro
 	return addrs, err
 }
 
-// isNotFound reports whether err says that a name does not exist or has no address.
+// isNotFound reports whether err means that a name does not exist or has no address.
 func isNotFound(err error) bool {
 	var dns *net.DNSError
 	return errors.As(err, &dns) && dns.IsNotFound
@@ -83,8 +83,7 @@ func (w *watcher) refuse(a netip.Addr) (reason string) {
 	return ""
 }
 
-// mostListed bounds what of an answer is in a log line: it can have thousands of
-// addresses.
+// mostListed limits the addresses in a log line. An answer can have thousands.
 const mostListed = 5
 
 // list joins the first of n texts.

@@ -15,13 +15,13 @@ import (
 // starts it. A Names is not changed by its methods and may be used again.
 //
 // The answers of the DNS decide which peers are trusted. Set Within if other
-// parties can influence them. A name must have all its addresses in every answer: a
-// name that is answered with a changing part of its addresses is not suitable.
+// parties can influence them. Every answer must have all addresses of the name; a name
+// whose answers have a changing part of its addresses is not suitable.
 type Names struct {
-	// Items are the items of [Parse], and names: dns:proxy is every address of the
-	// host proxy. A name is looked up as it is, with the search domains of the
-	// system unless it ends in a dot. Exclusions also apply to the addresses of
-	// names. A name cannot be excluded.
+	// Items are the items of [Parse] and, in addition, names: dns:proxy includes every
+	// address of the host proxy. A name that does not end in a dot is looked up with the
+	// search domains of the system. Exclusions also apply to the addresses of names. A
+	// name cannot be excluded.
 	Items []string
 
 	// Interval is the time between the look-ups of a name; 0 means 30 seconds. A

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// keywords name the networks that hosts use among themselves. "unix" is not
-// here: it is a kind of socket, not a network.
+// keywords are the names of networks. The keyword "unix" is not one of them, because it
+// names a kind of socket.
 var keywords = map[string][]netip.Prefix{
 	"loopback": { // RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3
 		netip.MustParsePrefix("127.0.0.0/8"),
@@ -27,8 +27,8 @@ var keywords = map[string][]netip.Prefix{
 	},
 }
 
-// blanks are what is trimmed around an item. Other Unicode spaces are not: one
-// in a list is a slip of copy and paste, and the error shows it quoted.
+// blanks are trimmed around an item. Other spaces of Unicode are not, because they come into
+// a list by accident, and the error shows them quoted.
 const blanks = " \t\r\n"
 
 // Parse returns the set of all the given items. An item is
@@ -41,8 +41,8 @@ const blanks = " \t\r\n"
 //   - linklocal: 169.254.0.0/16 (RFC 3927) and fe80::/10
 //   - unix: every peer on a unix socket
 //   - any of these after "!": an exclusion, as in 10.0.0.0/8,!10.0.0.7
-//   - several of these, separated by commas, as an environment variable holds
-//     them and [Set.String] writes them
+//   - several of these, separated by commas, as in an environment variable and in the
+//     result of [Set.String]
 //
 // Blanks around an item are ignored. Keywords are in lower case. IPv4-mapped
 // addresses and networks mean the IPv4 ones: ::ffff:10.0.0.0/104 is 10.0.0.0/8.
@@ -91,9 +91,9 @@ func MustParse(items ...string) *Set {
 // item gives an empty set, which trusts no peer. A caller that reloads a file may
 // want to treat an empty set as a failed download; see [Set.IsEmpty].
 //
-// Read holds all of r in memory. A caller who does not trust its size limits it
-// with a reader that fails, such as [net/http.MaxBytesReader]; [io.LimitReader]
-// only cuts off, and what is left of the list can still be valid.
+// Read keeps all of r in memory. To limit the size, use a reader that returns an error at
+// the limit, such as [net/http.MaxBytesReader]. With [io.LimitReader] a list that was cut
+// off could still be valid.
 func Read(r io.Reader) (*Set, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -128,7 +128,7 @@ func FromPrefixes(p ...netip.Prefix) (*Set, error) {
 	return b.set(), nil
 }
 
-// A builder collects what a list holds before it becomes a Set.
+// A builder collects the items of a list for a Set.
 type builder struct {
 	mask     bool // clear host bits instead of refusing them
 	names    bool // accept dns:NAME

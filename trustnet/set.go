@@ -8,15 +8,16 @@ import (
 	"slices"
 )
 
-// A Set is an immutable set of networks whose peers may name a client. A nil
-// *Set and the zero Set trust no peer, and every method may be called on them. A Set is safe for concurrent use.
+// A Set is an immutable set of networks whose peers may name a client. A nil *Set and the
+// zero Set trust no peer, and every method may be called on them. A Set is safe for
+// concurrent use.
 type Set struct {
 	prefixes []netip.Prefix // the fewest that cover the set: sorted, disjoint
 	unix     bool
 	all      bool
 
-	// The prefixes again, by family and taken apart for Contains: the first
-	// address of each, and how many of its low bits are the host's.
+	// The prefixes again by family, for Contains: the first address of each, and the
+	// number of its host bits.
 	first4 []uint32
 	host4  []uint8
 	first6 []uint128
@@ -48,13 +49,13 @@ func (s *Set) Contains(a netip.Addr) bool {
 	return false
 }
 
-// contains4 and contains6 look at one prefix: the last that starts at or below x.
-// Prefixes are disjoint, so no other can hold x.
+// contains4 and contains6 check one prefix: the last that starts at or below x. Prefixes
+// are disjoint, so no other prefix can contain x.
 //
-// Where a query leads is as good as random, and a branch on each comparison would
-// be mispredicted half of the time. So masks move i instead, and comparisons that
-// do not wait for each other are done together: three while many prefixes are
-// left, then the last few. go test -bench Contains ./examples/bench measures it.
+// The result of each comparison is unpredictable, so a branch on it would be mispredicted
+// half of the time. Masks move i instead. Comparisons that do not depend on each other are
+// made together: three while many prefixes are left, then the last few. go test -bench
+// Contains ./examples/bench measures it.
 
 func (s *Set) contains4(x uint32) bool {
 	if len(s.first4) == 0 {

@@ -64,7 +64,7 @@ func TestContains(t *testing.T) {
 		{"linklocal", "linklocal",
 			[]string{"169.254.0.0", "169.254.255.255", "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
 			[]string{"169.253.255.255", "169.255.0.0", "fe7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fec0::"}},
-		{"unix is no network", "unix", nil, []string{"127.0.0.1", "::1", "0.0.0.0", "::"}},
+		{"unix is not a network", "unix", nil, []string{"127.0.0.1", "::1", "0.0.0.0", "::"}},
 		{"the empty set", "", nil, []string{"0.0.0.0", "127.0.0.1", "255.255.255.255", "::", "::1"}},
 	}
 	for _, tt := range tests {
@@ -174,7 +174,7 @@ func TestContainsAddr(t *testing.T) {
 		{"nil UnixAddr", "0.0.0.0/0, ::/0, unix", (*net.UnixAddr)(nil), false},
 		{"a foreign type that says tcp", "0.0.0.0/0, ::/0, unix", foreignAddr{"tcp", "10.1.2.3:25"}, false},
 		{"a foreign type that says unix", "0.0.0.0/0, ::/0, unix", foreignAddr{"unix", "@"}, false},
-		{"a network is no peer", "0.0.0.0/0, ::/0, unix", &net.IPNet{IP: ip4.To4(), Mask: net.CIDRMask(32, 32)}, false},
+		{"a network is not a peer", "0.0.0.0/0, ::/0, unix", &net.IPNet{IP: ip4.To4(), Mask: net.CIDRMask(32, 32)}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestPrefixesAreMinimalAndSorted(t *testing.T) {
 		{"duplicates", "10.0.0.0/8, 10.0.0.0/8, ::1, ::1", "10.0.0.0/8,::1"},
 		{"nested", "10.1.0.0/16, 10.0.0.0/8, 10.1.2.3", "10.0.0.0/8"},
 		{"halves", "10.0.0.0/9, 10.128.0.0/9", "10.0.0.0/8"},
-		{"neighbours that are no halves", "10.1.0.0/16, 10.2.0.0/16", "10.1.0.0/16,10.2.0.0/16"},
+		{"neighbours that are not halves", "10.1.0.0/16, 10.2.0.0/16", "10.1.0.0/16,10.2.0.0/16"},
 		{"neighbours of unlike size", "10.0.0.0/9, 10.128.0.0/10", "10.0.0.0/9,10.128.0.0/10"},
 		{"merging goes on upwards", "10.0.0.3, 10.0.0.2, 10.0.0.0/31, 10.0.0.4/30", "10.0.0.0/29"},
 		{"a part in a merged network", "10.0.0.0/9, 10.128.0.0/9, 10.200.0.0/16, 11.0.0.0/8", "10.0.0.0/7"},

@@ -144,7 +144,7 @@ func TestFlag(t *testing.T) {
 	require.Equal(t, "10.0.0.0/8,unix", s.String())
 	s, err = parse("-trusted=")
 	require.NoError(t, err)
-	require.True(t, s.IsEmpty(), "set to nothing: nobody")
+	require.True(t, s.IsEmpty(), "set to nothing: no peer")
 	_, err = parse("-trusted", "10.1.2.3/8")
 	require.ErrorContains(t, err, "write 10.0.0.0/8 for the network")
 }

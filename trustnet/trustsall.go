@@ -5,13 +5,12 @@ import (
 	"net/netip"
 )
 
-// globalUnicast is the part of IPv6 whose addresses are given out, RFC 4291
-// section 2.5.4.
+// globalUnicast is the part of IPv6 whose addresses are assigned, RFC 4291 section 2.5.4.
 var globalUnicast = netip.MustParsePrefix("2000::/3")
 
 // TrustsAll reports whether at least half of all IPv4 addresses or at least half
-// of the IPv6 addresses of the Internet (2000::/3) are in the set. Exclusions have
-// been applied by then. Such a set trusts nearly every peer of that family and is
+// of the IPv6 addresses of the Internet (2000::/3) are in the set, after exclusions have
+// been applied. Such a set trusts nearly every peer of that family and is
 // nearly always a mistake.
 func (s *Set) TrustsAll() bool { return s != nil && s.all }
 

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A watcher is a Names at work. One goroutine at a time uses it: that of Watch, then
-// that of run. A look-up runs in a goroutine of its own and sends its answer, so that
-// one that hangs holds up nothing.
+// A watcher is a Names that is being watched. One goroutine at a time uses it: that of
+// Watch, then that of run. A look-up runs in a goroutine of its own and sends its answer, so
+// that a look-up that hangs delays no other.
 type watcher struct {
 	Names
 	live     *Live
@@ -24,14 +24,14 @@ type watcher struct {
 	timer    *time.Timer // the next deadline of a look-up or an address
 }
 
-// A name is a host and what is known of its addresses.
+// A name is a host and its addresses.
 type name struct {
 	host    string
 	seen    map[netip.Addr]time.Time // when each address was last in an answer
 	failing bool                     // the last look-up failed: MaxStale applies
 
 	running  bool      // a look-up has not returned yet
-	deadline time.Time // when that look-up has failed; zero if it is not waited for
+	deadline time.Time // when that look-up counts as failed; zero if watcher does not wait for it
 }
 
 type answer struct {
@@ -40,8 +40,8 @@ type answer struct {
 	err   error
 }
 
-// grace is how long a look-up may take to return after its context has ended. Its
-// error is better than ours.
+// grace is the time for a look-up to return after its context has ended. Its error has more
+// detail than that of watcher.
 const grace = time.Second
 
 // first stores the set after the first look-up of each name has returned or failed.
@@ -117,7 +117,7 @@ func (w *watcher) step(ctx context.Context) bool {
 	return true
 }
 
-// lookUp starts the look-up of every name that has none running.
+// lookUp starts a look-up of every name without a running look-up.
 func (w *watcher) lookUp(ctx context.Context) {
 	for _, n := range w.names {
 		if n.running {
@@ -183,7 +183,7 @@ func (w *watcher) dropStale(n *name) (stale []netip.Addr) {
 	return stale
 }
 
-// receive takes over the answer to the look-up of a name.
+// receive handles the answer to the look-up of a name.
 func (w *watcher) receive(a answer) {
 	n := a.name
 	late := n.deadline.IsZero()
@@ -239,8 +239,8 @@ func (n *name) add(addrs []netip.Addr) {
 	}
 }
 
-// removeFamilies removes the addresses of the families that answer, which is
-// complete for those, has addresses of.
+// removeFamilies removes the addresses of each family of which answer has addresses, because
+// answer is complete for that family.
 func (n *name) removeFamilies(answer []netip.Addr) {
 	var has4, has6 bool
 	for _, a := range answer {
@@ -250,7 +250,7 @@ func (n *name) removeFamilies(answer []netip.Addr) {
 	maps.DeleteFunc(n.seen, func(a netip.Addr, _ time.Time) bool { return a.Is4() && has4 || a.Is6() && has6 })
 }
 
-// consequence is the end of an error text that lists addresses.
+// consequence returns the end of an error text that lists addresses.
 func consequence(what string, addrs []netip.Addr) string {
 	if len(addrs) == 0 {
 		return ""

@@ -1,7 +1,7 @@
-// Package proxymark is the one thing that proxyproto and forwarded share: a
-// mark in a request's context which says that its connection came through a
-// PROXY protocol listener. One listener means one mechanism, so a request with
-// this mark never has its forwarding headers believed.
+// Package proxymark has the mark that proxyproto and forwarded share: a value in a
+// request's context which reports that its connection came through a PROXY protocol
+// listener. A listener uses one mechanism only, so package forwarded ignores the
+// forwarding headers of a request with this mark.
 //
 // proxyproto.NewContext sets the mark, forwarded.Resolver reads it. The two
 // packages do not import each other.
@@ -12,11 +12,11 @@ import (
 	"net/netip"
 )
 
-// A Mark says what the PROXY protocol listener knows of a connection.
+// A Mark has the facts that a PROXY protocol listener reports about a connection.
 type Mark struct {
-	// Client is the client's address, or when it is not known the address of
-	// the socket's peer. Unmapped, without zone; the zero Addr when the address
-	// is not an IP address (a unix socket).
+	// Client is the client's address, or the address of the socket's peer if the client
+	// is not known. It is unmapped and without a zone, and the zero Addr if the address is
+	// not an IP address (a unix socket).
 	Client netip.Addr
 	// Peer is the address of the socket's peer, in the same form.
 	Peer netip.Addr
@@ -40,7 +40,7 @@ func NewContext(ctx context.Context, m *Mark) context.Context {
 	return context.WithValue(ctx, contextKey{}, m)
 }
 
-// FromContext returns the mark of ctx, or nil when there is none.
+// FromContext returns the mark of ctx, or nil if ctx has no mark.
 func FromContext(ctx context.Context) *Mark {
 	m, _ := ctx.Value(contextKey{}).(*Mark)
 	return m

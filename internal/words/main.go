@@ -13,8 +13,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -28,7 +28,12 @@ func main() {
 	if flag.NArg() > 0 {
 		dir = flag.Arg(0)
 	}
-	total, err := report(os.Stdout, dir, filepath.Join(runtime.GOROOT(), "src", "net", "http"), *list)
+	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "words: go env GOROOT:", err)
+		os.Exit(2)
+	}
+	total, err := report(os.Stdout, dir, filepath.Join(strings.TrimSpace(string(goroot)), "src", "net", "http"), *list)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "words:", err)
