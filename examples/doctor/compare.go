@@ -1,4 +1,4 @@
-// What to copy: compare, which tells the proxy's mistakes from the server's.
+// What to copy: compare, which separates the mistakes of the proxy from those of the server.
 
 package main
 
@@ -18,7 +18,7 @@ type diagnosis struct {
 	Error         string                               `json:"error,omitempty"`          // why there is no report
 	Report        *verify.Report                       `json:"report"`                   // as clients see it
 	Server        *verify.Report                       `json:"server,omitempty"`         // past the proxy
-	ServerError   string                               `json:"server_error,omitempty"`   // why there is none
+	ServerError   string                               `json:"server_error,omitempty"`   // why Server is nil
 	ServerAddress string                               `json:"server_address,omitempty"` // of the node that was checked
 	Differences   []difference                         `json:"differences,omitempty"`
 	ProxyOnly     []int                                `json:"proxy_only,omitempty"` // findings that the server itself does not have
@@ -102,8 +102,8 @@ func (d *diagnosis) compare() {
 	}
 }
 
-// isServers reports whether a URL can be nobody else's: it is below the base, or at a
-// host of a mail domain. Beside the base other programs may live.
+// isServers reports whether a URL can only be the server's: it is below the base, or at a
+// host of a mail domain. Other paths of the origin may belong to other programs.
 func (d *diagnosis) isServers(u string) bool {
 	return d.atMailHost(u) || strings.HasPrefix(u, d.URL+"/")
 }

@@ -57,13 +57,13 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	var insecure bool
 	flags.BoolVar(&cfg.json, "json", false, "print JSON")
 	flags.StringVar(&connect, "connect", "", "`host:port` of the server itself, or of its nodes with commas between them (1 to 16): request the documents past the proxy too, and show where the answers differ; whether a node does TLS is found out, unless it is given as http://host:port")
-	flags.StringVar(&ca, "ca", "", "`file` with certificates, PEM, to trust beside those of the system")
+	flags.StringVar(&ca, "ca", "", "`file` with certificates, PEM, to trust in addition to those of the system")
 	flags.StringVar(&domains, "domains", "", "mail domains, separated by commas, whose documents are checked too")
 	flags.DurationVar(&cfg.timeout, "timeout", time.Minute, "for everything together, once for the proxy and once for the server")
 	flags.DurationVar(&cfg.requestTimeout, "request-timeout", 10*time.Second, "for each request")
 	flags.BoolVar(&insecure, "insecure-http", false, "allow http for hosts that are not loopback, in a closed test network")
 	var urls []string
-	for { // flags may stand behind the URL too
+	for { // flags may follow the URL
 		if err := flags.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
 				fmt.Fprint(help, usage)
@@ -105,7 +105,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	cfg.token, _ = env(tokenVariable)
 	cfg.token = strings.TrimSpace(cfg.token)
 	if strings.ContainsFunc(cfg.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("doctor: " + tokenVariable + " is no bearer token: use printable ASCII without blanks")
+		return nil, errors.New("doctor: " + tokenVariable + " is not a bearer token: use printable ASCII without blanks")
 	}
 	return cfg, nil
 }

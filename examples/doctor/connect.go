@@ -25,9 +25,9 @@ func newClient(cfg *config, to *node) *http.Client {
 	var dialer net.Dialer
 	dial := func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", to.address) }
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
-	// The URL says https, for the proxy's clients. Behind the proxy there may be
-	// none: then the request goes as it is over the connection without it, but not
-	// with a token to another machine, where anybody on the way may have answered so.
+	// The URL is https, as the proxy's clients use it. The server behind the proxy may not
+	// do TLS: then the request is sent in the clear, but not with a token to another
+	// machine, since an attacker on the way may have given that answer.
 	transport.DialTLSContext = func(ctx context.Context, _, address string) (net.Conn, error) {
 		conn, err := dial(ctx)
 		if err != nil || to.plain {
@@ -54,8 +54,7 @@ func newClient(cfg *config, to *node) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// mayGoPlain reports whether a server that does no TLS, though nobody said so, is asked
-// all the same.
+// mayGoPlain reports whether requests are sent to a server that turns out not to do TLS.
 func (cfg *config) mayGoPlain(server net.Addr) bool {
 	tcp, ok := server.(*net.TCPAddr)
 	return cfg.token == "" || ok && tcp.IP.IsLoopback()

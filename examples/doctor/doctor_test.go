@@ -34,7 +34,7 @@ type site struct {
 	server *httptest.Server
 }
 
-// newSite starts one. routed tells which paths outside /mail the proxy passes on,
+// newSite starts one. routed selects the paths outside /mail that the proxy passes on,
 // change what it does to the answer.
 func newSite(t *testing.T, routed func(path string) bool, change func(*http.Response) error) site {
 	t.Helper()
@@ -158,7 +158,7 @@ func TestDoctorPrintsJSON(t *testing.T) {
 	require.Len(t, d.Fixes[verify.MistakeWellKnown], len(products))
 }
 
-// A mistake of the server's own is told from the proxy's.
+// A mistake of the server is distinguished from one of the proxy.
 func TestDoctorTellsTheServersMistakesFromTheProxys(t *testing.T) {
 	s := newSite(t, wellKnown, func(r *http.Response) error {
 		r.Header.Del("Access-Control-Allow-Origin")
@@ -220,18 +220,18 @@ func TestDoctorSaysWhyItCouldNotRun(t *testing.T) {
 		"no URL":                 {nil, "", "give one URL, not 0"},
 		"two URLs":               {[]string{s.url, s.url}, "", "give one URL, not 2"},
 		"no such flag":           {[]string{"-x", s.url}, "", "not defined: -x"},
-		"a URL that is none":     {[]string{"mail.example.com"}, "", "https://mail.example.com"},
+		"not a URL":              {[]string{"mail.example.com"}, "", "https://mail.example.com"},
 		"http":                   {[]string{"http://mail.example.com"}, "", "https"},
 		"a query":                {[]string{s.url + "?a"}, "", "query"},
 		"no time":                {[]string{"-timeout", "0s", s.url}, "", "longer than 0"},
 		"no port to connect":     {[]string{"-connect", "127.0.0.1", s.url}, "", "use host:port"},
 		"no file":                {[]string{"-ca", empty + "x", s.url}, "", "no such file"},
 		"no certificate in it":   {[]string{"-ca", empty, s.url}, "", "has no certificate in PEM"},
-		"a token that is none":   {[]string{s.url}, demoToken + "\n!", "is no bearer token"},
-		"a domain that is none":  {[]string{"-ca", s.ca, "-domains", "a b", s.url}, "", "invalid mail domain"},
+		"not a token":            {[]string{s.url}, demoToken + "\n!", "is not a bearer token"},
+		"not a domain":           {[]string{"-ca", s.ca, "-domains", "a b", s.url}, "", "invalid mail domain"},
 		"an unknown certificate": {[]string{s.url}, "", "name its file with -ca"},
 		"another name":           {[]string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, "", "does not have the name localhost"},
-		"nobody there":           {[]string{closed.URL}, "", "nothing can be reached"},
+		"no server":              {[]string{closed.URL}, "", "nothing can be reached"},
 		"a bad node":             {[]string{"-connect", "127.0.0.1:8080,127.0.0.1", s.url}, "", `-connect has "127.0.0.1": use host:port`},
 		"an empty node":          {[]string{"-connect", "127.0.0.1:8080,", s.url}, "", `-connect has "": use host:port`},
 		"a node's port":          {[]string{"-connect", "127.0.0.1:http", s.url}, "", `-connect has "127.0.0.1:http"`},

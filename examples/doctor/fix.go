@@ -49,7 +49,7 @@ func forMount(lines string, base publicurl.Base) string {
 
 // meaning says what a mistake is, for all products.
 var meaning = map[verify.Mistake]string{
-	verify.MistakeWellKnown:     "The proxy does not pass these well-known locations on to the server. They are at the\norigin, not below the path of the server, and stand before any catch-all.",
+	verify.MistakeWellKnown:     "The proxy does not pass these well-known locations on to the server. They are at the\norigin, not below the path of the server. Put them before any catch-all.",
 	verify.MistakePrefix:        "The proxy does not pass on what is below the public URL.",
 	verify.MistakePublicURL:     "The server does not know its public URL. Set it there, for mailfront by\nMAILFRONT_PUBLIC_URL. The lines below are for servers that make URLs from the request.",
 	verify.MistakeBase:          "The server is published at another URL than the one that was checked. If clients use that\nURL, run doctor with it. Otherwise set the server's public URL, for mailfront by MAILFRONT_PUBLIC_URL.",
@@ -126,7 +126,7 @@ location = {prefix} { proxy_pass http://127.0.0.1:8080; }    # else "location {p
 		`# Remove "redir" and "header_down Location" for these paths.
 # Use handle, not handle_path, so that the server sees {prefix}.`,
 		`# Remove redirectRegex and redirectScheme with a port from the router's middlewares. With
-# stripPrefix the server must be told {url}; or do without it.`,
+# stripPrefix set the public URL of the server to {url}, or remove stripPrefix.`,
 	},
 	verify.MistakeCache: {
 		`# Leave these paths out of the cache:

@@ -12,8 +12,8 @@
 // it could not run or could not reach the public URL. A node that cannot be reached is a
 // finding.
 //
-// What to copy: run, for what to do with a verify.Report, and with the error that
-// is none. The rest has a file each:
+// What to copy: run, for what to do with the report and the error of verify.Run. The rest
+// has a file each:
 //
 //	config.go   the settings
 //	connect.go  the HTTP clients: a certificate of your own, and the way past the proxy

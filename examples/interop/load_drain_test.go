@@ -164,12 +164,23 @@ func TestANodeThatIsStoppedLosesNoSession(t *testing.T) {
 		}
 		stopped := n.all[1]
 		require.NoError(t, stopped.cmd.Process.Signal(syscall.SIGTERM))
+		late := -1 // where the log is when the proxy has noticed
+		select {
+		case <-stopped.ended:
+		case <-time.After(3500 * time.Millisecond): // of the 4 s
+			late = stopped.stderr.now()
+		}
 		select {
 		case <-stopped.ended:
 		case <-time.After(timeout):
 			require.Fail(t, "the node does not end")
 		}
 		require.NoError(t, stopped.err)
+		if b.product != "nginx" {
+			require.NotEqual(t, -1, late, "the node did not drain")
+			lines, _ := stopped.stderr.since(late)
+			require.Empty(t, events(lines, listener), "the proxy does not notice that the node drains")
+		}
 		count := n.requireEvents(t, n.now(), listener, served, 6)
 		require.Zero(t, count[1])
 		require.NotZero(t, count[0])

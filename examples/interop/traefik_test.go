@@ -91,6 +91,9 @@ func startTraefik(t *testing.T, m *mailfront, file string, set map[string]string
 	doors.close()
 	for door := range p.front {
 		for _, address := range []string{p.front[door], p.front6[door]} {
+			if address == "" {
+				continue // load-balanced.yaml has no IPv6 for mail
+			}
 			require.Eventually(t, func() bool { return !p.running() || traefikLeadsOn(t, address) }, timeout, 20*time.Millisecond,
 				"Traefik does not lead on from %s, and says %s%s", door, p.stdout, p.stderr)
 		}
