@@ -321,3 +321,13 @@ func TestAPublicURLThatIsSetOnOneNodeIsServedByAll(t *testing.T) {
 	c.restart(2)
 	require.Equal(t, testBase, c.nodes[2].issuer())
 }
+
+// dump returns what is in the store, names and values.
+func (c *cluster) dump() string {
+	c.t.Helper()
+	var all strings.Builder
+	for name, value := range c.store.Dump() {
+		fmt.Fprintf(&all, "%s\n%s\n", name, value)
+	}
+	return all.String()
+}

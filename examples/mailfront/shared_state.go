@@ -110,6 +110,7 @@ func (a *admin) restore(ctx context.Context, now *adminState) error {
 	if err != nil || !ok { // another node was first: the next refresh takes its state
 		return err
 	}
+	a.keepCopy(next.state)
 	a.now.Store(&next)
 	a.f.log.Warn("put the set-up into the store", "event", "setup_restored", "setting", "MAILFRONT_STORE", "reason", cause)
 	return nil

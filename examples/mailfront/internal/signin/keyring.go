@@ -198,8 +198,7 @@ func (k *keys) read(ctx context.Context, known *keyring) (*keyring, error) {
 		if known == nil {
 			return k.first(ctx)
 		}
-		ring := *known
-		return k.put(ctx, &ring, "the store has lost the signing keys, which have no expiry: it was emptied, or restarted without its data")
+		return k.restore(ctx, known)
 	}
 	if err != nil {
 		return nil, err
@@ -234,7 +233,15 @@ func (k *keys) first(ctx context.Context) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
+	if known := k.known(); known != nil { // read meanwhile, and lost since
+		return k.restore(ctx, known)
+	}
 	return k.put(ctx, ring, "")
+}
+
+func (k *keys) restore(ctx context.Context, known *keyring) (*keyring, error) {
+	ring := *known
+	return k.put(ctx, &ring, "the store has lost the signing keys, which have no expiry: it was emptied, or restarted without its data")
 }
 
 // put stores a ring. If another node is first, its ring counts.

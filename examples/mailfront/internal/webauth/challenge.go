@@ -22,7 +22,8 @@ func (a *Auth) Challenge(w http.ResponseWriter, r *http.Request, err error) {
 		a.Guard.Refuse(w, client.FromRequest(r), err)
 		return
 	}
-	if errors.Is(err, discovery.ErrUnavailable) {
+	if errors.Is(err, discovery.ErrUnavailable) { // so may the token
+		w.Header().Del("WWW-Authenticate")
 		w.Header().Set("Retry-After", RetryAfterOutage)
 		http.Error(w, "The token cannot be checked now: try later.", http.StatusServiceUnavailable)
 		return

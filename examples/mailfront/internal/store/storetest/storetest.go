@@ -4,6 +4,7 @@ package storetest
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Secret is one that a store of the tests may use.
@@ -86,6 +89,34 @@ func (s *Server) Flush() {
 	if reply, err := s.do("FLUSHALL"); err != nil || reply != "+OK\r\n" {
 		s.t.Fatalf("FLUSHALL: %q, %v", reply, err)
 	}
+}
+
+// Dump returns the names and values of everything in the server, as strings and otherwise as the
+// server serializes them.
+func (s *Server) Dump() map[string]string {
+	s.t.Helper()
+	c := redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket()})
+	defer c.Close()
+	ctx := s.t.Context()
+	keys, err := c.Keys(ctx, "*").Result()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	dump := make(map[string]string)
+	for _, key := range keys {
+		value, err := c.Get(ctx, key).Result()
+		if err != nil && !errors.Is(err, redis.Nil) { // of another type
+			value, err = c.Dump(ctx, key).Result()
+		}
+		if errors.Is(err, redis.Nil) {
+			continue // expired since
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		dump[key] = value
+	}
+	return dump
 }
 
 // Socket returns the path of the socket.
