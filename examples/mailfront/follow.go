@@ -41,33 +41,37 @@ func (f *frontend) follow(ctx context.Context) {
 			return
 		case <-tick.C:
 		case <-changed:
+		case failure := <-f.watched.failed:
+			f.watched.fail(failure)
 		}
 	}
 }
 
 // poll compares what this node has with the store.
 func (f *frontend) poll(ctx context.Context) error {
-	away := f.watched.isAway()
-	if away {
-		if err := f.watched.probe(ctx); err != nil {
+	if f.watched.isAway() != nil || !f.checked {
+		err := f.watched.probe(ctx)
+		if ctx.Err() != nil {
+			return nil // the end
+		}
+		if errors.Is(err, store.ErrUnavailable) {
+			f.watched.set(err)
 			f.admin.unanswered()
 			return err
 		}
+		if err == nil {
+			err = f.checkStore(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		f.watched.set(nil)
 	}
 	err := f.admin.refresh(ctx)
 	if err == nil && f.signIn != nil {
 		err = f.signIn.Refresh(ctx)
 	}
-	if err != nil {
-		return err
-	}
-	if away {
-		if err := f.checkStore(ctx); err != nil {
-			return err
-		}
-		f.watched.back()
-	}
-	return nil
+	return err
 }
 
 // firstState takes the state of the store before the node serves. A store that is away is asked

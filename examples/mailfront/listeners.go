@@ -133,7 +133,7 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 		}
 	}
 	if cfg.redis != nil {
-		f.watched = &watchedStore{Store: cfg.store, log: log}
+		f.watched = newWatchedStore(cfg.store, log)
 		f.store = f.watched
 		if err := f.checkStore(context.Background()); err != nil && !errors.Is(err, store.ErrUnavailable) {
 			return nil, err

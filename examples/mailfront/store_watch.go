@@ -17,62 +17,88 @@ import (
 // while the store is away.
 const storePatience = time.Second
 
-// A watchedStore bounds each call, and logs when the store goes away and when it is back.
+// A watchedStore bounds each call, and logs when the store goes away and when it is back. While
+// it is away calls fail at once, so that requests do not pile up.
 type watchedStore struct {
 	store.Store
-	log *slog.Logger
+	log    *slog.Logger
+	failed chan failure // has room for one, of a call
 
 	mu   sync.Mutex
-	away bool
+	away error     // nil while the store answers
+	back time.Time // when it last began to answer
 }
 
-// isAway reports whether the last that is known of the store is that it does not answer.
-func (s *watchedStore) isAway() bool {
+func newWatchedStore(s store.Store, log *slog.Logger) *watchedStore {
+	return &watchedStore{Store: s, log: log, failed: make(chan failure, 1)}
+}
+
+// isAway returns why the store is away, or nil.
+func (s *watchedStore) isAway() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.away
 }
 
-// notice logs the first of several calls that fail. A call that its own caller has ended is
-// not about the store.
-func (s *watchedStore) notice(ctx context.Context, err error) {
-	if ctx.Err() != nil || !errors.Is(err, store.ErrUnavailable) {
-		return
-	}
+// set records whether the store answers, and logs a change.
+func (s *watchedStore) set(away error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.away {
-		return
+	was := s.away
+	s.away = away
+	if away == nil {
+		s.back = time.Now()
 	}
-	s.away = true
-	s.log.Error("the store is not available: sign-in and administration wait for it, documents and mail go on",
-		"event", "store_away", "setting", "MAILFRONT_STORE", "reason", err.Error())
-}
-
-// back logs that a store that was away answers.
-func (s *watchedStore) back() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.away {
-		s.away = false
+	switch {
+	case was == nil && away != nil:
+		s.log.Error("the store is not available: sign-in and administration wait for it, documents and mail go on",
+			"event", "store_away", "setting", "MAILFRONT_STORE", "reason", away.Error())
+	case was != nil && away == nil:
 		s.log.Info("the store is available again", "event", "store_back", "setting", "MAILFRONT_STORE")
 	}
 }
 
-// probe writes a value that expires at once: a server whose disk is full, or that became a
-// replica, can still be read.
+// probe finds out whether the store answers. It writes a value that expires at once: a server
+// whose disk is full, or that became a replica, can still be read.
 func (s *watchedStore) probe(ctx context.Context) error {
-	_, err := s.PutIfAbsent(ctx, "probe", nil, time.Millisecond)
+	bounded, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	_, err := s.Store.PutIfAbsent(bounded, "probe", nil, time.Millisecond)
 	return err
 }
 
-// watch makes a call.
-func watch[T any](ctx context.Context, s *watchedStore, call func(context.Context) (T, error)) (T, error) {
+// watch makes a call. If it fails, follow finds out whether the store is back already.
+func watch[T any](ctx context.Context, s *watchedStore, call func(context.Context) (T, error)) (value T, err error) {
+	if err := s.isAway(); err != nil {
+		return value, err
+	}
 	bounded, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
-	value, err := call(bounded)
-	s.notice(ctx, err)
+	begun := time.Now()
+	value, err = call(bounded)
+	if ctx.Err() == nil && errors.Is(err, store.ErrUnavailable) { // the caller has not ended it
+		select {
+		case s.failed <- failure{begun, err}:
+		default:
+		}
+	}
 	return value, err
+}
+
+// A failure is a call to the store that has failed.
+type failure struct {
+	begun time.Time
+	err   error
+}
+
+// fail records a failure, unless it is from before the store came back.
+func (s *watchedStore) fail(f failure) {
+	s.mu.Lock()
+	old := f.begun.Before(s.back)
+	s.mu.Unlock()
+	if !old {
+		s.set(f.err)
+	}
 }
 
 func (s *watchedStore) Get(ctx context.Context, name string) ([]byte, error) {
