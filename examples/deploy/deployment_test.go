@@ -151,8 +151,8 @@ func (d *deployment) checkTrust(n node) (problems []string) {
 			problems = append(problems, fmt.Sprintf("trust: %q is more than the proxy", item))
 		}
 	}
-	if within := n.env["MAILFRONT_TRUSTED_WITHIN"]; within != d.subnet {
-		problems = append(problems, fmt.Sprintf("trust: MAILFRONT_TRUSTED_WITHIN is %q, want the network of the proxy, %q", within, d.subnet))
+	if within := n.env["MAILFRONT_TRUSTED_PROXIES_WITHIN"]; within != d.subnet {
+		problems = append(problems, fmt.Sprintf("trust: MAILFRONT_TRUSTED_PROXIES_WITHIN is %q, want the network of the proxy, %q", within, d.subnet))
 	}
 	return problems
 }

@@ -92,14 +92,20 @@ func (a *admin) announce() {
 	if a.out == nil {
 		return
 	}
-	w, listener := a.out, a.f.listeners[0].inner.Addr() // that of http
-	if token := a.now.Load().token; token != "" {
-		if listener.Network() == "unix" {
-			fmt.Fprintf(w, "setup %s#token=%s through the proxy of %s\n", adminPath, token, listener)
-			return
-		}
-		fmt.Fprintf(w, "setup http://%s%s#token=%s\n", reachable(listener), adminPath, token)
-		if a.f.cfg.proxy["http"] {
+	w, token, name := a.out, a.now.Load().token, "http"
+	if a.f.addr(name) == nil {
+		name = "https"
+	}
+	listener := a.f.addr(name)
+	switch {
+	case token == "":
+	case listener == nil:
+		fmt.Fprintln(w, "setup needs a web listener: set MAILFRONT_LISTEN_HTTP or MAILFRONT_LISTEN_HTTPS")
+	case listener.Network() == "unix":
+		fmt.Fprintf(w, "setup %s#token=%s through the proxy of %s\n", adminPath, token, listener)
+	default:
+		fmt.Fprintf(w, "setup %s://%s%s#token=%s\n", name, reachable(listener), adminPath, token)
+		if a.f.cfg.proxy[name] {
 			fmt.Fprintln(w, "      through the proxy: this listener takes a trusted address's connections with a PROXY header only")
 		}
 	}

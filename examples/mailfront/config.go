@@ -21,15 +21,11 @@ import (
 	"github.com/seed-94e48765/portico/forwarded"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/publicurl"
-	"github.com/seed-94e48765/portico/trustnet"
 )
 
 // The settings: NAME is the environment variable MAILFRONT_NAME, and the flag
 // -name with hyphens. A flag wins over its variable. Blank is unset.
-var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listenSettings(), healthSettings(), storeSettings(), []settings.Setting{
-	{Name: "TRUSTED_PROXIES", Usage: "networks whose peers speak for clients, by a PROXY header (which they then must send) or forwarding headers, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private, or dns:NAME for the addresses of a host, looked up every 10 s (default: no peer is trusted)"},
-	{Name: "TRUSTED_WITHIN", Usage: "networks that the addresses of dns:NAME in TRUSTED_PROXIES must be in, separated by commas; other answers are refused and logged (default: any address)"},
-	{Name: "TRUSTED_PROXIES_FILE", Usage: "the same in a file, one item a line, # comments; read again on SIGHUP"},
+var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listenSettings(), healthSettings(), trustedSettings(), storeSettings(), []settings.Setting{
 	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain; read again on SIGHUP (default: a self-signed one, made at start)"},
 	{Name: "TLS_KEY", Usage: "key file, PEM"},
 	{Name: "TLS_TERMINATED", Usage: "names of listeners whose proxy ends TLS without saying so, separated by commas"},
@@ -55,23 +51,11 @@ var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listen
 	{Name: "LOG", Default: "info", Usage: "debug or info"},
 })}
 
-func listenSettings() (list []settings.Setting) {
-	for _, name := range listenerNames {
-		list = append(list, settings.Setting{
-			Name: "LISTEN_" + strings.ToUpper(name), Default: "127.0.0.1:0",
-			Usage: "host:port of the " + name + " listener, or unix:/path of a socket",
-		})
-	}
-	return list
-}
-
 // A config is what the settings say. Its maps have a listener's name as key.
 type config struct {
-	trusted          *trustnet.Live
-	trustedFile      settings.Value
-	trustedNames     *trustnet.Names // nil: trusted has addresses only
-	listen           map[string]settings.Value
-	health           settings.Value   // LISTEN_HEALTH, "" for none
+	trusted          *trustedProxies
+	listen           map[string][]address // none: the listener is off
+	health           []address
 	drain            time.Duration    // see drainConnections
 	proxy            map[string]bool  // the client comes from a PROXY header
 	forwarded        forwarded.Config // where it does not; without Trusted
@@ -122,7 +106,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		return &cfg, nil
 	}
 	for _, read := range []func(*settings.Values) error{
-		cfg.readTrusted, cfg.readListeners, cfg.readHealth, cfg.readClients, cfg.readForwarded, cfg.readTLS, cfg.readStore, cfg.readState, cfg.readPublic, cfg.readPorts,
+		cfg.readListeners, cfg.readHealth, cfg.readClients, cfg.readTrusted, cfg.readForwarded, cfg.readTLS, cfg.readStore, cfg.readState, cfg.readPublic, cfg.readPorts,
 		cfg.readApplications, cfg.readIssuers, cfg.readAccount, cfg.readRelay, cfg.readLog,
 	} {
 		if err := read(values); err != nil {
@@ -130,26 +114,6 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		}
 	}
 	return &cfg, nil
-}
-
-func (cfg *config) readListeners(values *settings.Values) error {
-	cfg.listen = make(map[string]settings.Value)
-	for _, name := range listenerNames {
-		s := values.Get("LISTEN_" + strings.ToUpper(name))
-		if err := checkListen(s, name); err != nil {
-			return err
-		}
-		cfg.listen[name] = s
-	}
-	return nil
-}
-
-// listenAddress returns the arguments of net.Listen for a value of LISTEN_….
-func listenAddress(value string) (network, address string) {
-	if path, ok := strings.CutPrefix(value, "unix:"); ok {
-		return "unix", path
-	}
-	return "tcp", value
 }
 
 func (cfg *config) readClients(values *settings.Values) error {

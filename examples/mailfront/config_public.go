@@ -98,6 +98,11 @@ var standardPorts = map[string]uint16{
 // readPorts reads what a proxy in front makes of our ports.
 func (cfg *config) readPorts(values *settings.Values) error {
 	cfg.ports = maps.Clone(standardPorts)
+	for name := range cfg.ports {
+		if !cfg.isOpen(name) { // a proxy may still have a port for clients that leads to another listener
+			cfg.ports[name] = 0
+		}
+	}
 	s := values.Get("PUBLIC_PORTS")
 	for _, item := range s.List() {
 		name, value, _ := strings.Cut(item.Text, "=")

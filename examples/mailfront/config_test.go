@@ -46,9 +46,9 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 		{"trusted: no such file", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES_FILE": dir + "/none"},
 			[]string{"MAILFRONT_TRUSTED_PROXIES_FILE", "none", "no such file"}},
 		{"trusted: list and file", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "127.0.0.1", "MAILFRONT_TRUSTED_PROXIES_FILE": badList},
-			[]string{"MAILFRONT_TRUSTED_PROXIES", "MAILFRONT_TRUSTED_PROXIES_FILE", "both"}},
+			[]string{"MAILFRONT_TRUSTED_PROXIES", "MAILFRONT_TRUSTED_PROXIES_FILE", "use one of them"}},
 		{"trusted: flag and file", []string{"-trusted-proxies", "127.0.0.1"}, map[string]string{"MAILFRONT_TRUSTED_PROXIES_FILE": badList},
-			[]string{"-trusted-proxies", "MAILFRONT_TRUSTED_PROXIES_FILE", "both"}},
+			[]string{"-trusted-proxies", "MAILFRONT_TRUSTED_PROXIES_FILE", "use one of them"}},
 		{"trusted: the flag is named when it was used", []string{"-trusted-proxies", "x"}, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "127.0.0.1"},
 			[]string{"-trusted-proxies", `"x"`}},
 
@@ -73,8 +73,8 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 		{"https client", []string{"-https-client", "Proxy"}, nil,
 			[]string{"-https-client", `"Proxy"`, "forwarded or proxy"}},
 
-		{"trusted file that lists nobody", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES_FILE": os.DevNull},
-			[]string{"MAILFRONT_TRUSTED_PROXIES_FILE", os.DevNull, "lists nobody"}},
+		{"trusted file that trusts no peer", nil, map[string]string{"MAILFRONT_TRUSTED_PROXIES_FILE": os.DevNull},
+			[]string{"MAILFRONT_TRUSTED_PROXIES_FILE", os.DevNull, "trusts no peer"}},
 		{"forwarded proto", nil, map[string]string{"MAILFRONT_FORWARDED_PROTO": "yes"},
 			[]string{"MAILFRONT_FORWARDED_PROTO", `"yes"`, "true or false"}},
 
@@ -156,9 +156,10 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 func TestWhatIsUnsetHasItsDefault(t *testing.T) {
 	cfg, err := parseConfig(nil, lookup(map[string]string{"MAILFRONT_LOG": " ", "MAILFRONT_DOMAINS": ""}), io.Discard)
 	require.NoError(t, err)
-	require.True(t, cfg.trusted.Trusted().IsEmpty())
+	require.True(t, cfg.trusted.all.Trusted().IsEmpty())
 	for _, name := range listenerNames {
-		require.Equal(t, "127.0.0.1:0", cfg.listen[name].Text, name)
+		require.Len(t, cfg.listen[name], 1)
+		require.Equal(t, "127.0.0.1:0", cfg.listen[name][0].Text, name)
 		require.Equal(t, name != "http", cfg.proxy[name], name)
 		require.Equal(t, proxyproto.PassthroughTLS, cfg.tlsPath[name], name)
 	}
@@ -188,9 +189,9 @@ func TestSettingsComeFromTheEnvironmentAndFlagsWin(t *testing.T) {
 		"MAILFRONT_LOG":                  "nonsense, but the flag wins",
 	}), io.Discard)
 	require.NoError(t, err)
-	require.Equal(t, "127.0.0.0/8,192.0.2.1,::1", cfg.trusted.Trusted().String())
-	require.Equal(t, settings.Value{Program: "mailfront", Text: "[::1]:25", From: "-listen-smtp"}, cfg.listen["smtp"])
-	require.Equal(t, settings.Value{Program: "mailfront", Text: "127.0.0.1:8443", From: "MAILFRONT_LISTEN_HTTPS"}, cfg.listen["https"])
+	require.Equal(t, "127.0.0.0/8,192.0.2.1,::1", cfg.trusted.of["smtp"].live.Trusted().String())
+	require.Equal(t, []address{{settings.Value{Program: "mailfront", Text: "[::1]:25", From: "-listen-smtp"}, "tcp", "[::1]:25"}}, cfg.listen["smtp"])
+	require.Equal(t, []address{{settings.Value{Program: "mailfront", Text: "127.0.0.1:8443", From: "MAILFRONT_LISTEN_HTTPS"}, "tcp", "127.0.0.1:8443"}}, cfg.listen["https"])
 	require.True(t, cfg.proxy["http"])
 	require.False(t, cfg.proxy["https"])
 	require.Equal(t, map[string]proxyproto.TLSPath{

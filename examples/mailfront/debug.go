@@ -23,7 +23,9 @@ func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, l := range a.f.listeners {
-		p.Statistics = append(p.Statistics, newStatistics(l.name+" "+l.inner.Addr().String(), l.proxy.Stats()))
+		for _, s := range l.sockets {
+			p.Statistics = append(p.Statistics, newStatistics(l.name+" "+s.inner.Addr().String(), s.proxy.Stats()))
+		}
 	}
 	p.Statistics = append(p.Statistics, newStatistics("limits and bans", a.f.guard.Counts()))
 	a.show(w, r, http.StatusOK, "debug", p)

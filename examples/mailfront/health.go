@@ -12,7 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/seed-94e48765/portico/examples/internal/settings"
@@ -39,16 +39,9 @@ const maxDrain = time.Hour
 // checks of HAProxy or of Kubernetes with the interval of examples/proxies, one or two seconds.
 const defaultDrain = 5 * time.Second
 
-// readHealth reads the settings of the health listener.
+// readHealth reads the drain.
 func (cfg *config) readHealth(values *settings.Values) error {
-	cfg.health = values.Get("LISTEN_HEALTH")
-	if cfg.health.Text == "-" { // as for the other listeners
-		cfg.health.Text = ""
-	}
-	if cfg.health.Text != "" {
-		if err := checkListen(cfg.health, healthName); err != nil {
-			return err
-		}
+	if len(cfg.health) > 0 {
 		cfg.drain = defaultDrain
 	}
 	if s := values.Get("DRAIN"); s.Text != "" {
@@ -61,48 +54,17 @@ func (cfg *config) readHealth(values *settings.Values) error {
 	return nil
 }
 
-// checkListen checks the value of a setting LISTEN_….
-func checkListen(s settings.Value, name string) error {
-	network, address := listenAddress(s.Text)
-	if network == "unix" && !filepath.IsAbs(address) {
-		return s.Errorf("the path of the socket is not absolute: use unix:/run/mailfront/%s.sock", name)
-	}
-	if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
-		return s.Errorf("use host:port, such as 127.0.0.1:2525 or [::1]:0, or unix:/path: %w", err)
-	}
-	return nil
-}
-
 // A healthListener answers health checks.
 type healthListener struct {
-	net.Listener
-	server *http.Server
-	ended  chan struct{}
+	sockets []net.Listener
+	server  *http.Server
+	served  sync.WaitGroup
 }
 
 // openHealth opens the health listener, if there is one, and serves. It is opened before all
 // other listeners and closed after them, so that live succeeds from the start to the end.
 func (f *frontend) openHealth() error {
-	s := f.cfg.health
-	if s.Text == "" {
-		return nil
-	}
-	socket, err := listen(listenAddress(s.Text))
-	if err != nil {
-		return s.Errorf("cannot listen: %w", err)
-	}
-	// Kubernetes and the checks of cloud load balancers send no PROXY header, so this listener
-	// trusts no peer. HAProxy does send one after check-send-proxy: the Listener reports it.
-	l, err := proxyproto.New(socket, proxyproto.Config{OnReject: func(r proxyproto.Rejection) {
-		f.limited.Warn("a health check begins with a PROXY header", "proxy_header", healthName,
-			slog.String("peer", client.IPOf(r.Peer).String()), slog.String("setting", s.From),
-			slog.String("advice", "send health checks without a PROXY header: for HAProxy, remove check-send-proxy from the server line"))
-	}})
-	if err != nil {
-		socket.Close()
-		return fmt.Errorf("mailfront: the health listener: %w", err)
-	}
-	h := &healthListener{Listener: l, ended: make(chan struct{}), server: &http.Server{
+	f.health = &healthListener{server: &http.Server{
 		Handler:           f.healthHandler(),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
@@ -111,27 +73,48 @@ func (f *frontend) openHealth() error {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          libraryLog(f.log, healthName),
 	}}
-	f.health = h
-	go func() {
-		defer close(h.ended)
-		if err := h.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			f.breaks(healthName, err)
+	for _, a := range f.cfg.health {
+		l, err := a.listen()
+		if err != nil {
+			f.closeHealth()
+			return err
 		}
-	}()
+		// Kubernetes and the checks of cloud load balancers send no PROXY header, so this
+		// listener trusts no peer. HAProxy does send one with check-send-proxy: the Listener
+		// reports it.
+		p, err := proxyproto.New(l, proxyproto.Config{OnReject: func(r proxyproto.Rejection) {
+			f.limited.Warn("a health check begins with a PROXY header", "proxy_header", healthName,
+				slog.String("peer", client.IPOf(r.Peer).String()), slog.String("setting", a.From),
+				slog.String("advice", "send health checks without a PROXY header: for HAProxy, remove check-send-proxy from the server line"))
+		}})
+		if err != nil {
+			l.Close()
+			f.closeHealth()
+			return fmt.Errorf("mailfront: the health listener: %w", err)
+		}
+		f.health.sockets = append(f.health.sockets, p)
+	}
+	for _, l := range f.health.sockets {
+		f.health.served.Go(func() {
+			if err := f.health.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				f.breaks(healthName, err)
+			}
+		})
+	}
 	return nil
 }
 
 // closeHealth closes the health listener.
 func (f *frontend) closeHealth() {
-	if f.health == nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := f.health.server.Shutdown(ctx); err != nil { // a client that does not read
 		f.health.server.Close()
 	}
-	<-f.health.ended
+	for _, l := range f.health.sockets { // one that was not served yet
+		l.Close()
+	}
+	f.health.served.Wait()
 }
 
 // healthHandler serves the paths of the health listener. It reads no forwarding header.

@@ -39,7 +39,7 @@ func check(t *testing.T, f *frontend, method, path string) (status int, body str
 	client := http.Client{Timeout: testTimeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, f.health.Addr().Network(), f.health.Addr().String())
+			return new(net.Dialer).DialContext(ctx, f.health.sockets[0].Addr().Network(), f.health.sockets[0].Addr().String())
 		},
 	}}
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://health"+path, nil)
@@ -117,10 +117,10 @@ func TestConnectionsAreServedWhileMailfrontDrains(t *testing.T) {
 	f.broken <- broken
 	require.ErrorIs(t, <-ended, broken, "a listener that breaks ends the drain")
 
-	_, err = new(net.Dialer).Dial("tcp", f.health.Addr().String())
+	_, err = new(net.Dialer).Dial("tcp", f.health.sockets[0].Addr().String())
 	require.NoError(t, err)
 	require.NoError(t, f.shutdown(0))
-	for _, address := range []string{f.address("smtp"), f.health.Addr().String()} {
+	for _, address := range []string{f.address("smtp"), f.health.sockets[0].Addr().String()} {
 		_, err = net.Dial("tcp", address)
 		require.Error(t, err, "%s is closed", address)
 	}
@@ -181,7 +181,10 @@ func TestHealthSettings(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, tc.listen, cfg.health.Text)
+			require.Equal(t, tc.listen != "", len(cfg.health) == 1)
+			if tc.listen != "" {
+				require.Equal(t, tc.listen, cfg.health[0].host)
+			}
 			require.Equal(t, tc.drain, cfg.drain)
 		})
 	}

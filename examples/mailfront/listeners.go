@@ -31,11 +31,6 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// The listeners. On those that end in s the client begins with TLS.
-var listenerNames = []string{
-	"http", "https", "smtp", "smtps", "submission", "submissions", "imap", "imaps", "pop3", "pop3s",
-}
-
 const (
 	// mailPatience is how long a client may go on without a message or a login where mail
 	// comes in. RFC 5321 section 4.5.3.2 gives every step minutes.
@@ -64,7 +59,7 @@ type frontend struct {
 	log       *slog.Logger
 	limited   *client.LimitedLog // for what a client can cause as often as it likes
 	tls       *tls.Config
-	resolver  *forwarded.Resolver
+	resolvers map[string]*forwarded.Resolver // by listener
 	mail      *mailbox
 	guard     *guard.Guard
 	store     store.Store   // what the nodes share
@@ -78,7 +73,7 @@ type frontend struct {
 	signIn    *signin.Provider  // nil if identity providers are set
 	admin     *admin
 	listeners []*listener
-	health    *healthListener // or nil
+	health    *healthListener
 	phase     atomic.Int32    // starting, serving or draining
 	broken    chan error      // a listener that ended by itself
 	ctx       context.Context // until the grace of shutdown is over
@@ -94,11 +89,22 @@ type frontend struct {
 // A listener is one that clients connect to, with the servers behind it.
 type listener struct {
 	name     string
-	inner    net.Listener         // above proxy
-	proxy    *proxyproto.Listener // above the socket; without trusted peers where forwarding headers give the client
+	sockets  []socket // one for each address
 	servers  []server
 	served   sync.WaitGroup
 	sessions *gate.Sessions
+}
+
+// A socket is one address of a listener.
+type socket struct {
+	inner net.Listener         // above proxy
+	proxy *proxyproto.Listener // above the socket; without trusted peers where forwarding headers give the client
+}
+
+func (l *listener) close() {
+	for _, s := range l.sockets {
+		s.inner.Close()
+	}
 }
 
 // start opens all listeners and serves. After an error nothing is left open.
@@ -112,21 +118,27 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 	if err != nil {
 		return nil, err
 	}
-	resolver, err := newResolver(cfg)
+	resolvers, err := newResolvers(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("mailfront: %w", err)
+		return nil, err
 	}
 	f := &frontend{
-		cfg:      cfg,
-		log:      log,
-		limited:  client.NewLimitedLog(log),
-		resolver: resolver,
-		store:    cfg.store,
-		mail:     newMailbox(cfg.account(), cfg.password),
-		guard:    guard.New(cfg.limits, cfg.trusted, log),
-		auth:     msgauth.New("", false),
-		broken:   make(chan error, 1),
+		cfg:       cfg,
+		log:       log,
+		limited:   client.NewLimitedLog(log),
+		resolvers: resolvers,
+		store:     cfg.store,
+		mail:      newMailbox(cfg.account(), cfg.password),
+		guard:     guard.New(cfg.limits, &cfg.trusted.all, log),
+		auth:      msgauth.New("", false),
+		broken:    make(chan error, 1),
 	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			f.cancel()
+		}
+	}()
 	if path := cfg.stateFile.path; path != "" {
 		if err := f.mail.imap.keep(path+uidValidityFile, log); err != nil {
 			return nil, fmt.Errorf("mailfront: cannot read the last UIDVALIDITY, which is kept beside MAILFRONT_STATE: %w", err)
@@ -160,22 +172,22 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 	if err := f.openWeb(); err != nil {
 		return nil, err
 	}
-	f.ctx, f.cancel = context.WithCancel(context.Background())
-	if err := cfg.watchTrusted(f.ctx, log); err != nil {
-		f.cancel()
+	if err := f.watchTrusted(); err != nil {
 		return nil, err
 	}
 	f.firstState()
 	for _, name := range listenerNames {
-		l, err := f.open(name)
-		if err != nil {
+		if !cfg.isOpen(name) {
+			continue
+		}
+		l := &listener{name: name, sessions: gate.NewSessions()}
+		f.listeners = append(f.listeners, l)
+		if err := f.open(l); err != nil {
 			for _, l := range f.listeners {
-				l.inner.Close()
+				l.close()
 			}
-			f.cancel()
 			return nil, err
 		}
-		f.listeners = append(f.listeners, l)
 	}
 	for _, l := range f.listeners {
 		f.serve(l)
@@ -191,26 +203,28 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 
 // open makes the layers in their order: TCP, PROXY. TLS comes on top, in receive
 // or in net/http.
-func (f *frontend) open(name string) (*listener, error) {
-	s := f.cfg.listen[name]
-	socket, err := listen(listenAddress(s.Text))
-	if err != nil {
-		return nil, s.Errorf("cannot listen: %w", err)
+func (f *frontend) open(l *listener) error {
+	for _, a := range f.cfg.listen[l.name] {
+		tcp, err := a.listen()
+		if err != nil {
+			return err
+		}
+		inner := &gate.Listener{Name: l.name, Proxy: f.cfg.proxy[l.name], Log: f.limited}
+		// Where forwarding headers give the client no peer is trusted. The Listener then only
+		// refuses and reports the PROXY headers of a proxy that is configured for the wrong port.
+		config := proxyproto.Config{OnReject: func(r proxyproto.Rejection) { inner.ReportHeader(client.IPOf(r.Peer)) }}
+		if inner.Proxy {
+			config = proxyproto.Config{Trusted: f.cfg.trusted.of[l.name].live, TLS: f.cfg.tlsPath[l.name], OnReject: logRejection(f.log, l.name)}
+		}
+		proxy, err := proxyproto.New(tcp, config)
+		if err != nil {
+			tcp.Close()
+			return fmt.Errorf("mailfront: the %s listener: %w", l.name, err)
+		}
+		inner.Listener = proxy
+		l.sockets = append(l.sockets, socket{inner, proxy})
 	}
-	inner := &gate.Listener{Name: name, Proxy: f.cfg.proxy[name], Log: f.limited}
-	// Where forwarding headers give the client no peer is trusted. The Listener then only
-	// refuses and reports the PROXY headers of a proxy that is configured for the wrong port.
-	config := proxyproto.Config{OnReject: func(r proxyproto.Rejection) { inner.ReportHeader(client.IPOf(r.Peer)) }}
-	if inner.Proxy {
-		config = proxyproto.Config{Trusted: f.cfg.trusted, TLS: f.cfg.tlsPath[name], OnReject: logRejection(f.log, name)}
-	}
-	proxy, err := proxyproto.New(socket, config)
-	if err != nil {
-		socket.Close()
-		return nil, fmt.Errorf("mailfront: the %s listener: %w", name, err)
-	}
-	inner.Listener = proxy
-	return &listener{name: name, inner: inner, proxy: proxy, sessions: gate.NewSessions()}, nil
+	return nil
 }
 
 // serve starts the servers of a listener: one for the web, for mail one for each
@@ -219,7 +233,11 @@ func (f *frontend) serve(l *listener) {
 	var newServer func(*frontend, string, gate.Offer) server
 	switch strings.TrimSuffix(l.name, "s") {
 	case "http":
-		f.run(l, f.newWebServer(l.name), f.guard.Listen(l.name, l.inner))
+		s := f.newWebServer(l.name)
+		l.servers = append(l.servers, s)
+		for _, socket := range l.sockets {
+			f.run(l, s, f.guard.Listen(l.name, socket.inner))
+		}
 		return
 	case "smtp", "submission":
 		newServer = newSMTPServer
@@ -234,13 +252,18 @@ func (f *frontend) serve(l *listener) {
 	if strings.HasSuffix(l.name, "s") {
 		r.TLS = f.tls
 	}
-	for i, side := range proxyproto.Split(l.inner, int(gate.Offers), r.Receive) {
-		f.run(l, newServer(f, l.name, gate.Offer(i)), side)
+	for i := range gate.Offers {
+		l.servers = append(l.servers, newServer(f, l.name, i))
+	}
+	for _, socket := range l.sockets {
+		for i, side := range proxyproto.Split(socket.inner, int(gate.Offers), r.Receive) {
+			f.run(l, l.servers[i], side)
+		}
 	}
 }
 
+// run lets a server of a listener serve ln, too.
 func (f *frontend) run(l *listener, s server, ln net.Listener) {
-	l.servers = append(l.servers, s)
 	l.served.Go(func() {
 		if err := s.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
 			f.breaks(l.name, err)
@@ -280,7 +303,13 @@ func (f *frontend) shutdown(grace time.Duration) error {
 // listener, so that every connection that was accepted reaches its server,
 // then the server.
 func (f *frontend) end(ctx context.Context, l *listener) error {
-	err := l.proxy.Shutdown(ctx)
+	errs := make([]error, len(l.sockets))
+	var all sync.WaitGroup
+	for i, s := range l.sockets {
+		all.Go(func() { errs[i] = s.proxy.Shutdown(ctx) })
+	}
+	all.Wait()
+	err := errors.Join(errs...)
 	l.served.Wait()
 	// go-imap can only close its connections, so wait for them first. The others
 	// could wait by themselves, but then not end those that stay.
@@ -300,8 +329,7 @@ func (f *frontend) end(ctx context.Context, l *listener) error {
 	return err
 }
 
-// describe prints the table of listeners, and the account if nobody knows its
-// password yet.
+// describe prints the table of listeners, and the account if its password is not known yet.
 func (f *frontend) describe(w io.Writer) error {
 	var out strings.Builder
 	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
@@ -312,10 +340,12 @@ func (f *frontend) describe(w io.Writer) error {
 			by = "proxy"
 		}
 		path := strings.ToLower(strings.TrimSuffix(f.cfg.tlsPath[l.name].String(), "TLS"))
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.name, l.inner.Addr(), by, path)
+		for _, s := range l.sockets {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.name, s.inner.Addr(), by, path)
+		}
 	}
-	if f.health != nil {
-		fmt.Fprintf(t, "%s\t%s\t-\t-\n", healthName, f.health.Addr())
+	for _, s := range f.health.sockets {
+		fmt.Fprintf(t, "%s\t%s\t-\t-\n", healthName, s.Addr())
 	}
 	t.Flush()
 	if f.cfg.passwordIsRandom {
@@ -326,5 +356,15 @@ func (f *frontend) describe(w io.Writer) error {
 		return err
 	}
 	f.admin.describe(w)
+	return nil
+}
+
+// addr returns the first address of a listener, or nil if the listener is off.
+func (f *frontend) addr(name string) net.Addr {
+	for _, l := range f.listeners {
+		if l.name == name {
+			return l.sockets[0].inner.Addr()
+		}
+	}
 	return nil
 }

@@ -260,7 +260,7 @@ func TestAListenerThatBreaksEndsMailfront(t *testing.T) {
 	require.NoError(t, err)
 	f, err := start(cfg, newLogger(io.Discard, cfg.logLevel))
 	require.NoError(t, err)
-	require.NoError(t, f.listeners[0].inner.Close()) // not by us, as far as serve knows: no error
+	require.NoError(t, f.listeners[0].sockets[0].inner.Close()) // not by us, as far as serve knows: no error
 	l := newFakeListener()
 	l.err = io.ErrUnexpectedEOF
 	l.Close()

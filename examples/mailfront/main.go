@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	for {
 		select {
 		case <-reload:
-			f.reload()
+			f.reload(ctx)
 		case <-ctx.Done():
 			return errors.Join(f.drainConnections(), f.shutdown(shutdownGrace))
 		case err := <-f.broken:

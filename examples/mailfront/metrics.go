@@ -72,23 +72,29 @@ type counter struct {
 }
 
 // connectionMetrics are those of the listeners, with their names.
-func connectionMetrics(names []string, stats map[string]proxyproto.Stats) []metric {
+func connectionMetrics(names []string, stats map[string][]proxyproto.Stats) []metric {
 	connections := metric{name: "connections_total", help: "Connections that a server got, and probes, which trusted peers closed without a byte."}
 	rejected := metric{name: "rejected_total", help: "Connections that were closed because of their PROXY header or the lack of one."}
 	trustAll := metric{name: "trust_all_total", help: "Connections while the list of trusted proxies covered half of an address family or more."}
 	pending := metric{name: "pending_connections", help: "Connections that wait for their PROXY header.", isGauge: true}
 	ready := metric{name: "ready_connections", help: "Connections that wait for a server.", isGauge: true}
 	for _, name := range names {
-		label, s := fmt.Sprintf("listener=%q", name), stats[name]
+		label := fmt.Sprintf("listener=%q", name)
+		sum := func(value func(proxyproto.Stats) uint64) (n uint64) { // over the addresses
+			for _, s := range stats[name] {
+				n += value(s)
+			}
+			return n
+		}
 		for _, c := range outcomes {
-			connections.samples = append(connections.samples, sample{fmt.Sprintf("%s,outcome=%q", label, c.label), c.value(s)})
+			connections.samples = append(connections.samples, sample{fmt.Sprintf("%s,outcome=%q", label, c.label), sum(c.value)})
 		}
 		for _, c := range reasons {
-			rejected.samples = append(rejected.samples, sample{fmt.Sprintf("%s,reason=%q", label, c.label), c.value(s)})
+			rejected.samples = append(rejected.samples, sample{fmt.Sprintf("%s,reason=%q", label, c.label), sum(c.value)})
 		}
-		trustAll.samples = append(trustAll.samples, sample{label, s.TrustAll})
-		pending.samples = append(pending.samples, sample{label, s.Pending})
-		ready.samples = append(ready.samples, sample{label, s.Ready})
+		trustAll.samples = append(trustAll.samples, sample{label, sum(func(s proxyproto.Stats) uint64 { return s.TrustAll })})
+		pending.samples = append(pending.samples, sample{label, sum(func(s proxyproto.Stats) uint64 { return uint64(s.Pending) })})
+		ready.samples = append(ready.samples, sample{label, sum(func(s proxyproto.Stats) uint64 { return uint64(s.Ready) })})
 	}
 	return []metric{connections, rejected, trustAll, pending, ready}
 }
@@ -120,10 +126,13 @@ func (f *frontend) metrics(w http.ResponseWriter, _ *http.Request) {
 	all := []metric{{name: "ready", help: "1 if /healthz/ready succeeds.", isGauge: true, samples: []sample{{value: ready}}}}
 	if f.phase.Load() != starting { // before that, the listeners are being opened
 		var names []string
-		stats := make(map[string]proxyproto.Stats)
+		stats := make(map[string][]proxyproto.Stats)
 		sessions := metric{name: "sessions_open", help: "Open connections of mail clients that passed the limits.", isGauge: true}
 		for _, l := range f.listeners {
-			names, stats[l.name] = append(names, l.name), l.proxy.Stats()
+			names = append(names, l.name)
+			for _, s := range l.sockets {
+				stats[l.name] = append(stats[l.name], s.proxy.Stats())
+			}
 			if !strings.HasPrefix(l.name, "http") {
 				sessions.samples = append(sessions.samples, sample{fmt.Sprintf("listener=%q", l.name), l.sessions.Open()})
 			}

@@ -74,7 +74,7 @@ func TestEveryCounterIsAMetric(t *testing.T) {
 		{name: "listeners", fields: numbered(reflect.ValueOf(&stats).Elem()),
 			without: []string{"Ignored"}, // mailfront does not use the policy Ignore
 			metrics: func() []metric {
-				return connectionMetrics([]string{"smtp"}, map[string]proxyproto.Stats{"smtp": stats})
+				return connectionMetrics([]string{"smtp"}, map[string][]proxyproto.Stats{"smtp": {stats}})
 			}},
 		{name: "limits", fields: numbered(reflect.ValueOf(&counts).Elem()),
 			without: []string{"Refused"}, // the sum of others

@@ -38,7 +38,7 @@ func (f *frontend) reportRelay(cl client.Client) {
 // warnOfRelaying is for a server that relays for loopback and trusts no proxy: a proxy on
 // this machine that was forgotten makes it an open relay.
 func (f *frontend) warnOfRelaying() {
-	if !f.cfg.relayLoopback || !f.cfg.trusted.Trusted().IsEmpty() {
+	if !f.cfg.relayLoopback || !f.cfg.trusted.all.Trusted().IsEmpty() {
 		return
 	}
 	f.log.Warn("relaying is allowed for 127.0.0.1 and ::1, and no proxy is trusted: if a proxy on this machine connects to mailfront, every client of it may relay",

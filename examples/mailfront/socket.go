@@ -9,6 +9,15 @@ import (
 	"syscall"
 )
 
+// listen listens on the address. Its error names the setting.
+func (a address) listen() (net.Listener, error) {
+	l, err := listen(a.network, a.host)
+	if err != nil {
+		return nil, a.Errorf("cannot listen: %w", err)
+	}
+	return l, nil
+}
+
 // listen is net.Listen. A unix socket that a process which has crashed has left behind is
 // removed: no process accepts connections there. One that is in use stays, and so does any
 // other file.

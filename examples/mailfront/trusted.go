@@ -1,106 +1,102 @@
-// What to copy: readTrusted and watchTrusted, for a list of proxies that has names. What to
-// change: the settings.
+// What to copy: watch, which keeps the addresses of names up to date, and reload, which keeps
+// the old list if the new one is bad. What to change: the log lines.
 
 package main
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"slices"
-	"strings"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/seed-94e48765/portico/examples/internal/settings"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
 const (
-	namePrefix = "dns:"
-
 	// A new proxy is not trusted until its name is looked up again.
 	nameInterval = 10 * time.Second
 	nameMaxStale = 5 * time.Minute
 )
 
-// readTrusted reads the list of trusted proxies. watchTrusted looks its names up.
-func (cfg *config) readTrusted(values *settings.Values) error {
-	list, file, within := values.Get("TRUSTED_PROXIES"), values.Get("TRUSTED_PROXIES_FILE"), values.Get("TRUSTED_WITHIN")
-	cfg.trusted = new(trustnet.Live)
-	items := strings.Split(list.Text, ",")
-	isName := func(item string) bool { return strings.HasPrefix(strings.TrimSpace(item), namePrefix) }
-	hasNames := slices.ContainsFunc(items, isName)
-	switch {
-	case within.Text != "" && !hasNames:
-		return within.Errorf("%s has no %sNAME: unset one, or set the other", list.From, namePrefix)
-	case list.Text != "" && file.Text != "":
-		return fmt.Errorf("mailfront: %s and %s are both set: use one of them", list.From, file.From)
-	case hasNames:
-		return cfg.readNames(list, within, items, isName)
-	case list.Text != "":
-		set, err := trustnet.Parse(list.Text)
-		if err == nil {
-			err = checkTrusted(set)
+// watchTrusted looks up the names in the lists of trusted proxies. It returns after the first
+// answers, or after 11 seconds without them: the peers are trusted later, then.
+func (f *frontend) watchTrusted() error {
+	lists := f.cfg.trusted.lists
+	errs := make([]error, len(lists))
+	var all sync.WaitGroup
+	for i, l := range lists {
+		if hasNames(l.items) {
+			all.Go(func() { errs[i] = f.watch(context.Background(), l) })
 		}
-		if err != nil {
-			return list.Errorf("%w", err)
-		}
-		cfg.trusted.Store(set)
-	case file.Text != "":
-		set, err := readTrustedFile(file)
-		if err != nil {
-			return err
-		}
-		cfg.trusted.Store(set)
-		cfg.trustedFile = file
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// watch looks up the names in a list until l.stop is called. It returns after the first answers,
+// or when ctx ends.
+func (f *frontend) watch(ctx context.Context, l *trustedList) error {
+	watching, stop := context.WithCancel(f.ctx)
+	defer context.AfterFunc(ctx, stop)()
+	var logged atomic.Bool
+	names := trustnet.Names{
+		Items:    l.items,
+		Interval: nameInterval,
+		MaxStale: nameMaxStale,
+		Within:   f.cfg.trusted.within,
+		Lookup:   f.cfg.trusted.lookup,
+		OnChange: func(s *trustnet.Set) {
+			logged.Store(true)
+			f.trustedChanged(l, s)
+		},
+		OnError: func(err error) {
+			f.log.Warn("a name in the list of trusted proxies has no usable address; it is looked up again", "event", "trusted_name",
+				"setting", l.From, "reason", client.Quote(err.Error()))
+		},
+	}
+	l.stop = stop
+	if err := names.Watch(watching, l.live); err != nil {
+		return l.Errorf("%w", err)
+	}
+	if !logged.Load() { // no address was found
+		f.trustedChanged(l, l.live.Trusted())
 	}
 	return nil
 }
 
-// readNames reads a list with names. watchTrusted checks the names.
-func (cfg *config) readNames(list, within settings.Value, items []string, isName func(string) bool) error {
-	cfg.trustedNames = &trustnet.Names{Items: items, Interval: nameInterval, MaxStale: nameMaxStale}
-	if within.Text != "" {
-		set, err := trustnet.Parse(within.Text)
-		if err == nil {
-			err = checkTrusted(set)
-		}
-		if err != nil {
-			return within.Errorf("%w", err)
-		}
-		cfg.trustedNames.Within = set
+// trustedChanged follows every change of a list.
+func (f *frontend) trustedChanged(l *trustedList, s *trustnet.Set) {
+	f.cfg.trusted.unite()
+	networks := s.String()
+	if s.IsEmpty() {
+		networks = "none"
 	}
-	if literal := slices.DeleteFunc(slices.Clone(items), isName); len(literal) > 0 {
-		set, err := trustnet.Parse(literal...)
-		if err == nil && set.TrustsAll() {
-			err = checkTrusted(set)
-		}
-		if err != nil {
-			return list.Errorf("%w", err)
-		}
-		cfg.trusted.Store(set)
-	}
-	return nil
+	f.log.Info("trusted proxies", "event", "trusted", "setting", l.From, "networks", networks)
 }
 
-// watchTrusted looks the names in the list of trusted proxies up, and goes on until ctx ends.
-func (cfg *config) watchTrusted(ctx context.Context, log *slog.Logger) error {
-	names := cfg.trustedNames
-	if names == nil {
-		return nil
+// reloadTrusted reads a file of trusted proxies again. A file that is bad leaves the old list in
+// force, with its names.
+func (f *frontend) reloadTrusted(ctx context.Context, l *trustedList) {
+	items, set, err := l.read()
+	if err != nil {
+		f.log.Error("reload failed, the old list stays in force", "setting", l.From, "reason", err.Error())
+		return
 	}
-	const setting = "MAILFRONT_TRUSTED_PROXIES"
-	names.OnChange = func(set *trustnet.Set) {
-		log.Info("the addresses of the trusted proxies", "event", "trusted_changed", "setting", setting, "trusted", set.String())
-		if set.TrustsAll() {
-			log.Error("the list of trusted proxies covers all of IPv4 or IPv6, so no peer is trusted", "event", "trusts_all", "setting", setting)
+	if l.stop != nil {
+		l.stop()
+		l.stop = nil
+	}
+	l.items = items
+	if hasNames(items) {
+		if err := f.watch(ctx, l); err != nil { // not reached: read has checked the items
+			f.log.Error("reload failed, the old list stays in force", "setting", l.From, "reason", err.Error())
+			return
 		}
+	} else {
+		l.live.Store(set)
+		f.cfg.trusted.unite()
 	}
-	names.OnError = func(err error) {
-		log.Warn("a name in the list of trusted proxies", "event", "trusted_name", "setting", setting, "reason", err.Error())
-	}
-	if err := names.Watch(ctx, cfg.trusted); err != nil {
-		return fmt.Errorf("mailfront: %s: %w", setting, err)
-	}
-	return nil
+	f.log.Info("reload", "setting", l.From, "file", l.Text, "networks", len(l.live.Trusted().Prefixes()))
 }

@@ -23,11 +23,16 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// A webServer is a http.Server that knows whether it does TLS.
-type webServer struct{ *http.Server }
+// A webServer is an http.Server for TLS or without TLS. Server.TLSConfig does not tell them
+// apart, because the first call of Serve sets it in both cases.
+type webServer struct {
+	*http.Server
+	tls bool
+}
 
+// Serve may be called several times.
 func (s webServer) Serve(l net.Listener) error {
-	if s.TLSConfig != nil {
+	if s.tls {
 		return s.ServeTLS(l, "", "") // with HTTP/2, unlike Serve on a tls.Listener
 	}
 	return s.Server.Serve(l)
@@ -55,11 +60,12 @@ func (f *frontend) newWebServer(listener string) server {
 	if f.cfg.proxy[listener] {
 		s.ConnContext = proxyproto.ConnContext
 	}
-	if strings.HasSuffix(listener, "s") {
+	onTLS := strings.HasSuffix(listener, "s")
+	if onTLS {
 		s.TLSConfig = f.tls.Clone()
 	}
 	s.RegisterOnShutdown(f.endWeb) // for requests that would go on until then
-	return webServer{s}
+	return webServer{s, onTLS}
 }
 
 // openWeb makes what stands behind both web listeners: the documents, and all that
@@ -121,16 +127,28 @@ func (f *frontend) webHandler(listener string) http.Handler {
 		f.documents.ServeHTTP(w, client.WithRequest(r, cl))
 	}))
 	if !f.cfg.proxy[listener] {
-		h = f.resolver.Handler(h)
+		h = f.resolvers[listener].Handler(h)
 	}
 	return webpage.Errors(client.RememberForwarding(h))
 }
 
-func newResolver(cfg *config) (*forwarded.Resolver, error) {
-	c := cfg.forwarded
-	c.Trusted = cfg.trusted
-	c.Strip = true // the handlers get only the headers that were believed
-	return forwarded.New(c)
+// newResolvers returns the resolvers of the listeners with forwarding headers.
+func newResolvers(cfg *config) (map[string]*forwarded.Resolver, error) {
+	resolvers := make(map[string]*forwarded.Resolver)
+	for _, name := range []string{"http", "https"} {
+		if cfg.proxy[name] {
+			continue
+		}
+		c := cfg.forwarded
+		c.Trusted = cfg.trusted.of[name].live
+		c.Strip = true // the handlers get only the headers that were believed
+		r, err := forwarded.New(c)
+		if err != nil {
+			return nil, fmt.Errorf("mailfront: the %s listener: %w", name, err)
+		}
+		resolvers[name] = r
+	}
+	return resolvers, nil
 }
 
 // clientOfRequest uses the one mechanism of the listener.
