@@ -35,7 +35,8 @@ func (f *frontend) openGuard() (close func(), err error) {
 		if err := restoreBans(f.guard, path); err != nil {
 			return nil, err
 		}
-		run = func(ctx context.Context) { f.keepBans(ctx, path) }
+		restored := f.guard.BanChanges()
+		run = func(ctx context.Context) { f.keepBans(ctx, path, restored) }
 	} else {
 		return func() {}, nil
 	}
@@ -61,16 +62,17 @@ func restoreBans(g *guard.Guard, path string) error {
 	return nil
 }
 
-// keepBans writes the bans after they have changed, and when ctx ends.
-func (f *frontend) keepBans(ctx context.Context, path string) {
-	written := f.guard.BanChanges()
+// keepBans writes the bans after they have changed, and when ctx ends. written is the number of
+// changes that are in the file.
+func (f *frontend) keepBans(ctx context.Context, path string, written uint64) {
 	failed := false
 	tick := time.NewTicker(bansDelay)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for ended := false; !ended; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			ended = true // after what follows
 		}
 		changes := f.guard.BanChanges()
 		if changes == written {
