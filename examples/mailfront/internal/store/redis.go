@@ -26,6 +26,8 @@ type Redis struct {
 	client *redis.Client
 	seal   *sealer
 	warn   string // of the URL
+
+	admissions *batcher
 }
 
 // quiet drops what go-redis writes to the standard error for every failed connection. The
@@ -68,7 +70,8 @@ func NewRedis(rawURL string, secrets ...string) (*Redis, error) {
 	opt.ContextTimeoutEnabled = true
 	opt.DisableIdentity = true // CLIENT SETINFO is newer than Redis 6.0
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	r := &Redis{client: redis.NewClient(opt), seal: seal}
+	client := redis.NewClient(opt)
+	r := &Redis{client: client, seal: seal, admissions: newBatcher(client)}
 	if u.Scheme == "redis" && !isLoopback(u.Hostname()) {
 		r.warn = fmt.Sprintf("the connection to %s is not encrypted: use rediss:// (MAILFRONT_STORE)", redacted(u))
 	}
@@ -268,9 +271,12 @@ func (r *Redis) Admit(ctx context.Context, client string, charges ...Charge) (Ad
 		keys = append(keys, keyPrefix+BucketName(c.Bucket))
 		args = append(args, c.refill().Microseconds(), (c.Every * time.Duration(c.Cost)).Microseconds(), c.Owed)
 	}
-	answer, err := admitScript.Run(ctx, r.client, keys, args...).Slice()
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return Admission{}, unavailable(err)
+	}
+	answer, err := r.admissions.call(ctx, keys, args)
+	if err != nil {
+		return Admission{}, err
 	}
 	if len(answer) == 0 {
 		return Admission{}, fmt.Errorf("%w: the admission is empty", ErrUnavailable)
@@ -334,7 +340,10 @@ func (r *Redis) Subscribe(ctx context.Context, topic string, receive func([]byte
 }
 
 // Close implements [Store].
-func (r *Redis) Close() error { return r.client.Close() }
+func (r *Redis) Close() error {
+	r.admissions.close()
+	return r.client.Close()
+}
 
 func readError(name string, err error) error {
 	if errors.Is(err, redis.Nil) {
