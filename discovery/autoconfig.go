@@ -19,7 +19,7 @@ import (
 // the account exists or not.
 func AutoconfigDocument(domain string) Document { return autoconfigDocument + ":" + Document(domain) }
 
-// autoconfigDocument is that of whatever domain was asked for.
+// autoconfigDocument is the document of the requested domain.
 const autoconfigDocument Document = "autoconfig"
 
 const (
@@ -76,7 +76,7 @@ type documentation struct {
 	URL string `xml:"url,attr"`
 }
 
-// A clientOAuth is what a client needs to know of the authorization server.
+// A clientOAuth describes the authorization server to a client.
 type clientOAuth struct {
 	AuthURL  string `xml:"authURL,omitempty"`
 	TokenURL string `xml:"tokenURL,omitempty"`
@@ -184,8 +184,8 @@ func (m *mailSettings) clientConfig(domain string) clientConfig {
 			c.Provider.Incoming = append(c.Provider.Incoming, server)
 		}
 	}
-	// Last, since some clients look at the first incoming server alone, and know
-	// IMAP and POP3 only.
+	// Last, because some clients read only the first incoming server and support IMAP and
+	// POP3 only.
 	c.Provider.Incoming = append(c.Provider.Incoming, m.webServer("jmap", m.session)...)
 	return c
 }

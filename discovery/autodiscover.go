@@ -16,12 +16,12 @@ import (
 	"unicode/utf8"
 )
 
-// Outlook asks by POST /autodiscover/autodiscover.xml, in XML ("plain old XML",
-// [MS-OXDSCLI]), at autodiscover.<domain> or where the DNS says (_autodiscover._tcp).
-// Newer clients first ask /autodiscover/autodiscover.json where that is. Both paths
-// are compared without regard to case. The address in the question selects a mail
-// domain; the host of the request selects nothing. The answer is the same whether
-// the account exists or not.
+// Outlook sends POST /autodiscover/autodiscover.xml, in XML ("plain old XML",
+// [MS-OXDSCLI]), to autodiscover.<domain> or to the target of the SRV record
+// _autodiscover._tcp. Newer clients first get the URL from
+// /autodiscover/autodiscover.json. Both paths are compared without regard to case. The
+// address in the request selects a mail domain; the host of the request does not. The
+// answer is the same whether the account exists or not.
 const (
 	autodiscoverPath     = "/autodiscover/autodiscover.xml"
 	autodiscoverJSONPath = "/autodiscover/autodiscover.json"
@@ -62,7 +62,7 @@ func (b *builder) autodiscover(m *mailSettings) {
 	}
 }
 
-// findFolded finds what answers at a path whose case does not matter.
+// findFolded returns the route of a path that is compared without regard to case.
 func (s *Set) findFolded(path string) (route, bool) {
 	if s.mail == nil {
 		return route{}, false
@@ -115,8 +115,8 @@ type (
 	}
 )
 
-// An autodiscoverError is an error of [MS-OXDSCLI] section 2.2.4.1.1.3. Its text is
-// ours: nothing of the request is in it.
+// An autodiscoverError is an error of [MS-OXDSCLI] section 2.2.4.1.1.3. Its text is fixed
+// and does not quote the request.
 type autodiscoverError struct {
 	Time      string `xml:"Time,attr"`
 	ID        string `xml:"Id,attr"`
@@ -184,8 +184,8 @@ func (s *Set) autodiscoverError(e *autodiscoverError) errorResponse {
 }
 
 // readAutodiscover reads the address from a request: Autodiscover, Request, and in
-// that EMailAddress and AcceptableResponseSchema, each once. It knows no entities
-// but those of XML itself, and refuses a document type.
+// that EMailAddress and AcceptableResponseSchema, each once. It accepts only the entities
+// of XML itself, and refuses a document type.
 func readAutodiscover(body []byte) (address string, _ *autodiscoverError) {
 	d := xml.NewDecoder(bytes.NewReader(body))
 	var (
@@ -219,7 +219,7 @@ func readAutodiscover(body []byte) (address string, _ *autodiscoverError) {
 			if i < 0 {
 				continue
 			}
-			if seen[i] { // another reader might take the other one
+			if seen[i] { // another reader might use the other one
 				return "", errBadRequest
 			}
 			seen[i], into = true, &fields[i]
@@ -264,8 +264,8 @@ func autodiscoverField(open []xml.Name) int {
 
 // account splits an address of one of the domains. The local part is the dot-atom
 // of RFC 5322 section 3.2.3, with RFC 6532 section 3.2 for what is not ASCII, of at
-// most 64 octets (RFC 5321 section 4.5.3.1.1). Quoted local parts, which mail
-// servers hardly have, are not known. The domain is as in the configuration.
+// most 64 octets (RFC 5321 section 4.5.3.1.1). Quoted local parts, which are rare, are not
+// supported. The domain is as in the configuration.
 func (m *mailSettings) account(address string) (local, domain string, ok bool) {
 	i := strings.LastIndexByte(address, '@')
 	if i < 1 || i > 64 {
@@ -315,8 +315,8 @@ func (m *mailSettings) outlook(local, domain string) outlookResponse {
 			DomainRequired: "off",
 			LoginName:      login,
 			SPA:            "off",
-			// Encryption goes before SSL. A client that does not know it must
-			// fail where there is STARTTLS, not go on without TLS.
+			// Encryption is before SSL. A client that does not support it must fail
+			// at a service with STARTTLS, and not continue without TLS.
 			SSL:          "on",
 			Encryption:   [...]string{ImplicitTLS: "SSL", StartTLS: "TLS"}[s.Security],
 			AuthRequired: "on",
@@ -325,8 +325,8 @@ func (m *mailSettings) outlook(local, domain string) outlookResponse {
 	return a
 }
 
-// isOutlooks reports whether autodiscover can describe a service: it has no ManageSieve, and
-// makes Outlook ask for a password.
+// isOutlooks reports whether autodiscover can describe a service. It cannot describe
+// ManageSieve, and Outlook requires a password for the others.
 func isOutlooks(s Service) bool {
 	return s.Protocol != ManageSieve && slices.Contains(s.Authentication, AuthPassword)
 }
@@ -341,7 +341,7 @@ type autodiscoverJSONError struct {
 	Message string `json:"ErrorMessage"`
 }
 
-// serveAutodiscoverJSON says where autodiscover.xml is: the one protocol here.
+// serveAutodiscoverJSON answers with the URL of autodiscover.xml, the only protocol here.
 func (s *Server) serveAutodiscoverJSON(set *Set, w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		reads(w, r)

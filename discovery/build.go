@@ -9,8 +9,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// Build validates the configuration and encodes every document. On an error,
-// which is one or more [*Error] joined, there is no Set.
+// Build validates the configuration and encodes every document. The error is one or more
+// [*Error], joined; the Set is nil then.
 func Build(c Config) (*Set, error) {
 	if c.Base == (publicurl.Base{}) {
 		return nil, &Error{Document: configDocument, Field: "Base", Rule: "it is required: use publicurl.Parse, FromHostname, FromEnv or Relative"}
@@ -36,7 +36,7 @@ func (b *builder) build() (*Set, error) {
 	return b.set, nil
 }
 
-// A builder collects a Set and what is wrong with its configuration.
+// A builder collects a Set and the errors of its configuration.
 type builder struct {
 	config Config
 	base   publicurl.Base
@@ -47,7 +47,7 @@ type builder struct {
 	endpoints []endpoint
 }
 
-// An endpoint is where a document leads to.
+// An endpoint is a path that a document refers to.
 type endpoint struct {
 	document Document
 	field    string
@@ -77,7 +77,7 @@ func (b *builder) endpoint(d Document, field, path, def string) string {
 	return u
 }
 
-// template is endpoint for a URI template, which has no default.
+// template is like endpoint for a URI template, which has no default.
 func (b *builder) template(d Document, field, path string) string {
 	u, err := b.base.Template(path)
 	if err != nil {
@@ -101,9 +101,9 @@ func (b *builder) keep(d Document, field, path string) {
 	}
 }
 
-// checkEndpoints reports endpoints that a document hides, as clients ask for them or
-// as a proxy passes them on: what is published there would answer with something
-// else. The documents that are endpoints themselves hide nothing.
+// checkEndpoints reports endpoints whose path is that of a document, as clients request it
+// or as a proxy passes it on: the document would answer in place of the endpoint. The
+// documents that are endpoints themselves are not reported.
 func (b *builder) checkEndpoints() {
 	for _, e := range b.endpoints {
 		for _, path := range []string{e.path, b.set.prefix + e.path} {
@@ -117,9 +117,9 @@ func (b *builder) checkEndpoints() {
 	}
 }
 
-// checkBase refuses a base whose path ends in an endpoint or a page of the server itself. It
-// is the URL of that page, which an operator has copied from a browser: everything would
-// be published below it, and nothing would be found there.
+// checkBase refuses a base whose path ends in an endpoint or a page of the server itself. Such
+// a base is the URL of that page, copied from a browser: all URLs would be published below
+// it, and none would work.
 func (b *builder) checkBase() {
 	for i, page := range b.config.Pages {
 		if u, err := b.base.Join(page); err != nil || u == b.base.String()+"/" {
@@ -140,7 +140,7 @@ func (b *builder) checkBase() {
 	}
 }
 
-// redirect sends a well-known location on to a path below the base, unless that is
+// redirect redirects a well-known location to a path below the base, unless the path is
 // None.
 func (b *builder) redirect(d Document, field, path string, name publicurl.Name) {
 	location := b.endpoint(d, field, path, "")
@@ -157,7 +157,8 @@ func orDefault(path, def string) string {
 	return path
 }
 
-// isAbsent reports whether a path, with its default filled in, is that of no endpoint.
+// isAbsent reports whether a path, with its default filled in, means that there is no
+// endpoint.
 func isAbsent(path string) bool { return path == "" || path == None }
 
 // add encodes a JSON document and serves it at the paths.
@@ -187,11 +188,11 @@ func (b *builder) addBytes(d Document, body []byte, contentType string, paths ..
 }
 
 func (b *builder) twice(d Document) {
-	b.fail(&Error{Document: d, Field: "path", Rule: "the configuration has this document twice: remove one"})
+	b.fail(&Error{Document: d, Field: "path", Rule: "duplicate document in the configuration: remove one"})
 }
 
-// route registers what answers at the paths, which are escaped, as a URL has them.
-// Two documents at one path are an error in the configuration.
+// route registers the answer for the paths, which are escaped as in a URL. Two documents
+// at one path are an error in the configuration.
 func (b *builder) route(r route, paths ...string) {
 	for _, p := range paths {
 		decoded, err := url.PathUnescape(p)
@@ -200,7 +201,7 @@ func (b *builder) route(r route, paths ...string) {
 			continue
 		}
 		if hasEncodedSlash(p) {
-			// find takes no request for it: %2F is not "/".
+			// find does not match such a path: %2F is not "/"
 			b.fail(&Error{Document: r.document, Field: "path", Input: p, Rule: "a document has no escaped slash or backslash in its path: choose another one"})
 			continue
 		}
@@ -220,8 +221,8 @@ func (b *builder) absent(d Document, paths ...string) {
 	b.route(route{document: d}, paths...)
 }
 
-// below returns the paths of something below the base: with the prefix, as a
-// proxy passes it on, and without, as a proxy leaves it that strips it.
+// below returns the paths of a URL below the base: with the prefix, and without the prefix
+// for a proxy that strips it.
 func (b *builder) below(path string) []string {
 	if prefix := b.base.Prefix(); prefix != "" {
 		return []string{prefix + path, path}
@@ -229,8 +230,8 @@ func (b *builder) below(path string) []string {
 	return []string{path}
 }
 
-// wellKnown returns the paths of a well-known document, with every place where
-// clients look for it, through a proxy that strips the prefix or does not.
+// wellKnown returns the paths of a well-known document: every location that clients try,
+// through a proxy that strips the prefix or does not.
 func (b *builder) wellKnown(name publicurl.Name) []string {
 	urls, err := b.base.WellKnownAliases(name)
 	if err != nil { // the names are constants

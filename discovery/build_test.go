@@ -43,7 +43,7 @@ func TestRoutesThatCollide(t *testing.T) {
 		{name: "a document twice", add: func(b *builder) {
 			b.addBytes("a", nil, "", "/x")
 			b.addBytes("a", nil, "", "/y")
-		}, rule: "twice"},
+		}, rule: "duplicate"},
 		{name: "a bad escape", add: func(b *builder) { b.addBytes("a", nil, "", "/%zz") }, rule: "percent escapes"},
 		{name: "an escaped slash", add: func(b *builder) { b.addBytes("a", nil, "", "/x%2fy") }, rule: "escaped slash"},
 		{name: "an escaped backslash", add: func(b *builder) { b.addBytes("a", nil, "", "/x%5Cy") }, rule: "escaped slash"},

@@ -24,8 +24,8 @@ func newChallenge(realm, metadataURL string) challenge {
 }
 
 // with returns the challenge with an error code and the scopes that are needed (RFC 6750
-// section 3). What is not a scope-token is left out: it could not be quoted, or would be
-// read as two scopes.
+// section 3). A scope that is not a scope-token is left out, because it cannot be quoted or
+// would be read as two scopes.
 func (c *challenge) with(code string, scopes []string) string {
 	var b strings.Builder
 	b.WriteString(c.realm)
@@ -77,17 +77,17 @@ func (b *builder) challenge(resource, metadataURL string) {
 //
 //	Bearer realm="https://example.com", scope="mail", resource_metadata="https://example.com/.well-known/oauth-protected-resource"
 //
-// by which a client finds the authorization server (RFC 9728 section 5.1). If r
-// came with a bearer token there is error="invalid_token" too. r may be nil.
+// by which a client finds the authorization server (RFC 9728 section 5.1). If r has a
+// bearer token, the challenge also has error="invalid_token". r may be nil.
 //
 // The resource is a [Resource.Path], the path of the JMAP session, or "" for the
-// base. Clients must not use metadata whose resource is not the URL that they asked
-// for (RFC 9728 section 3.3): name the resource that r is for, and list it in
-// Config.Resources. For one that is not listed, and with a relative base, there is no
+// base. Clients must not use metadata whose resource is not the URL that they requested
+// (RFC 9728 section 3.3): give the resource that r is for, and list it in
+// Config.Resources. If it is not listed, and on a relative base, the challenge has no
 // resource_metadata.
 //
-// The scopes are those that a token for r needs. One that is not a scope-token (RFC 6749
-// section 3.3) is left out.
+// The scopes are those that a token for r needs. A scope that is not a scope-token (RFC
+// 6749 section 3.3) is left out.
 func (s *Set) Challenge(r *http.Request, resource string, scopes ...string) string {
 	c := s.challengeOf(resource)
 	switch invalid := hasBearer(r); {
@@ -101,9 +101,9 @@ func (s *Set) Challenge(r *http.Request, resource string, scopes ...string) stri
 	return c.plain
 }
 
-// Unauthorized answers r with 401 and [Set.Challenge], in such a way that web
-// applications of other origins can read it. WWW-Authenticate fields that w has
-// already, such as that of Basic, stay and come first.
+// Unauthorized answers r with 401 and [Set.Challenge]. Web applications of other origins
+// can read the answer (CORS). WWW-Authenticate fields that w has already, such as that of
+// Basic, are kept and come first.
 func (s *Set) Unauthorized(w http.ResponseWriter, r *http.Request, resource string, scopes ...string) {
 	refuse(w, r, http.StatusUnauthorized, s.Challenge(r, resource, scopes...), unauthorizedBody)
 }

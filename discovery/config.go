@@ -4,8 +4,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// None is the value of a path that has a default, for a server that does not have this
-// endpoint. A path without a default is left empty instead.
+// None leaves out an endpoint whose path has a default. Leave a path without a default empty
+// instead.
 const None = "-"
 
 // Config describes what to publish. Documents of a nil section are not served, and the
@@ -13,7 +13,7 @@ const None = "-"
 //
 // Endpoints are paths below the base, such as "/auth/token", as [publicurl.Base.Join]
 // takes them. A path that a grant or a standard requires has a default. Every other
-// endpoint, and every claim about what the server does, is left out unless it is set.
+// endpoint, and every optional claim about the server, is left out unless it is set.
 type Config struct {
 	// Base is the public base URL, absolute or relative. It is required.
 	Base publicurl.Base
@@ -30,7 +30,7 @@ type Config struct {
 	OpenID *OpenID // what OpenID Connect adds to it; needs OAuth
 	JMAP   *JMAP   // the JMAP session
 	DAV    *DAV    // calendars, address books and files
-	WebUI  *WebUI  // how the server's own web application finds the sign-in
+	WebUI  *WebUI  // the sign-in for the server's own web application
 
 	// Resources are protected resources (RFC 9728) beyond the base itself and the JMAP
 	// session, which are protected resources by default.

@@ -6,9 +6,9 @@ import (
 
 // DAV configures the paths of calendars, address books and files. Requests
 // for /.well-known/caldav and /.well-known/carddav, whatever their method, are
-// redirected by 307 to the first two, which keeps method and body: clients begin
-// with PROPFIND (RFC 6764 section 5). [None] leaves one out, and its well-known
-// location is not found.
+// redirected with 307 to CalendarPath and AddressBookPath. 307 keeps method and body:
+// clients begin with PROPFIND (RFC 6764 section 5). [None] leaves a path out, and its
+// well-known location is not found.
 type DAV struct {
 	CalendarPath    string // the context path of CalDAV; default "/dav/cal/"
 	AddressBookPath string // the context path of CardDAV; default "/dav/card/"

@@ -45,7 +45,7 @@ func (r Record) String() string {
 	return string(b)
 }
 
-// appendName escapes what is special in a zone file, so that no name can end a line.
+// appendName escapes the special characters of zone files, so that no name can end a line.
 func appendName(b []byte, name string) []byte {
 	for i := range len(name) {
 		c := name[i]
@@ -104,17 +104,17 @@ func (r Records) String() string {
 //
 //   - SRV for mail (RFC 6186, RFC 8314 section 5.1), ManageSieve (RFC 5804 section
 //     1.8), JMAP (RFC 8620 section 2.2), CalDAV and CardDAV (RFC 6764 section 3),
-//     with the real host and port, and the target "." for what the server does not
-//     have; of services that serve the same purpose the first in Mail.Services has
-//     the best priority;
+//     with the real host and port, and the target "." for services that the server does
+//     not have; among services for the same purpose the first in Mail.Services has the
+//     best priority;
 //   - TXT with the path of CalDAV and CardDAV (RFC 6764 section 4). A path that is too long
 //     for the single string that it must be (RFC 6763 section 6.1) is left out, and clients
 //     find it by the well-known location;
 //   - SRV for autodiscover, if a service takes passwords;
 //   - TXT with the digest of the user-agent configuration, [UserAgentDocument];
 //   - TXT with the id of the MTA-STS policy (RFC 8461 section 3.1);
-//   - CNAME, to the host of the base, for the host names at which clients ask for
-//     documents at port 443. Address records do as well.
+//   - CNAME to the host of the base, for the host names at which clients request documents
+//     on port 443. Address records may be used instead.
 //
 // A domain of Mail.PerDomain or MTASTS.PerDomain has the records of its own services and
 // documents. Without Mail, and with a relative base, DNS returns no records. If the host of the base
@@ -178,8 +178,8 @@ func (z *zone) domain(domain string) {
 	z.documents(domain)
 }
 
-// priority is the place of a service among those that a client chooses from: IMAP
-// or POP3 (RFC 6186 section 3.4), one way of submission or another.
+// priority returns the position of a service among those that a client chooses from: IMAP
+// or POP3 (RFC 6186 section 3.4), or one kind of submission or another.
 func (z *zone) priority(s Service) uint16 {
 	var place uint16
 	for _, other := range z.services {
@@ -225,13 +225,13 @@ func (z *zone) web(domain string) {
 	}
 }
 
-// documents adds how to find and to trust the documents.
+// documents adds the records by which clients find and verify the documents.
 func (z *zone) documents(domain string) {
 	base := z.set.base
 	pacc, policy := z.mail.userAgent[domain], z.set.policies[domain]
 	if !isIP(base) {
 		outlook := slices.ContainsFunc(z.services, isOutlooks)
-		if outlook && strings.HasPrefix(base.Origin(), "https:") { // Outlook takes it for https
+		if outlook && strings.HasPrefix(base.Origin(), "https:") { // Outlook uses it for https
 			z.add(Record{Name: "_autodiscover._tcp." + domain + ".", Type: SRV, Weight: 1, Port: base.Port(), Target: base.Hostname() + "."})
 		}
 		z.alias(autoconfigHost+domain, true)
@@ -247,9 +247,8 @@ func (z *zone) documents(domain string) {
 	}
 }
 
-// alias points a name to the host of the base. A name that has other records cannot
-// be an alias (RFC 1034 section 3.6.2), nor can the target of a SRV record (RFC
-// 2782).
+// alias adds a CNAME for the host of the base. A name with other records cannot be an alias
+// (RFC 1034 section 3.6.2), nor can the target of a SRV record (RFC 2782).
 func (z *zone) alias(name string, wanted bool) {
 	if host := z.set.base.Hostname(); wanted && name != host && !z.mail.hosts[name] && !z.mail.domains[name] {
 		z.add(Record{Name: name + ".", Type: CNAME, Target: host + "."})

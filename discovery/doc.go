@@ -1,29 +1,28 @@
 // Package discovery builds the documents by which clients find a server, from
 // one public base URL, and serves them.
 //
-// A client that knows only https://mail.example.com asks for well-known
-// locations and follows the URLs that it finds there: OAuth authorization-server
+// A client that has only https://mail.example.com requests well-known locations and
+// follows the URLs that it finds there: OAuth authorization-server
 // metadata (RFC 8414), OpenID configuration, protected-resource metadata
 // (RFC 9728), the JMAP session (RFC 8620), the CalDAV and CardDAV redirects
 // (RFC 6764), mail autoconfiguration, MTA-STS (RFC 8461) and DNS records. When
 // one of them names a URL that the browser cannot reach, or an issuer that
-// differs by a slash, sign-in fails. Behind a reverse proxy that is the usual
-// case: a server that composes URLs from the Host header and its own socket
-// publishes the proxy's side of the world.
+// differs by a slash, sign-in fails. This is common behind a reverse proxy, because a
+// server that composes URLs from the Host header and its own socket publishes URLs that
+// only the proxy can reach.
 //
 // # Build, serve, switch
 //
-// [Build] validates a [Config] against what the standards demand, encodes every
-// document once and returns an immutable [Set]. A [Server] serves the current
-// Set, and [Server.Swap] replaces it while requests run. Whatever one request
-// sees comes from one Set: body and ETag, challenge and issuer. The documents
-// never depend on how a request arrived; Host, Forwarded, X-Forwarded-* and the
-// TLS state of the connection contribute not a byte. Host selects among the
-// documents of several mail domains, and autodiscover repeats the address that it
-// is asked for.
+// [Build] validates a [Config] by the rules of the standards, encodes every document once
+// and returns an immutable [Set]. A [Server] serves the current Set, and [Server.Swap]
+// replaces it while requests run. The answer to one request comes from one Set: body and
+// ETag, challenge and issuer. The documents never depend on how a request arrived: Host,
+// Forwarded, X-Forwarded-* and the TLS state of the connection are not used. There are
+// two exceptions. Host selects among the documents of several mail domains, and
+// autodiscover repeats the address in the request.
 //
-// Nothing is published that the Config does not have: optional endpoints and claims are
-// absent unless they are set. A server need not be its own identity provider
+// Only endpoints in the Config are published: optional endpoints and claims are absent
+// unless they are set. A server need not be its own identity provider
 // (Config.AuthorizationServers), have passwords (Mail.Authentication), or have the same
 // hosts for all mail domains (Mail.PerDomain).
 //
@@ -55,7 +54,7 @@
 //	autodiscover       https://autodiscover.a.example/autodiscover/autodiscover.xml (POST) and autodiscover.json
 //	MTA-STS            https://mta-sts.a.example/.well-known/mta-sts.txt
 //
-// The well-knowns of OAuth, OpenID and the base's Resource are also found at the
-// places of [publicurl.Base.WellKnownAliases], and the mail documents but MTA-STS's at
-// the host of the base.
+// The documents of OAuth, OpenID and the base's Resource are also found at the locations
+// of [publicurl.Base.WellKnownAliases]. The mail documents except MTA-STS are also found
+// at the host of the base.
 package discovery

@@ -6,23 +6,23 @@ import (
 	"strconv"
 )
 
-// A Document names one of the documents of a [Set], for [Set.Bytes]. Those of
-// which there may be several are made by a function, such as [ResourceDocument].
+// A Document names one of the documents of a [Set], for [Set.Bytes]. If there may be several
+// documents of a kind, a function such as [ResourceDocument] returns the name.
 type Document string
 
-// The documents of which there is one.
+// The documents that a Set has at most once.
 const (
 	OAuthDocument   Document = "oauth-authorization-server" // RFC 8414
 	OpenIDDocument  Document = "openid-configuration"       // OpenID Connect Discovery 1.0
 	WebUIDocument   Document = "api-discover"
-	JMAPDocument    Document = "jmap-session" // one an account: Set.Session, never Set.Bytes
+	JMAPDocument    Document = "jmap-session" // depends on the account: Set.Session, never Set.Bytes
 	BaseResource    Document = "oauth-protected-resource"
 	DAVDocument     Document = "dav" // redirects only
 	configDocument  Document = "config"
 	contentTypeJSON          = "application/json"
 )
 
-// A document is what the server sends, encoded once, with its header fields.
+// A document is an encoded body with its header fields.
 type document struct {
 	body        []byte
 	etag        string // with its quotes

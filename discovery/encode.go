@@ -12,8 +12,8 @@ import (
 )
 
 // encodeJSON encodes a struct, with the members of extra after its own, sorted.
-// A member of extra that a client could take for one of the struct's is an error,
-// even where the struct leaves its own out.
+// A member of extra that a client could take for a member of the struct is an error, even if
+// the struct leaves its own out.
 func encodeJSON(v any, extra map[string]any) ([]byte, error) {
 	body, err := marshal(v)
 	if err != nil || len(extra) == 0 {
@@ -30,7 +30,7 @@ func encodeJSON(v any, extra map[string]any) ([]byte, error) {
 			return nil, fmt.Errorf("the member %q of Extra would shadow %q: set the field instead", name, typed)
 		}
 		if j := slices.IndexFunc(names[:i], func(other string) bool { return strings.EqualFold(other, name) }); j >= 0 {
-			return nil, fmt.Errorf("the members %q and %q of Extra are one where case is ignored: remove one", names[j], name)
+			return nil, fmt.Errorf("the members %q and %q of Extra differ in case only: remove one", names[j], name)
 		}
 	}
 	more, err := marshal(extra)
@@ -43,8 +43,8 @@ func encodeJSON(v any, extra map[string]any) ([]byte, error) {
 	return append(append(body[:len(body)-1], ','), more[1:]...), nil
 }
 
-// marshal is json.Marshal without the escapes for HTML, which make URLs with "&"
-// hard to read, and are of no use in a document that nosniff protects.
+// marshal is json.Marshal without the escapes for HTML, which make URLs with "&" hard to
+// read and are not needed in a document with nosniff.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -67,7 +67,7 @@ func memberLike(t reflect.Type, name string) string {
 	return ""
 }
 
-// memberName is the name of the member that encoding/json makes of a field, or "".
+// memberName returns the name of the member that encoding/json writes for a field, or "".
 func memberName(f reflect.StructField) string {
 	tag := f.Tag.Get("json")
 	name, _, _ := strings.Cut(tag, ",")
@@ -95,7 +95,7 @@ func marshalObject(v any) (json.RawMessage, error) {
 	return b, err
 }
 
-// isASCII reports whether s has printable ASCII only, and no blank.
+// isASCII reports whether s has only printable ASCII characters without blanks.
 func isASCII(s string) bool { return isPrintableASCII(s) && !strings.Contains(s, " ") }
 
 func isPrintableASCII(s string) bool {

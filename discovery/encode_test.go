@@ -36,8 +36,8 @@ func TestEncodeJSON(t *testing.T) {
 		{name: "long s", extra: map[string]any{"i\u017f\u017fuer": "x"}, want: `!would shadow "issuer"`},
 		{name: "kelvin sign", extra: map[string]any{"\u212aelvin_scale": "x"}, want: `!would shadow "kelvin_scale"`},
 		{name: "a field without a tag", extra: map[string]any{"plain": "x"}, want: `!would shadow "Plain"`},
-		{name: "two that differ by case", extra: map[string]any{"foo": 1, "FOO": 2}, want: `!the members "FOO" and "foo" of Extra are one`},
-		{name: "two that fold to one", extra: map[string]any{"\u017f": 1, "s": 2}, want: `!of Extra are one where case is ignored`},
+		{name: "two that differ by case", extra: map[string]any{"foo": 1, "FOO": 2}, want: `!the members "FOO" and "foo" of Extra differ`},
+		{name: "two that fold to one", extra: map[string]any{"\u017f": 1, "s": 2}, want: `!differ in case only`},
 		{name: "not UTF-8", extra: map[string]any{"a\xff": 1, "a\xfe": 2}, want: `!not valid UTF-8`},
 		{name: "no number", extra: map[string]any{"a": math.Inf(1)}, want: `!cannot encode Extra`},
 	} {

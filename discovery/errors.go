@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// ErrUnauthenticated is returned by [ServerConfig.Session] for a request that
-// names no account, or one with a wrong password or token. The answer is 401 with
-// the challenge of [Set.Challenge].
+// ErrUnauthenticated is returned by [ServerConfig.Session] when a request has no
+// credentials, or a wrong password or token. The answer is 401 with the challenge of
+// [Set.Challenge].
 var ErrUnauthenticated = errors.New("discovery: the request is not authenticated")
 
-// ErrUnavailable is returned by [ServerConfig.Session] if the account cannot be determined
+// ErrUnavailable is returned by [ServerConfig.Session] when the account cannot be determined
 // at the moment, because an identity provider or a store does not answer. The answer is 503
 // with Retry-After: 10, and the client keeps its token.
 var ErrUnavailable = errors.New("discovery: the account cannot be determined at the moment")
@@ -21,9 +21,9 @@ var ErrUnavailable = errors.New("discovery: the account cannot be determined at 
 type Error struct {
 	Document Document // the document that would be wrong, or the section of the Config: "config", "jmap", "mail"
 	Field    string   // its member, as it is spelt there, or the field of the section: "Services[0].Host"
-	Input    string   // what was given; "" if nothing was
-	Rule     string   // what must hold, and what to do about it
-	Clause   string   // where that is written: "RFC 8414 section 2"; "" for a rule of this package
+	Input    string   // the value in the Config; "" if it is missing
+	Rule     string   // the rule, and the correction
+	Clause   string   // the source of the rule: "RFC 8414 section 2"; "" for a rule of this package
 	Err      error    // an error of package publicurl, or nil
 }
 

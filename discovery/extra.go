@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// checkExtra checks that no member of Extra is null or an empty list, which the
-// clause forbids, that a list of signature algorithms, where RFC 9728 section 2 or
-// RFC 9449 section 4.2 does, has no "none", and that a member which is a URL obeys the
-// rules of those that have a field. urls is the clause that has the members.
+// checkExtra checks the members of Extra. A member must not be null or an empty list (the
+// clause). A list of signature algorithms must not have "none" (RFC 9728 section 2, RFC 9449
+// section 4.2). A member that is a URL must obey the rules of members that have a field. urls
+// is the clause of the members.
 func (b *builder) checkExtra(d Document, extra map[string]any, clause, urls string) {
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
 		value, err := marshal(extra[name])
@@ -25,7 +25,7 @@ func (b *builder) checkExtra(d Document, extra map[string]any, clause, urls stri
 		}
 		rule, unsigned := unsignedClauses[name]
 		if unsigned && strings.Contains(string(value), `"none"`) {
-			b.fail(&Error{Document: d, Field: name, Input: "none", Rule: "what is unsigned proves nothing: remove it", Clause: rule})
+			b.fail(&Error{Document: d, Field: name, Input: "none", Rule: "an unsigned token must not be accepted: remove it", Clause: rule})
 		}
 		if !b.isDuplicate(d, name) {
 			b.checkExtraURL(d, name, value, urls)
@@ -33,8 +33,8 @@ func (b *builder) checkExtra(d Document, extra map[string]any, clause, urls stri
 	}
 }
 
-// isDuplicate reports whether a member has a field too, or is in the Extra of OAuth and of
-// OpenID: which of the two is meant is not known, and encoding the document reports it.
+// isDuplicate reports whether a member also has a field, or is in the Extra of OAuth and of
+// OpenID. Encoding the document reports such a member.
 func (b *builder) isDuplicate(d Document, name string) bool {
 	oauth, openID := b.config.OAuth, b.config.OpenID
 	switch {
@@ -60,9 +60,9 @@ var unsignedClauses = map[string]string{
 	"dpop_signing_alg_values_supported":     "RFC 9449 section 4.2",
 }
 
-// checkExtraURL checks a member that is a URL by its name. An endpoint of the server is
-// below the base, as one that has a field is. What people read may be elsewhere, and so may
-// the endpoints for clients with certificates (RFC 8705 section 5).
+// checkExtraURL checks a member that is a URL according to its name. An endpoint of the server
+// must be below the base. Pages for people may be elsewhere, and so may the endpoints for
+// clients with certificates (RFC 8705 section 5).
 func (b *builder) checkExtraURL(d Document, name string, value []byte, clause string) {
 	switch member := strings.ToLower(name); {
 	case member == "mtls_endpoint_aliases":
@@ -107,7 +107,7 @@ func text(value []byte) (s string, ok bool) {
 	return *p, true
 }
 
-// shown is a JSON value as an error quotes it.
+// shown returns a JSON value as an error quotes it.
 func shown(value []byte) string {
 	if s, ok := text(value); ok {
 		return s

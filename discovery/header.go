@@ -9,9 +9,9 @@ import (
 // set before.
 const maxFields = 8
 
-// A fields sets header fields of one answer. Every answer has values of its own: a handler
-// that changes one in place, such as w.Header()["Etag"][0], changes no other answer. All
-// values of an answer take one allocation.
+// A fields sets the header fields of one answer. Answers do not share values: if a handler
+// changes one in place, such as w.Header()["Etag"][0], other answers do not change. All values
+// of an answer take one allocation.
 type fields struct {
 	header http.Header
 	values []string
@@ -69,7 +69,8 @@ func notAllowed(w http.ResponseWriter, methods string) {
 	w.WriteHeader(http.StatusMethodNotAllowed)
 }
 
-// notFound is not to be kept: the document may be there after the next Swap.
+// notFound answers 404. Caches must not keep it, because the document may exist after the next
+// Swap.
 func notFound(w http.ResponseWriter, r *http.Request) {
 	send(w, r, http.StatusNotFound, textPlain, notFoundBody)
 }
@@ -78,7 +79,7 @@ const textPlain = "text/plain; charset=utf-8"
 
 var notFoundBody = []byte("404 page not found\n")
 
-// send answers with a body that is made for this request, or must not be kept.
+// send answers with a body that is made for this request, or that caches must not keep.
 func send(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
 	f := answerFields(w)
 	f.set("Cache-Control", "no-store")

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// issuers checks who issues tokens: the server itself or other servers.
+// issuers checks the issuers of tokens: the server itself or other servers.
 func (b *builder) issuers() {
 	c := b.config
 	if c.OAuth != nil && len(c.AuthorizationServers) > 0 {
@@ -38,15 +38,15 @@ func (b *builder) tokenIssuers() []string {
 func (b *builder) checkIssuers(d Document, field string, issuers []string) {
 	for i, issuer := range issuers {
 		if slices.Contains(issuers[:i], issuer) {
-			b.fail(&Error{Document: d, Field: field, Input: issuer, Rule: "the issuer is there twice: remove one", Clause: metadataClause})
+			b.fail(&Error{Document: d, Field: field, Input: issuer, Rule: "duplicate issuer: remove one", Clause: metadataClause})
 			continue
 		}
 		b.checkIssuer(d, field, issuer)
 	}
 }
 
-// checkIssuer checks the issuer of another server, which is not ours to spell. http
-// is for loopback hosts, as it is for a base.
+// checkIssuer checks the issuer of another server and does not normalise it. http is for
+// loopback hosts only, as it is for a base.
 func (b *builder) checkIssuer(d Document, field, issuer string) {
 	if correction := issuerOfDiscoveryURL(issuer); isIssuer(correction) {
 		b.fail(&Error{Document: d, Field: field, Input: issuer, Clause: metadataClause,

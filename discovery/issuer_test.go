@@ -95,7 +95,7 @@ func TestIssuerRules(t *testing.T) {
 		tests = append(tests, brokenRule{name: "issuer " + issuer, config: Config{AuthorizationServers: []string{issuer}}, document: configDocument, field: "AuthorizationServers", input: issuer, rule: "https URL", clause: clause})
 	}
 	tests = append(tests,
-		brokenRule{name: "issuer twice", config: Config{AuthorizationServers: []string{foreign, "https://b.example", foreign}}, document: configDocument, field: "AuthorizationServers", input: foreign, rule: "twice", clause: clause},
+		brokenRule{name: "issuer twice", config: Config{AuthorizationServers: []string{foreign, "https://b.example", foreign}}, document: configDocument, field: "AuthorizationServers", input: foreign, rule: "duplicate", clause: clause},
 		brokenRule{name: "both kinds", config: Config{OAuth: &OAuth{}, AuthorizationServers: []string{foreign}}, document: configDocument, field: "AuthorizationServers", input: foreign, rule: "Config.OAuth", clause: "RFC 9728 section 2"},
 		brokenRule{name: "OpenID without OAuth", config: Config{OpenID: &OpenID{}, AuthorizationServers: []string{foreign}}, document: OpenIDDocument, field: "OpenID", rule: "Config.OAuth", clause: openIDClause},
 	)

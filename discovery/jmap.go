@@ -15,9 +15,8 @@ import (
 // [ServerConfig.Session] returns. GET /.well-known/jmap redirects to it (RFC 8620
 // section 2.2).
 //
-// The session, API, download and upload paths have defaults, and [None] is an error: a
-// client cannot do without them. An endpoint for something that the server does not do
-// answers with an error.
+// The session, API, download and upload paths have defaults, and [None] is an error, because
+// clients require them. A server without uploads or downloads answers there with an error.
 type JMAP struct {
 	SessionPath string // the session document; default "/jmap/session"
 	APIPath     string // apiUrl; default "/jmap/"
@@ -43,11 +42,11 @@ type JMAP struct {
 
 	// Capabilities are those beyond core and websocket, such as
 	// "urn:ietf:params:jmap:mail", each with a value that encodes to a JSON
-	// object; nil is the empty object. They are encoded by Build: changing
-	// them later changes nothing.
+	// object; nil is the empty object. Build encodes them, so later changes have no
+	// effect.
 	Capabilities map[string]any
 
-	// Extra are further members of the session object, encoded by Build.
+	// Extra contains further members of the session object, encoded by Build.
 	Extra map[string]any
 }
 
@@ -64,7 +63,7 @@ type Core struct {
 	MaxObjectsInSet       int64 `json:"maxObjectsInSet"`       // creates, updates and destroys in one /set call; default 500
 
 	// CollationAlgorithms are the collations (RFC 4790) by which the server can
-	// sort, such as "i;unicode-casemap". Without any the list is empty, not absent.
+	// sort, such as "i;unicode-casemap". If it is empty, the list is empty and not absent.
 	CollationAlgorithms []string `json:"collationAlgorithms"`
 }
 
@@ -86,7 +85,7 @@ const (
 	sessionField       = "session" // for errors, and for the one endpoint that is a document itself
 )
 
-// jmapRedirect is /.well-known/jmap, which is there even where Next serves the session.
+// jmapRedirect is /.well-known/jmap, which redirects even if Next serves the session.
 const jmapRedirect Document = "jmap"
 
 func (b *builder) jmap() {
@@ -139,7 +138,7 @@ func (b *builder) jmapURL(field, path, def string, variables ...string) string {
 	}
 	for _, v := range has {
 		if !slices.Contains(variables, v) {
-			b.fail(&Error{Document: JMAPDocument, Field: field, Input: path, Rule: "remove {" + v + "}: no client has a value for it", Clause: sessionClause})
+			b.fail(&Error{Document: JMAPDocument, Field: field, Input: path, Rule: "remove {" + v + "}: clients have no value for it", Clause: sessionClause})
 		}
 	}
 	return u
@@ -163,7 +162,7 @@ func (b *builder) capabilities(j *JMAP, s *sessionTemplate) {
 	all := map[string]any{coreCapability: b.core(j.Core)}
 	if path := j.WebSocketPath; isAbsent(path) {
 		if j.WebSocketPush {
-			b.fail(&Error{Document: JMAPDocument, Field: webSocketCapability, Rule: "WebSocketPush is about the web socket: set WebSocketPath too", Clause: "RFC 8887 section 3"})
+			b.fail(&Error{Document: JMAPDocument, Field: webSocketCapability, Rule: "WebSocketPush needs a web socket: set WebSocketPath too", Clause: "RFC 8887 section 3"})
 		}
 	} else {
 		u, err := b.base.WebSocket(path)
@@ -234,7 +233,7 @@ func (b *builder) core(c Core) Core {
 	return c
 }
 
-// sessionExtra encodes Extra as what follows the members of its own.
+// sessionExtra encodes Extra as text to follow the session's own members.
 func (b *builder) sessionExtra(j *JMAP, s *sessionTemplate) {
 	if len(j.Extra) == 0 {
 		return

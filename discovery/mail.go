@@ -17,12 +17,11 @@ const (
 // autoconfig and Outlook's autodiscover, which also have the JMAP session and the
 // calendars, address books and files of [Config], and in the DNS: [Set.DNS].
 //
-// For these documents alone a proxy must pass on the Host field of the request: it
-// selects one of the Domains, as autoconfig.<domain>, autodiscover.<domain>,
-// ua-auto-config.<domain> or mta-sts.<domain>, where clients ask at port 443 of https:
-// the certificate there needs these names. For other hosts than these, the domains and
-// the host of the base the documents are not found. The exception are autoconfig and
-// autodiscover with an address of one of the Domains.
+// Only for these documents a proxy must pass on the Host field of the request. It selects one
+// of the Domains, as autoconfig.<domain>, autodiscover.<domain>, ua-auto-config.<domain> or
+// mta-sts.<domain>. Clients use https on port 443 there, so the certificate needs these names.
+// At hosts other than these, the domains and the host of the base the documents are not found,
+// except autoconfig and autodiscover with an address of one of the Domains.
 type Mail struct {
 	// Domains are the mail domains: the part of addresses after the "@". At least one is
 	// required. Each is in lower case and without the root dot, an international one in
@@ -49,9 +48,9 @@ type Mail struct {
 	// Authentication lists the methods of every service, JMAP and DAV included, the
 	// preferred one first. The default is AuthOAuth2, if there is an authorization server
 	// and clients can obtain a client identifier, and then AuthPassword. A server without
-	// passwords has AuthOAuth2 alone: clients that cannot register, and are not
-	// registered, cannot sign in then, and autodiscover, which is about passwords,
-	// returns no services.
+	// passwords has only AuthOAuth2. Clients that cannot register and are not registered
+	// cannot sign in then, and autodiscover, which supports passwords only, returns no
+	// services.
 	Authentication []AuthMethod
 
 	// ClientID is the OAuth client identifier that any mail client may use, without a
@@ -77,8 +76,8 @@ const (
 	maxShortName = 20
 )
 
-// mailSettings is a valid Mail with its defaults filled in, and what the requests
-// for its documents need.
+// mailSettings is a valid Mail with its defaults filled in, and the values for requests for
+// its documents.
 type mailSettings struct {
 	Mail                               // with the defaults in Services and PerDomain
 	hosts              map[string]bool // of all services
@@ -139,7 +138,7 @@ func (b *builder) failMail(field, input, rule, clause string) {
 	b.fail(&Error{Document: mailDocument, Field: field, Input: input, Rule: rule, Clause: clause})
 }
 
-// The longest of the names that clients ask for at a mail domain.
+// The longest of the names that clients look up at a mail domain.
 const longestPrefix = len("_submissions._tcp.")
 
 func (b *builder) mailDomains(m *mailSettings) {
@@ -153,17 +152,16 @@ func (b *builder) mailDomains(m *mailSettings) {
 			b.failMail("Domains", d, "with _submissions._tcp before it a domain has at most 253 characters", "RFC 1035 section 2.3.4")
 		}
 		if m.domains[d] {
-			b.failMail("Domains", d, "the domain is there twice: remove one", "")
+			b.failMail("Domains", d, "duplicate domain: remove one", "")
 		}
 		m.domains[d] = true
 	}
 }
 
-// atOrigin returns the paths of something that clients seek at the origin of a
-// host: as it is, below the prefix of the base, where a proxy passes nothing else
-// on, and as a proxy leaves it that strips the prefix from whatever has it. With
-// the base https://example.com/mail the last is /config-v1.1.xml for
-// /mail/config-v1.1.xml.
+// atOrigin returns the paths at which a document at the origin of a host is served: the path
+// itself, the path below the prefix of the base for a proxy that routes only the prefix, and
+// the path without the prefix for a proxy that strips it. With the base
+// https://example.com/mail the last is /config-v1.1.xml for /mail/config-v1.1.xml.
 func (b *builder) atOrigin(path string) []string {
 	paths := b.below(path)
 	if stripped, ok := b.strip(path); ok {

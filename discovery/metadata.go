@@ -5,16 +5,15 @@ import (
 	"strings"
 )
 
-// This file has what the metadata documents of OAuth 2.0, OpenID Connect and
-// protected resources have in common.
+// This file has the common rules of the metadata documents of OAuth 2.0, OpenID Connect and
+// protected resources.
 
 const (
 	scopeRule   = `use printable ASCII without blanks, '"' and "\"`
 	scopeClause = "RFC 6749 section 3.3"
 )
 
-// checkList checks the values of a member that is a list, and that none is there
-// twice.
+// checkList checks the values of a member that is a list, and reports duplicates.
 func (b *builder) checkList(d Document, field string, list []string, ok func(string) bool, rule, clause string) {
 	for i, v := range list {
 		switch {
@@ -23,7 +22,7 @@ func (b *builder) checkList(d Document, field string, list []string, ok func(str
 		case !ok(v):
 			b.fail(&Error{Document: d, Field: field, Input: v, Rule: rule, Clause: clause})
 		case slices.Contains(list[:i], v):
-			b.fail(&Error{Document: d, Field: field, Input: v, Rule: "it is there twice: remove one", Clause: clause})
+			b.fail(&Error{Document: d, Field: field, Input: v, Rule: "duplicate value: remove one", Clause: clause})
 		}
 	}
 }

@@ -10,30 +10,29 @@ import (
 	"time"
 )
 
-// An MTASTS is the policy for mail that comes in to the mail domains (RFC 8461):
-// which hosts receive it, and that they do so over TLS with a valid certificate. It
-// is served at https://mta-sts.<domain>/.well-known/mta-sts.txt and at no other
-// host. [Set.DNS] has the record that announces it, with an id that changes when
-// the policy does.
+// An MTASTS is the policy for mail to the mail domains (RFC 8461): the hosts that receive
+// it over TLS with a valid certificate. It is served at https://mta-sts.<domain>/.well-known/mta-sts.txt and at no other
+// host. [Set.DNS] has the record that announces it, with an id that changes
+// with the policy.
 type MTASTS struct {
 	Mode MTASTSMode // default MTASTSTesting
 
 	// MX are the names of the hosts that receive mail: those of the MX records,
 	// or "*.example.com" for every host with one label before example.com.
-	// There is at least one, unless Mode is MTASTSNone.
+	// At least one is required, unless Mode is MTASTSNone.
 	MX []string
 
 	// PerDomain replaces MX for the mail domains that are its keys, each one of
 	// Mail.Domains. A list is not empty.
 	PerDomain map[string][]string
 
-	// MaxAge is for how long senders keep the policy, in whole seconds, at most
-	// 31,557,600 (a year); default a week. Longer protects better.
+	// MaxAge is the time for which senders keep the policy, in whole seconds, at most
+	// 31,557,600 (a year); default a week. A longer time gives better protection.
 	MaxAge time.Duration
 }
 
-// An MTASTSMode is what senders do if a host does not follow the policy (RFC 8461 section
-// 5).
+// An MTASTSMode is the action of senders if a host does not follow the policy (RFC 8461
+// section 5).
 type MTASTSMode string
 
 // The modes.
@@ -43,8 +42,8 @@ const (
 	MTASTSNone    MTASTSMode = "none"    // forget the policy: for a domain that ends it
 )
 
-// MTASTSDocument is the MTA-STS policy. It is the same for all domains but those of
-// MTASTS.PerDomain, whose policies are named MTASTSDocument + ":" + Document(domain).
+// MTASTSDocument is the MTA-STS policy of all domains that are not in MTASTS.PerDomain. The
+// policy of a domain in MTASTS.PerDomain is named MTASTSDocument + ":" + Document(domain).
 const MTASTSDocument Document = "mta-sts"
 
 const (
@@ -68,7 +67,7 @@ func (b *builder) mtaSTS() {
 		p.MaxAge = 7 * 24 * time.Hour
 	}
 	if b.config.Mail == nil {
-		fail("Mail", "", "a policy is for mail domains: set the section Mail")
+		fail("Mail", "", "a policy applies to mail domains: set the section Mail")
 	}
 	if p.Mode != MTASTSTesting && p.Mode != MTASTSEnforce && p.Mode != MTASTSNone {
 		fail("mode", string(p.Mode), "use MTASTSTesting, MTASTSEnforce or MTASTSNone")
@@ -93,7 +92,7 @@ func (b *builder) mtaSTS() {
 			fail("PerDomain["+d+"]", d, "it is not a mail domain of this server: add it to Mail.Domains, or remove it")
 		}
 		if len(p.PerDomain[d]) == 0 {
-			fail("PerDomain["+d+"]", "", "give at least one host that receives mail, or remove the domain from PerDomain: it has MX then")
+			fail("PerDomain["+d+"]", "", "give at least one host that receives mail, or remove the domain from PerDomain, so that MX applies")
 		}
 		checkMX(p.PerDomain[d])
 	}

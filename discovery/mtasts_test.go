@@ -91,7 +91,7 @@ func TestMTASTSNamesEachMistake(t *testing.T) {
 		})
 	}
 	_, err := Build(Config{Base: mustBase(t, "https://mail.example.com"), MTASTS: &MTASTS{MX: good}})
-	require.ErrorContains(t, err, "mta-sts: Mail: a policy is for mail domains")
+	require.ErrorContains(t, err, "mta-sts: Mail: a policy applies to mail domains")
 	_, err = Build(Config{Base: mustBase(t, "https://mail.example.com"), Mail: mailExample(), MTASTS: &MTASTS{MX: good, MaxAge: 31_557_600 * time.Second}})
 	require.NoError(t, err)
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// dnsName checks that a name is one of the DNS, and written in the one way in
-// which it is compared.
+// dnsName checks that a name is a DNS name in the canonical form in which it is compared.
 func (b *builder) dnsName(field, name string) {
 	base, err := publicurl.FromHostname(name)
 	switch {
@@ -24,7 +23,7 @@ func (b *builder) dnsName(field, name string) {
 	}
 }
 
-// isDNSName reports what dnsName demands.
+// isDNSName reports whether dnsName accepts s.
 func isDNSName(name string) bool {
 	base, err := publicurl.FromHostname(name)
 	return err == nil && !isIP(base) && base.Host() == name
@@ -62,15 +61,15 @@ func (b *builder) mailNames(m *mailSettings) {
 	}
 }
 
-// isPlainText keeps out what XML cannot hold, and what changes how a person reads
-// the text, such as line breaks and marks that turn its direction.
+// isPlainText refuses characters that XML does not permit, and characters that change how the
+// text is displayed, such as line breaks and marks of direction.
 func isPlainText(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) &&
 		strings.TrimSpace(s) == s && !strings.Contains(s, "  ")
 }
 
-// domainOf returns the domain of an address, as Domains has it. It says nothing
-// about the address, of which it uses no more.
+// domainOf returns the domain of an address as Domains has it. It does not check the rest of
+// the address.
 func domainOf(address string) string {
 	const longest = 1 << 10
 	i := strings.LastIndexByte(address, '@')

@@ -7,21 +7,20 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// OAuth configures the authorization server that this server is itself. Its document
-// is the authorization-server metadata of RFC 8414, found at
+// OAuth configures the server's own authorization server. Its document is the
+// authorization-server metadata of RFC 8414, found at
 // /.well-known/oauth-authorization-server.
 //
-// RFC 8414 section 2 requires https for the issuer. An http base is published as it is:
-// publicurl.Parse accepts one for loopback hosts, or if the caller allows it.
+// RFC 8414 section 2 requires https for the issuer. An http base, which publicurl.Parse
+// accepts for loopback hosts or if the caller allows it, is published as it is.
 //
-// A server that leaves sign-in to another authorization server has
-// Config.AuthorizationServers instead.
+// If another authorization server handles sign-in, set Config.AuthorizationServers instead.
 //
 // A nil list is the default. An empty list leaves the member out, where the standard
 // allows it.
 type OAuth struct {
 	// Issuer is the issuer: the base, which is the default, or the base and one slash, for
-	// a server whose clients and tokens have always had the slash. They compare it
+	// a server whose clients and tokens have always had the slash. Clients compare it
 	// character by character (RFC 8414 section 3.3).
 	Issuer string
 
@@ -35,8 +34,8 @@ type OAuth struct {
 	RegistrationPath  string // registration_endpoint (RFC 7591)
 	RevocationPath    string // revocation_endpoint (RFC 7009)
 
-	// Scopes are scopes_supported. The default is "openid" with Config.OpenID,
-	// and nothing without.
+	// Scopes are scopes_supported. The default is "openid" with Config.OpenID, and an
+	// empty list otherwise.
 	Scopes []string
 
 	// ResponseTypes are response_types_supported; default "code".
@@ -44,7 +43,7 @@ type OAuth struct {
 
 	// ResponseModes are response_modes_supported. The default is "query", and
 	// "fragment" if a response type has a token in it. Without the member
-	// clients may take both for supported.
+	// clients may assume that both are supported.
 	ResponseModes []string
 
 	// GrantTypes are grant_types_supported, which is always written: without it
@@ -71,13 +70,13 @@ type OAuth struct {
 
 	// IntrospectionEndpointAuthMethods are
 	// introspection_endpoint_auth_methods_supported: methods of the token endpoint
-	// but "none", and token types such as "Bearer". There is no default.
+	// except "none", and token types such as "Bearer". There is no default.
 	IntrospectionEndpointAuthMethods     []string
 	IntrospectionEndpointAuthSigningAlgs []string
 
 	// CodeChallengeMethods are code_challenge_methods_supported (RFC 7636). The
-	// default is "S256" with the grant "authorization_code". Without the member
-	// clients take PKCE for unsupported.
+	// default is "S256" with the grant "authorization_code". Without the member clients
+	// assume that PKCE is not supported.
 	CodeChallengeMethods []string
 
 	// IssuerParameter is authorization_response_iss_parameter_supported: every
@@ -90,9 +89,10 @@ type OAuth struct {
 	// the base, or its prefix and "/" if that is relative.
 	Realm string
 
-	// Extra are further members of the document, and of OpenID's. They must not have a
-	// field here. A member whose name ends in "_endpoint" is a URL below the base; one
-	// that ends in "_uri" may be at another host, on https, and so may protected_resources.
+	// Extra contains further members of this document and of OpenID's. A member that has
+	// a field is refused. A member whose name ends in "_endpoint" is a URL below the base.
+	// Members that end in "_uri", and protected_resources, may be at another host with
+	// https.
 	Extra map[string]any
 }
 
@@ -163,7 +163,7 @@ func (b *builder) oauth() {
 	b.add(OAuthDocument, b.metadata, o.Extra, b.wellKnown(publicurl.OAuthAuthorizationServer)...)
 }
 
-// oauthDefaults fills in the defaults that depend on something.
+// oauthDefaults fills in the defaults that depend on other fields.
 func (b *builder) oauthDefaults(o *OAuth, m *oauthMetadata) {
 	if b.config.OpenID != nil {
 		m.Scopes = listOr(m.Scopes, "openid")
@@ -204,8 +204,7 @@ func hasToken(responseType string) bool {
 	return false
 }
 
-// checkOAuth checks what RFC 8414 section 2 and the standards of the endpoints
-// demand.
+// checkOAuth checks the rules of RFC 8414 section 2 and of the standards of the endpoints.
 func (b *builder) checkOAuth(o *OAuth, m *oauthMetadata) {
 	fail := func(field, input, rule, clause string) {
 		b.fail(&Error{Document: OAuthDocument, Field: field, Input: input, Rule: rule, Clause: clause})
@@ -217,7 +216,7 @@ func (b *builder) checkOAuth(o *OAuth, m *oauthMetadata) {
 		fail("authorization_endpoint", "", "the grants authorization_code and implicit use it: give a path, or remove them from GrantTypes", metadataClause)
 	}
 	if o.TokenPath == None && !onlyImplicit {
-		fail("token_endpoint", "", "every grant but implicit uses it: give a path", metadataClause)
+		fail("token_endpoint", "", "every grant except implicit uses it: give a path", metadataClause)
 	}
 	if len(m.ResponseTypes) == 0 {
 		fail("response_types_supported", "", `it is required: list at least one, such as "code"`, metadataClause)
@@ -257,16 +256,16 @@ func (b *builder) checkOAuth(o *OAuth, m *oauthMetadata) {
 		}
 	}
 	if slices.Contains(m.IntrospectionEndpointAuthMethods, "none") {
-		fail("introspection_endpoint_auth_methods_supported", "none", "the endpoint must not answer everybody, or tokens can be guessed there: remove it", "RFC 7662 section 2.1")
+		fail("introspection_endpoint_auth_methods_supported", "none", "the endpoint must authenticate its clients, because tokens could be guessed there: remove it", "RFC 7662 section 2.1")
 	}
 	if len(m.CodeChallengeMethods) > 0 && !slices.Contains(m.CodeChallengeMethods, "S256") {
 		fail("code_challenge_methods_supported", strings.Join(m.CodeChallengeMethods, " "), "a server with PKCE must have S256: list it", "RFC 7636 section 4.2")
 	}
 }
 
-// checkResponseTypes checks that each response type has its grant, and the other way
-// round (RFC 7591 section 2.1). A server without an authorization endpoint must list
-// response types all the same, although no client can ask for them.
+// checkResponseTypes checks that each response type has its grant, and that each grant has a
+// response type (RFC 7591 section 2.1). A server without an authorization endpoint must list
+// response types as well, although clients cannot use them.
 func (b *builder) checkResponseTypes(o *OAuth, m *oauthMetadata, code, implicit bool) {
 	const clause = "RFC 7591 section 2.1"
 	if o.AuthorizationPath == None || len(m.ResponseTypes) == 0 || len(m.GrantTypes) == 0 {

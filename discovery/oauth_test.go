@@ -48,9 +48,9 @@ func TestOAuthRules(t *testing.T) {
 		"authorization_endpoint", "", "authorization_code and implicit use it", metadata)
 	add("implicit grant without authorization endpoint", OAuth{AuthorizationPath: None, GrantTypes: []string{"implicit", "client_credentials"}},
 		"authorization_endpoint", "", "authorization_code and implicit use it", metadata)
-	add("no token endpoint", OAuth{TokenPath: None}, "token_endpoint", "", "every grant but implicit uses it", metadata)
+	add("no token endpoint", OAuth{TokenPath: None}, "token_endpoint", "", "every grant except implicit", metadata)
 	add("no token endpoint for a grant other than implicit", OAuth{TokenPath: None, GrantTypes: []string{"implicit", "refresh_token"}, ResponseTypes: []string{"token"}},
-		"token_endpoint", "", "every grant but implicit uses it", metadata)
+		"token_endpoint", "", "every grant except implicit", metadata)
 	add("no response type", OAuth{ResponseTypes: []string{}}, "response_types_supported", "", "required", metadata)
 	add("no grant type", OAuth{GrantTypes: []string{}}, "grant_types_supported", "", "at least one", metadata)
 
@@ -104,14 +104,14 @@ func TestOAuthRules(t *testing.T) {
 
 	add("scope with a blank", OAuth{Scopes: []string{"openid email"}}, "scopes_supported", "openid email", "without blanks", "RFC 6749 section 3.3")
 	add("scope with a quote", OAuth{Scopes: []string{`a"b`}}, "scopes_supported", `a"b`, "ASCII", "RFC 6749 section 3.3")
-	add("scope twice", OAuth{Scopes: []string{"a", "b", "a"}}, "scopes_supported", "a", "twice", "RFC 6749 section 3.3")
+	add("scope twice", OAuth{Scopes: []string{"a", "b", "a"}}, "scopes_supported", "a", "duplicate", "RFC 6749 section 3.3")
 	add("scope empty", OAuth{Scopes: []string{""}}, "scopes_supported", "", "empty", "RFC 6749 section 3.3")
 	add("response type malformed", OAuth{ResponseTypes: []string{"code", "none  x"}}, "response_types_supported", "none  x", "one blank", "RFC 6749 section 3.1.1")
 	add("response type with a dash", OAuth{ResponseTypes: []string{"code", "x-y"}}, "response_types_supported", "x-y", "one blank", "RFC 6749 section 3.1.1")
 	add("value in Extra that JSON does not have", OAuth{Extra: map[string]any{"x": func() {}}}, "Extra", "", "cannot encode", "")
 	add("grant type with a blank", OAuth{GrantTypes: []string{"authorization_code", "x y"}}, "grant_types_supported", "x y", "without blanks", metadata)
 	add("response mode empty", OAuth{ResponseModes: []string{"query", ""}}, "response_modes_supported", "", "empty", metadata)
-	add("method twice", OAuth{TokenEndpointAuthMethods: []string{"none", "none"}}, "token_endpoint_auth_methods_supported", "none", "twice", metadata)
+	add("method twice", OAuth{TokenEndpointAuthMethods: []string{"none", "none"}}, "token_endpoint_auth_methods_supported", "none", "duplicate", metadata)
 
 	add("empty list in Extra", OAuth{Extra: map[string]any{"acr_values_supported": []string{}}},
 		"acr_values_supported", "", "left out", "RFC 8414 section 3.2")

@@ -9,12 +9,12 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// OpenID configures what OpenID Connect adds to [OAuth]. Its document is that of OpenID
-// Connect Discovery 1.0 section 3, found at /.well-known/openid-configuration below
+// OpenID configures the additions of OpenID Connect to [OAuth]. Its document is that of
+// OpenID Connect Discovery 1.0 section 3, found at /.well-known/openid-configuration below
 // the base (section 4.1). It has all members of the OAuth document too.
 //
 // Dynamic OpenID Providers must support response types of the implicit flow too
-// (section 3). Build does not demand them: RFC 9700 section 2.1.2 advises against
+// (section 3). Build does not require them, because RFC 9700 section 2.1.2 advises against
 // them.
 //
 // A nil list is the default. An empty list leaves the member out, where the standard
@@ -34,7 +34,7 @@ type OpenID struct {
 	Claims []string
 
 	// RequestURIParameter is request_uri_parameter_supported, which is always
-	// written: without it clients may take it for true.
+	// written: without it clients may assume true.
 	RequestURIParameter bool
 
 	// Extra contains further members of the document, in addition to those of OAuth.Extra.
@@ -76,7 +76,7 @@ func (b *builder) openID() {
 	b.add(OpenIDDocument, m, b.bothExtras(o.Extra, id.Extra), b.wellKnown(publicurl.OpenIDConfiguration)...)
 }
 
-// checkOpenID checks what section 3 demands beyond RFC 8414.
+// checkOpenID checks the rules of section 3 beyond RFC 8414.
 func (b *builder) checkOpenID(o *OAuth, m *openIDMetadata) {
 	fail := func(field, input, rule string) {
 		b.fail(&Error{Document: OpenIDDocument, Field: field, Input: input, Rule: rule, Clause: openIDClause})
@@ -89,7 +89,7 @@ func (b *builder) checkOpenID(o *OAuth, m *openIDMetadata) {
 		fail("authorization_endpoint", "", "it is required: give a path, or leave out the section OpenID")
 	}
 	if o.JWKSPath == None {
-		fail("jwks_uri", "", "it is required, to verify ID tokens by: give a path, or leave out the section OpenID")
+		fail("jwks_uri", "", "it is required to verify ID tokens: give a path, or leave out the section OpenID")
 	}
 	if !slices.Contains(m.Scopes, "openid") {
 		fail("scopes_supported", strings.Join(m.Scopes, " "), `the server must support the scope "openid": list it in OAuth.Scopes`)
@@ -112,8 +112,8 @@ func (b *builder) checkOpenID(o *OAuth, m *openIDMetadata) {
 	check("claims_supported", m.Claims, utf8.ValidString, "use valid UTF-8")
 }
 
-// bothExtras returns the members of both, none of which may be in both. encodeJSON
-// looks for those that differ by case alone.
+// bothExtras returns the members of both, and reports members that are in both. encodeJSON
+// reports those that differ in case only.
 func (b *builder) bothExtras(oauth, openID map[string]any) map[string]any {
 	all := maps.Clone(oauth)
 	if all == nil {

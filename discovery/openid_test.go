@@ -27,7 +27,7 @@ func TestOpenIDRules(t *testing.T) {
 		&OAuth{GrantTypes: []string{"authorization_code", "implicit"}, ResponseTypes: []string{"code", "code id_token"}},
 		OpenID{IDTokenSigningAlgs: []string{"RS256", "none"}},
 		"id_token_signing_alg_values_supported", "none", "code id_token", clause)
-	add("claim twice", &OAuth{}, OpenID{Claims: []string{"sub", "sub"}}, "claims_supported", "sub", "twice", clause)
+	add("claim twice", &OAuth{}, OpenID{Claims: []string{"sub", "sub"}}, "claims_supported", "sub", "duplicate", clause)
 	add("claim empty", &OAuth{}, OpenID{Claims: []string{""}}, "claims_supported", "", "empty", clause)
 	add("claim in Latin-1", &OAuth{}, OpenID{Claims: []string{"caf\xe9"}}, "claims_supported", "caf\xe9", "UTF-8", clause)
 	add("empty list in Extra", &OAuth{}, OpenID{Extra: map[string]any{"display_values_supported": []string{}}},
@@ -38,7 +38,7 @@ func TestOpenIDRules(t *testing.T) {
 	add("member in both Extras", &OAuth{Extra: map[string]any{"op_tos_uri": "https://a.example"}}, OpenID{Extra: map[string]any{"op_tos_uri": "https://b.example"}},
 		"op_tos_uri", "", "OAuth.Extra", "")
 	add("member in both Extras, spelt differently", &OAuth{Extra: map[string]any{"op_tos_uri": "https://a.example"}}, OpenID{Extra: map[string]any{"OP_tos_uri": "https://b.example"}},
-		"Extra", "", "case is ignored", "")
+		"Extra", "", "differ in case only", "")
 	testBrokenRules(t, tests)
 }
 

@@ -14,12 +14,13 @@ import (
 // for it (RFC 9728 section 2). Clients find its document from its URL or from
 // a 401 answer: see [Set.Challenge].
 //
-// With Config.OAuth or Config.AuthorizationServers the base is one already, and with
-// Config.JMAP too the session. An entry with the Path of one of them takes its place.
+// With Config.OAuth or Config.AuthorizationServers the base is a protected resource by
+// default, and with Config.JMAP the session too. An entry with the same Path replaces the
+// default.
 type Resource struct {
 	// Path is that of the resource below the base, such as "/dav/cal/"; "" is the
 	// base itself. The resource is exactly this URL: a client must not use the
-	// document for another one (RFC 9728 section 3.3), also not below it.
+	// document for another URL (RFC 9728 section 3.3), nor for a URL below it.
 	Path string
 
 	Name string // resource_name, for people to read
@@ -37,7 +38,7 @@ type Resource struct {
 	// (RFC 6750 section 2); default "header".
 	BearerMethods []string
 
-	// Extra are further members of the document.
+	// Extra contains further members of the document.
 	Extra map[string]any
 }
 
@@ -129,12 +130,12 @@ func (b *builder) resource(r Resource) {
 // resourcePaths returns the paths of the document of a resource, and its URL, or ""
 // with a relative base.
 //
-// A document counts only if its resource is what the client made the URL from (RFC
-// 9728 section 3.3). For a resource below the base that leaves one location, which
-// a proxy does not strip, as it lies at the origin. For the base there are the
-// others of WellKnownAliases too. /mail/.well-known/oauth-protected-resource is made
-// from https://example.com/mail, if in the way of OpenID, and the resource is the
-// same. Where the proxy strips /mail it arrives as
+// A document is valid only if its resource is the URL from which the client made the
+// location (RFC 9728 section 3.3). For a resource below the base that leaves one location,
+// which a proxy does not strip because it is at the origin. For the base the locations of
+// WellKnownAliases are valid too. /mail/.well-known/oauth-protected-resource is made
+// from https://example.com/mail by the rule of OpenID, and the resource is the same. If
+// the proxy strips /mail, it arrives as
 // /.well-known/oauth-protected-resource, which also is where clients of the Model
 // Context Protocol look last: they accept a resource above their own URL. A client
 // that began at https://example.com refuses the document, as it would refuse a 404.
@@ -161,7 +162,7 @@ func (b *builder) resourcePaths(path string) (paths []string, metadataURL string
 }
 
 // isHTTPS reports whether s is an https URL with a host, without user information, and with
-// the characters of RFC 3986 alone: url.Parse accepts https://<host>, a placeholder.
+// the characters of RFC 3986 only: url.Parse accepts the placeholder in https://<host>.
 func isHTTPS(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || !isASCII(s) || strings.ContainsAny(s, "\"<>\\^`{|}") {

@@ -17,7 +17,7 @@ func TestResourceRules(t *testing.T) {
 		tests = append(tests, brokenRule{name: name, config: Config{OAuth: &OAuth{}, Resources: []Resource{r}}, document: ResourceDocument("/dav/cal/"), field: field, input: input, rule: rule, clause: clause})
 	}
 	add("unknown bearer method", Resource{BearerMethods: []string{"header", "cookie"}}, "bearer_methods_supported", "cookie", "header", "RFC 9728 section 2")
-	add("bearer method twice", Resource{BearerMethods: []string{"header", "header"}}, "bearer_methods_supported", "header", "twice", "RFC 9728 section 2")
+	add("bearer method twice", Resource{BearerMethods: []string{"header", "header"}}, "bearer_methods_supported", "header", "duplicate", "RFC 9728 section 2")
 	add("malformed scope", Resource{Scopes: []string{"a b"}}, "scopes_supported", "a b", "blanks", "RFC 6749 section 3.3")
 	for _, issuer := range []string{"http://id.example", "https://id.example?x", "https://id.example#x", "https://", "id.example", "https://u:p@id.example", "https://id.example/ x", ""} {
 		add("issuer "+issuer, Resource{AuthorizationServers: []string{issuer}}, "authorization_servers", issuer, "https URL", "RFC 8414 section 2")
@@ -43,7 +43,7 @@ func TestResourcePaths(t *testing.T) {
 	}{
 		{name: "not below the base", base: "https://example.com", paths: []string{"https://evil.example/"}, field: "resource"},
 		{name: "query", base: "https://example.com", paths: []string{"/a?b"}, field: "resource"},
-		{name: "twice", base: "https://example.com", paths: []string{"/a", "/a"}, field: "path"},
+		{name: "duplicate", base: "https://example.com", paths: []string{"/a", "/a"}, field: "path"},
 		{name: "twice, spelt differently", base: "https://example.com", paths: []string{"/a", "/%61"}, field: "path"},
 		{name: "the document of the base", base: "https://example.com", paths: []string{"/"}, field: "path"},
 		{name: "encoded slash", base: "https://example.com", paths: []string{"/a%2Fb"}, field: "path"},
@@ -71,8 +71,8 @@ func TestWhatIsWrongInAResourceIsWrongBeforeTheBaseIsKnownToo(t *testing.T) {
 	require.NoError(t, err)
 	for _, base := range []publicurl.Base{mustBase(t, "https://example.com"), relative} {
 		for rule, all := range map[string][]Resource{
-			"shadow": {{Path: "/a", Extra: map[string]any{"resource": "https://evil.example"}}},
-			"twice":  {{Path: "/a"}, {Path: "/b"}, {Path: "/a"}},
+			"shadow":    {{Path: "/a", Extra: map[string]any{"resource": "https://evil.example"}}},
+			"duplicate": {{Path: "/a"}, {Path: "/b"}, {Path: "/a"}},
 		} {
 			errs := buildErrors(t, Config{Base: base, OAuth: &OAuth{}, Resources: all})
 			require.Len(t, errs, 1, rule)

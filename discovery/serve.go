@@ -27,11 +27,11 @@ func serveDocument(w http.ResponseWriter, r *http.Request, set *Set, doc *docume
 		return
 	}
 	if set.base.IsRelative() {
-		// The next answer may be absolute: nothing may keep this one.
+		// Caches must not keep this answer, because the next one may be absolute.
 		f.set("Cache-Control", "no-store")
 	} else {
-		// no-cache lets a cache keep it, but not use it without asking. With a
-		// lifetime instead the switch to another base would not be live.
+		// With no-cache a cache may keep the document and must revalidate it. With a
+		// lifetime the switch to another base would not be live.
 		f.set("Cache-Control", "no-cache")
 		f.set("Etag", doc.etag)
 		if matches(r.Header["If-None-Match"], doc.etag, true) {
@@ -47,7 +47,7 @@ func serveDocument(w http.ResponseWriter, r *http.Request, set *Set, doc *docume
 	}
 }
 
-// reads reports whether the request is to GET or HEAD. It answers all others.
+// reads reports whether the method is GET or HEAD. It answers all others.
 func reads(w http.ResponseWriter, r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -60,8 +60,8 @@ func reads(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// serveRedirect sends every method on to the location, with its body: DAV clients
-// ask a well-known location with PROPFIND (RFC 6764 section 5).
+// serveRedirect redirects every method with its body to the location: DAV clients send
+// PROPFIND to a well-known location (RFC 6764 section 5).
 func serveRedirect(w http.ResponseWriter, r *http.Request, set *Set, location string) {
 	if r.Method == http.MethodOptions && r.Header["Access-Control-Request-Method"] != nil {
 		preflight(w, redirectMethods)
@@ -81,8 +81,8 @@ func serveRedirect(w http.ResponseWriter, r *http.Request, set *Set, location st
 // matches reports whether an If-None-Match or If-Match field, which may have
 // several lines, holds the entity tag or is "*" (RFC 9110 sections 13.1.1 and
 // 13.1.2). For If-None-Match the comparison is weak: W/ does not matter (section
-// 8.8.3.2). What comes after something malformed does not count, so that the whole
-// document is sent.
+// 8.8.3.2). Text after a malformed entity tag is ignored, so that the whole document is
+// sent.
 func matches(lines []string, etag string, weak bool) bool {
 	if len(lines) == 1 && strings.Trim(lines[0], " \t") == "*" {
 		return true
@@ -136,8 +136,8 @@ func opaqueTagLen(s string) int {
 	return 0
 }
 
-// hostname is the name in a Host field, without port and root dot, as the keys of
-// route.byHost are spelt.
+// hostname returns the name in a Host field without port and root dot, as in the keys of
+// route.byHost.
 func hostname(host string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
 		host = host[:i]

@@ -8,9 +8,9 @@ import (
 // ServerConfig configures a [Server].
 type ServerConfig struct {
 	// Session returns the account that a request is signed in to, for the JMAP
-	// session (RFC 8620 section 2). [ErrUnauthenticated], also wrapped, is answered
-	// with 401 and the challenge, [ErrUnavailable] with 503, and any other error with
-	// 500 without detail.
+	// session (RFC 8620 section 2). The answer is 401 with the challenge for
+	// [ErrUnauthenticated], 503 for [ErrUnavailable], both also wrapped, and 500 without
+	// detail for any other error.
 	// It may run concurrently. If it is nil, requests for the session go to Next.
 	Session func(*http.Request) (Account, error)
 
@@ -19,19 +19,19 @@ type ServerConfig struct {
 	// It may run concurrently. If it is nil, the error is dropped.
 	OnError func(*http.Request, error)
 
-	// Next handles requests that are not for a document. URL.Path and URL.RawPath have lost the
-	// prefix of the base if they had it, so that "/login" is registered once,
-	// whether the proxy strips the prefix or not; RequestURI stays as it was.
-	// An endpoint of the Config whose own path begins with the prefix, such as
-	// "/auth/token" on https://example.com/auth, arrives whole in both cases;
-	// one that is the prefix and a slash only through a proxy that does not strip.
-	// If it is nil, the answer is 404.
+	// Next handles requests that are not for a document. The prefix of the base is
+	// removed from URL.Path and URL.RawPath, so that "/login" is registered once,
+	// whether the proxy strips the prefix or not. RequestURI is not changed. An endpoint
+	// of the Config whose own path begins with the prefix, such as "/auth/token" on
+	// https://example.com/auth, arrives unchanged in both cases. An endpoint that is the
+	// prefix and a slash arrives unchanged only through a proxy that does not strip. If
+	// Next is nil, the answer is 404.
 	//
-	// The server cannot tell whether the proxy strips the prefix, so it takes both:
-	// on https://example.com/mail a proxy that strips it sends /mail/admin for
-	// /mail/mail/admin, and Next sees /admin for each. Rules for who may see what
-	// belong into Next, behind the one form of the path. A rule in the proxy has to
-	// name the path with the prefix once, twice and not at all.
+	// The server accepts both forms of the path, because it cannot detect whether the
+	// proxy strips the prefix: on https://example.com/mail a proxy that strips it sends
+	// /mail/admin for /mail/mail/admin, and Next gets /admin for each. Put access rules
+	// into Next, which gets one form of the path. A rule in the proxy must match the path
+	// with the prefix once, twice and not at all.
 	Next http.Handler
 }
 
@@ -49,13 +49,13 @@ func NewServer(set *Set, c ServerConfig) *Server {
 	return s
 }
 
-// Current returns the Set that new requests are served from. A handler that needs
-// the issuer, a challenge or a URL asks once and keeps the answer for its request.
+// Current returns the Set that new requests are served from. A handler that needs the
+// issuer, a challenge or a URL calls Current once for each request.
 func (s *Server) Current() *Set { return s.current.Load() }
 
 // Swap replaces the Set, for all documents at once, and returns the one before.
-// Requests that run keep theirs. A nil set changes nothing, so that the result of
-// a failed [Build] cannot take the documents away; it returns the current one.
+// Requests that run keep theirs. If set is nil, Swap returns the current Set and does not
+// replace it, so that the result of a failed [Build] cannot remove the documents.
 func (s *Server) Swap(set *Set) *Set {
 	if set == nil {
 		return s.current.Load()
@@ -82,7 +82,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// next passes on a request that is for no document.
+// next passes on a request that is not for a document.
 func (s *Server) next(set *Set, w http.ResponseWriter, r *http.Request) {
 	if s.config.Next == nil {
 		notFound(w, r)

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// A Service is a mail service on a TCP port, as its clients reach it: before the
-// proxy, not behind it.
+// A Service is a mail service on a TCP port, with the host and port that its clients connect
+// to: those of the proxy, if there is one.
 type Service struct {
 	Protocol Protocol
 	Host     string   // the DNS name that its certificate has; default the host of the base
 	Port     uint16   // default the port of the protocol
 	Security Security // default ImplicitTLS; PACC has services with it at the default port only
 
-	// Authentication are its methods where they are not those of the Mail.
+	// Authentication lists the methods of this service; default Mail.Authentication.
 	Authentication []AuthMethod
 }
 
-// A Protocol is one of a mail service.
+// A Protocol is the protocol of a mail service.
 type Protocol string
 
 // The protocols, and their default ports with implicit TLS and with STARTTLS (RFC
@@ -29,14 +29,14 @@ const (
 	IMAP        Protocol = "imap"        // 993, 143
 	POP3        Protocol = "pop3"        // 995, 110
 	Submission  Protocol = "smtp"        // 465, 587
-	ManageSieve Protocol = "managesieve" // none, 4190
+	ManageSieve Protocol = "managesieve" // only STARTTLS, 4190
 )
 
-// A Security is how TLS begins. Every service has TLS: no document may make a client send
-// its password in the clear (RFC 8314 section 3).
+// A Security is the way in which TLS begins. Every service has TLS, because a document must
+// not make a client send its password in the clear (RFC 8314 section 3).
 type Security uint8
 
-// The ways of TLS. RFC 8314 section 3 prefers ImplicitTLS.
+// The values of Security. RFC 8314 section 3 prefers ImplicitTLS.
 const (
 	ImplicitTLS Security = iota // with the first byte
 	StartTLS                    // by the STARTTLS or STLS command
@@ -45,13 +45,13 @@ const (
 // An AuthMethod is a way to sign in.
 type AuthMethod string
 
-// The ways to sign in.
+// The values of AuthMethod.
 const (
 	AuthPassword AuthMethod = "password" // SASL PLAIN or LOGIN, the protocol's own login, or HTTP Basic
 	AuthOAuth2   AuthMethod = "oauth2"   // SASL OAUTHBEARER (RFC 7628), or HTTP Bearer (RFC 6750)
 )
 
-// defaultPort is 0 where no port is registered.
+// defaultPort returns 0 if no port is registered.
 func (p Protocol) defaultPort(s Security) uint16 {
 	switch p {
 	case IMAP:
@@ -72,7 +72,7 @@ func (b *builder) mailAuthentication(field string, methods []AuthMethod) {
 		case a != AuthPassword && a != AuthOAuth2:
 			b.failMail(field, string(a), "use AuthPassword and AuthOAuth2", autoconfigDraft+" section 3.7.4")
 		case slices.Contains(methods[:i], a):
-			b.failMail(field, string(a), "the method is there twice: remove one", "")
+			b.failMail(field, string(a), "duplicate method: remove one", "")
 		case a == AuthOAuth2 && len(b.tokenIssuers()) == 0:
 			b.failMail(field, string(a), "there is no authorization server: set Config.OAuth or Config.AuthorizationServers, or remove it", autoconfigDraft+" section 6.4")
 		}
@@ -85,7 +85,7 @@ func (b *builder) mailServices(m *mailSettings) {
 	m.Services = b.services(m, "Services", m.Services)
 }
 
-// servicesPerDomain is mailServices for the domains that have services of their own.
+// servicesPerDomain is like mailServices for the domains that have services of their own.
 func (b *builder) servicesPerDomain(m *mailSettings) {
 	perDomain := make(map[string][]Service, len(m.PerDomain))
 	for _, d := range slices.Sorted(maps.Keys(m.PerDomain)) {
@@ -95,7 +95,7 @@ func (b *builder) servicesPerDomain(m *mailSettings) {
 			b.failMail(field, d, "it is not a mail domain of this server: add it to Domains, or remove it", autoconfigDraft+" section 3.2.3")
 			continue
 		case len(m.PerDomain[d]) == 0:
-			b.failMail(field, "", "give at least one service, or remove the domain from PerDomain: it has Services then", autoconfigDraft+" section 6")
+			b.failMail(field, "", "give at least one service, or remove the domain from PerDomain, so that Services applies", autoconfigDraft+" section 6")
 			continue
 		}
 		perDomain[d] = b.services(m, field, m.PerDomain[d])
@@ -138,7 +138,7 @@ func (b *builder) services(m *mailSettings, list string, services []Service) []S
 		}
 		for _, other := range services[:i] {
 			if other.Protocol == s.Protocol && other.Host == s.Host && other.Port == s.Port {
-				b.failMail(field+"Protocol", string(s.Protocol), "the service is there twice: remove one", "")
+				b.failMail(field+"Protocol", string(s.Protocol), "duplicate service: remove one", "")
 				break
 			}
 		}
@@ -188,7 +188,7 @@ func isLoopback(host string) bool {
 	return err == nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// mailURL is builder.endpoint for a path that its own section has reported.
+// mailURL is like builder.endpoint for a path whose errors its own section reports.
 func (b *builder) mailURL(path, def string) string {
 	if path = orDefault(path, def); path == None {
 		return ""
@@ -202,13 +202,13 @@ func (m *mailSettings) hasWeb() bool {
 	return m.session != "" || m.calendar != "" || m.contacts != "" || m.files != ""
 }
 
-// takes reports whether one of the services, or one that is a URL, takes a method.
+// takes reports whether one of the services, or one that is a URL, supports a method.
 func (m *mailSettings) takes(a AuthMethod, services []Service) bool {
 	return m.hasWeb() && slices.Contains(m.Authentication, a) ||
 		slices.ContainsFunc(services, func(s Service) bool { return slices.Contains(s.Authentication, a) })
 }
 
-// anyTakes is takes for the services of all domains.
+// anyTakes is like takes for the services of all domains.
 func (m *mailSettings) anyTakes(a AuthMethod) bool {
 	if m.takes(a, m.Services) {
 		return true

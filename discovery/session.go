@@ -16,7 +16,7 @@ import (
 // An Account is the part of the JMAP session that depends on the user that a request is
 // signed in as (RFC 8620 section 2).
 type Account struct {
-	// Username is the name that the user signed in by.
+	// Username is the name with which the user signed in.
 	Username string
 
 	// Accounts are the accounts that the user may use, by their id: 1 to 255
@@ -60,7 +60,7 @@ type sessionAccount struct {
 	Capabilities map[string]json.RawMessage `json:"accountCapabilities"`
 }
 
-// A sessionTemplate is what the sessions of all accounts have in common.
+// A sessionTemplate has the common members of the sessions of all accounts.
 type sessionTemplate struct {
 	fields       session
 	extra        []byte // members, each with a comma before it
@@ -68,10 +68,10 @@ type sessionTemplate struct {
 }
 
 // Session returns the JMAP session document of an account and its state, for the
-// sessionState of API responses (RFC 8620 section 3.4). The state is a hash of
-// everything else in the document, so that it changes exactly when that does, also
-// when [Server.Swap] has changed the URLs. An account that breaks a rule of RFC
-// 8620 section 2 gives an [*Error], and so does a Set without JMAP.
+// sessionState of API responses (RFC 8620 section 3.4). The state is a hash of the rest of
+// the document, so that it changes when the document changes, also by [Server.Swap]. The
+// error is an [*Error] if the account breaks a rule of RFC 8620 section 2, and if the Set
+// has no JMAP session.
 func (s *Set) Session(a Account) (body []byte, state string, err error) {
 	if s == nil || s.session == nil {
 		return nil, "", &Error{Document: JMAPDocument, Field: "session", Rule: "the Set has no JMAP session: set Config.JMAP"}
@@ -158,12 +158,12 @@ func isID(s string) bool {
 	return true
 }
 
-// RFC 8620 section 2: no cache may keep a session; clients ask when the
-// sessionState of a response says so.
+// RFC 8620 section 2: no cache may keep a session. Clients request it again when the
+// sessionState of a response has changed.
 const sessionCache = "no-cache, no-store, must-revalidate"
 
 // serveSession answers a request for the session. Its URLs and the challenge are
-// those of set, also if the Server swaps sets meanwhile.
+// those of set, even if Swap is called meanwhile.
 func (s *Server) serveSession(set *Set, w http.ResponseWriter, r *http.Request) {
 	if !reads(w, r) { // before Session: a preflight has no credentials
 		return

@@ -21,7 +21,7 @@ type Set struct {
 	sections
 }
 
-// sections is what documents made for each request need.
+// sections has the values for documents that are made for each request.
 type sections struct {
 	accounts []string // decoded paths that end in "/" and are followed by an account
 	webUI    route
@@ -35,7 +35,7 @@ type sections struct {
 	policies        map[string]*document // of MTA-STS, by domain
 }
 
-// A route is what answers at a path: one of static, byHost and dynamic.
+// A route is the answer at a path: one of static, byHost and dynamic.
 type route struct {
 	document Document
 	static   *document
@@ -54,8 +54,8 @@ func (s *Set) Base() publicurl.Base {
 
 // Issuer returns the issuer of the server's own OAuth and OpenID documents, which is also
 // the iss parameter of authorization responses (RFC 9207 section 2) and the iss claim
-// of ID tokens. It is OAuth.Issuer, by default the base: "" or the prefix for a relative
-// one.
+// of ID tokens. It is OAuth.Issuer, by default the base. On a relative base it is the prefix
+// or "".
 func (s *Set) Issuer() string {
 	if s == nil {
 		return ""
@@ -88,7 +88,7 @@ func (s *Set) document(d Document) *document {
 	return s.documents[d]
 }
 
-// find returns what answers at the path of a request. The path is decoded; raw is
+// find returns the route for the path of a request. The path is decoded; raw is
 // http.Request.URL.RawPath, set if the path alone does not determine the escapes.
 func (s *Set) find(path, raw string) (route, bool) {
 	if s == nil {
@@ -154,8 +154,8 @@ func (s *Set) stripURL(u *url.URL) (*url.URL, bool) {
 	return &stripped, true
 }
 
-// escapedLen returns how much of a valid escaped path the first n bytes of the
-// decoded path take.
+// escapedLen returns the length of the escaped path that corresponds to the first n bytes of
+// the decoded path.
 func escapedLen(raw string, n int) int {
 	i := 0
 	for ; n > 0; n-- {

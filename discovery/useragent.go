@@ -18,9 +18,10 @@ import (
 // UserAgentDocument + ":" + Document(domain). The host of the base has the document of the
 // first domain. The host selects the document, never the query.
 //
-// The draft has no ports: services at other ports than 443 for https, 993, 995 and 465
-// with implicit TLS are left out, and there is no document if none is left. Nor has
-// it methods for one service alone: OAuth is in it if all that are take it.
+// The draft has no ports, so services at ports other than 443 for https, 993, 995 and 465
+// with implicit TLS are left out. If no service is left, there is no document. The draft has
+// no methods for single services either, so OAuth is in the document if all services in it
+// support OAuth.
 const UserAgentDocument Document = "user-agent-configuration"
 
 const userAgentPath = "/.well-known/user-agent-configuration.json"

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// WebUI configures how the server's own web application finds the sign-in. At Path, and
-// one segment below it for every account, such as /api/discover/jane@example.com, it
-// gets the OpenID document, or that of OAuth if there is no OpenID (RFC 8414 section
-// 2, OpenID Connect Discovery 1.0 section 3). With Config.AuthorizationServers it gets an
-// object with one member, the issuer of the first of them, and finds the rest there.
+// WebUI configures the document by which the server's own web application finds the sign-in.
+// Path, and one segment below it for every account, such as /api/discover/jane@example.com,
+// answers with the OpenID document, or with that of OAuth if there is no OpenID (RFC 8414
+// section 2, OpenID Connect Discovery 1.0 section 3). With Config.AuthorizationServers the
+// answer is an object with one member, the first issuer, whose metadata has the rest.
 //
-// All accounts have the same authorization server, so that the answer does not reveal
-// whether an account exists. Nothing of the request is in it. It has the base's URLs
-// for a web application that was reached by plain HTTP too.
+// All accounts have the same authorization server, so the answer does not reveal whether an
+// account exists. It does not depend on the request: the URLs are below the base even if the
+// web application was reached by plain HTTP.
 type WebUI struct {
 	Path string // default "/api/discover"
 }
@@ -36,14 +36,14 @@ func (b *builder) webUI() {
 	}
 	issuers := b.tokenIssuers()
 	if len(issuers) == 0 {
-		fail("the document is about an authorization server: set Config.OAuth or Config.AuthorizationServers too")
+		fail("the document describes an authorization server: set Config.OAuth or Config.AuthorizationServers too")
 		return
 	}
 	if b.endpoint(WebUIDocument, "path", path, "") == "" {
 		return // reported
 	}
 	if path == "/" {
-		fail("every path of one segment would be an account: choose a longer one")
+		fail("every path of one segment would be an account: choose a longer path")
 		return
 	}
 	switch {

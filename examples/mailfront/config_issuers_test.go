@@ -14,7 +14,7 @@ func TestIssuerSettings(t *testing.T) {
 	}{
 		"http":              {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "http://id.example"}, want: `MAILFRONT_AUTHORIZATION_SERVERS is "http://id.example": "http://id.example": an issuer is an https URL`},
 		"a pasted URL":      {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example/realms/mail/.well-known/openid-configuration"}, want: `use the issuer as the document spells it, "https://id.example/realms/mail"`},
-		"twice":             {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example,https://id.example"}, want: "twice"},
+		"twice":             {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example,https://id.example"}, want: "duplicate"},
 		"a client alone":    {env: map[string]string{"MAILFRONT_INTROSPECTION_CLIENT": "a:b"}, want: "MAILFRONT_INTROSPECTION_CLIENT is set, and MAILFRONT_AUTHORIZATION_SERVERS is not"},
 		"an audience alone": {env: map[string]string{"MAILFRONT_TOKEN_AUDIENCE": "a"}, want: "MAILFRONT_TOKEN_AUDIENCE is set"},
 		"an issuer alone":   {env: map[string]string{"MAILFRONT_INTROSPECTION_ISSUER": "https://id.example"}, want: "MAILFRONT_INTROSPECTION_ISSUER is set"},
