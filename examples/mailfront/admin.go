@@ -160,6 +160,12 @@ func (a *admin) under(next *http.ServeMux) http.Handler {
 		tails[strings.TrimSuffix(tail, "{$}")] = true
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isRoot(r) {
+			if _, pattern := next.Handler(r); pattern == "" {
+				a.fromRoot(w)
+				return
+			}
+		}
 		i := strings.LastIndex(r.URL.Path, adminPath)
 		if i < 0 || !tails[r.URL.Path[i+len(adminPath):]] || r.URL.RawPath != "" {
 			next.ServeHTTP(w, r)
@@ -180,6 +186,23 @@ func (a *admin) under(next *http.ServeMux) http.Handler {
 		stripped.URL = &u
 		a.admit(own, w, &stripped)
 	})
+}
+
+// isRoot reports whether a person may have opened the base itself.
+func isRoot(r *http.Request) bool {
+	return r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+}
+
+// fromRoot leads from the base to the page. On a base with a path the target has that path: a
+// relative one is wrong for browsers that opened the base without a slash at the end.
+func (a *admin) fromRoot(w http.ResponseWriter) {
+	target := adminPath[1:]
+	if prefix := a.f.documents.Current().Base().Prefix(); prefix != "" {
+		target = prefix + adminPath
+	}
+	webauth.NoStore(w)
+	w.Header().Set("Location", target)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 type adminSessionKey struct{}
@@ -206,7 +229,7 @@ func (a *admin) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	webauth.NoStore(w)
 	w.Header().Set("Retry-After", webauth.RetryAfterOutage)
-	http.Error(w, "The administration is not available now, because the store does not answer: try later.", http.StatusServiceUnavailable)
+	http.Error(w, "The administration is not available, because the store does not answer.", http.StatusServiceUnavailable)
 }
 
 // underOf returns the path below which a request for the page arrived, decoded. The path

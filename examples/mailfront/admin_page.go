@@ -124,6 +124,9 @@ func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view st
 		a.complete(p, r)
 		if p.URL == "" && p.URLProblem == "" {
 			p.URL = a.f.cfg.present
+			if base, err := parsePublicURL(p.now.PublicURL); p.URL == "" && err == nil {
+				p.URL = base.String() // of the store
+			}
 		}
 	case view == "done":
 		p.StateFile, p.Shared = a.f.cfg.stateFile.path, a.shared()

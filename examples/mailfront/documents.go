@@ -158,7 +158,8 @@ func isLocalName(host string) bool {
 // nothing of the prefix that the path has lost.
 func cleanPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := r.URL.Path; p != "/" && p != path.Clean(p) && p != path.Clean(p)+"/" {
+		p, clean := r.URL.Path, path.Clean(r.URL.Path)
+		if p != clean && (clean == "/" || p != clean+"/") {
 			http.NotFound(w, r)
 			return
 		}
