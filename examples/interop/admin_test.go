@@ -124,9 +124,10 @@ func (s *adminSite) requireURLs(published string, hints ...string) {
 	class, says := "good", "The browser uses the public URL"
 	if len(hints) > 0 {
 		class, says = "bad", "The browser's URL is not the public URL"
-		require.Contains(s.t, s.seen("#urls"), "set the public URL to "+s.base)
 		if strings.HasPrefix(s.base, "http://127.") {
 			class = "local" // expected before the proxy runs
+		} else {
+			require.Contains(s.t, s.seen("#urls"), "set the public URL to "+s.base)
 		}
 	}
 	require.Equal(s.t, class, evaluate[string](s.chromium, `document.getElementById("urls").className`))
@@ -146,7 +147,6 @@ func TestTheSetUpInABrowserFromStartToFinish(t *testing.T) {
 			s := startAdminSite(t, at.file, at.prefix, at.changes...)
 			s.setUp()
 			require.Equal(t, s.base, s.issuer())
-			s.requireURLs(s.base)
 			s.requireFits("sign-in")
 			s.signIn()
 			s.requireURLs(s.base)

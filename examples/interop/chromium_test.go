@@ -66,7 +66,7 @@ func startChromium(t *testing.T, address string) *chromium {
 	c := &chromium{t: t}
 	require.NoError(t, chromedp.Listen(ctx, c.listen), "chromium does not start")
 	var cancelTime context.CancelFunc
-	c.ctx, cancelTime = context.WithTimeout(ctx, time.Minute) // for what never takes long, unless it hangs
+	c.ctx, cancelTime = context.WithTimeout(ctx, 3*time.Minute) // for what never takes long, unless it hangs
 	t.Cleanup(cancelTime)
 	return c
 }

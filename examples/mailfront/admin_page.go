@@ -45,9 +45,11 @@ type adminPageData struct {
 	View string
 
 	Problem, TokenProblem, URLProblem, PasswordProblem string
-	Done                                               string // what was changed
-	Wait                                               string // when to try again
-	Focus                                              string // the id of the first field that is empty or wrong
+
+	URLDetail string // the part of the error that names the character
+	Done      string // what was changed
+	Wait      string // when to try again
+	Focus     string // the id of the first field that is empty or wrong
 
 	Token, URL string // as they were typed
 	CSRF       string
@@ -55,7 +57,7 @@ type adminPageData struct {
 	Published string // the base; "" while there is none
 	Pages     string // the paths of checkNoPage, for the script
 	Browser   string // the URL by which the administrator signed in
-	Proposal  string // the same, if it can be the public URL
+	Proposal  string // the same, if it can be the public URL for other machines
 	Differs   bool   // Browser is not the public URL
 	StateFile string
 	Shared    bool     // the state is in the store
@@ -102,7 +104,10 @@ func (a *admin) complete(p *adminPageData, r *http.Request) {
 	}
 	p.CSRF, p.Browser = p.session.CSRF, p.session.Browser
 	if base, err := parsePublicURL(p.Browser); err == nil {
-		p.Browser, p.Proposal = base.String(), base.String()
+		p.Browser = base.String()
+		if !isLoopbackURL(p.Browser) || isLoopbackURL(p.Published) { // other machines cannot use it
+			p.Proposal = p.Browser
+		}
 	}
 	p.Differs = p.Browser != "" && p.Browser != p.Published
 	if p.URL == "" {
@@ -137,7 +142,8 @@ func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view st
 	if view == "setup" && p.Recovery {
 		p.Title = "Recovery"
 	}
-	p.Focus = p.firstField()
+	p.Narrow = view == "sign-in" || view == "failed"
+	p.Focus, p.Failed = p.firstField(), p.TokenProblem+p.URLProblem+p.PasswordProblem != ""
 	if err := webpage.Write(w, status, adminPolicy, adminTemplates, view, p); err != nil {
 		a.f.api.ServerError(w, r, err)
 	}

@@ -46,9 +46,9 @@ func TestEveryPublicURLThatAPageProposesIsAccepted(t *testing.T) {
 		{origin: testBase + ":8443", path: "/a%20b", proposal: testBase + ":8443/a%20b"},
 		{origin: "https://192.0.2.10:8443", proposal: "https://192.0.2.10:8443"},
 		{origin: "https://[2001:db8::1]", path: "/mail", proposal: "https://[2001:db8::1]/mail"},
-		{origin: "http://127.0.0.1:8080", proposal: "http://127.0.0.1:8080"},
-		{origin: "http://localhost:8080", path: "/mail", proposal: "http://localhost:8080/mail"},
-		{origin: "http://[::1]:8080", proposal: "http://[::1]:8080"},
+		{origin: "http://127.0.0.1:8080"}, // not for other machines
+		{origin: "http://localhost:8080", path: "/mail"},
+		{origin: "http://[::1]:8080"},
 		{origin: "http://192.0.2.10:8080"},
 		{origin: "http://[2001:db8::1]:8080"},
 		{origin: "http://mail.example.test"},

@@ -67,6 +67,7 @@ func (a *admin) setUpDone(w http.ResponseWriter, r *http.Request) {
 		a.back(w, r)
 		return
 	}
+	p.Done = "The server has its public URL and an administrator."
 	a.show(w, r, http.StatusOK, "done", p)
 }
 
@@ -107,6 +108,10 @@ func (a *admin) checkURL(p *adminPageData) publicurl.Base {
 	base, err := parsePublicURL(p.URL)
 	if err != nil {
 		p.URLProblem = err.Error()
+	}
+	if wrong := new(publicurl.Error); errors.As(err, &wrong) {
+		p.URLDetail = strings.TrimSuffix(p.URLProblem, ": "+wrong.Hint)
+		p.URLProblem = "Correct the URL: " + wrong.Hint + "."
 	}
 	return base
 }

@@ -23,7 +23,8 @@ const proposalOf = base => {
 };
 
 const here = baseOf(location), proposal = proposalOf(here);
-const facts = {here: true, proposal: proposal !== "", plain: location.protocol === "http:" && !isLoopback(location.hostname)};
+const field = document.getElementById("public_url");
+const facts = {here: !field || field.value !== here, proposal: proposal !== "", plain: location.protocol === "http:" && !isLoopback(location.hostname)};
 
 if (page.published) {
 	const have = new URL(here), want = new URL(page.published);
@@ -34,6 +35,7 @@ if (page.published) {
 	facts.path = path(have) !== path(want);
 	facts.any = facts.scheme || facts.host || facts.port || facts.path;
 	facts.none = !facts.any;
+	facts.proposal = facts.proposal && (!isLoopback(have.hostname) || isLoopback(want.hostname)); // other machines cannot use it
 	each("#urls", e => { e.className = !facts.any ? "good" : isLoopback(have.hostname) ? "local" : "bad"; });
 }
 
@@ -44,19 +46,22 @@ each("[data-if]", e => { e.hidden = !facts[e.dataset.if]; });
 each("[data-use]", e => {
 	e.hidden = proposal === "";
 	e.addEventListener("click", () => {
-		const field = document.getElementById("public_url");
 		field.value = proposal;
 		field.focus();
 	});
 });
 
-each("#token", e => {
-	const token = new URLSearchParams(location.hash.slice(1)).get("token");
-	if (token) {
-		e.value = token;
-		history.replaceState(null, "", location.pathname);
-		// The first field that is empty, instead of this one.
-		[...e.form.elements].find(f => f.required && !f.value)?.focus();
+// The token of the set-up is in the fragment of the link that the server prints. Browsers do
+// not send that part.
+const takeToken = () => {
+	const target = document.getElementById("token"), token = new URLSearchParams(location.hash.slice(1)).get("token");
+	if (!target || !token) {
+		return;
 	}
-	e.addEventListener("focus", () => e.select());
-});
+	target.value = token;
+	history.replaceState(null, "", location.pathname);
+	[...target.form.elements].find(f => f.required && !f.value)?.focus(); // the first empty one
+};
+takeToken();
+addEventListener("hashchange", takeToken);
+each("#token", e => e.addEventListener("focus", () => e.select()));

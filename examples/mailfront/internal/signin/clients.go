@@ -42,7 +42,7 @@ type application struct {
 // client returns the application with an id.
 func (s *Provider) client(id string) (*application, error) {
 	if id == BuiltInClient {
-		return &application{ID: id, Name: "an application on this machine", anyLoopback: true}, nil
+		return &application{ID: id, Name: "An application on this device", anyLoopback: true}, nil
 	}
 	if uris, ok := s.clients[id]; ok {
 		return &application{ID: id, Name: id, Redirect: uris}, nil

@@ -23,7 +23,6 @@ type page struct {
 	webpage.Page
 	Host                                                string // of the public URL
 	Application, Destination, Action, Request, Username string
-	Failed                                              bool
 }
 
 // showForm shows the form. After a wrong password its status is 403: a client answers 401
@@ -60,7 +59,7 @@ func (s *Provider) showForm(w http.ResponseWriter, r *http.Request, set *discove
 	status := http.StatusOK
 	if form.failed {
 		status = http.StatusForbidden
-		p.Failed, p.Username, p.Title = true, form.username, "Error: Sign in"
+		p.Failed, p.Username = true, form.username
 	}
 	if err := webpage.Write(w, status, pagePolicy, pageTemplates, "sign-in", p); err != nil {
 		s.fail(w, r, err)

@@ -31,6 +31,7 @@ var (
 // A Page is what the layout shows. Embed it in the data of each template.
 type Page struct {
 	Title  string // of the document, without the name of the server
+	Failed bool   // a form has an error: the title of the document begins with it
 	Narrow bool   // for a page that is one short form
 	Root   string // of the relative link from the name of the server; "" for no link
 	Script template.JS
