@@ -29,7 +29,7 @@ func newIMAPServer(f *frontend, listener string, o gate.Offer) server {
 			s.login.Intercept = s.whoami
 			return s, nil, nil
 		},
-		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}},
+		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}, imap.CapSpecialUse: {}},
 		Logger: libraryLog(f.log, listener),
 	}
 	switch o {

@@ -22,6 +22,9 @@ const imapDelimiter = '/'
 // the list only.
 var firstMailboxes = []string{"INBOX", "Sent", "Drafts", "Trash"}
 
+// firstUses are the special uses of some of them (RFC 6154 section 2).
+var firstUses = map[string]imap.MailboxAttr{"Sent": imap.MailboxAttrSent, "Drafts": imap.MailboxAttrDrafts, "Trash": imap.MailboxAttrTrash}
+
 // An imapAccount is the mailboxes of a user, for any number of sessions.
 type imapAccount struct {
 	*imapmemserver.User
@@ -32,6 +35,7 @@ type imapAccount struct {
 	created    uint32            // the last number that imapmemserver gave to a mailbox
 	renamed    map[uint32]uint32 // the number that replaces it since a RENAME
 	subscribed map[string]bool   // by the name of every mailbox
+	uses       map[string]imap.MailboxAttr
 
 	moving sync.Mutex // held by Move: two sessions must not move one message
 	shown  sync.Once  // at the first login
@@ -40,7 +44,7 @@ type imapAccount struct {
 func newIMAPAccount(name, password string, validity uidValidity) (*imapAccount, error) {
 	a := &imapAccount{
 		User: imapmemserver.NewUser(name, password), log: slog.New(slog.DiscardHandler),
-		validity: validity, renamed: make(map[uint32]uint32), subscribed: make(map[string]bool),
+		validity: validity, renamed: make(map[uint32]uint32), subscribed: make(map[string]bool), uses: maps.Clone(firstUses),
 	}
 	for _, mailbox := range firstMailboxes {
 		if err := a.create(mailbox); err != nil {
@@ -184,10 +188,11 @@ func (s *imapAccountSession) List(w *imapserver.ListWriter, ref string, patterns
 	}
 	a := s.account
 	a.mu.Lock()
-	subscribed := maps.Clone(a.subscribed)
+	subscribed, uses := maps.Clone(a.subscribed), maps.Clone(a.uses)
 	a.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(subscribed)) {
-		if options.SelectSpecialUse || options.SelectSubscribed && !subscribed[name] {
+		use, isSpecial := uses[name]
+		if options.SelectSpecialUse && !isSpecial || options.SelectSubscribed && !subscribed[name] {
 			continue
 		}
 		if !slices.ContainsFunc(patterns, func(p string) bool { return imapserver.MatchList(name, imapDelimiter, ref, p) }) {
@@ -196,6 +201,10 @@ func (s *imapAccountSession) List(w *imapserver.ListWriter, ref string, patterns
 		data := &imap.ListData{Mailbox: name, Delim: imapDelimiter}
 		if subscribed[name] {
 			data.Attrs = []imap.MailboxAttr{imap.MailboxAttrSubscribed}
+		}
+		// Also for a LIST that does not ask for it (RFC 6154 section 2), and not for LSUB.
+		if isSpecial && (!options.SelectSubscribed || options.ReturnSpecialUse || options.SelectSpecialUse) {
+			data.Attrs = append(data.Attrs, use)
 		}
 		if options.ReturnStatus != nil {
 			status, err := s.Status(name, options.ReturnStatus)
@@ -211,7 +220,13 @@ func (s *imapAccountSession) List(w *imapserver.ListWriter, ref string, patterns
 	return nil
 }
 
+// errUse is for CREATE-SPECIAL-USE, which is not offered.
+var errUse = &imap.Error{Type: imap.StatusResponseTypeNo, Code: "USEATTR", Text: "A new mailbox cannot have a special use"} // RFC 6154 section 3
+
 func (s *imapAccountSession) Create(mailbox string, options *imap.CreateOptions) error {
+	if options != nil && len(options.SpecialUse) > 0 {
+		return errUse
+	}
 	a := s.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -235,6 +250,7 @@ func (s *imapAccountSession) Delete(mailbox string) error {
 	}
 	delete(a.renamed, number)
 	delete(a.subscribed, mailbox)
+	delete(a.uses, mailbox)
 	return nil
 }
 
@@ -253,6 +269,10 @@ func (s *imapAccountSession) Rename(mailbox, to string, options *imap.RenameOpti
 	}
 	a.subscribed[trimMailbox(to)] = a.subscribed[mailbox]
 	delete(a.subscribed, mailbox)
+	if use, ok := a.uses[mailbox]; ok {
+		a.uses[trimMailbox(to)] = use
+		delete(a.uses, mailbox)
+	}
 	if err := a.skipNumber(); err != nil {
 		return err
 	}

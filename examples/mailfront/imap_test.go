@@ -112,3 +112,36 @@ func TestINBOXCannotBeDeletedOrRenamed(t *testing.T) {
 	s.send("d DELETE Trash\r\n")
 	require.Contains(t, s.until("d "), "d OK")
 }
+
+func TestIMAPListsTheSpecialUseOfMailboxes(t *testing.T) {
+	r := runMailfront(t, nil)
+	s := newScript(t, onTLS(t, r.direct("imaps")))
+	s.line()
+	require.Contains(t, logins["imap"](s), " SPECIAL-USE ")
+	for _, test := range []struct {
+		command string
+		want    []string // lines before the last
+		last    string
+	}{
+		{command: `LIST "" "*"`, want: []string{`(\Subscribed \Drafts) "/" "Drafts"`, `(\Subscribed) "/" INBOX`, `(\Subscribed \Sent) "/" "Sent"`, `(\Subscribed \Trash) "/" "Trash"`}},
+		{command: `LIST (SPECIAL-USE) "" "*" RETURN (SPECIAL-USE)`, want: []string{`(\Subscribed \Drafts) "/" "Drafts"`, `(\Subscribed \Sent) "/" "Sent"`, `(\Subscribed \Trash) "/" "Trash"`}},
+		{command: `RENAME Sent Old`},
+		{command: `DELETE Trash`},
+		{command: `CREATE Sent`},
+		{command: `CREATE Trash`},
+		{command: `CREATE Junk (USE (\Junk))`, last: `l NO [USEATTR] `},
+		{command: `LIST (SPECIAL-USE) "" "*"`, want: []string{`(\Subscribed \Drafts) "/" "Drafts"`, `(\Subscribed \Sent) "/" "Old"`}},
+	} {
+		s.send("l %s\r\n", test.command)
+		lines := strings.Split(s.until("l "), "\n")
+		if test.last == "" {
+			test.last = "l OK "
+		}
+		require.Contains(t, lines[len(lines)-1], test.last, test.command)
+		var got []string
+		for _, line := range lines[:len(lines)-1] {
+			got = append(got, strings.TrimPrefix(line, "* LIST "))
+		}
+		require.Equal(t, test.want, got, test.command)
+	}
+}
