@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -43,6 +44,7 @@ func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	// go-smtp offers what AuthMechanisms returns, which is nothing unless the client is known
 	// to be on TLS. This lets Auth report a client that does not wait for the offer.
 	s.AllowInsecureAuth = true
+	s.EnableSMTPUTF8 = true
 	s.MaxLineLength = maxAuthLine
 	s.Domain = f.cfg.mailName()
 	s.MaxMessageBytes = maxMessageSize
@@ -67,6 +69,7 @@ type smtpSession struct {
 	loggedIn  bool
 
 	from   string
+	utf8   bool     // SMTPUTF8, RFC 6531
 	local  []string // recipients that are ours
 	remote []string // the others
 }
@@ -90,19 +93,34 @@ func smtpLoginError(err error) error {
 	return &smtp.SMTPError{Code: a.SMTP, EnhancedCode: a.Enhanced, Message: a.Text}
 }
 
-func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
+func (s *smtpSession) Mail(from string, options *smtp.MailOptions) error {
+	if err := checkAddress(from, options.UTF8); err != nil {
+		return err
+	}
 	if err := s.f.guard.Allow(s.client, guard.Sending); err != nil {
 		s.client.Log(s.f.log, "mail_refused", slog.String("reason", err.Error()))
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too much mail from you: try again in " + guard.RetryAfter(err).String()}
 	}
-	s.from = from
+	s.from, s.utf8 = from, options.UTF8
 	return nil
 }
 
+// checkAddress refuses an address that RFC 6531 section 3.5 does not allow.
+func checkAddress(address string, withUTF8 bool) error {
+	isASCII := !strings.ContainsFunc(address, func(r rune) bool { return r >= utf8.RuneSelf })
+	if isASCII || withUTF8 && utf8.ValidString(address) {
+		return nil
+	}
+	return &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 6, 7}, Message: "An address that is not ASCII needs SMTPUTF8, and to be UTF-8"}
+}
+
 func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if err := checkAddress(to, s.utf8); err != nil {
+		return err
+	}
 	user, domain := to, s.f.cfg.domains[0] // postmaster needs no domain, RFC 5321 section 4.5.1
 	if at := strings.LastIndexByte(to, '@'); at >= 0 {
-		user, domain = to[:at], strings.ToLower(to[at+1:])
+		user, domain = to[:at], msgauth.ASCIIDomain(to[at+1:])
 	}
 	mayRelay := s.loggedIn || s.f.relaysFor(s.client)
 	switch {
@@ -152,7 +170,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 func (s *smtpSession) deliver(data []byte) error {
 	server := s.f.cfg.mailName()
 	t := msgauth.Trace{
-		Client: s.client, HELO: s.conn.Hostname(), TLS: s.tls, User: s.loggedIn,
+		Client: s.client, HELO: s.conn.Hostname(), TLS: s.tls, User: s.loggedIn, UTF8: s.utf8,
 		By: server, ID: rand.Text(), To: slices.Concat(s.local, s.remote), At: time.Now(),
 	}
 	fields := t.Field()
@@ -194,7 +212,7 @@ func (s *smtpSession) judged() netip.Addr {
 }
 
 func (s *smtpSession) Reset() {
-	s.from, s.local, s.remote = "", nil, nil
+	s.from, s.utf8, s.local, s.remote = "", false, nil, nil
 }
 
 func (s *smtpSession) Logout() error { return nil }

@@ -17,6 +17,7 @@ type Trace struct {
 	HELO   string
 	TLS    string // from DescribeTLS
 	User   bool   // whether the client has logged in
+	UTF8   bool   // whether the client has used SMTPUTF8
 	By     string // the name of this server
 	ID     string
 	To     []string
@@ -52,9 +53,13 @@ func (t Trace) Field() string {
 	return b.String()
 }
 
-// protocol is what RFC 3848 says. go-smtp does not tell who said HELO.
+// protocol returns a name of RFC 3848 or RFC 6531 section 3.7.3. go-smtp does not report
+// whether the client has used HELO.
 func (t Trace) protocol() string {
 	protocol := "ESMTP"
+	if t.UTF8 {
+		protocol = "UTF8SMTP"
+	}
 	if t.Client.TLS {
 		protocol += "S"
 	}

@@ -9,6 +9,7 @@ import (
 
 	"blitiri.com.ar/go/spf"
 	"github.com/emersion/go-msgauth/authres"
+	"golang.org/x/net/idna"
 )
 
 // An spfResult is for one identity: MAIL FROM, or HELO when that is empty.
@@ -63,7 +64,7 @@ var plainAddress = regexp.MustCompile(`^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[a-z
 // none that could be in the DNS of the Internet.
 func domainOf(address string) string {
 	at := strings.LastIndexByte(address, '@')
-	domain := strings.ToLower(strings.TrimSuffix(address[at+1:], "."))
+	domain := ASCIIDomain(strings.TrimSuffix(address[at+1:], "."))
 	if at < 0 || !strings.Contains(domain, ".") || !IsDomain(domain) {
 		return ""
 	}
@@ -71,6 +72,15 @@ func domainOf(address string) string {
 		return ""
 	}
 	return domain
+}
+
+// ASCIIDomain returns a domain as it is in the DNS: in lower case, with A-labels in the place of
+// U-labels (RFC 5891 section 4). A domain that has no such form is returned in lower case.
+func ASCIIDomain(domain string) string {
+	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
+		return ascii
+	}
+	return strings.ToLower(domain)
 }
 
 // IsDomain reports whether a name, which must be in lower case, has the form of a host name (RFC 1123
