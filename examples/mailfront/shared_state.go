@@ -209,7 +209,7 @@ func (a *admin) swap(ctx context.Context, old, next *adminState) (err error) {
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
 		// Perhaps the reply was lost. The write is not repeated, but looked for.
-		if raw, lookErr := a.f.store.Get(ctx, setupName); lookErr == nil && bytes.Equal(raw, next.raw) {
+		if raw, lookErr := a.f.watched.look(ctx, setupName); lookErr == nil && bytes.Equal(raw, next.raw) {
 			return nil
 		}
 		return fmt.Errorf("%w: %w", errUnconfirmed, err)

@@ -47,7 +47,13 @@ func newSite(t *testing.T, base, how string, env map[string]string) *site {
 	for key, value := range env {
 		all[key] = value
 	}
-	s := &site{running: runMailfront(t, all), base: base}
+	return siteOf(t, runMailfront(t, all), base, how)
+}
+
+// siteOf returns a running mailfront as a site.
+func siteOf(t *testing.T, r *running, base, how string) *site {
+	t.Helper()
+	s := &site{running: r, base: base}
 	front := s.address["https"]
 	switch how {
 	case direct:

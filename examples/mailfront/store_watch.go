@@ -67,6 +67,13 @@ func (s *watchedStore) probe(ctx context.Context) error {
 	return err
 }
 
+// look reads a value after a call has failed, also if the store is taken to be away by then.
+func (s *watchedStore) look(ctx context.Context, name string) ([]byte, error) {
+	bounded, cancel := context.WithTimeout(ctx, storePatience/2)
+	defer cancel()
+	return s.Store.Get(bounded, name)
+}
+
 // watch makes a call. If it fails, follow finds out whether the store is back already.
 func watch[T any](ctx context.Context, s *watchedStore, call func(context.Context) (T, error)) (value T, err error) {
 	if err := s.isAway(); err != nil {
