@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"html"
 	"net/http"
 	"net/netip"
@@ -153,43 +152,5 @@ func TestADamagedFileOfBansIsRefusedByName(t *testing.T) {
 			require.ErrorContains(t, err, "restore it, or remove it")
 			require.ErrorContains(t, err, "MAILFRONT_STATE")
 		})
-	}
-}
-
-func TestTwelveWrongPasswordsOverThreeNodesAreABanOnAll(t *testing.T) {
-	needDirect(t)
-	c := newCluster(t, 3, nil)
-	c.setUp(0)
-	_, page := c.nodes[1].signInAdmin(adminPassword)
-	for i := range 12 {
-		node := c.nodes[i%3]
-		if i >= 10 { // the node learns it from the store when the client connects
-			require.Empty(t, newScript(t, node.dial(directIP, "imaps")).end(), i)
-			continue
-		}
-		s := newScript(t, onTLS(t, node.dial(directIP, "imaps")))
-		s.line()
-		s.send("a LOGIN %s wrong\r\n", testAccount)
-		want := `^a NO \[AUTHENTICATIONFAILED\]`
-		if i == 9 {
-			want = `^a NO \[UNAVAILABLE\] Too many logins: try again in 1[45]m`
-		}
-		require.Regexp(t, want, s.line(), i)
-		s.Close()
-	}
-	for i, node := range c.nodes {
-		eventually(t, 2*time.Second, node.isBanned, fmt.Sprintf("node %d", i))
-		for _, listener := range []string{"smtp", "imap", "pop3", "submission"} {
-			require.Empty(t, newScript(t, node.dial(directIP, listener)).end(), listener)
-		}
-	}
-	_, page = c.nodes[2].do(http.MethodGet, "/admin", "")
-	require.Contains(t, page, "<h2>Bans: 1</h2>")
-	require.Contains(t, page, "Every node refuses them.")
-	target, form := c.nodes[2].fill(page, "/admin", "address")
-	response, page := c.nodes[2].post(target, form)
-	require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
-	for i, node := range c.nodes {
-		eventually(t, 2*time.Second, func() bool { return !node.isBanned() }, fmt.Sprintf("node %d", i))
 	}
 }

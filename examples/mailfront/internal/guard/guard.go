@@ -60,6 +60,7 @@ type Guard struct {
 type limit struct {
 	*rate.Limiter
 	spent time.Time // until then the bucket in the store has nothing left
+	owed  int       // of a deferred action: not charged in the store yet
 }
 
 // left returns how often the limit allows its action now.
@@ -176,9 +177,11 @@ func (g *Guard) allowKey(who netip.Prefix, a Action) error {
 	if err := g.bannedKey(who); err != nil {
 		return err
 	}
-	if l := g.limiter(bucket{who: who, action: a}); !l.allow() {
+	l := g.limiter(bucket{who: who, action: a})
+	if !l.allow() {
 		return tooFast(l)
 	}
+	l.owed = min(l.owed+1, l.Burst())
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
@@ -20,12 +21,12 @@ const (
 	mostLate = 3
 )
 
-// Share makes the guard share its bans and three of its limits with the guards of other
-// nodes: those for Connecting to a mail listener, Requesting, and wrong passwords. Call it
+// Share makes the guard share its bans and limits with the guards of other nodes. Call it
 // before any other method, and run [Guard.Mirror].
 //
-// A connection and a request are one round trip to the store, and so is a wrong password. A
-// right one is none. The guard waits for at most Limits.StoreWait. Without an answer it
+// A mail connection, an HTTP request and a wrong password are one round trip to the store
+// each. A right password and a message are none: they are charged with the next of the
+// others. The guard waits for at most Limits.StoreWait. Without an answer it
 // decides by its own limits, which are charged all along, and by the bans that it has
 // mirrored.
 func (g *Guard) Share(s store.Store) { g.store = s }
@@ -33,11 +34,16 @@ func (g *Guard) Share(s store.Store) { g.store = s }
 // isShared reports whether there is a store that is not away.
 func (g *Guard) isShared() bool { return g.store != nil && !g.away.Load() }
 
-// sharedBuckets are the actions with a bucket in the store, with its name. The limits of
-// clients that are not known, and of this machine, are those of each node.
+// sharedBuckets has the names of the buckets in the store. The limits of clients that are not
+// known, and of this machine, are those of each node.
 var sharedBuckets = map[Action]string{
-	Connecting: "connect/", Requesting: "request/", Guessing: "guess/", GuessingElsewhere: "elsewhere/", GuessingAccount: "",
+	Connecting: "connect/", Requesting: "request/", LoggingIn: "login/", Sending: "send/",
+	Guessing: "guess/", GuessingElsewhere: "elsewhere/", GuessingAccount: "",
 }
+
+// deferred are the actions that are charged in the store with the next call for the client,
+// so that they need no call of their own.
+var deferred = []Action{LoggingIn, Sending}
 
 // sharedCharge returns the charge of a bucket in the store. It is false if the bucket is
 // this node's alone.
@@ -93,7 +99,7 @@ func (g *Guard) leaveStore(reason string) {
 // allows.
 func (g *Guard) admitShared(who netip.Prefix, a Action) error {
 	charge, ok := g.sharedCharge(bucket{who: who, action: a})
-	if !ok || !g.isShared() {
+	if !ok || !g.isShared() || slices.Contains(deferred, a) {
 		return nil
 	}
 	return g.inTime(func() error {
@@ -111,21 +117,53 @@ func (g *Guard) admitShared(who netip.Prefix, a Action) error {
 	})
 }
 
-// admission calls the store once. A charge whose answer is lost is not repeated: it may have
+// admission calls the store once. It adds what the client owes for deferred actions, for
+// which the result has no answer. A charge whose answer is lost is not repeated: it may have
 // been made.
 func (g *Guard) admission(who netip.Prefix, charges ...store.Charge) (store.Admission, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	name := "-" // which is never banned
+	var owed []bucket
+	n := len(charges)
 	if isBannable(who) {
 		name = who.String()
+		owed, charges = g.takeOwed(who, charges)
 	}
 	answer, err := g.store.Admit(ctx, name, charges...)
 	g.notice(err)
 	if errors.Is(err, store.ErrSealed) { // there is a ban
 		return store.Admission{Ban: []byte{}}, nil
 	}
-	return answer, err
+	if err != nil || answer.Ban != nil {
+		return answer, err
+	}
+	for i, wait := range answer.Wait[n:] {
+		if wait > 0 {
+			g.spend(owed[i], wait+charges[n+i].Every)
+		}
+	}
+	answer.Wait = answer.Wait[:n]
+	return answer, nil
+}
+
+// takeOwed appends charges for the deferred actions of a client.
+func (g *Guard) takeOwed(who netip.Prefix, charges []store.Charge) ([]bucket, []store.Charge) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var owed []bucket
+	of, _ := g.clients.Peek(who)
+	for _, a := range deferred {
+		if of == nil || of[a] == nil || of[a].owed == 0 {
+			continue
+		}
+		b := bucket{who: who, action: a}
+		c, _ := g.sharedCharge(b)
+		c.Cost, c.Owed = of[a].owed, true
+		of[a].owed = 0
+		owed, charges = append(owed, b), append(charges, c)
+	}
+	return owed, charges
 }
 
 // learn adds a ban that another node has made, and returns the refusal.

@@ -246,6 +246,33 @@ func TestConnectionsAndRequestsHaveOneLimitOnAllNodes(t *testing.T) {
 	})
 }
 
+func TestSignInsAndMessagesHaveOneLimitOnAllNodes(t *testing.T) {
+	for name, act := range map[string]func(node, client.Client) error{
+		"sign-ins": func(n node, cl client.Client) error { return n.LogIn(cl, owner, isRight) },
+		"messages": func(n node, cl client.Client) error { return n.Allow(cl, Sending) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				limits := DefaultLimits
+				limits.Rates[LoggingIn], limits.Rates[Sending] = Rate{20, time.Hour}, Rate{20, time.Hour}
+				nodes := startNodes(t, 3, newTestStore(), limits)
+				allowed, cl := 0, knownClient("198.51.100.7")
+				for i := range 300 {
+					n := nodes[i%3]
+					release, err := n.Admit(cl)
+					require.NoError(t, err)
+					if act(n, cl) == nil {
+						allowed++
+					}
+					release()
+				}
+				require.GreaterOrEqual(t, allowed, 20)
+				require.LessOrEqual(t, allowed, 20+3, "each node owes one when the limit is reached")
+			})
+		})
+	}
+}
+
 func TestTheStoreIsAskedOnceForEachConnectionAndWrongPassword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore()
