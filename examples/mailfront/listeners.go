@@ -214,7 +214,8 @@ func (f *frontend) open(l *listener) error {
 		// refuses and reports the PROXY headers of a proxy that is configured for the wrong port.
 		config := proxyproto.Config{OnReject: func(r proxyproto.Rejection) { inner.ReportHeader(client.IPOf(r.Peer)) }}
 		if inner.Proxy {
-			config = proxyproto.Config{Trusted: f.cfg.trusted.of[l.name].live, TLS: f.cfg.tlsPath[l.name], OnReject: logRejection(f.log, l.name)}
+			trusted := f.cfg.trusted.of[l.name]
+			config = proxyproto.Config{Trusted: trusted.live, TLS: f.cfg.tlsPath[l.name], OnReject: logRejection(f.limited, l.name, trusted.From)}
 		}
 		proxy, err := proxyproto.New(tcp, config)
 		if err != nil {

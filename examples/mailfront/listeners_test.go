@@ -125,7 +125,7 @@ func TestAForgedHeaderIsRefusedAndItsAddressIsNeverAClients(t *testing.T) {
 			require.NoError(t, proxyproto.WriteHeader(c, h))
 			io.WriteString(c, "EHLO me.example\r\n") // the server may have closed already
 			require.Empty(t, s.end(), name)
-			r.awaitLogs(version, "level=WARN", "proto="+name+" event=reject peer="+directIP, "PROXY header from an untrusted peer")
+			r.awaitLogs(1, "level=WARN", "proto="+name+" event=reject peer="+directIP, "PROXY header from an untrusted peer")
 		}
 		require.Equal(t, 1, r.logged("proto="+name, "event=reject", `header="PROXY TCP4 192.0.2.7 192.0.2.1 4567 25"`))
 	}
@@ -153,7 +153,7 @@ func TestATrustedPeerWithoutHeaderIsRefusedAndWhatItSaidIsNotLogged(t *testing.T
 		s := newScript(t, r.dial(proxyIP, "imap"))
 		s.send("%s LOGIN %s hunter2\r\n", tag, testAccount)
 		require.Empty(t, s.end())
-		r.awaitLogs(i+1, "level=WARN", "proto=imap event=reject peer="+proxyIP)
+		r.awaitLogs(i+1, "level=WARN", "proto=imap event=reject peer="+proxyIP) // two kinds
 	}
 	require.Equal(t, 1, r.logged("no PROXY header from a trusted peer"))
 	require.Zero(t, r.logged("hunter2"))

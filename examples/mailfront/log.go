@@ -12,18 +12,32 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// logRejection is for proxyproto.Config.OnReject.
-func logRejection(l *slog.Logger, listener string) func(proxyproto.Rejection) {
+// logRejection is for proxyproto.Config.OnReject of a listener. Any client can cause it: one line
+// a minute of each kind has the number of those that were left out. trusted is the setting with
+// the list of trusted proxies.
+func logRejection(l *client.LimitedLog, listener, trusted string) func(proxyproto.Rejection) {
 	return func(r proxyproto.Rejection) {
-		l.Warn("connection refused", "proto", listener, "event", "reject",
-			"peer", client.IPOf(r.Peer).String(), "reason", client.Quote(r.Err.Error()), "header", headerLine(r.Prefix),
-			"setting", rejectionSetting(listener, r.Err))
+		l.WarnKind("connection refused", "reject", rejectionKind(r.Err), listener,
+			slog.String("peer", client.IPOf(r.Peer).String()), slog.String("reason", client.Quote(r.Err.Error())),
+			slog.String("header", headerLine(r.Prefix)), slog.String("setting", rejectionSetting(listener, trusted, r.Err)))
 	}
 }
 
+// rejectionKind returns what kind of error a rejection has.
+func rejectionKind(err error) string {
+	for _, kind := range []error{
+		proxyproto.ErrUntrustedHeader, proxyproto.ErrNoHeader, proxyproto.ErrMalformed, proxyproto.ErrUnsupported,
+		proxyproto.ErrTimeout, proxyproto.ErrTooLarge, proxyproto.ErrChecksum, proxyproto.ErrRefused,
+	} {
+		if errors.Is(err, kind) {
+			return kind.Error()
+		}
+	}
+	return "" // an error of the connection
+}
+
 // rejectionSetting returns the setting to look at after a rejection.
-func rejectionSetting(listener string, err error) string {
-	trusted := "MAILFRONT_TRUSTED_PROXIES"
+func rejectionSetting(listener, trusted string, err error) string {
 	switch listener {
 	case "http", "https": // or the header is not meant to be sent, or expected
 		if !errors.Is(err, proxyproto.ErrUntrustedHeader) {

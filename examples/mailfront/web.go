@@ -116,8 +116,9 @@ func (f *frontend) webHandler(listener string) http.Handler {
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.moveOn(w)
 		cl := f.clientOfRequest(listener, r)
-		cl.Log(f.log, "session")
-		client.LogForwarding(f.limited, cl)
+		w, done := f.logRequest(w, r, cl)
+		defer done()
+		client.LogForwarding(f.limited, cl, f.cfg.trusted.of[listener].From)
 		if f.guard.RefuseBanned(w, cl) || r.Header.Get("Authorization") != "" && f.api.RefusePlaintext(w, cl) {
 			return
 		}

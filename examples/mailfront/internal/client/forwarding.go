@@ -61,7 +61,9 @@ func forwardedBy(r *http.Request) string {
 // It also reports a trusted proxy that has not sent the header that is read, or a malformed
 // one: no client of that proxy is known. A request of a proxy without any forwarding header
 // is not reported, because it may be a health check.
-func LogForwarding(log *LimitedLog, cl Client) {
+//
+// Trusted is the name of the setting that has the list.
+func LogForwarding(log *LimitedLog, cl Client, trusted string) {
 	if cl.ForwardedBy == "" {
 		return
 	}
@@ -76,7 +78,7 @@ func LogForwarding(log *LimitedLog, cl Client) {
 	log.Warn("forwarding header ignored", "untrusted_forwarding_header", cl.Listener,
 		slog.String("peer", cl.IP.String()), slog.String("header", shortened(Quote(cl.ForwardedBy))),
 		slog.String("reason", "the peer is not on the list of trusted proxies: if it is your proxy, add its address"),
-		slog.String("setting", TrustedProxies))
+		slog.String("setting", trusted))
 }
 
 // forwardingSetting returns the setting that is wrong if package forwarded gives this reason

@@ -13,7 +13,7 @@ const (
 )
 
 // A limitedKey identifies the lines of which one an interval is enough.
-type limitedKey struct{ cause, listener string }
+type limitedKey struct{ cause, kind, listener string }
 
 // otherKey is for the causes beyond limitedLogKeys.
 var otherKey = limitedKey{cause: "other", listener: "any"}
@@ -44,7 +44,13 @@ func NewLimitedLog(log *slog.Logger) *LimitedLog {
 // any, suppressed; unless one with the same cause and listener was written within the
 // interval. The cause is the event of the line.
 func (l *LimitedLog) Warn(message, cause, listener string, attrs ...slog.Attr) {
-	suppressed, ok := l.allow(cause, listener)
+	l.WarnKind(message, cause, "", listener, attrs...)
+}
+
+// WarnKind is Warn for an event of several kinds, each of which has its own interval: lines that
+// any client can cause do not suppress those about a proxy. The line does not have the kind.
+func (l *LimitedLog) WarnKind(message, cause, kind, listener string, attrs ...slog.Attr) {
+	suppressed, ok := l.allow(limitedKey{cause, kind, listener})
 	if !ok {
 		return
 	}
@@ -55,14 +61,13 @@ func (l *LimitedLog) Warn(message, cause, listener string, attrs ...slog.Attr) {
 	l.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
 }
 
-// allow reports whether a line of this cause and listener may be written now, and how
-// many were suppressed since the last one. If ok is false, this one is counted as
-// suppressed.
-func (l *LimitedLog) allow(cause, listener string) (suppressed uint64, ok bool) {
+// allow reports whether a line of this key may be written now, and how many were suppressed
+// since the last one. If ok is false, this one is counted as suppressed.
+func (l *LimitedLog) allow(key limitedKey) (suppressed uint64, ok bool) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entry(limitedKey{cause, listener}, now)
+	e := l.entry(key, now)
 	if !e.last.IsZero() && now.Sub(e.last) < l.interval {
 		e.suppressed++
 		return 0, false
