@@ -64,7 +64,10 @@ type Config struct {
 	// as CF-Connecting-IP, True-Client-IP, Fly-Client-IP or X-Real-IP. Every
 	// trusted peer must write it, replacing the client's. It must have exactly
 	// one line with exactly one address. Header is not read then; it only selects
-	// what SetHeaders writes. The default is "", to read Header.
+	// what SetHeaders writes. The default is "", to read Header. New refuses the
+	// name of a header that clients set themselves, such as Host or Cookie. If
+	// Trusted is nil or empty the header is never read: Result.Reason is
+	// UntrustedHeader for a request that has it.
 	SingleHeader string
 
 	// TrustedHops is the number of entries that trusted proxies append to Header.
@@ -74,7 +77,8 @@ type Config struct {
 	// Fly write "client, load balancer", so that it is 2). The peer must be
 	// trusted, and fewer entries leave the client unknown. A number that is too
 	// large lets clients choose their address. The default 0 compares addresses
-	// with Trusted instead.
+	// with Trusted instead. If Trusted is nil or empty no entry is counted:
+	// Result.Reason is UntrustedHeader for a request that has Header.
 	TrustedHops int
 
 	// MaxHops is the largest number of entries of the header that are read. 0
@@ -127,6 +131,8 @@ func New(c Config) (*Resolver, error) {
 		return nil, fmt.Errorf("forwarded: Config.SingleHeader is %.100q and Config.TrustedHops is %d: set one of them", c.SingleHeader, c.TrustedHops)
 	case !isToken(c.SingleHeader):
 		return nil, fmt.Errorf("forwarded: Config.SingleHeader is %.100q, want the name of a header, such as CF-Connecting-IP", c.SingleHeader)
+	case isClientHeader(c.SingleHeader):
+		return nil, fmt.Errorf("forwarded: Config.SingleHeader is %.100q, which clients set themselves: want a header that the proxy writes, such as CF-Connecting-IP, True-Client-IP or X-Real-IP", c.SingleHeader)
 	}
 	r := &Resolver{cfg: c, name: cmp.Or(c.SingleHeader, c.Header.String())}
 	r.key = http.CanonicalHeaderKey(r.name)
