@@ -34,11 +34,32 @@ func (cfg *config) readForwarded(values *settings.Values) error {
 	}
 	for _, s := range []settings.Value{header, hops, proto} {
 		isSet := s.Text != "" && (s != proto || cfg.forwarded.Proto)
-		if isSet && cfg.proxy["http"] && cfg.proxy["https"] {
-			return s.Errorf("no listener reads forwarding headers: set MAILFRONT_HTTP_CLIENT or MAILFRONT_HTTPS_CLIENT to forwarded, or unset it")
+		if !isSet {
+			continue
+		}
+		if err := cfg.checkIsRead(s); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// checkIsRead returns an error for a setting of forwarding headers that no listener uses.
+func (cfg *config) checkIsRead(s settings.Value) error {
+	isForwarded := false
+	for _, name := range []string{"http", "https"} {
+		if !cfg.isOpen(name) || cfg.proxy[name] {
+			continue
+		}
+		isForwarded = true
+		if len(cfg.trusted.of[name].items) > 0 {
+			return nil
+		}
+	}
+	if !isForwarded {
+		return s.Errorf("no listener reads forwarding headers: set MAILFRONT_HTTP_CLIENT or MAILFRONT_HTTPS_CLIENT to forwarded, or unset it")
+	}
+	return s.Errorf("no proxy is trusted, so that no forwarding header is read: set MAILFRONT_TRUSTED_PROXIES to the networks of the proxies, or unset it")
 }
 
 func (cfg *config) readForwardedHeader(s settings.Value) error {
@@ -51,7 +72,7 @@ func (cfg *config) readForwardedHeader(s settings.Value) error {
 	}
 	cfg.forwarded.SingleHeader = s.Text
 	if _, err := forwarded.New(cfg.forwarded); err != nil {
-		return s.Errorf("use X-Forwarded-For, Forwarded, or the name of a header with one address, such as CF-Connecting-IP")
+		return s.Errorf("use X-Forwarded-For, Forwarded, or the name of a header in which the proxy writes one address, such as CF-Connecting-IP, True-Client-IP or X-Real-IP; a header that clients set themselves, such as Host, is refused")
 	}
 	return nil
 }
