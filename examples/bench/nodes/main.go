@@ -11,8 +11,8 @@
 //
 //	sign-in   100 sign-ins whose steps go to different nodes, and 100 more while one node
 //	          after the other restarts
-//	limits    wrong passwords of one client at all nodes at once, and right ones beyond the
-//	          rate limit
+//	limits    wrong passwords of one client at all nodes at once, and requests of another
+//	          beyond the rate limit
 //	traffic   round trips to the store for each mail connection
 //	rate      SMTP sessions per second with the shared store and with memory, in turns
 //	buckets   memory of 10,000 clients in the store, and the keys that are left after them
@@ -41,7 +41,7 @@ import (
 
 func main() {
 	signIns := flag.Int("sign-ins", 100, "sign-ins in each measurement")
-	rounds := flag.Int("rounds", 5, "rounds of the rate measurement")
+	rounds := flag.Int("rounds", 9, "rounds of the rate measurement")
 	clients := flag.Int("clients", 10000, "clients in the buckets")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

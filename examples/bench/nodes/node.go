@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -158,12 +159,25 @@ func (n *node) do(r *http.Request, client string) (*http.Response, error) {
 }
 
 // logIn sends one request with a password, and returns the status.
-func (n *node) logIn(ctx context.Context, client, password string) (int, error) {
+func (n *node) logIn(ctx context.Context, client, user, password string) (int, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/jmap/session", nil)
 	if err != nil {
 		return 0, err
 	}
-	r.SetBasicAuth(account, password)
+	r.SetBasicAuth(user, password)
+	return n.status(r, client)
+}
+
+// request sends one request that needs no password, and returns the status.
+func (n *node) request(ctx context.Context, client string) (int, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/whoami", nil)
+	if err != nil {
+		return 0, err
+	}
+	return n.status(r, client)
+}
+
+func (n *node) status(r *http.Request, client string) (int, error) {
 	answer, err := n.do(r, client)
 	if err != nil {
 		return 0, err
@@ -178,12 +192,44 @@ func randomClient() string {
 	return net.IPv4(100, 64+byte(rand.IntN(64)), byte(rand.IntN(256)), byte(1+rand.IntN(254))).String()
 }
 
-// session is one SMTP session from an address that no other session has. With mail it
-// begins a message.
-func (n *node) session(ctx context.Context, mail bool) error {
-	client := &net.TCPAddr{IP: net.ParseIP(randomClient()), Port: 40000}
+// A script is the commands of an SMTP session, and what the replies begin with.
+type script struct {
+	listener string
+	clients  int  // addresses that the sessions come from
+	tls      bool // the client used TLS, which ended at the proxy
+	steps    []step
+}
+
+type step struct{ send, want string }
+
+var (
+	// greeted ends after the greeting.
+	greeted = script{listener: "smtp", clients: 500, steps: []step{{"EHLO client.example.com", "250"}, {"QUIT", "221"}}}
+
+	// asked begins a message on port 25. The recipient answers with the client's address.
+	asked = script{listener: "smtp", clients: 500, steps: []step{
+		{"EHLO client.example.com", "250"}, {"MAIL FROM:<a@example.org>", "250"}, {"RCPT TO:<whoami@example.test>", "550"}, {"QUIT", "221"},
+	}}
+
+	// submitted signs the user in and submits a message. An account remembers 32 addresses that
+	// it was used from; the store gets each new one.
+	submitted = script{listener: "submission", clients: 30, tls: true, steps: []step{
+		{"EHLO client.example.com", "250"},
+		{"AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00"+password)), "235"},
+		{"MAIL FROM:<" + account + ">", "250"}, {"RCPT TO:<b@example.org>", "250"}, {"DATA", "354"},
+		{"From: " + account + "\r\nTo: b@example.org\r\nSubject: a message\r\n\r\n" + strings.Repeat("A line of text.\r\n", 60) + ".", "250"},
+		{"QUIT", "221"},
+	}}
+)
+
+// run is one session from the address of a client, behind a PROXY header.
+func (n *node) run(ctx context.Context, s script, client string) error {
+	header := proxyproto.Header{Source: &net.TCPAddr{IP: net.ParseIP(client), Port: 40000}, Destination: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25}}
+	if s.tls {
+		header.TLS = &proxyproto.TLS{Client: true, Version: "TLSv1.3"}
+	}
 	var d proxyproto.Dialer
-	c, err := d.DialContext(ctx, "tcp", n.address["smtp"], proxyproto.Header{Source: client, Destination: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25}})
+	c, err := d.DialContext(ctx, "tcp", n.address[s.listener], header)
 	if err != nil {
 		return err
 	}
@@ -192,22 +238,15 @@ func (n *node) session(ctx context.Context, mail bool) error {
 		return err
 	}
 	r := bufio.NewReader(c)
-	commands := []string{"", "EHLO client.example.com"}
-	if mail {
-		commands = append(commands, "MAIL FROM:<a@example.org>", "RCPT TO:<whoami@example.test>")
+	if err := readReply(r, "220"); err != nil {
+		return err
 	}
-	for _, command := range append(commands, "QUIT") {
-		if command != "" {
-			if _, err := io.WriteString(c, command+"\r\n"); err != nil {
-				return err
-			}
+	for _, step := range s.steps {
+		if _, err := io.WriteString(c, step.send+"\r\n"); err != nil {
+			return err
 		}
-		want := "2"
-		if strings.HasPrefix(command, "RCPT") {
-			want = "550"
-		}
-		if err := readReply(r, want); err != nil {
-			return fmt.Errorf("%s: %w", command, err)
+		if err := readReply(r, step.want); err != nil {
+			return fmt.Errorf("%.10s: %w", step.send, err)
 		}
 	}
 	return nil
