@@ -24,7 +24,7 @@ func (w *reusedWriter) reset() {
 }
 
 // An answer has header values of its own, which take one allocation.
-func TestDocumentsAllocateTheirHeaderValuesOnly(t *testing.T) {
+func TestDocumentsAllocateHeaderOnly(t *testing.T) {
 	set := fullSet(t, "https://example.com/mail")
 	h := NewServer(set, ServerConfig{})
 	etag := set.documents["plain"].etag

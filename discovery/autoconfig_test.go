@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAutoconfigIsWhatTheDraftDemands(t *testing.T) {
+func TestAutoconfigIsWhatDraftDemands(t *testing.T) {
 	set := mailSet(t, "https://mail.example.com:8443/m", Config{Mail: mailExample(), JMAP: new(JMAP), DAV: new(DAV), OAuth: &OAuth{RegistrationPath: "/auth/register", Scopes: []string{"mail", "offline_access"}}})
 	c, err := checkAutoconfig(string(set.Bytes(AutoconfigDocument("example.net"))))
 	require.NoError(t, err)
@@ -38,7 +38,7 @@ func TestAutoconfigIsWhatTheDraftDemands(t *testing.T) {
 	require.Equal(t, " https://mail.example.com:8443/m/login https://mail.example.com:8443/m/auth/token https://mail.example.com:8443/m mail offline_access", c.one("oAuth2").summary())
 }
 
-func TestAutoconfigHasOnlyWhatTheServerHas(t *testing.T) {
+func TestAutoconfigHasOnlyWhatServerHas(t *testing.T) {
 	m := &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP}}, LocalPartLogin: true}
 	set := mailSet(t, "https://mail.example.com", Config{Mail: m, DAV: &DAV{CalendarPath: None, FilePath: None}})
 	c, err := checkAutoconfig(string(set.Bytes(AutoconfigDocument("example.com"))))
@@ -50,7 +50,7 @@ func TestAutoconfigHasOnlyWhatTheServerHas(t *testing.T) {
 	require.Empty(t, slices.Concat(p.all("outgoingServer"), p.all("documentation"), p.all("displayShortName"), c.all("calendar"), c.all("fileShare"), c.all("setupServer"), c.all("oAuth2")))
 }
 
-func TestAutoconfigNeedsAWayToAClientIdentifier(t *testing.T) {
+func TestAutoconfigNeedsClientID(t *testing.T) {
 	oauth := &OAuth{}
 	m := mailExample()
 	set := mailSet(t, "https://mail.example.com", Config{Mail: m, OAuth: oauth})
@@ -68,7 +68,7 @@ func TestAutoconfigNeedsAWayToAClientIdentifier(t *testing.T) {
 	require.Equal(t, m.ClientID, c.one("oAuth2").one("clientID").text)
 }
 
-func TestAutoconfigIsSelectedAmongTheDomains(t *testing.T) {
+func TestAutoconfigIsSelectedAmongDomains(t *testing.T) {
 	set := mailSet(t, "https://mail.example.org", Config{Mail: mailExample()})
 	h := NewServer(set, ServerConfig{})
 	tests := []struct{ host, query, want string }{
@@ -119,7 +119,7 @@ var forgedAddresses = []string{
 	`<!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/passwd">]>&y;@example.com`,
 }
 
-func TestAutoconfigHoldsNothingOfTheAddress(t *testing.T) {
+func TestAutoconfigHoldsNothingOfAddress(t *testing.T) {
 	set := mailSet(t, "https://mail.example.com", Config{Mail: mailExample()})
 	h := NewServer(set, ServerConfig{})
 	for _, address := range forgedAddresses {
@@ -132,7 +132,7 @@ func TestAutoconfigHoldsNothingOfTheAddress(t *testing.T) {
 	}
 }
 
-func TestAutoconfigEscapesTheConfiguration(t *testing.T) {
+func TestAutoconfigEscapesConfiguration(t *testing.T) {
 	m := mailExample()
 	m.Name, m.ShortName = `"<b>]]>&amp;'`, `</displayShortName>`
 	m.Documentation = "https://example.com/?a='1'&b=]]"
@@ -144,7 +144,7 @@ func TestAutoconfigEscapesTheConfiguration(t *testing.T) {
 	require.Equal(t, m.Documentation, c.one("emailProvider").one("documentation").attrs["url"])
 }
 
-func TestAutoconfigWithoutAnAddressReadsNoQuery(t *testing.T) {
+func TestAutoconfigWithoutAddress(t *testing.T) {
 	set := mailSet(t, "https://mail.example.com", Config{Mail: mailExample(), MTASTS: &MTASTS{MX: []string{"mx.example.com"}}})
 	h := NewServer(set, ServerConfig{})
 	for path, host := range map[string]string{autoconfigPaths[0]: "autoconfig.example.com", userAgentPath: "ua-auto-config.example.com", mtaSTSPath: "mta-sts.example.com"} {
@@ -157,7 +157,7 @@ func TestAutoconfigWithoutAnAddressReadsNoQuery(t *testing.T) {
 }
 
 // The answer to any address is one of the documents, or 404.
-func FuzzAutoconfigAnswersWithADocumentOfADomainOrNone(f *testing.F) {
+func FuzzAutoconfig(f *testing.F) {
 	for _, a := range forgedAddresses {
 		f.Add(a, "autoconfig.example.com")
 	}
@@ -180,7 +180,7 @@ func FuzzAutoconfigAnswersWithADocumentOfADomainOrNone(f *testing.F) {
 	})
 }
 
-func TestAutoconfigOfADomainNamedAsAHostOfAnother(t *testing.T) {
+func TestAutoconfigOfNestedDomain(t *testing.T) {
 	for _, domains := range [][]string{{"example.com", "autoconfig.example.com"}, {"autoconfig.example.com", "example.com"}} {
 		set := mailSet(t, "https://mail.example.org", Config{Mail: &Mail{Domains: domains, Services: []Service{{Protocol: IMAP, Host: "imap.example.com"}}}})
 		_, body := ask(t, NewServer(set, ServerConfig{}), "GET", autoconfigPaths[0], "Host: autoconfig.example.com")

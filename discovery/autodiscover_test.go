@@ -89,7 +89,7 @@ func TestAutodiscoverAnswersOutlook(t *testing.T) {
 	}
 }
 
-func TestAutodiscoverKnowsTheFormOfTheLogin(t *testing.T) {
+func TestAutodiscoverKnowsFormOfLogin(t *testing.T) {
 	m := mailExample()
 	m.LocalPartLogin = true
 	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: m}), ServerConfig{})
@@ -97,7 +97,7 @@ func TestAutodiscoverKnowsTheFormOfTheLogin(t *testing.T) {
 	require.Equal(t, "fred", readOutlook(t, body).Response.Account.Protocol[0].LoginName)
 }
 
-func TestAutodiscoverEscapesTheAddress(t *testing.T) {
+func TestAutodiscoverEscapesAddress(t *testing.T) {
 	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	for _, local := range []string{"o'brien&sons", "a{b}|c~", "jürgen", strings.Repeat("a", 64)} {
 		var escaped strings.Builder
@@ -109,7 +109,7 @@ func TestAutodiscoverEscapesTheAddress(t *testing.T) {
 	}
 }
 
-func TestAutodiscoverAnswersMistakesWithAnErrorDocument(t *testing.T) {
+func TestAutodiscoverErrorDocument(t *testing.T) {
 	good := outlookAsks("fred@example.com")
 	replace := func(old, by string) string {
 		require.Contains(t, good, old)
@@ -179,7 +179,7 @@ func TestAutodiscoverAnswersMistakesWithAnErrorDocument(t *testing.T) {
 	}
 }
 
-func TestAutodiscoverReadsNoMoreThanItsLimit(t *testing.T) {
+func TestAutodiscoverBodyLimit(t *testing.T) {
 	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	good := outlookAsks("fred@example.com")
 	fill := strings.Repeat(" ", maxAutodiscoverBody-len(good))
@@ -204,7 +204,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func TestAutodiscoverBearsABodyThatBreaksOff(t *testing.T) {
+func TestAutodiscoverBodyBreaksOff(t *testing.T) {
 	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	for _, body := range []io.Reader{nil, iotest.ErrReader(io.ErrUnexpectedEOF)} {
 		r := httptest.NewRequest("POST", autodiscoverPath, body)
@@ -230,7 +230,7 @@ func TestAutodiscoverTakesPostAlone(t *testing.T) {
 	require.Equal(t, "POST, OPTIONS", res.Header.Get("Access-Control-Allow-Methods"))
 }
 
-func TestAutodiscoverJSONPointsToTheXML(t *testing.T) {
+func TestAutodiscoverJSONPointsToXML(t *testing.T) {
 	for base, want := range map[string]string{
 		"https://mail.example.com":        "https://mail.example.com/autodiscover/autodiscover.xml",
 		"https://mail.example.com:8443/m": "https://mail.example.com:8443/m/autodiscover/autodiscover.xml",
@@ -256,7 +256,7 @@ func TestAutodiscoverJSONPointsToTheXML(t *testing.T) {
 	}
 }
 
-func TestAutodiscoverJSONNamesTheMistake(t *testing.T) {
+func TestAutodiscoverJSONNamesMistake(t *testing.T) {
 	h := NewServer(mailSet(t, "https://mail.example.com", Config{Mail: mailExample()}), ServerConfig{})
 	tests := []struct {
 		target string
@@ -317,7 +317,7 @@ func BenchmarkMailDocuments(b *testing.B) {
 
 // Whatever is sent, the answer is a document that reads back: an error, or settings
 // for an address of one of the domains with nothing but the servers configured.
-func FuzzAutodiscoverAnswersWithItsOwnServersOrAnError(f *testing.F) {
+func FuzzAutodiscover(f *testing.F) {
 	f.Add([]byte(outlookAsks("fred@example.com")))
 	f.Add([]byte(outlookAsks("o&apos;brien&amp;co@example.net")))
 	f.Add([]byte(outlookAsks("<![CDATA[x]]>@example.net")))
@@ -345,7 +345,7 @@ func FuzzAutodiscoverAnswersWithItsOwnServersOrAnError(f *testing.F) {
 	})
 }
 
-func TestAutodiscoverJSONAnswersTheSameEachTime(t *testing.T) {
+func TestAutodiscoverJSONIsStable(t *testing.T) {
 	base, err := publicurl.Parse("https://mail.example.com")
 	require.NoError(t, err)
 	set, err := Build(Config{Base: base, Mail: &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP}}}})

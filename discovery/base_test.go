@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestABaseThatIsTheURLOfAPageIsRefused(t *testing.T) {
+func TestBaseMustNotBeAPage(t *testing.T) {
 	full := func() Config {
 		c := fullConfig(t, "https://example.com")
 		c.Pages = []string{"/admin", "/account/password"}

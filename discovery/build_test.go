@@ -15,7 +15,7 @@ func TestBuildNeedsABase(t *testing.T) {
 	require.EqualError(t, err, "discovery: config: Base: it is required: use publicurl.Parse, FromHostname, FromEnv or Relative")
 }
 
-func TestErrorQuotesTheInputAndEndsWithTheClause(t *testing.T) {
+func TestErrorQuotesInputAndEndsWithClause(t *testing.T) {
 	_, err := Build(Config{Base: mustBase(t, "https://example.com"), JMAP: &JMAP{UploadPath: "/up\nload"}})
 	require.ErrorIs(t, err, publicurl.ErrCharacter)
 	require.Contains(t, err.Error(), `discovery: jmap-session: uploadUrl: "/up\nload": use a URI template`)
@@ -90,7 +90,7 @@ func TestWellKnownPathsThroughEveryProxy(t *testing.T) {
 	}
 }
 
-func TestEndpointThatADocumentHides(t *testing.T) {
+func TestEndpointHiddenByDocument(t *testing.T) {
 	mail := &Mail{Domains: []string{"a.example"}, Services: []Service{{Protocol: IMAP}}}
 	below := &OAuth{TokenPath: "/token", IntrospectionPath: "/auth/introspect", JWKSPath: "/auth/keys/jwks.json"}
 	tests := []struct {

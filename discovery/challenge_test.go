@@ -80,7 +80,7 @@ func TestUnauthorized(t *testing.T) {
 	}
 }
 
-func TestChallengeNamesTheScopesThatAreNeeded(t *testing.T) {
+func TestChallengeNamesScopesThatAreNeeded(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}})
 	require.NoError(t, err)
 	const start, metadata = `Bearer realm="https://example.com"`, `, resource_metadata="https://example.com/.well-known/oauth-protected-resource"`
@@ -139,7 +139,7 @@ func TestChallengeAllocatesNothing(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() { _ = set.Challenge(r, "") }))
 }
 
-func TestASetThatIsEmptyChallengesAllTheSame(t *testing.T) {
+func TestChallengeOfEmptySet(t *testing.T) {
 	for _, s := range []*Set{nil, new(Set)} {
 		require.Equal(t, `Bearer realm="/"`, s.Challenge(nil, ""))
 		w := httptest.NewRecorder()
@@ -152,7 +152,7 @@ func TestASetThatIsEmptyChallengesAllTheSame(t *testing.T) {
 	}
 }
 
-func TestUnauthorizedDoesNotWriteIntoTheListOfACaller(t *testing.T) {
+func TestUnauthorizedCopiesChallenges(t *testing.T) {
 	shared := make([]string, 1, 4)
 	shared[0] = "Basic realm=mail"
 	w := httptest.NewRecorder()

@@ -75,7 +75,7 @@ func TestRedirectPreflight(t *testing.T) {
 }
 
 // A real client on a real connection: method, body and Depth arrive.
-func TestPropfindArrivesThroughTheRedirect(t *testing.T) {
+func TestPropfindArrivesThroughRedirect(t *testing.T) {
 	var server *Server
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -24,7 +24,7 @@ func lines(t testing.TB, set *Set, domain string) []string {
 	return got
 }
 
-func TestDNSHasTheRealHostsAndPorts(t *testing.T) {
+func TestDNSHasRealHostsAndPorts(t *testing.T) {
 	set := mailSet(t, "https://mail.example.org:8443/m", Config{Mail: mailExample(), JMAP: new(JMAP), DAV: new(DAV), MTASTS: &MTASTS{MX: []string{"mx.example.org"}}})
 	want := []string{
 		"_imaps._tcp SRV 0 1 993 mail.example.org.",
@@ -53,7 +53,7 @@ func TestDNSHasTheRealHostsAndPorts(t *testing.T) {
 	require.Equal(t, want, lines(t, set, "example.net"))
 }
 
-func TestDNSSaysWhatIsNotOffered(t *testing.T) {
+func TestDNSOfAbsentServices(t *testing.T) {
 	m := &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP}}}
 	set := mailSet(t, "https://example.com/mail", Config{Mail: m, DAV: &DAV{AddressBookPath: None, CalendarPath: "/cal"}})
 	require.Equal(t, []string{
@@ -78,7 +78,7 @@ func TestDNSSaysWhatIsNotOffered(t *testing.T) {
 	}, lines(t, set, "example.com"))
 }
 
-func TestDNSNeverPointsToAnAddressOrItself(t *testing.T) {
+func TestDNSNeverPointsToAddressOrItself(t *testing.T) {
 	m := &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP, Host: "imap.example.com"}}}
 	set := mailSet(t, "https://[2001:db8::1]", Config{Mail: m, JMAP: new(JMAP)})
 	require.NotContains(t, set.DNS().String(), "2001")
@@ -106,7 +106,7 @@ func TestDNSPublishesHTTPAsSuch(t *testing.T) {
 	require.Len(t, c.Protocols, 1)
 }
 
-func TestDNSLeavesAPathThatIsTooLongToTheWellKnown(t *testing.T) {
+func TestDNSOmitsLongPaths(t *testing.T) {
 	for _, test := range []struct {
 		length int // of path=…, of which a string of TXT takes 255
 		there  bool
@@ -128,7 +128,7 @@ func TestDNSLeavesAPathThatIsTooLongToTheWellKnown(t *testing.T) {
 	}
 }
 
-func TestDNSHasTheConfiguredTimeToLive(t *testing.T) {
+func TestDNSHasConfiguredTimeToLive(t *testing.T) {
 	m := mailExample()
 	m.TTL = 5 * time.Minute
 	for _, r := range mailSet(t, "https://mail.example.com", Config{Mail: m}).DNS() {
@@ -198,7 +198,7 @@ func FuzzRecordTextReadsBack(f *testing.F) {
 	})
 }
 
-func TestTheTargetOfAServiceIsNoAlias(t *testing.T) {
+func TestServiceTargetIsNotAnAlias(t *testing.T) {
 	base, err := publicurl.Parse("https://mail.example.com")
 	require.NoError(t, err)
 	set, err := Build(Config{Base: base, Mail: &Mail{

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestExtraMembersThatAreEndpointsAreBelowTheBase(t *testing.T) {
+func TestExtraEndpoints(t *testing.T) {
 	const below = "https://example.com/mail/logout"
 	var tests []brokenRule
 	for _, tt := range []struct {
@@ -76,7 +76,7 @@ func TestExtraMembersThatAreLinksAreOnHTTPS(t *testing.T) {
 	require.Equal(t, "https://example.org/terms?lang=en", decode(t, set, OAuthDocument)["op_tos_uri"])
 }
 
-func TestALongValueOfExtraIsCutInTheError(t *testing.T) {
+func TestLongValueOfExtraIsCutInError(t *testing.T) {
 	errs := buildErrors(t, Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{Extra: map[string]any{"x_endpoint": []string{strings.Repeat("x", 1000)}}}})
 	require.Len(t, errs, 1)
 	require.Len(t, errs[0].Input, 80)

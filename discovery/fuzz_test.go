@@ -29,7 +29,7 @@ func refMatches(lines []string, etag string, weak bool) bool {
 	}
 }
 
-func FuzzMatchesIffTheReferenceSaysSo(f *testing.F) {
+func FuzzMatchesIffReferenceSaysSo(f *testing.F) {
 	const etag = `"e-T_9"`
 	for _, s := range []string{
 		"", "*", " * ", "*\n", etag, "W/" + etag, `"a", ` + etag, `"a` + "\n" + `b", ` + etag, `"a", "` + "\n" + etag,

@@ -65,7 +65,7 @@ func TestDocumentsReferToForeignIssuers(t *testing.T) {
 }
 
 // Before the server has a name, clients of the web application can sign in already.
-func TestForeignIssuersOnARelativeBase(t *testing.T) {
+func TestForeignIssuersOnRelativeBase(t *testing.T) {
 	set, err := Build(withForeignIssuers(t, "/mail", foreign))
 	require.NoError(t, err)
 	require.JSONEq(t, `{"issuer":"`+foreign+`"}`, string(set.Bytes(WebUIDocument)))
@@ -105,7 +105,7 @@ func TestIssuerRules(t *testing.T) {
 	testBrokenRules(t, tests)
 }
 
-func TestAPastedDiscoveryURLIsRefusedWithTheCorrection(t *testing.T) {
+func TestPastedDiscoveryURL(t *testing.T) {
 	for pasted, want := range map[string]string{
 		"https://id.example/.well-known/openid-configuration":                          "https://id.example",
 		"https://id.example:8443/.well-known/openid-configuration":                     "https://id.example:8443",
@@ -135,7 +135,7 @@ func TestAPastedDiscoveryURLIsRefusedWithTheCorrection(t *testing.T) {
 	require.Contains(t, errs[0].Rule, "https URL", "a correction is an issuer itself")
 }
 
-func TestAnIssuerMayHaveTheSlashThatTokensHave(t *testing.T) {
+func TestIssuerWithSlash(t *testing.T) {
 	for _, base := range []string{"https://mail.example.com", "https://example.com:8443/mail", "", "/mail"} {
 		for _, slash := range []string{"", "/"} {
 			c := Config{
@@ -165,7 +165,7 @@ func TestAnIssuerMayHaveTheSlashThatTokensHave(t *testing.T) {
 	}
 }
 
-func TestAServerWithoutPasswords(t *testing.T) {
+func TestServerWithoutPasswords(t *testing.T) {
 	c := Config{OAuth: withRegistration(), JMAP: &JMAP{}, DAV: &DAV{}, Mail: mailExample()}
 	c.Mail.Authentication = []AuthMethod{AuthOAuth2}
 	set := mailSet(t, "https://mail.example.com", c)
@@ -193,7 +193,7 @@ func TestAServerWithoutPasswords(t *testing.T) {
 }
 
 // PACC clients use issuers on https alone. One on loopback is for development.
-func TestAnIssuerOnHTTPIsNotInPACC(t *testing.T) {
+func TestIssuerOnHTTPIsNotInPACC(t *testing.T) {
 	set, err := Build(withForeignIssuers(t, "https://mail.example.com", "http://localhost:9000"))
 	require.NoError(t, err)
 	require.Nil(t, readUserAgent(t, set).Authentication.OAuth)

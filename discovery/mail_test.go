@@ -117,13 +117,13 @@ func TestMailReportsEveryMistakeAtOnce(t *testing.T) {
 	}
 }
 
-func TestMailDoesNotChangeTheConfiguration(t *testing.T) {
+func TestMailDoesNotChangeConfiguration(t *testing.T) {
 	m := mailExample()
 	mailSet(t, "https://mail.example.com", Config{Mail: m, OAuth: withRegistration()})
 	require.Equal(t, mailExample(), m)
 }
 
-func TestMailDoesNotFollowTheConfiguration(t *testing.T) {
+func TestMailDoesNotFollowConfiguration(t *testing.T) {
 	m := mailExample()
 	set := mailSet(t, "https://mail.example.com", Config{Mail: m})
 	before := set.DNS().String()
@@ -131,7 +131,7 @@ func TestMailDoesNotFollowTheConfiguration(t *testing.T) {
 	require.Equal(t, before, set.DNS().String())
 }
 
-func TestServicesDoNotFollowTheirAuthentication(t *testing.T) {
+func TestServicesAreCopied(t *testing.T) {
 	methods, own := []AuthMethod{AuthPassword}, []AuthMethod{AuthPassword}
 	set := mailSet(t, "https://mail.example.com", Config{OAuth: withRegistration(), Mail: &Mail{
 		Domains:   []string{"example.com", "example.net"},
@@ -145,7 +145,7 @@ func TestServicesDoNotFollowTheirAuthentication(t *testing.T) {
 	require.Equal(t, before, set.DNS().String())
 }
 
-func TestMailIsFoundAtABaseWithoutAName(t *testing.T) {
+func TestMailIsFoundAtBaseWithoutName(t *testing.T) {
 	m := &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: IMAP, Host: "imap.example.com"}}}
 	h := NewServer(mailSet(t, "https://[2001:db8::1]:8443", Config{Mail: m}), ServerConfig{})
 	for _, path := range []string{userAgentPath, autoconfigPaths[0]} {
@@ -160,7 +160,7 @@ func TestMailIsFoundAtABaseWithoutAName(t *testing.T) {
 // server on a path.
 var mailPaths = []string{userAgentPath, autoconfigPaths[0], autoconfigPaths[1], autoconfigPaths[2], autodiscoverPath, autodiscoverJSONPath, mtaSTSPath}
 
-func TestMailDocumentsAreAbsentWithoutAHost(t *testing.T) {
+func TestMailDocumentsAreAbsentWithoutHost(t *testing.T) {
 	for _, base := range []string{"", "/mail"} {
 		set := mailSet(t, base, Config{Mail: mailExample(), MTASTS: &MTASTS{MX: []string{"mx.example.com"}}})
 		h := NewServer(set, ServerConfig{})
@@ -181,7 +181,7 @@ func TestMailDocumentsAreAbsentWithoutAHost(t *testing.T) {
 	}
 }
 
-func TestMailPathsAreThereWhetherAProxyStripsThePrefixOrNot(t *testing.T) {
+func TestMailPathsWithStripping(t *testing.T) {
 	set := mailSet(t, "https://example.com/mail", Config{Mail: mailExample()})
 	h := NewServer(set, ServerConfig{})
 	_, want := ask(t, h, "GET", "/mail/config-v1.1.xml", "Host: autoconfig.example.net")
@@ -215,7 +215,7 @@ func TestDomainOf(t *testing.T) {
 	}
 }
 
-func TestPasswordsAreNotAskedForInTheClear(t *testing.T) {
+func TestNoPasswordsInTheClear(t *testing.T) {
 	for raw, published := range map[string]bool{
 		"https://mail.example.com": true,
 		"http://localhost:8080":    true, // no network is on the way

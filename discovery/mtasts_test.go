@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMTASTSPolicyIsServedToItsHostsAlone(t *testing.T) {
+func TestMTASTSPolicyHosts(t *testing.T) {
 	set := mailSet(t, "https://mail.example.org/m", Config{Mail: mailExample(), MTASTS: &MTASTS{Mode: MTASTSEnforce, MX: []string{"mx.example.com", "*.example.net"}}})
 	h := NewServer(set, ServerConfig{})
 	for _, host := range []string{"mta-sts.example.com", "mta-sts.example.net", "MTA-STS.example.com:443"} {
@@ -27,7 +27,7 @@ func TestMTASTSPolicyIsServedToItsHostsAlone(t *testing.T) {
 
 var mtaSTSText = regexp.MustCompile(`^v=STSv1; id=[A-Za-z0-9]{1,32};$`)
 
-func TestMTASTSIDIsDerivedFromThePolicy(t *testing.T) {
+func TestMTASTSIDIsDerivedFromPolicy(t *testing.T) {
 	id := func(p MTASTS) string {
 		set := mailSet(t, "https://mail.example.com", Config{Mail: mailExample(), MTASTS: &p})
 		var texts []string

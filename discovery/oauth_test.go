@@ -126,7 +126,7 @@ func TestOAuthRules(t *testing.T) {
 	testBrokenRules(t, tests)
 }
 
-func TestEndpointPathsStayBelowTheBase(t *testing.T) {
+func TestEndpointPathsStayBelowBase(t *testing.T) {
 	for field, o := range map[string]OAuth{
 		"authorization_endpoint":        {AuthorizationPath: "https://evil.example/login"},
 		"token_endpoint":                {TokenPath: "token"},
@@ -236,7 +236,7 @@ func TestOAuthOnARelativeBase(t *testing.T) {
 	require.NotContains(t, got, "authorization_response_iss_parameter_supported")
 }
 
-func TestOAuthPathsOfTheDocument(t *testing.T) {
+func TestOAuthPathsOfDocument(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com/mail"), OAuth: &OAuth{}, OpenID: &OpenID{}})
 	require.NoError(t, err)
 	h := NewServer(set, ServerConfig{})

@@ -42,14 +42,14 @@ func TestOpenIDRules(t *testing.T) {
 	testBrokenRules(t, tests)
 }
 
-func TestUserinfoPathStaysBelowTheBase(t *testing.T) {
+func TestUserinfoPathStaysBelowBase(t *testing.T) {
 	errs := buildErrors(t, Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}, OpenID: &OpenID{UserinfoPath: "/../x"}})
 	require.Len(t, errs, 1)
 	require.Equal(t, OpenIDDocument, errs[0].Document)
 	require.Equal(t, "userinfo_endpoint", errs[0].Field)
 }
 
-func TestUnsignedIDTokensWithTheCodeFlow(t *testing.T) {
+func TestUnsignedIDTokensWithCodeFlow(t *testing.T) {
 	_, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}, OpenID: &OpenID{IDTokenSigningAlgs: []string{"RS256", "none"}}})
 	require.NoError(t, err)
 }

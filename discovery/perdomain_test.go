@@ -20,7 +20,7 @@ func twoDomains() Config {
 	}
 }
 
-func TestADomainHasServicesOfItsOwn(t *testing.T) {
+func TestDomainHasServicesOfItsOwn(t *testing.T) {
 	set := mailSet(t, "https://mail.example.com", twoDomains())
 	h := NewServer(set, ServerConfig{})
 	for _, tt := range []struct {
@@ -73,7 +73,7 @@ func TestADomainHasServicesOfItsOwn(t *testing.T) {
 	require.Contains(t, string(set.Bytes(MTASTSDocument+":example.net")), "mx1.example.net")
 }
 
-func TestDNSOfADomainWithServicesOfItsOwn(t *testing.T) {
+func TestDNSOfDomainWithServicesOfItsOwn(t *testing.T) {
 	set := mailSet(t, "https://mail.example.com", twoDomains())
 	zone := set.DNS().String()
 	for _, line := range []string{
@@ -151,7 +151,7 @@ func BenchmarkBuild(b *testing.B) {
 }
 
 // Twenty times as many domains take twenty times the allocations.
-func TestBuildIsLinearInTheNumberOfDomains(t *testing.T) {
+func TestBuildIsLinearInNumberOfDomains(t *testing.T) {
 	perDomain := func(n int) float64 {
 		c := mailDomains(t, n)
 		return testing.AllocsPerRun(1, func() {

@@ -66,7 +66,7 @@ func TestResourcePaths(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongInAResourceIsWrongBeforeTheBaseIsKnownToo(t *testing.T) {
+func TestResourceErrorsOnRelativeBase(t *testing.T) {
 	relative, err := publicurl.Relative("")
 	require.NoError(t, err)
 	for _, base := range []publicurl.Base{mustBase(t, "https://example.com"), relative} {
@@ -83,7 +83,7 @@ func TestWhatIsWrongInAResourceIsWrongBeforeTheBaseIsKnownToo(t *testing.T) {
 
 // The URL of each document follows from its resource by RFC 9728 section 3.1, which this test
 // implements again. Only the document of the base is found at other paths too.
-func TestEachResourceIsFoundWhereItsIdentifierSays(t *testing.T) {
+func TestResourceLocations(t *testing.T) {
 	for _, base := range []string{"https://example.com", "https://example.com:8443", "https://example.com/mail", "https://example.com/a/b"} {
 		set, err := Build(Config{
 			Base: mustBase(t, base), OAuth: &OAuth{Scopes: []string{"mail"}}, JMAP: &JMAP{},
@@ -142,7 +142,7 @@ func TestResourceAliases(t *testing.T) {
 	}
 }
 
-func TestResourcesAreAbsentOnARelativeBase(t *testing.T) {
+func TestResourcesAreAbsentOnRelativeBase(t *testing.T) {
 	for _, base := range []string{"", "/mail"} {
 		set, err := Build(Config{Base: mustBase(t, base), OAuth: &OAuth{}, JMAP: &JMAP{}, Resources: []Resource{{Path: "/dav/cal/"}}})
 		require.NoError(t, err)
@@ -158,7 +158,7 @@ func TestResourcesAreAbsentOnARelativeBase(t *testing.T) {
 
 // Without an authorization server of its own the server has no resources, but those
 // that name another's.
-func TestResourcesOfAnotherAuthorizationServer(t *testing.T) {
+func TestResourcesOfForeignIssuer(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), JMAP: &JMAP{}})
 	require.NoError(t, err)
 	require.Nil(t, set.Bytes(BaseResource))
@@ -183,7 +183,7 @@ func TestIssuersOfOthersKeepTheirSpelling(t *testing.T) {
 	require.Equal(t, issuers, m.Servers)
 }
 
-func TestEntryTakesThePlaceOfAnImpliedResource(t *testing.T) {
+func TestEntryTakesPlaceOfImpliedResource(t *testing.T) {
 	resources := []Resource{{Name: "Mail"}, {Path: "/session", Name: "Session"}}
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}, JMAP: &JMAP{SessionPath: "/session"}, Resources: resources})
 	require.NoError(t, err)

@@ -170,7 +170,7 @@ func TestHostnameOfHostField(t *testing.T) {
 	}
 }
 
-func TestHostSelectsAmongConfiguredDomainsOnly(t *testing.T) {
+func TestHostSelectsDomain(t *testing.T) {
 	set := buildSet(t, "https://mail.example.com", func(b *builder) {
 		b.route(route{document: "policy", byHost: map[string]*document{
 			"mta-sts.a.example": newDocument([]byte("a"), "text/plain"),

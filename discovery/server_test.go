@@ -41,7 +41,7 @@ func TestServerWithoutSetHasNoDocuments(t *testing.T) {
 	require.Equal(t, 307, res.StatusCode)
 }
 
-func TestNextSeesPathsWithoutThePrefix(t *testing.T) {
+func TestNextSeesPathsWithoutPrefix(t *testing.T) {
 	for _, tt := range []struct{ base, target, want string }{
 		{base: "https://example.com/mail", target: "/mail/login?a=b", want: "/login?a=b"},
 		{base: "https://example.com/mail", target: "/login", want: "/login"},
@@ -80,7 +80,7 @@ func TestNotFoundIsNotKept(t *testing.T) {
 }
 
 // A handler around the Server may edit the header of its own response, in place too.
-func TestAResponseSharesNoStateWithOthers(t *testing.T) {
+func TestResponseSharesNoStateWithOthers(t *testing.T) {
 	set := fullSet(t, "https://example.com/mail")
 	account := func(r *http.Request) (Account, error) {
 		switch r.Header.Get("Authorization") {
@@ -147,7 +147,7 @@ func TestAResponseSharesNoStateWithOthers(t *testing.T) {
 	}
 }
 
-func TestAnswersDoNotDependOnHowARequestArrived(t *testing.T) {
+func TestAnswersIgnoreRequestOrigin(t *testing.T) {
 	requests := []struct {
 		fields []string
 		tls    bool
@@ -169,7 +169,7 @@ func TestAnswersDoNotDependOnHowARequestArrived(t *testing.T) {
 		h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return demoAccount(), nil }})
 		for path, route := range set.routes {
 			if route.byHost != nil {
-				continue // as here: TestHostSelectsAmongConfiguredDomainsOnly
+				continue // as here: TestHostSelectsDomain
 			}
 			type answer struct {
 				status int

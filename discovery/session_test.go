@@ -32,7 +32,7 @@ func demoAccount() Account {
 	}
 }
 
-func TestSessionHasWhatRFC8620Demands(t *testing.T) {
+func TestSessionMembers(t *testing.T) {
 	set := jmapSet(t, "https://example.com/mail", func(j *JMAP) { j.Extra = map[string]any{"vendor": "<&>"} })
 	body, state, err := set.Session(demoAccount())
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestSessionHasWhatRFC8620Demands(t *testing.T) {
 	}}, got["accounts"])
 }
 
-func TestSessionOfNobodyHasObjectsNotNull(t *testing.T) {
+func TestEmptySessionHasObjects(t *testing.T) {
 	body, _, err := jmapSet(t, "https://example.com", nil).Session(Account{})
 	require.NoError(t, err)
 	require.Contains(t, string(body), `"accounts":{},"primaryAccounts":{},"username":""`)
@@ -65,7 +65,7 @@ func TestSessionOfNobodyHasObjectsNotNull(t *testing.T) {
 	require.Contains(t, string(body), `"accountCapabilities":{}`)
 }
 
-func TestSessionStateChangesWithTheContentOnly(t *testing.T) {
+func TestSessionStateChangesWithContentOnly(t *testing.T) {
 	state := func(base string, change func(*JMAP), edit func(*Account)) string {
 		a := demoAccount()
 		if edit != nil {
@@ -218,7 +218,7 @@ func TestSessionAnswers(t *testing.T) {
 	}
 }
 
-func TestSessionPreflightNeedsNoAuthentication(t *testing.T) {
+func TestSessionPreflight(t *testing.T) {
 	h := NewServer(jmapSet(t, "https://example.com", nil), ServerConfig{
 		Session: func(*http.Request) (Account, error) { panic("asked for an account") },
 	})
@@ -244,7 +244,7 @@ func TestSessionWithoutCallbackIsNexts(t *testing.T) {
 
 // A swap while Session runs, by which the answer could have the URLs of one Set and
 // the challenge of another.
-func TestSessionComesFromTheSetOfItsRequest(t *testing.T) {
+func TestSessionComesFromSetOfItsRequest(t *testing.T) {
 	a, b := jmapSet(t, "https://a.example", nil), jmapSet(t, "https://b.example", nil)
 	for _, signedIn := range []bool{true, false} {
 		var server *Server
@@ -268,7 +268,7 @@ func TestSessionComesFromTheSetOfItsRequest(t *testing.T) {
 }
 
 // RFC 9728 section 3.3: the resource in the document is what the client asked for.
-func TestChallengeOfTheSessionNamesItsMetadata(t *testing.T) {
+func TestChallengeOfSessionNamesItsMetadata(t *testing.T) {
 	for _, base := range []string{"https://example.com", "https://example.com:8443", "https://example.com/mail"} {
 		set := fullSet(t, base)
 		h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return Account{}, ErrUnauthenticated }})

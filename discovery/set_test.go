@@ -104,7 +104,7 @@ func TestStripURLWithRawPathThatIsStale(t *testing.T) {
 
 // https://example.com/auth/auth/token arrives as /auth/auth/token, or as
 // /auth/token through a proxy that strips: in both cases it is the same endpoint.
-func TestEndpointThatBeginsWithThePrefixArrivesWhole(t *testing.T) {
+func TestEndpointBelowPrefixTwice(t *testing.T) {
 	set := buildSet(t, "https://example.com/auth", func(b *builder) {
 		b.endpoint("x", "token", "", "/auth/token")
 		b.endpoint("x", "admin", "", "/auth/admin/")

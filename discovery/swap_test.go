@@ -117,7 +117,7 @@ func swapSets(t *testing.T) []*Set {
 }
 
 // A request that has begun with one Set ends with it, whenever the swap comes.
-func TestSwapInTheMiddleOfAnAnswerChangesNothingOfIt(t *testing.T) {
+func TestSwapDuringAnswer(t *testing.T) {
 	sets := swapSets(t)
 	for i, set := range sets {
 		other := sets[(i+1)%len(sets)]

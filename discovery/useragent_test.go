@@ -42,7 +42,7 @@ func readUserAgent(t testing.TB, set *Set) userAgentReader {
 	return c
 }
 
-func TestUserAgentHasTheServices(t *testing.T) {
+func TestUserAgentHasServices(t *testing.T) {
 	set := mailSet(t, "https://mail.example.com/m", Config{Mail: mailExample(), JMAP: new(JMAP), DAV: new(DAV), OAuth: withRegistration()})
 	c := readUserAgent(t, set)
 	got := map[string]string{}
@@ -65,7 +65,7 @@ func TestUserAgentHasTheServices(t *testing.T) {
 	require.Equal(t, "https://example.com/help?a=1&b=2", c.Info.Help.Documentation)
 }
 
-func TestUserAgentLeavesOutWhatTheDraftCannotSay(t *testing.T) {
+func TestUserAgentOmitsOtherPorts(t *testing.T) {
 	m := &Mail{Domains: []string{"example.com"}, Services: []Service{{Protocol: POP3}}}
 	set := mailSet(t, "https://mail.example.com:8443", Config{Mail: m, JMAP: new(JMAP)})
 	c := readUserAgent(t, set)
@@ -81,7 +81,7 @@ func TestUserAgentLeavesOutWhatTheDraftCannotSay(t *testing.T) {
 	require.NotContains(t, set.DNS().String(), "ua-auto-config")
 }
 
-func TestUserAgentHasOAuthIfEveryServiceTakesIt(t *testing.T) {
+func TestUserAgentOAuth(t *testing.T) {
 	password := []AuthMethod{AuthPassword}
 	both := []AuthMethod{AuthOAuth2, AuthPassword}
 	tests := []struct {
@@ -105,7 +105,7 @@ func TestUserAgentHasOAuthIfEveryServiceTakesIt(t *testing.T) {
 	}
 }
 
-func TestUserAgentDigestIsOfTheBytesServed(t *testing.T) {
+func TestUserAgentDigestIsOfBytesServed(t *testing.T) {
 	c := Config{Mail: mailExample(), JMAP: new(JMAP), OAuth: withRegistration()}
 	var before string
 	for range 3 { // restarts
@@ -135,7 +135,7 @@ func TestUserAgentDigestIsOfTheBytesServed(t *testing.T) {
 	}
 }
 
-func TestUserAgentOfADomainNamedAsAHostOfAnother(t *testing.T) {
+func TestUserAgentOfNestedDomain(t *testing.T) {
 	for range 20 { // the order of a map is random
 		set := mailSet(t, "https://mail.example.org", Config{Mail: &Mail{
 			Domains:   []string{"ua-auto-config.example.com", "example.com"},
@@ -147,7 +147,7 @@ func TestUserAgentOfADomainNamedAsAHostOfAnother(t *testing.T) {
 	}
 }
 
-func TestUserAgentTellsNobodyTheDomains(t *testing.T) {
+func TestUserAgentHidesDomains(t *testing.T) {
 	m := mailExample()
 	m.Name, m.ShortName, m.Documentation, m.Services[1].Host = "", "", "", ""
 	m.Services = m.Services[:1]

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWebUIAnswersTheSameForEveryAccount(t *testing.T) {
+func TestWebUIAnswersSameForEveryAccount(t *testing.T) {
 	for _, base := range []string{"https://example.com", "https://example.com/mail", "https://example.com/m%C3%A4il", "", "/mail"} {
 		set, err := Build(Config{Base: mustBase(t, base), OAuth: &OAuth{}, OpenID: &OpenID{}, WebUI: &WebUI{}})
 		require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestWebUIAnswersTheSameForEveryAccount(t *testing.T) {
 }
 
 // Some servers switch to relative URLs when their socket has no TLS.
-func TestWebUIDoesNotSwitchByTheConnection(t *testing.T) {
+func TestWebUIDoesNotSwitchByConnection(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), OAuth: &OAuth{}, WebUI: &WebUI{}})
 	require.NoError(t, err)
 	h := NewServer(set, ServerConfig{})

@@ -109,7 +109,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestExplainOfAProxyProtocolConnection(t *testing.T) {
+func TestExplainOfProxyProtocolConnection(t *testing.T) {
 	req := marked(t, requestFrom(nil, peer, "192.0.2.1"))
 	require.Equal(t, []forwarded.Hop{
 		{Addr: addr("127.0.0.1"), Where: "connection", Text: "127.0.0.1",
@@ -123,7 +123,7 @@ func TestExplainOfAProxyProtocolConnection(t *testing.T) {
 	}, newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("loopback")}).Explain(req))
 }
 
-func TestExplainNamesAListThatTrustsAll(t *testing.T) {
+func TestExplainNamesListThatTrustsAll(t *testing.T) {
 	var live trustnet.Live
 	live.Store(trustnet.MustParse("10.0.0.0/8"))
 	r := newResolver(t, forwarded.Config{Trusted: &live})

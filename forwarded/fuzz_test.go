@@ -63,9 +63,9 @@ func addSeeds(f *testing.F, n int) {
 	}
 }
 
-// FuzzClientIsThePeerOrAnAddressOfTheHeaderAndAllToItsRightIsTrusted compares every
+// FuzzClientIsInHeader compares every
 // Result with that of the oracle, of which the property is easy to see.
-func FuzzClientIsThePeerOrAnAddressOfTheHeaderAndAllToItsRightIsTrusted(f *testing.F) {
+func FuzzClientIsInHeader(f *testing.F) {
 	addSeeds(f, 3)
 	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 4})
 	f.Fuzz(func(t *testing.T, a, b, c string) {
@@ -78,7 +78,7 @@ func FuzzClientIsThePeerOrAnAddressOfTheHeaderAndAllToItsRightIsTrusted(f *testi
 	})
 }
 
-func FuzzUntrustedOrUnclassifiablePeerMakesHeadersIrrelevant(f *testing.F) {
+func FuzzHeadersOfUntrustedPeer(f *testing.F) {
 	for _, remoteAddr := range []string{"", "@", "nonsense", "203.0.113.9:80", "[::1]:80", "10.0.0.1", "[::ffff:203.0.113.9]:1", "fe80::1%eth0"} {
 		for _, value := range seeds {
 			f.Add(remoteAddr, value)
@@ -205,7 +205,7 @@ func spell(rnd *rand.Rand, name forwarded.Header, a netip.Addr) string {
 	return blank[rnd.IntN(4)] + s + blank[rnd.IntN(4)]
 }
 
-func FuzzRespellingAHopChangesNothing(f *testing.F) {
+func FuzzRespellingHopChangesNothing(f *testing.F) {
 	f.Add([]byte{192, 0, 2, 1, 10, 0, 0, 3}, uint64(1))
 	f.Add([]byte{192, 0, 2, 1, 10, 0, 0, 3, 10, 0, 0, 2, 10, 9, 8, 7}, uint64(7))
 	f.Add([]byte("\xff 01\r\xb8\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x01 \x01\r\xb8\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x02"), uint64(3))
@@ -256,9 +256,9 @@ func FuzzLinesEqualOneLineWithCommas(f *testing.F) {
 	})
 }
 
-// FuzzUnknownClientIsTheZeroAddr, for every header and every Config: an application that
+// FuzzUnknownClientIsZeroAddr, for every header and every Config: an application that
 // omits ClientKnown gets no address that stands in for the client.
-func FuzzUnknownClientIsTheZeroAddr(f *testing.F) {
+func FuzzUnknownClientIsZeroAddr(f *testing.F) {
 	for i, value := range seeds {
 		f.Add(value, seeds[(i+5)%len(seeds)], peer)
 		f.Add("192.0.2.1, "+value, "", []string{peer, "0.0.0.0:80", "@", "203.0.113.9:80"}[i%4])
@@ -285,9 +285,9 @@ func FuzzUnknownClientIsTheZeroAddr(f *testing.F) {
 	})
 }
 
-// FuzzBytesLeftOfAKnownClientNeverChangeIt: value is what the proxies wrote, left what
+// FuzzBytesLeftOfKnownClient: value is what the proxies wrote, left what
 // the client sent, in the same line and in a line of its own.
-func FuzzBytesLeftOfAKnownClientNeverChangeIt(f *testing.F) {
+func FuzzBytesLeftOfKnownClient(f *testing.F) {
 	addSeeds(f, 2)
 	resolvers := byAddressAndCount(f, forwarded.Config{Proto: true, MaxHops: 5})
 	f.Fuzz(func(t *testing.T, left, value string) {
@@ -303,11 +303,11 @@ func FuzzBytesLeftOfAKnownClientNeverChangeIt(f *testing.F) {
 	})
 }
 
-// FuzzElementsLeftOfAnUnknownClientOnlyExtendTheWalk: no hop that was read before is
+// FuzzElementsLeftOfUnknownClient: no hop that was read before is
 // lost or changed, and an entry that ended the walk still ends it. The one exception is
 // a Forwarded element of a proxy that writes a closing quote without an opening one: its
 // meaning depends on what is left of it.
-func FuzzElementsLeftOfAnUnknownClientOnlyExtendTheWalk(f *testing.F) {
+func FuzzElementsLeftOfUnknownClient(f *testing.F) {
 	addSeeds(f, 2)
 	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 5})
 	f.Fuzz(func(t *testing.T, left, value string) {
@@ -346,9 +346,9 @@ func FuzzElementsLeftOfAnUnknownClientOnlyExtendTheWalk(f *testing.F) {
 	})
 }
 
-// FuzzForwardedReadsTheSameFromBothEnds: the walk, which reads from right to left,
+// FuzzForwardedReadsSameFromBothEnds: the walk, which reads from right to left,
 // finds the elements that the grammar finds from left to right in a valid header.
-func FuzzForwardedReadsTheSameFromBothEnds(f *testing.F) {
+func FuzzForwardedReadsSameFromBothEnds(f *testing.F) {
 	addSeeds(f, 1)
 	r := newResolver(f, forwarded.Config{Header: forwarded.Forwarded, Trusted: trustnet.MustParse("0.0.0.0/0", "::/0"), AllowTrustAll: true, MaxHops: 1 << 20})
 	f.Fuzz(func(t *testing.T, value string) {
@@ -369,9 +369,9 @@ func FuzzForwardedReadsTheSameFromBothEnds(f *testing.F) {
 	})
 }
 
-// FuzzSetHeadersPassesOnTheClientOrUnknown: the next server, which also trusts this one,
+// FuzzSetHeadersPassesOnClientOrUnknown: the next server, which also trusts this one,
 // finds the same client, and none if it is not known here.
-func FuzzSetHeadersPassesOnTheClientOrUnknown(f *testing.F) {
+func FuzzSetHeadersPassesOnClientOrUnknown(f *testing.F) {
 	addSeeds(f, 2)
 	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 5, Proto: true})
 	f.Fuzz(func(t *testing.T, a, b string) {

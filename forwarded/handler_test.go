@@ -21,7 +21,7 @@ func handle(t *testing.T, r *forwarded.Resolver, req *http.Request) *http.Reques
 	return got
 }
 
-func TestHandlerPassesTheResultOn(t *testing.T) {
+func TestHandlerPassesResultOn(t *testing.T) {
 	type key struct{}
 	req := requestFrom(nil, peer, "192.0.2.1")
 	req = req.WithContext(context.WithValue(req.Context(), key{}, "kept"))
@@ -45,7 +45,7 @@ func TestHandlerPassesTheResultOn(t *testing.T) {
 	require.Equal(t, addr("192.0.2.1"), res.Client)
 }
 
-func TestHandlerContextEndsWithTheRequest(t *testing.T) {
+func TestHandlerContextEndsWithRequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	got := handle(t, newResolver(t, forwarded.Config{}), requestFrom(nil, peer).WithContext(ctx))
 	require.NoError(t, got.Context().Err())
@@ -58,7 +58,7 @@ func TestHandlerRefusesNil(t *testing.T) {
 		func() { newResolver(t, forwarded.Config{}).Handler(nil) })
 }
 
-func TestOnResolveGetsTheRequestAsItCame(t *testing.T) {
+func TestOnResolveGetsRequestAsItCame(t *testing.T) {
 	var results []forwarded.Result
 	var header http.Header
 	r := newResolver(t, forwarded.Config{
@@ -155,7 +155,7 @@ func TestStrip(t *testing.T) {
 	}
 }
 
-func TestValuesThatTheNextHandlerAddsStayApartFromTheCallers(t *testing.T) {
+func TestStripDoesNotShareValues(t *testing.T) {
 	req := requestFrom(nil, "203.0.113.9:80", "127.0.0.1")
 	req.Header["Accept"] = append(make([]string, 0, 2), "text/html")
 	got := handle(t, newResolver(t, forwarded.Config{Strip: true}), req)
@@ -178,7 +178,7 @@ func TestStripTwiceIsStripOnce(t *testing.T) {
 	require.Equal(t, http.Header{"X-Forwarded-For": {"6.6.6.6, 192.0.2.1"}, "X-Forwarded-Proto": {"https"}}, twice.Header)
 }
 
-func TestStripOnAProxyProtocolConnection(t *testing.T) {
+func TestStripOnProxyProtocolConnection(t *testing.T) {
 	req := marked(t, requestFrom(nil, peer, "192.0.2.1"))
 	got := handle(t, newResolver(t, forwarded.Config{Strip: true, Trusted: trustnet.MustParse("10.0.0.0/8,loopback")}), req)
 	require.Empty(t, got.Header)

@@ -127,7 +127,7 @@ func TestSingleHeader(t *testing.T) {
 	}
 }
 
-func TestAnUntrustedPeerWithTheSingleHeaderIsReported(t *testing.T) {
+func TestUntrustedSingleHeader(t *testing.T) {
 	h := http.Header{"X-Example-Client": {"192.0.2.1"}}
 	require.Equal(t, direct("203.0.113.9", forwarded.UntrustedPeer), newResolver(t, forwarded.Config{}).Resolve(h, "203.0.113.9:80"))
 	r := newResolver(t, forwarded.Config{SingleHeader: "X-Example-Client"})

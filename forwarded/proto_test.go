@@ -124,7 +124,7 @@ func TestExplainProto(t *testing.T) {
 	}
 }
 
-func TestExplainProtoOfAnElement(t *testing.T) {
+func TestExplainProtoOfElement(t *testing.T) {
 	for value, want := range map[string]string{
 		"for=192.0.2.1;proto=https, for=10.0.0.2": "; its proto is https [UntrustedHop]",
 		"for=192.0.2.1, for=10.0.0.2;proto=https": "; its proto is neither http nor https [UntrustedHop]",

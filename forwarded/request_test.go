@@ -69,7 +69,7 @@ func dial(t *testing.T, a net.Addr) net.Conn {
 	return c
 }
 
-func TestAResultIsNotRememberedForAConnection(t *testing.T) {
+func TestResultIsNotRememberedForConnection(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0")
 	serve(t, l, newResolver(t, forwarded.Config{Trusted: trustnet.MustParse("loopback")}), nil)
 	c := dial(t, l.Addr())
@@ -141,7 +141,7 @@ func TestUnixPeers(t *testing.T) {
 	}
 }
 
-func TestAListThatTrustsAllDoesNotTrustUnixPeersEither(t *testing.T) {
+func TestTrustsAllAndUnixPeers(t *testing.T) {
 	var live trustnet.Live
 	live.Store(trustnet.MustParse("unix"))
 	r := newResolver(t, forwarded.Config{Trusted: &live})
@@ -218,7 +218,7 @@ func TestProxyProtocolComesFirst(t *testing.T) {
 
 // MIGRATION.md and doc.go warn of middleware that copies a header into RemoteAddr: with such
 // middleware a direct client can name another client.
-func TestMiddlewareThatReplacesRemoteAddrLetsClientsForge(t *testing.T) {
+func TestRemoteAddrMiddlewareForges(t *testing.T) {
 	copyLeftmost := func(next http.Handler) http.Handler { // as ProxyHeaders of gorilla/handlers does
 		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			first, _, _ := strings.Cut(req.Header.Get("X-Forwarded-For"), ", ")

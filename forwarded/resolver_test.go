@@ -93,13 +93,13 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-func TestNewAcceptsTheUnixKeywordAlone(t *testing.T) {
+func TestNewAcceptsUnixKeywordAlone(t *testing.T) {
 	_, err := forwarded.New(forwarded.Config{Trusted: trustnet.MustParse("unix")})
 	require.NoError(t, err)
 }
 
 // Servers whose list of proxies is optional need no branch.
-func TestWithoutTrustedPeersEveryPeerIsTheClient(t *testing.T) {
+func TestWithoutTrustedPeers(t *testing.T) {
 	var nilSet *trustnet.Set
 	for name, trusted := range map[string]trustnet.Source{
 		"no list":                           nil,
@@ -201,7 +201,7 @@ func TestPeer(t *testing.T) {
 	}
 }
 
-func TestOnlyTheConfiguredHeaderIsRead(t *testing.T) {
+func TestOnlyConfiguredHeaderIsRead(t *testing.T) {
 	all := http.Header{
 		"X-Forwarded-For":  {"192.0.2.1"},
 		"Forwarded":        {"for=192.0.2.2"},
@@ -313,7 +313,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestResolveDoesNotModifyTheHeader(t *testing.T) {
+func TestResolveDoesNotModifyHeader(t *testing.T) {
 	h := http.Header{"X-Forwarded-For": {"a, 10.0.0.2", "10.0.0.3"}, "X-Forwarded-Proto": {"https"}}
 	before := h.Clone()
 	newResolver(t, forwarded.Config{Strip: true, Proto: true}).Resolve(h, peer)

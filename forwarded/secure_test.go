@@ -60,9 +60,9 @@ func TestSecure(t *testing.T) {
 	}
 }
 
-// TestSecureOnAProxyProtocolConnection: the answer is that of Info.Secure, except that
+// TestSecureOnProxyProtocolConnection: the answer is that of Info.Secure, except that
 // a direct connection from a trusted peer is a proxy's.
-func TestSecureOnAProxyProtocolConnection(t *testing.T) {
+func TestSecureOnProxyProtocolConnection(t *testing.T) {
 	client := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 4711}
 	proxy := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 41234}
 	for _, tt := range []struct {
@@ -89,7 +89,7 @@ func TestSecureOnAProxyProtocolConnection(t *testing.T) {
 	}
 }
 
-func TestSecureWithoutTheConnection(t *testing.T) {
+func TestSecureWithoutConnection(t *testing.T) {
 	r := newResolver(t, forwarded.Config{Proto: true})
 	require.Equal(t, secure{}, secureOf(forwarded.Result{}))
 	require.Equal(t, secure{}, secureOf(r.Resolve(nil, "203.0.113.9:80")), "Resolve does not see TLS")
@@ -97,9 +97,9 @@ func TestSecureWithoutTheConnection(t *testing.T) {
 	require.Equal(t, secure{true, true}, secureOf(r.Resolve(http.Header{"X-Forwarded-Proto": {"https"}}, peer)))
 }
 
-// TestAKnownClientOfAProxyProtocolConnection: a direct connection is not known if its
+// TestKnownProxyProtocolClient: a direct connection is not known if its
 // peer is a proxy.
-func TestAKnownClientOfAProxyProtocolConnection(t *testing.T) {
+func TestKnownProxyProtocolClient(t *testing.T) {
 	client := &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4711} // trusted as well
 	proxy := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 41234}
 	untrusted := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 4711}

@@ -131,7 +131,7 @@ func requireSameClient(t *testing.T, here forwarded.Result, list forwarded.Heade
 	require.Equal(t, here.Client, nextHop(t, list, h).Client)
 }
 
-func TestSetHeadersRemovesWhatTheClientSent(t *testing.T) {
+func TestSetHeadersRemovesWhatClientSent(t *testing.T) {
 	forged := []string{
 		"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip",
 		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fly-Client-Ip", "x-forwarded-for", "X_Forwarded_For", "X_REAL_IP", "cf_connecting-ip",
@@ -159,7 +159,7 @@ func TestSetHeadersRemovesWhatTheClientSent(t *testing.T) {
 }
 
 // CGI takes Client-IP for the header too.
-func TestSetHeadersAndStripRemoveEverySpellingOfASingleHeader(t *testing.T) {
+func TestSingleHeaderSpellings(t *testing.T) {
 	for _, single := range []string{"Client-IP", "client_ip", "CLIENT_IP"} {
 		r := newResolver(t, forwarded.Config{SingleHeader: single, Strip: true})
 		in := requestFrom(nil, "203.0.113.9:80")
@@ -174,7 +174,7 @@ func TestSetHeadersAndStripRemoveEverySpellingOfASingleHeader(t *testing.T) {
 	}
 }
 
-func TestSetHeadersPassesOnASingleHeaderAsAList(t *testing.T) {
+func TestSetHeadersOfSingleHeader(t *testing.T) {
 	for list, want := range map[forwarded.Header]string{
 		forwarded.XForwardedFor: "192.0.2.1, 10.0.0.1",
 		forwarded.Forwarded:     "for=192.0.2.1;proto=https, for=10.0.0.1",
@@ -189,9 +189,9 @@ func TestSetHeadersPassesOnASingleHeaderAsAList(t *testing.T) {
 	}
 }
 
-// TestSetHeadersUsesTheResolverOfTheHandler: one resolver reads Forwarded, and the other
+// TestSetHeadersUsesResolverOfHandler: one resolver reads Forwarded, and the other
 // one says that X-Forwarded-For is written.
-func TestSetHeadersUsesTheResolverOfTheHandler(t *testing.T) {
+func TestSetHeadersUsesResolverOfHandler(t *testing.T) {
 	in := requestFrom(nil, peer)
 	in.Header["Forwarded"] = []string{"for=192.0.2.1, for=10.0.0.2"}
 	in = handle(t, newResolver(t, forwarded.Config{Header: forwarded.Forwarded}), in)
@@ -200,7 +200,7 @@ func TestSetHeadersUsesTheResolverOfTheHandler(t *testing.T) {
 	require.Equal(t, http.Header{"X-Forwarded-For": {"192.0.2.1, 10.0.0.2, 10.0.0.1"}, "X-Forwarded-Host": {in.Host}}, out.Header)
 }
 
-func TestSetHeadersRemovesTheSingleHeaderOfBothResolvers(t *testing.T) {
+func TestSetHeadersRemovesSingleHeaders(t *testing.T) {
 	in := requestFrom(nil, "203.0.113.9:80")
 	in.Header = http.Header{"X-Example-Client": {"127.0.0.1"}, "X-Example-Address": {"127.0.0.1"}}
 	in = handle(t, newResolver(t, forwarded.Config{SingleHeader: "X-Example-Client"}), in)
@@ -209,8 +209,8 @@ func TestSetHeadersRemovesTheSingleHeaderOfBothResolvers(t *testing.T) {
 	require.Equal(t, http.Header{"X-Forwarded-For": {"203.0.113.9"}, "X-Forwarded-Host": {in.Host}, "X-Forwarded-Proto": {"http"}}, out.Header)
 }
 
-// TestSetHeadersAfterTheHeaderWasChanged: the Result stays, the hops between are lost.
-func TestSetHeadersAfterTheHeaderWasChanged(t *testing.T) {
+// TestSetHeadersAfterHeaderWasChanged: the Result stays, the hops between are lost.
+func TestSetHeadersAfterHeaderWasChanged(t *testing.T) {
 	r := newResolver(t, forwarded.Config{})
 	for _, lines := range [][]string{nil, {"6.6.6.6, 10.0.0.2"}, {"x"}} {
 		in := handle(t, r, requestFrom(nil, peer, "192.0.2.1, 10.0.0.2"))
@@ -231,7 +231,7 @@ func TestSetHeadersWithoutHostAndHeader(t *testing.T) {
 
 // A client can make ReverseProxy drop headers by its Connection header, but not those
 // that Rewrite sets.
-func TestSetHeadersInAReverseProxy(t *testing.T) {
+func TestSetHeadersInReverseProxy(t *testing.T) {
 	var got http.Header
 	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { got = req.Header }))
 	defer backend.Close()

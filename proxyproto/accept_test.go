@@ -25,7 +25,7 @@ type acceptsFrom struct {
 
 func (l *acceptsFrom) Accept() (net.Conn, error) { l.calls++; return l.memListener.Accept() }
 
-func TestNothingIsAcceptedBeforeTheFirstAccept(t *testing.T) {
+func TestNothingIsAcceptedBeforeFirstAccept(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		do    func(t *testing.T, l *proxyproto.Listener)
@@ -74,7 +74,7 @@ func TestNothingIsAcceptedBeforeTheFirstAccept(t *testing.T) {
 
 // A parent process opens a listener, wraps it and leaves it to a child: the parent's
 // Listener must not take the child's clients.
-func TestAWrapThatIsNotUsedTakesNoConnections(t *testing.T) {
+func TestUnusedListenerAcceptsNothing(t *testing.T) {
 	inner := listen(t)
 	parent, err := proxyproto.New(inner, fromLoopback(t))
 	require.NoError(t, err)
@@ -94,7 +94,7 @@ func TestAWrapThatIsNotUsedTakesNoConnections(t *testing.T) {
 	require.NoError(t, parent.Close())
 }
 
-func TestCloseAndShutdownBeforeAcceptReturnAtOnce(t *testing.T) {
+func TestCloseBeforeAccept(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		end  func(l *proxyproto.Listener) error
@@ -195,7 +195,7 @@ func TestSetDeadlineBoundsAccept(t *testing.T) {
 	}
 }
 
-func TestADeadlineIsNotTheEndOfTheListener(t *testing.T) {
+func TestDeadlineIsNotEndOfListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := lazyFixture(t, proxyproto.Config{})
 		require.NoError(t, f.SetDeadline(time.Now().Add(time.Second)))
@@ -211,7 +211,7 @@ func TestADeadlineIsNotTheEndOfTheListener(t *testing.T) {
 	})
 }
 
-func TestReadyConnectionsComeBeforeADeadline(t *testing.T) {
+func TestReadyConnectionsComeBeforeDeadline(t *testing.T) {
 	for name, expire := range map[string]func(f *fixture){
 		"of Accept":             func(f *fixture) { f.SetDeadline(time.Unix(1, 0)) },
 		"of the listener below": func(f *fixture) { f.mem.errs <- os.ErrDeadlineExceeded },
@@ -236,7 +236,7 @@ func TestReadyConnectionsComeBeforeADeadline(t *testing.T) {
 	}
 }
 
-func TestDeadlineOfTheListenerBelowIsReturnedOnce(t *testing.T) {
+func TestInnerDeadlineIsReturnedOnce(t *testing.T) {
 	for name, below := range map[string]error{
 		"os.ErrDeadlineExceeded": os.ErrDeadlineExceeded,
 		"as package net returns": &net.OpError{Op: "accept", Err: os.ErrDeadlineExceeded},
@@ -263,7 +263,7 @@ func TestDeadlineOfTheListenerBelowIsReturnedOnce(t *testing.T) {
 	}
 }
 
-func TestETIMEDOUTOfOneConnectionIsNotADeadline(t *testing.T) {
+func TestETIMEDOUTIsNotADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		f.mem.errs <- &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.ETIMEDOUT)}
@@ -271,7 +271,7 @@ func TestETIMEDOUTOfOneConnectionIsNotADeadline(t *testing.T) {
 	})
 }
 
-func TestDeadlineOfTheListenerBelowEndsEveryAcceptOnce(t *testing.T) {
+func TestInnerDeadlineEndsAccepts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := lazyFixture(t, proxyproto.Config{})
 		errs := make(chan error)
@@ -286,7 +286,7 @@ func TestDeadlineOfTheListenerBelowEndsEveryAcceptOnce(t *testing.T) {
 	})
 }
 
-func TestCloseAndShutdownWhileAcceptingPauses(t *testing.T) {
+func TestCloseDuringPause(t *testing.T) {
 	for name, end := range map[string]func(f *fixture) error{
 		"Close":    func(f *fixture) error { return f.Close() },
 		"Shutdown": func(f *fixture) error { return f.Shutdown(context.Background()) },
@@ -306,7 +306,7 @@ func TestCloseAndShutdownWhileAcceptingPauses(t *testing.T) {
 	}
 }
 
-func TestShutdownWhileAcceptingPausesHandsOutWhatIsLeft(t *testing.T) {
+func TestShutdownDuringPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		f.mem.dial(clientAddr)
@@ -334,7 +334,7 @@ func TestShutdownWhileAcceptingPausesHandsOutWhatIsLeft(t *testing.T) {
 }
 
 // A deadline on the socket itself, as SFTPGo sets it for passive FTP.
-func TestDeadlineOfASocketReachesAccept(t *testing.T) {
+func TestDeadlineOfSocketReachesAccept(t *testing.T) {
 	for name, set := range map[string]func(l *proxyproto.Listener, inner net.Listener, at time.Time) error{
 		"of the Listener": func(l *proxyproto.Listener, _ net.Listener, at time.Time) error { return l.SetDeadline(at) },
 		"of the listener below": func(_ *proxyproto.Listener, l net.Listener, at time.Time) error {

@@ -76,7 +76,7 @@ func outcomeOf(t *testing.T, c proxyproto.Config, from string, beforeNew, afterN
 	return with + "; " + without
 }
 
-func TestTheFirstListThatContainsThePeerDecides(t *testing.T) {
+func TestFirstListThatContainsPeerDecides(t *testing.T) {
 	proxy, other, none := trustnet.MustParse("192.0.2.10"), trustnet.MustParse("198.51.100.1"), (*trustnet.Set)(nil)
 	for _, tt := range []struct {
 		name                      string
@@ -147,7 +147,7 @@ func TestNewRefusesListsThatTrustAll(t *testing.T) {
 	}
 }
 
-func TestALaterSetThatTrustsAllTrustsNoPeer(t *testing.T) {
+func TestLaterSetThatTrustsAllTrustsNoPeer(t *testing.T) {
 	for _, tt := range []struct {
 		name              string
 		trusted, optional string // replaced by these after New
@@ -194,7 +194,7 @@ func TestALaterSetThatTrustsAllTrustsNoPeer(t *testing.T) {
 	}
 }
 
-func TestEveryPairOfListsIsJudgedByItself(t *testing.T) {
+func TestEachPairOfListsIsChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		trusted, optional := new(trustnet.Live), new(trustnet.Live)
 		f := newFixture(t, proxyproto.Config{Trusted: trusted, Optional: optional})
@@ -225,7 +225,7 @@ func ignoresForwarding(t *testing.T, c net.Conn) bool {
 	return proxymark.FromContext(proxyproto.ConnContext(t.Context(), c)) != nil
 }
 
-func TestAListenerWithoutPeersThatMaySendHeadersDoesNotMark(t *testing.T) {
+func TestListenerWithoutPeersDoesNotMark(t *testing.T) {
 	empty, nilSet := new(trustnet.Set), (*trustnet.Set)(nil)
 	for _, tt := range []struct {
 		name   string
@@ -261,7 +261,7 @@ func TestAListenerWithoutPeersThatMaySendHeadersDoesNotMark(t *testing.T) {
 	}
 }
 
-func TestHeaderOnAListenerThatDoesNotSpeakTheProtocolIsReported(t *testing.T) {
+func TestHeaderOnListenerWithoutPeers(t *testing.T) {
 	for name, header := range forgedHeaders {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -301,7 +301,7 @@ func chain(t *testing.T, lower, upper proxyproto.Config, sent string) net.Conn {
 	return c
 }
 
-func TestConnContextMarksIfAnyListenerOfTheChainDoes(t *testing.T) {
+func TestConnContextMarksChain(t *testing.T) {
 	proxy, client := proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.10")}, proxyproto.Config{Trusted: trustnet.MustParse("203.0.113.7")}
 	for _, tt := range []struct {
 		name         string

@@ -22,10 +22,10 @@ func BenchmarkBannerLatency(b *testing.B) {
 	b.ReportMetric(peer.DefaultReadHeaderTimeout.Seconds()*1e3, pires+"-default-timeout-ms")
 }
 
-// BenchmarkLatencyBesideSilentPeers prints how long a client behind a proxy
+// BenchmarkLatencyWithSilentPeers prints how long a client behind a proxy
 // waits from the connect to the banner while 1,000 other connections from the
 // proxy are silent.
-func BenchmarkLatencyBesideSilentPeers(b *testing.B) {
+func BenchmarkLatencyWithSilentPeers(b *testing.B) {
 	const silent = 1000
 	benchLatency(b, way{name: "trusted", trusted: true, header: v2Header(b)}, time.Minute, func(l net.Listener) {
 		connect(b, l, silent, "")

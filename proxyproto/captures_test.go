@@ -111,7 +111,7 @@ func check(t *testing.T, c capture, conn *proxyproto.Conn) {
 	}
 }
 
-func TestChecksumOfHAProxyNoticesEveryChangedBit(t *testing.T) {
+func TestChecksumFindsChangedBits(t *testing.T) {
 	stream, err := os.ReadFile("testdata/captures/haproxy-v2opts-tls.bin")
 	require.NoError(t, err)
 	header := stream[:201]

@@ -40,7 +40,7 @@ func pairOf(t testing.TB, cfg proxyproto.Config, header string) (client *net.TCP
 	return c.(*net.TCPConn), s.(*proxyproto.Conn)
 }
 
-func TestConnKeepsTheContractOfNetConn(t *testing.T) {
+func TestConnKeepsContractOfNetConn(t *testing.T) {
 	loopback, other := trustnet.MustParse("127.0.0.1"), trustnet.MustParse("192.0.2.10")
 	for name, tt := range map[string]struct {
 		config proxyproto.Config
@@ -102,7 +102,7 @@ func TestReadAndWriteAllocateNothing(t *testing.T) {
 	}
 }
 
-func TestBytesBehindTheHeaderAreReadInPieces(t *testing.T) {
+func TestBytesBehindHeaderAreReadInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		send(t, f.mem.dial(proxyAddr), proxy4()+"abcdef", "ghi")
@@ -120,7 +120,7 @@ func TestBytesBehindTheHeaderAreReadInPieces(t *testing.T) {
 	})
 }
 
-func TestWriteToDeliversWhatIsBehindTheHeader(t *testing.T) {
+func TestWriteToDeliversRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		client := f.mem.dial(proxyAddr)
@@ -148,7 +148,7 @@ func (w failingWriter) Write(b []byte) (int, error) {
 	return 1, errors.New("full")
 }
 
-func TestWriteToReportsTheWritersFailure(t *testing.T) {
+func TestWriteToReportsWritersFailure(t *testing.T) {
 	for _, short := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, proxyproto.Config{})
@@ -176,7 +176,7 @@ func TestReadFromWorksOnAnyConnection(t *testing.T) {
 	})
 }
 
-func TestConcurrentReadsShareTheBeginningOfTheStream(t *testing.T) {
+func TestConcurrentFirstReads(t *testing.T) {
 	for name, tt := range map[string]struct {
 		trusted bool
 		header  string

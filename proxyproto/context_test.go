@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestConnContextMarksEveryRequestOfAListener(t *testing.T) {
+func TestConnContextMarksRequests(t *testing.T) {
 	for name, tt := range map[string]struct {
 		from, header string
 		mark         proxymark.Mark
@@ -58,7 +58,7 @@ func TestConnContextMarksEveryRequestOfAListener(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestNewContextMarksWhatSpeaksTheProtocol(t *testing.T) {
+func TestNewContextMarks(t *testing.T) {
 	client, peer := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("192.0.2.10")
 	for name, tt := range map[string]struct {
 		info proxyproto.Info
@@ -95,7 +95,7 @@ func TestNewContextMarksWhatSpeaksTheProtocol(t *testing.T) {
 	}
 }
 
-func TestAContextWithoutInfoHasNone(t *testing.T) {
+func TestContextWithoutInfoHasNone(t *testing.T) {
 	ctx := proxyproto.NewContext(t.Context(), nil)
 	require.Equal(t, t.Context(), ctx)
 	info, ok := proxyproto.FromContext(ctx)

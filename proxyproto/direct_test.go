@@ -43,7 +43,7 @@ func TestDirectClientIsServedAtOnce(t *testing.T) {
 	})
 }
 
-func TestAddressesOfAnIPv6SocketAreUnmapped(t *testing.T) {
+func TestAddressesOfIPv6SocketAreUnmapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, trusted := range []string{"198.51.100.1", "203.0.113.7"} { // direct, then LOCAL
 			f := newFixture(t, proxyproto.Config{Trusted: trustnet.MustParse(trusted)})
@@ -139,7 +139,7 @@ func TestForgedHeaderIsRefusedByteByByte(t *testing.T) {
 	}
 }
 
-func TestForgedHeaderLeavesNothingInTheBuffer(t *testing.T) {
+func TestForgedHeaderLeavesNoBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		client, server := direct(t, f)
@@ -152,7 +152,7 @@ func TestForgedHeaderLeavesNothingInTheBuffer(t *testing.T) {
 	})
 }
 
-func TestDirectClientsBytesArriveAtOnceAndUnchanged(t *testing.T) {
+func TestDirectBytesAreUnchanged(t *testing.T) {
 	for name, chunks := range map[string][]string{
 		"SMTP":                           {"EHLO x\r\n"},
 		"an IMAP command tagged PROXY":   {"PROXY NOOP\r\n"},
@@ -198,7 +198,7 @@ func TestDirectClientsBytesArriveAtOnceAndUnchanged(t *testing.T) {
 	}
 }
 
-func TestRefusePolicyClosesUntrustedPeersAtOnce(t *testing.T) {
+func TestRefusePolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{Untrusted: proxyproto.Refuse})
 		client := f.mem.dial(clientAddr)
@@ -216,7 +216,7 @@ func TestRefusePolicyClosesUntrustedPeersAtOnce(t *testing.T) {
 	})
 }
 
-func TestTrustIsDecidedByOneSnapshotForEachConnection(t *testing.T) {
+func TestOneSnapshotForEachConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var live trustnet.Live // trusts no peer
 		f := newFixture(t, proxyproto.Config{Trusted: &live})
@@ -235,7 +235,7 @@ func TestTrustIsDecidedByOneSnapshotForEachConnection(t *testing.T) {
 	})
 }
 
-func TestUnixPeersAreTrustedOnlyByTheKeyword(t *testing.T) {
+func TestUnixPeersNeedTheKeyword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for set, trusted := range map[string]bool{"unix": true, "127.0.0.1": false} {
 			f := newFixture(t, proxyproto.Config{Trusted: trustnet.MustParse(set)})
@@ -258,7 +258,7 @@ func TestUnixPeersAreTrustedOnlyByTheKeyword(t *testing.T) {
 	})
 }
 
-func TestPrefixOfASplitForgedHeaderBeginsAtItsBeginning(t *testing.T) {
+func TestPrefixOfSplitForgedHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		client, server := direct(t, f)

@@ -77,7 +77,7 @@ func cut(stream, cuts []byte) (chunks []string) {
 	return append(chunks, string(stream))
 }
 
-func FuzzListenerTreatsAStreamTheSameHoweverItIsCut(f *testing.F) {
+func FuzzListenerSegments(f *testing.F) {
 	for _, s := range seeds(f) {
 		f.Add([]byte(s), []byte{0}, true)
 		f.Add([]byte(s), []byte{5, 6, 0, 0, 0, 0, 3}, false)

@@ -28,7 +28,7 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 	return w.Buffer.Write(b)
 }
 
-func TestWriteHeaderWritesWhatTheSpecificationSays(t *testing.T) {
+func TestWriteHeaderBytes(t *testing.T) {
 	v4, v4b := tcpAddr(clientAddr), tcpAddr("198.51.100.1:25")
 	v6, v6b := tcpAddr("[2001:db8::7]:50000"), tcpAddr("[2001:db8::1]:25")
 	mapped := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 50000}
@@ -70,7 +70,7 @@ func TestWriteHeaderWritesWhatTheSpecificationSays(t *testing.T) {
 	}
 }
 
-func TestWriteHeaderRefusesWhatItCannotExpress(t *testing.T) {
+func TestWriteHeaderRefuses(t *testing.T) {
 	v4 := tcpAddr(clientAddr)
 	with := func(f func(*proxyproto.Header)) proxyproto.Header {
 		h := proxyproto.Header{Source: v4, Destination: v4}
@@ -156,7 +156,7 @@ func TestHeaderPassesOnWhatWasReceived(t *testing.T) {
 	}
 }
 
-func TestHeaderOfADirectConnectionNamesItsClient(t *testing.T) {
+func TestHeaderOfDirectConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		_, server := direct(t, f)
@@ -165,7 +165,7 @@ func TestHeaderOfADirectConnectionNamesItsClient(t *testing.T) {
 	})
 }
 
-func TestDialerSendsTheHeaderFirst(t *testing.T) {
+func TestDialerSendsHeaderFirst(t *testing.T) {
 	inner := listen(t)
 	var d proxyproto.Dialer
 	c, err := d.DialContext(t.Context(), "tcp", inner.Addr().String(), proxyproto.Header{Source: tcpAddr(clientAddr), Destination: tcpAddr("198.51.100.1:25")})
@@ -223,7 +223,7 @@ func TestDialerFailures(t *testing.T) {
 	})
 }
 
-func TestNoDeadlineIsLeftBehindByTheDialer(t *testing.T) {
+func TestNoDeadlineIsLeftBehindByDialer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := net.Pipe()
 		defer b.Close()
@@ -255,7 +255,7 @@ func (c cancels) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestDialerReportsAContextThatEndedDuringTheWrite(t *testing.T) {
+func TestDialerContextDuringWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		a, b := net.Pipe()

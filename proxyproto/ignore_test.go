@@ -20,7 +20,7 @@ import (
 
 var ignoreConfig = proxyproto.Config{Untrusted: proxyproto.Ignore}
 
-func TestIgnoreDropsAHeaderInAnyNumberOfSegments(t *testing.T) {
+func TestIgnoreDropsHeaderInSegments(t *testing.T) {
 	headers := map[string]string{
 		"v2 with TLVs":      proxy4(sslTLV(1, 0, tlv(0x21, "TLSv1.3")), tlv(0x04, strings.Repeat("x", 600))),
 		"v2 UNSPEC":         v2(0x21, 0x00),
@@ -78,7 +78,7 @@ func TestIgnoreDropsAHeaderInAnyNumberOfSegments(t *testing.T) {
 
 // A header one byte at a time, over a time longer than any one pause, while the server
 // has spoken first and both sides go on afterwards.
-func TestIgnoreAHeaderThatDripsWhileTheServerSpeaksFirst(t *testing.T) {
+func TestIgnoreSlowHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, ignoreConfig)
 		client, server := direct(t, f)
@@ -98,7 +98,7 @@ func TestIgnoreAHeaderThatDripsWhileTheServerSpeaksFirst(t *testing.T) {
 	})
 }
 
-func TestIgnoreIsTheSameForEveryWayToRead(t *testing.T) {
+func TestIgnoreIsSameForEveryWayToRead(t *testing.T) {
 	for name, readAll := range map[string]func(c *proxyproto.Conn) (string, error){
 		"Read": func(c *proxyproto.Conn) (string, error) { b, err := io.ReadAll(c); return string(b), err },
 		"Read of one byte": func(c *proxyproto.Conn) (string, error) {
@@ -158,7 +158,7 @@ func TestIgnoreIsTheSameForEveryWayToRead(t *testing.T) {
 	}
 }
 
-func TestIgnoreHoldsBackOnlyWhatMayBecomeAHeader(t *testing.T) {
+func TestIgnoreHoldsOnlyPossibleHeaders(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		sent []string
@@ -190,7 +190,7 @@ func TestIgnoreHoldsBackOnlyWhatMayBecomeAHeader(t *testing.T) {
 	}
 }
 
-func TestIgnoreHoldsAtMostOneHeaderWhateverTheBuffer(t *testing.T) {
+func TestIgnoreHoldsOneHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := ignoreConfig
 		config.MaxHeaderSize = 100
@@ -208,7 +208,7 @@ func TestIgnoreHoldsAtMostOneHeaderWhateverTheBuffer(t *testing.T) {
 	})
 }
 
-func TestIgnoreRefusesAHeaderThatEndsAfterItsBeginningWasDelivered(t *testing.T) {
+func TestIgnoreRefusesPartlyDeliveredHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, ignoreConfig)
 		client, server := direct(t, f)
@@ -222,7 +222,7 @@ func TestIgnoreRefusesAHeaderThatEndsAfterItsBeginningWasDelivered(t *testing.T)
 	})
 }
 
-func TestIgnoreEndsAConnectionWhoseHeaderCannotBeDropped(t *testing.T) {
+func TestIgnoreMalformedHeader(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		steps []step
@@ -270,7 +270,7 @@ func TestIgnoreEndsAConnectionWhoseHeaderCannotBeDropped(t *testing.T) {
 	}
 }
 
-func TestIgnoreKeepsTheDeadlinesOfTheApplication(t *testing.T) {
+func TestIgnoreKeepsDeadlinesOfApplication(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		set  func(c net.Conn, at time.Time) error
@@ -317,7 +317,7 @@ func TestIgnoreKeepsTheDeadlinesOfTheApplication(t *testing.T) {
 	}
 }
 
-func TestIgnoreLeavesTheApplicationsDeadlineInPlace(t *testing.T) {
+func TestIgnoreKeepsReadDeadline(t *testing.T) {
 	for name, sent := range map[string][]string{
 		"after a header":            {proxy4()[:5], proxy4()[5:] + "x"},
 		"after data that was held":  {"\r\n", "x"},
@@ -353,7 +353,7 @@ func TestIgnoreNeedsReadDeadlines(t *testing.T) {
 	})
 }
 
-func TestCloseInEveryStateUnderIgnore(t *testing.T) {
+func TestCloseStatesUnderIgnore(t *testing.T) {
 	for name, sent := range map[string]string{
 		"nothing came":      "",
 		"partial signature": "PROXY ",
@@ -389,7 +389,7 @@ func TestCloseInEveryStateUnderIgnore(t *testing.T) {
 	}
 }
 
-func TestCloseAndShutdownOfTheListenerUnderIgnore(t *testing.T) {
+func TestCloseListenerUnderIgnore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, ignoreConfig)
 		client, server := direct(t, f)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClientAddrIsTheClientsOrZero(t *testing.T) {
+func TestClientAddrIsClientsOrZero(t *testing.T) {
 	addrPort := netip.MustParseAddrPort
 	for name, tt := range map[string]struct {
 		info *proxyproto.Info
@@ -52,7 +52,7 @@ func clientOf(i *proxyproto.Info) net.Addr {
 	return i.Client
 }
 
-func TestTLVIsTheFirstEntryOfItsType(t *testing.T) {
+func TestTLVIsFirstEntryOfItsType(t *testing.T) {
 	conn, _ := offer(t, proxyproto.Config{}, proxy4(tlv(0xea, "\x01vpce-1"), tlv(0xe0, ""), tlv(0xea, "\x01vpce-2"), tlv(proxyproto.TypeALPN, "h2")))
 	require.NotNil(t, conn)
 	info := conn.Info()

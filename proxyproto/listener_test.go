@@ -46,7 +46,7 @@ func TestBadConfigurationIsRefusedByName(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestNoDeadlineIsLeftBehindByTheHeader(t *testing.T) {
+func TestNoDeadlineIsLeftBehindByHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		client := f.mem.dial(proxyAddr)
@@ -74,7 +74,7 @@ func TestProbesAreCountedAndNotReported(t *testing.T) {
 	})
 }
 
-func TestPeersThatLeaveInTheMiddleOfAHeaderAreReported(t *testing.T) {
+func TestEOFInHeaderIsReported(t *testing.T) {
 	for name, tt := range map[string]struct {
 		sent string
 		err  error
@@ -139,7 +139,7 @@ func (passingError) Timeout() bool { return false }
 
 func (passingError) Temporary() bool { return true }
 
-func TestAcceptErrorsThatPassAreWaitedOut(t *testing.T) {
+func TestTemporaryAcceptErrors(t *testing.T) {
 	for name, passing := range map[string]error{
 		"EMFILE":       os.NewSyscallError("accept4", syscall.EMFILE),
 		"ENFILE":       &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.ENFILE)},
@@ -163,7 +163,7 @@ func TestAcceptErrorsThatPassAreWaitedOut(t *testing.T) {
 	}
 }
 
-func TestBrokenListenerEndsAcceptAfterWhatIsPending(t *testing.T) {
+func TestBrokenListenerEndsAccept(t *testing.T) {
 	for name, broken := range map[string]error{
 		"EBADF":            syscall.EBADF,
 		"unknown":          errors.New("broken"),

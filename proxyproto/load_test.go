@@ -178,7 +178,7 @@ func TestBurstOfGoodPeersLosesNone(t *testing.T) {
 	require.Equal(t, proxyproto.Stats{Proxied: uint64(burst)}, l.Stats())
 }
 
-func TestSilentPeersDoNotBlockAGoodOne(t *testing.T) {
+func TestSilentPeersDoNotBlockGoodOne(t *testing.T) {
 	silent := fewer(1000)
 	l := wrapped(t, fromLoopback(t))
 	answers(t, l)
@@ -241,7 +241,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 	return c, err
 }
 
-func TestShutdownUnderLoadLosesNothingThatWasAccepted(t *testing.T) {
+func TestShutdownUnderLoad(t *testing.T) {
 	inner := &countingListener{Listener: listen(t)}
 	l, err := proxyproto.New(inner, fromLoopback(t))
 	require.NoError(t, err)

@@ -33,7 +33,7 @@ func logged(value any) string {
 	return strings.TrimSpace(b.String())
 }
 
-func TestInfoIsLoggedWithStableKeysAndWithoutSecrets(t *testing.T) {
+func TestInfoLogValue(t *testing.T) {
 	for name, tt := range map[string]struct {
 		info *proxyproto.Info
 		want string
@@ -84,7 +84,7 @@ func TestInfoIsLoggedWithStableKeysAndWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestRejectionIsLoggedWithAStableReasonAndWithoutThePrefix(t *testing.T) {
+func TestRejectionLogValue(t *testing.T) {
 	wrap := func(err error) error { return fmt.Errorf("%w: detail", err) }
 	for name, tt := range map[string]struct {
 		err  error

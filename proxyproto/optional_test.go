@@ -147,7 +147,7 @@ func TestOptionalPeer(t *testing.T) {
 	}
 }
 
-func TestServerSpeaksFirstToASilentOptionalPeer(t *testing.T) {
+func TestBannerForSilentOptionalPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, optionalConfig(proxyproto.Config{}))
 		client := f.mem.dial(proxyAddr)
@@ -160,7 +160,7 @@ func TestServerSpeaksFirstToASilentOptionalPeer(t *testing.T) {
 	})
 }
 
-func TestHeaderOfAnOptionalPeerByteByByte(t *testing.T) {
+func TestHeaderOfOptionalPeerByteByByte(t *testing.T) {
 	for name, header := range map[string]string{"v1": "PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\n", "v2": proxy4(sslTLV(1, 0))} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -192,7 +192,7 @@ var optionalStates = map[string][]step{
 	"ready, after a wait": {{after: time.Hour}},
 }
 
-func TestCloseInEveryStateOfAnOptionalPeer(t *testing.T) {
+func TestCloseInEveryStateOfOptionalPeer(t *testing.T) {
 	for name, steps := range optionalStates {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestCloseInEveryStateOfAnOptionalPeer(t *testing.T) {
 	}
 }
 
-func TestShutdownInEveryStateOfAnOptionalPeer(t *testing.T) {
+func TestShutdownInEveryStateOfOptionalPeer(t *testing.T) {
 	for name, tt := range map[string]struct {
 		left time.Duration // until Accept returns the connection, or its end
 		lost bool
@@ -257,7 +257,7 @@ func TestShutdownInEveryStateOfAnOptionalPeer(t *testing.T) {
 	}
 }
 
-func TestOptionalPeerIsNotEvictedBeforeItsWait(t *testing.T) {
+func TestOptionalPeerKeepsItsWait(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		sends   string
@@ -291,7 +291,7 @@ func TestOptionalPeerIsNotEvictedBeforeItsWait(t *testing.T) {
 	}
 }
 
-func TestOptionalPeerIsEvictedAfterASecondOfSilence(t *testing.T) {
+func TestOptionalPeerIsEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, optionalConfig(proxyproto.Config{MaxPending: 1}))
 		first := f.mem.dial(proxyAddr)
@@ -305,7 +305,7 @@ func TestOptionalPeerIsEvictedAfterASecondOfSilence(t *testing.T) {
 }
 
 // On a loaded machine the header is in the socket before this process reads.
-func TestHeaderOfAnOptionalPeerThatIsInTheSocketIsNotLate(t *testing.T) {
+func TestUnreadOptionalHeaderIsNotLate(t *testing.T) {
 	turn := make(chan struct{})
 	cfg := fromLoopback(t)
 	cfg.Trusted, cfg.Optional, cfg.OptionalWait = nil, cfg.Trusted, 50*time.Millisecond
@@ -353,7 +353,7 @@ func (c *impatientConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-func TestOptionalPeerHasItsWaitWhateverTheConnectionBelowDoes(t *testing.T) {
+func TestOptionalWaitOfOddConns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{Optional: trustnet.MustParse("192.0.2.11")})
 		client, server := net.Pipe()

@@ -40,7 +40,7 @@ func (l gatedListener) Accept() (net.Conn, error) {
 	return gated{c.(*net.TCPConn), l.turn}, nil
 }
 
-func TestPeerWhoseHeaderIsInTheSocketIsNotSilent(t *testing.T) {
+func TestUnreadHeaderIsNotSilence(t *testing.T) {
 	turn := make(chan struct{})
 	cfg := fromLoopback(t)
 	cfg.MaxPending = 1
@@ -55,7 +55,7 @@ func TestPeerWhoseHeaderIsInTheSocketIsNotSilent(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestEvictionTakesTheOldestOfTheSilent(t *testing.T) {
+func TestEvictionTakesOldestOfSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 4})
 		var clients []net.Conn
@@ -88,7 +88,7 @@ func TestRefusedHeaderMakesRoomAtOnce(t *testing.T) {
 	})
 }
 
-func TestCloseAtTheBoundEndsTheAcceptLoop(t *testing.T) {
+func TestCloseAtBoundEndsAcceptLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 1})
 		f.mem.dial(clientAddr)
@@ -133,7 +133,7 @@ type noDeadline struct{ net.Conn }
 
 func (noDeadline) SetReadDeadline(time.Time) error { return errors.New("not supported") }
 
-func TestConnectionWithoutDeadlinesIsNoProbe(t *testing.T) {
+func TestConnWithoutDeadlinesIsNotAProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		a, b := net.Pipe()
@@ -155,7 +155,7 @@ func (c statsOnClose) Close() error {
 	return c.Conn.Close()
 }
 
-func TestConnectionsAreClosedOutsideTheLock(t *testing.T) {
+func TestConnectionsAreClosedOutsideLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 1})
 		a, b := net.Pipe()
@@ -169,7 +169,7 @@ func TestConnectionsAreClosedOutsideTheLock(t *testing.T) {
 // The times in these three: after a second of silence a peer may be asked to make
 // room, and then has 10 ms in which a last look is taken.
 
-func TestPeerThatSpeaksWhenAskedIsAskedAgainLater(t *testing.T) {
+func TestEvictedPeerThatSends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 1})
 		c := f.mem.dial(proxyAddr)
@@ -183,7 +183,7 @@ func TestPeerThatSpeaksWhenAskedIsAskedAgainLater(t *testing.T) {
 	})
 }
 
-func TestPeerThatSpeaksWhenAskedLeavesTheNextToBeAsked(t *testing.T) {
+func TestEvictionGoesToNextPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 2})
 		start := time.Now()
@@ -198,7 +198,7 @@ func TestPeerThatSpeaksWhenAskedLeavesTheNextToBeAsked(t *testing.T) {
 	})
 }
 
-func TestPeerThatIsAskedHasItsTimeWhateverOthersDo(t *testing.T) {
+func TestEvictionTimeOfPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 2})
 		first, second := f.mem.dial(proxyAddr), f.mem.dial(proxyAddr)
@@ -212,7 +212,7 @@ func TestPeerThatIsAskedHasItsTimeWhateverOthersDo(t *testing.T) {
 }
 
 // For the race detector: Close comes while a connection is made pending.
-func TestCloseBesideAConnectionThatJustCame(t *testing.T) {
+func TestCloseWithNewConn(t *testing.T) {
 	for range fewer(500) {
 		l := wrapped(t, fromLoopback(t))
 		connect(t, l, 1, "")
@@ -334,7 +334,7 @@ func TestReadyConnectionsAreNeverEvicted(t *testing.T) {
 	})
 }
 
-func TestBoundHoldsAndABurstOfGoodPeersLosesNone(t *testing.T) {
+func TestBurstBeyondMaxPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound, burst = 8, 500
 		f := newFixture(t, proxyproto.Config{MaxPending: bound})

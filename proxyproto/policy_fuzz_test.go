@@ -78,7 +78,7 @@ func try(t *testing.T, c proxyproto.Config, chunks []string, pause time.Duration
 
 // Every policy must agree on what a header is and where it ends, however the stream is
 // cut, and lose no byte of what is not a header.
-func FuzzEveryPolicyAgreesOnWhatAHeaderIs(f *testing.F) {
+func FuzzEveryPolicyAgreesOnWhatHeaderIs(f *testing.F) {
 	for _, s := range seeds(f) {
 		f.Add([]byte(s), []byte{0}, uint16(0), uint8(200))
 		f.Add([]byte(s), []byte{5, 6, 0, 0, 0, 0, 3}, uint16(40), uint8(0))

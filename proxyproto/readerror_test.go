@@ -73,7 +73,7 @@ func TestOnlyEndResetAndCloseAreProbes(t *testing.T) {
 }
 
 // A listener whose layers are in the wrong order: TLS below the PROXY protocol.
-func TestHeaderInPlaintextBelowTLSIsReported(t *testing.T) {
+func TestPlaintextHeaderBelowTLS(t *testing.T) {
 	var mu sync.Mutex
 	var got []proxyproto.Rejection
 	l, err := proxyproto.New(tls.NewListener(listen(t), &tls.Config{}), proxyproto.Config{
@@ -94,7 +94,7 @@ func TestHeaderInPlaintextBelowTLSIsReported(t *testing.T) {
 	require.Equal(t, proxyproto.Stats{NoHeader: 1}, l.Stats())
 }
 
-func TestPeersThatResetBeforeAByteAreProbes(t *testing.T) {
+func TestPeersThatResetBeforeByteAreProbes(t *testing.T) {
 	l := wrapped(t, fromLoopback(t))
 	for range 20 {
 		c := connect(t, l, 1, "")[0]

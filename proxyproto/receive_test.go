@@ -189,7 +189,7 @@ func TestHeadersThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestRefusalOfATrustedPeerNamesWhatItSent(t *testing.T) {
+func TestRefusalQuotesTrustedPeer(t *testing.T) {
 	const fix = " or remove its address from the list of trusted proxies"
 	for _, tt := range []struct{ name, sent, want string }{
 		{name: "TLS handshake", sent: "\x16\x03\x01\x02\x00\x01", want: "it begins with a TLS handshake; configure the proxy to send a header in front of it," + fix},
@@ -203,7 +203,7 @@ func TestRefusalOfATrustedPeerNamesWhatItSent(t *testing.T) {
 	}
 }
 
-func TestRefusalOfASilentPeerNamesTheFixWithoutAPort(t *testing.T) {
+func TestRefusalOfSilentPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		client := f.mem.dial(proxyAddr)
@@ -216,7 +216,7 @@ func TestRefusalOfASilentPeerNamesTheFixWithoutAPort(t *testing.T) {
 	})
 }
 
-func TestHeaderMayArriveSplitAnywhereAndPayloadIsTheApplications(t *testing.T) {
+func TestHeaderSplitAnywhere(t *testing.T) {
 	const payload = "EHLO client.example\r\n"
 	for name, header := range map[string]string{
 		"v1": "PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\n",
@@ -259,7 +259,7 @@ func TestSecondHeaderIsPayload(t *testing.T) {
 	}
 }
 
-func TestTooLargeHeaderIsRefusedWhenItAnnouncesItself(t *testing.T) {
+func TestMaxHeaderSize(t *testing.T) {
 	for name, tt := range map[string]struct{ limit, length int }{
 		"default":  {0, 4097},
 		"smaller":  {100, 101},
@@ -300,7 +300,7 @@ func TestTLVs(t *testing.T) {
 	}, info.TLS)
 }
 
-func TestVerifiedNeedsACertificate(t *testing.T) {
+func TestVerifiedNeedsCertificate(t *testing.T) {
 	for name, tt := range map[string]struct {
 		client byte
 		verify uint32
@@ -332,7 +332,7 @@ func TestLOCALExposesNothingOfItsBlock(t *testing.T) {
 	require.Empty(t, info.TLVs)
 }
 
-func TestBytesBehindTheHeaderAreNotAnotherConnections(t *testing.T) {
+func TestBuffersAreNotShared(t *testing.T) {
 	l := wrapped(t, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
 	var conns []net.Conn
 	for i := range 200 {
@@ -382,12 +382,12 @@ func TestDuplicateTLVIsRefused(t *testing.T) {
 	}
 }
 
-func TestDuplicateSubTLVIsRefusedEvenIfTheFirstIsEmpty(t *testing.T) {
+func TestDuplicateEmptySubTLV(t *testing.T) {
 	_, rej := offer(t, proxyproto.Config{}, proxy4(sslTLV(7, 0, tlv(0x22, ""), tlv(0x22, "admin"))))
 	require.ErrorIs(t, rej.Err, proxyproto.ErrMalformed)
 }
 
-func TestEveryConnectionHasItsOwnLocalAddress(t *testing.T) {
+func TestLocalAddressOfEachConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		for _, own := range []*net.TCPAddr{

@@ -85,7 +85,7 @@ func TestSecure(t *testing.T) {
 	}
 }
 
-func TestSecureOfAConnectionOfNoListener(t *testing.T) {
+func TestSecureOfConnectionOfNoListener(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()

@@ -47,7 +47,7 @@ type deaf struct{ net.Conn }
 
 func (c deaf) Close() error { return nil } // does not end Read
 
-func TestCloseWakesEveryAcceptorThoughAConnectionHangs(t *testing.T) {
+func TestCloseWakesAcceptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		a, b := net.Pipe()
@@ -80,7 +80,7 @@ func (l *lateListener) Accept() (net.Conn, error) {
 	return c, err
 }
 
-func TestConnectionAcceptedWhileClosingIsClosed(t *testing.T) {
+func TestAcceptedWhileClosing(t *testing.T) {
 	for _, from := range []string{proxyAddr, clientAddr} {
 		synctest.Test(t, func(t *testing.T) {
 			a, b := net.Pipe()
@@ -105,7 +105,7 @@ type closeFails struct{ *memListener }
 
 func (l closeFails) Close() error { l.memListener.Close(); return errors.New("close fails") }
 
-func TestErrorOfTheListenerBelowIsReturnedByClose(t *testing.T) {
+func TestCloseReturnsInnerError(t *testing.T) {
 	l, err := proxyproto.New(closeFails{newMemListener()}, proxyproto.Config{})
 	require.NoError(t, err)
 	require.ErrorContains(t, l.Close(), "close fails")
@@ -114,7 +114,7 @@ func TestErrorOfTheListenerBelowIsReturnedByClose(t *testing.T) {
 	require.ErrorContains(t, l.Shutdown(context.Background()), "close fails")
 }
 
-func TestCloseOfABrokenListenerEndsAcceptWithErrClosed(t *testing.T) {
+func TestCloseOfBrokenListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		f.mem.errs <- errors.New("broken")
@@ -125,7 +125,7 @@ func TestCloseOfABrokenListenerEndsAcceptWithErrClosed(t *testing.T) {
 	})
 }
 
-func TestShutdownOfNothingIgnoresAContextThatHasEnded(t *testing.T) {
+func TestShutdownOfNothing(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, proxyproto.Config{})
@@ -139,7 +139,7 @@ func TestShutdownOfNothingIgnoresAContextThatHasEnded(t *testing.T) {
 
 // Close and Shutdown
 
-func TestCloseEndsEverythingThatAcceptDidNotReturn(t *testing.T) {
+func TestCloseEndsPendingConns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		mine, served := direct(t, f)
@@ -174,7 +174,7 @@ func TestCloseEndsEverythingThatAcceptDidNotReturn(t *testing.T) {
 	})
 }
 
-func TestShutdownHandsOutEverythingThatWasAccepted(t *testing.T) {
+func TestShutdownHandsOutConns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 4})
 		ready := f.mem.dial(clientAddr)
@@ -211,7 +211,7 @@ func TestShutdownHandsOutEverythingThatWasAccepted(t *testing.T) {
 	})
 }
 
-func TestShutdownOfAnIdleListenerReturnsAtOnce(t *testing.T) {
+func TestShutdownOfIdleListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		require.NoError(t, f.Shutdown(context.Background()))
@@ -220,7 +220,7 @@ func TestShutdownOfAnIdleListenerReturnsAtOnce(t *testing.T) {
 	})
 }
 
-func TestShutdownPastItsContextClosesTheRest(t *testing.T) {
+func TestShutdownPastItsContextClosesRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		pending, ready := f.mem.dial(proxyAddr), f.mem.dial(clientAddr)
@@ -251,7 +251,7 @@ func TestCloseEndsShutdown(t *testing.T) {
 	})
 }
 
-func TestShutdownAtTheBoundAccepts(t *testing.T) {
+func TestShutdownAtBoundAccepts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 1})
 		f.mem.dial(clientAddr) // fills it: the accept loop waits for room

@@ -94,7 +94,7 @@ func (a *acceptor) state() (conns int, err error) {
 	return len(a.conns), a.err
 }
 
-func TestSplitGivesEachConnectionToTheChosenPart(t *testing.T) {
+func TestSplitByChoice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
 		parts := proxyproto.Split(mem, 2, byPart)
@@ -111,7 +111,7 @@ func TestSplitGivesEachConnectionToTheChosenPart(t *testing.T) {
 	})
 }
 
-func TestSplitAcceptsNothingBeforeTheFirstAccept(t *testing.T) {
+func TestSplitIsLazy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
 		parts := proxyproto.Split(mem, 2, byPart)
@@ -199,7 +199,7 @@ func listenerOf(maxPending int) func(*testing.T, *memListener) net.Listener {
 	}
 }
 
-func TestASlowChoiceDelaysNoOtherConnection(t *testing.T) {
+func TestSlowChoiceDelaysNoOtherConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
 		goOn := make(chan struct{})
@@ -226,7 +226,7 @@ func TestASlowChoiceDelaysNoOtherConnection(t *testing.T) {
 	})
 }
 
-func TestABadChoiceLosesItsOwnConnectionOnly(t *testing.T) {
+func TestBadChoiceLosesItsOwnConnectionOnly(t *testing.T) {
 	for name, tt := range map[string]struct {
 		choose func(c net.Conn) (net.Conn, int)
 		logged string
@@ -276,7 +276,7 @@ func TestABadChoiceLosesItsOwnConnectionOnly(t *testing.T) {
 	}
 }
 
-func TestSplitPanicsWithoutListenerPartsOrChoose(t *testing.T) {
+func TestSplitPanics(t *testing.T) {
 	mem := newMemListener()
 	require.Panics(t, func() { proxyproto.Split(nil, 1, byPart) })
 	require.Panics(t, func() { proxyproto.Split(mem, 0, byPart) })

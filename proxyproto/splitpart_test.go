@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClosingOnePartLeavesTheOthersAlone(t *testing.T) {
+func TestClosingOnePartLeavesOthersAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
 		parts := proxyproto.Split(mem, 2, byPart)
@@ -64,7 +64,7 @@ func (c hangingConn) Close() error {
 
 // What choose returns for a closed part is closed, and no other part waits for that.
 // Outside of synctest, which waits for a mutex for ever.
-func TestALateChoiceThatIsSlowToCloseDelaysNoOtherPart(t *testing.T) {
+func TestSlowCloseOfLateChoice(t *testing.T) {
 	mem := newMemListener()
 	closing := make(chan struct{})
 	slow := hangingConn{stub(0, 0), closing, make(chan struct{})}
@@ -117,7 +117,7 @@ func TestClosingAPartMakesRoom(t *testing.T) {
 
 // A connection that gets no place in a queue leaves its place to the next one, whether
 // choose closed it, its part is closed, or there is no such part.
-func TestAConnectionWithoutAQueueMakesRoom(t *testing.T) {
+func TestClosedPartMakesRoom(t *testing.T) {
 	for name, lose := range map[string]func(net.Conn) (net.Conn, int){
 		"closed by choose":      func(c net.Conn) (net.Conn, int) { c.Close(); return nil, 0 },
 		"of a closed part":      func(c net.Conn) (net.Conn, int) { return c, 0 },
@@ -153,7 +153,7 @@ func TestAConnectionWithoutAQueueMakesRoom(t *testing.T) {
 	}
 }
 
-func TestClosingTheLastPartEndsTheChoices(t *testing.T) {
+func TestClosingLastPartEndsChoices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
 		returned := make(chan error, 1)
@@ -176,7 +176,7 @@ func TestClosingTheLastPartEndsTheChoices(t *testing.T) {
 	})
 }
 
-func TestClosingPartsOfAListenerThatIsClosedIsNoError(t *testing.T) {
+func TestClosePartAfterListener(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	parts := proxyproto.Split(l, 1, func(c net.Conn) (net.Conn, int) { return c, 0 })
@@ -186,7 +186,7 @@ func TestClosingPartsOfAListenerThatIsClosedIsNoError(t *testing.T) {
 	require.NoError(t, parts[0].Close())
 }
 
-func TestAnErrorOfTheListenerReachesEveryPartAfterItsQueue(t *testing.T) {
+func TestErrorReachesEveryPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
 		mem := newMemListener()
@@ -212,7 +212,7 @@ func TestAnErrorOfTheListenerReachesEveryPartAfterItsQueue(t *testing.T) {
 	})
 }
 
-func TestTemporaryErrorsOfTheListenerAreRetried(t *testing.T) {
+func TestTemporaryErrorsAreRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
 		parts := proxyproto.Split(mem, 1, byPart)
@@ -232,7 +232,7 @@ func TestTemporaryErrorsOfTheListenerAreRetried(t *testing.T) {
 	})
 }
 
-func TestADeadlineOfTheListenerBelowIsReturnedOnce(t *testing.T) {
+func TestInnerDeadlineOfSplit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		timeout := &net.OpError{Op: "accept", Err: os.ErrDeadlineExceeded}
 		mem := newMemListener()
@@ -259,7 +259,7 @@ func TestADeadlineOfTheListenerBelowIsReturnedOnce(t *testing.T) {
 	})
 }
 
-func TestADeadlineOfTheListenerBelowIsNotKeptForLater(t *testing.T) {
+func TestInnerDeadlineIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
 		parts := proxyproto.Split(mem, 2, byPart)
@@ -293,7 +293,7 @@ func (l *closingListener) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-func TestAConnectionThatArrivesDuringCloseIsClosed(t *testing.T) {
+func TestConnDuringCloseIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := stub(0, 0)
 		l := &closingListener{memListener: newMemListener(), late: c}
@@ -310,7 +310,7 @@ func TestAConnectionThatArrivesDuringCloseIsClosed(t *testing.T) {
 	})
 }
 
-func TestSetDeadlineOfAPartLimitsItsAcceptOnly(t *testing.T) {
+func TestSetDeadlineOfPart(t *testing.T) {
 	type deadliner interface{ SetDeadline(time.Time) error }
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
@@ -352,7 +352,7 @@ func TestSetDeadlineOfAPartLimitsItsAcceptOnly(t *testing.T) {
 	})
 }
 
-func TestSplitOfAListenerThatShutsDownLosesNoConnection(t *testing.T) {
+func TestSplitShutdownLosesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := newMemListener()
 		l := listenerOf(4)(t, mem).(*proxyproto.Listener)
@@ -374,7 +374,7 @@ func TestSplitOfAListenerThatShutsDownLosesNoConnection(t *testing.T) {
 	})
 }
 
-func TestPartsOfASplitMayEndInAnyOrderUnderLoad(t *testing.T) {
+func TestPartsEndUnderLoad(t *testing.T) {
 	mem := newMemListener()
 	parts := proxyproto.Split(mem, 3, byPart)
 	var conns []*stubConn

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestTLSFromStateOfAHandshake(t *testing.T) {
+func TestTLSFromStateOfHandshake(t *testing.T) {
 	const aes, ecdhe = "TLS_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"
 	for name, c := range map[string]struct {
 		client  *tls.Config
@@ -67,7 +67,7 @@ func TestTLSFromStateOfAHandshake(t *testing.T) {
 	}
 }
 
-func TestTLSFromStateOfAClientCertificate(t *testing.T) {
+func TestTLSFromStateOfClientCertificate(t *testing.T) {
 	leaf := &x509.Certificate{Subject: pkix.Name{CommonName: "client"}}
 	for name, c := range map[string]struct {
 		state tls.ConnectionState
@@ -109,13 +109,13 @@ func sentAndReceived(t *testing.T, facts *proxyproto.TLS) *proxyproto.TLS {
 	return conn.Info().TLS
 }
 
-func TestTLSFromStateBeforeTheHandshakeKnowsNothing(t *testing.T) {
+func TestTLSFromStateBeforeHandshake(t *testing.T) {
 	require.Nil(t, proxyproto.TLSFromState(tls.ConnectionState{}))
 	require.Nil(t, proxyproto.TLSFromState(tls.Server(nil, &tls.Config{}).ConnectionState()))
 }
 
 // The names are those that "openssl ciphers -stdname" prints.
-func TestTLSFromStateNamesCiphersAsOpenSSLDoes(t *testing.T) {
+func TestTLSFromStateCipherNames(t *testing.T) {
 	want := map[string]string{
 		"TLS_AES_128_GCM_SHA256":                        "TLS_AES_128_GCM_SHA256",
 		"TLS_AES_256_GCM_SHA384":                        "TLS_AES_256_GCM_SHA384",

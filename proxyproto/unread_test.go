@@ -44,7 +44,7 @@ func download(t *testing.T, cfg proxyproto.Config, first string) (client net.Con
 	}
 }
 
-func TestAHeaderThatTheServerDidNotReadIsFoundAtClose(t *testing.T) {
+func TestUnreadHeaderAtClose(t *testing.T) {
 	elsewhere := trustnet.MustParse("192.0.2.10")
 	const v1 = "PROXY TCP4 203.0.113.7 198.51.100.1 5000 20\r\n"
 	for name, tt := range map[string]struct {
@@ -84,7 +84,7 @@ func TestAHeaderThatTheServerDidNotReadIsFoundAtClose(t *testing.T) {
 	}
 }
 
-func TestCloseDoesNotWaitForARead(t *testing.T) {
+func TestCloseDoesNotWaitForRead(t *testing.T) {
 	for name, untrusted := range map[string]proxyproto.Policy{"ServeDirect": proxyproto.ServeDirect, "Ignore": proxyproto.Ignore} {
 		t.Run(name, func(t *testing.T) {
 			_, server, _ := download(t, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.10"), Untrusted: untrusted}, "")
@@ -101,7 +101,7 @@ func TestCloseDoesNotWaitForARead(t *testing.T) {
 	}
 }
 
-func TestClosingTheListenerReportsNoHeader(t *testing.T) {
+func TestClosingListenerReportsNoHeader(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	l, err := proxyproto.New(inner, proxyproto.Config{OnReject: func(r proxyproto.Rejection) { t.Errorf("reported: %v", r.Err) }})

@@ -55,7 +55,7 @@ func TestFromEnv(t *testing.T) {
 	}
 }
 
-func TestFromEnvPassesOptionsToTheVariable(t *testing.T) {
+func TestFromEnvPassesOptionsToVariable(t *testing.T) {
 	lookup := func(string) (string, bool) { return "http://mail.example.com", true }
 	_, _, err := FromEnv(lookup, "PUBLIC_URL", "")
 	require.ErrorIs(t, err, ErrScheme)
@@ -64,7 +64,7 @@ func TestFromEnvPassesOptionsToTheVariable(t *testing.T) {
 	require.Equal(t, "http://mail.example.com", b.String())
 }
 
-func TestFromEnvWithoutLookupReadsTheEnvironment(t *testing.T) {
+func TestFromEnvWithoutLookup(t *testing.T) {
 	t.Setenv("PORTICO_TEST_PUBLIC_URL", "https://example.com/mail")
 	b, source, err := FromEnv(nil, "PORTICO_TEST_PUBLIC_URL", "")
 	require.NoError(t, err)

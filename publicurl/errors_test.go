@@ -100,7 +100,7 @@ func TestErrorsOfPathsKeepAtSigns(t *testing.T) {
 	require.NotContains(t, e.Error(), "s3cret")
 }
 
-func TestErrorInsideTheRedactedPartSaysSo(t *testing.T) {
+func TestErrorInsideRedactedPartSaysSo(t *testing.T) {
 	_, err := Parse("https://user:s3/cret@host")
 	var e *Error
 	require.ErrorAs(t, err, &e)

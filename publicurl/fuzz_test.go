@@ -141,7 +141,7 @@ func FuzzContainsEveryJoin(f *testing.F) {
 	})
 }
 
-func FuzzContainsAgreesWithTheStandardLibrary(f *testing.F) {
+func FuzzContainsAgreesWithStandardLibrary(f *testing.F) {
 	for _, s := range seedBases {
 		f.Add("https://example.com/mail", s)
 		f.Add("https://host", s+"/x?y#z")
@@ -193,7 +193,7 @@ func FuzzContainsAgreesWithTheStandardLibrary(f *testing.F) {
 	})
 }
 
-func FuzzSecretInUserinfoNeverAppearsInAnError(f *testing.F) {
+func FuzzErrorHidesUserinfo(f *testing.F) {
 	const secret = "s3cr3tT0ken"
 	for _, s := range seedBases {
 		f.Add("https://user:", "", s)

@@ -106,7 +106,7 @@ func TestJoinRefuses(t *testing.T) {
 	}
 }
 
-func TestResolveReferenceWouldDropThePrefix(t *testing.T) {
+func TestResolveReferenceWouldDropPrefix(t *testing.T) {
 	const base, path = "https://example.com/mail", "/login"
 	u, err := url.Parse(base)
 	require.NoError(t, err)
@@ -183,7 +183,7 @@ func TestTemplateKeepsBraces(t *testing.T) {
 	}
 }
 
-func TestJoinPathAndURLStringWouldEscapeBraces(t *testing.T) {
+func TestNetURLEscapesBraces(t *testing.T) {
 	const base, template = "https://example.com/mail", "/upload/{accountId}/"
 	joined, err := url.JoinPath(base, template)
 	require.NoError(t, err)

@@ -240,7 +240,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseSuggestsTheHostOfTheOperator(t *testing.T) {
+func TestParseSuggestsHostOfOperator(t *testing.T) {
 	for in, want := range map[string]string{
 		"https//mail.example.com":               "https://mail.example.com",
 		"http//mail.example.com/mail":           "https://mail.example.com/mail",
@@ -282,7 +282,7 @@ func TestNoHintNamesAGoOption(t *testing.T) {
 	}
 }
 
-func TestParseSuggestsNothingItWouldHaveToInvent(t *testing.T) {
+func TestParseWithoutSuggestion(t *testing.T) {
 	for _, in := range []string{
 		"", "/mail", "https://", "https:///mail", "ftp://host", "wss://host", "https://*.example.com",
 		"https://host:0", "https://127.1", "http://host:8080", "http//host:8080", "http.//host:8080/mail", "https://host/a/../b", "https://host/a%2Fb",
@@ -295,7 +295,7 @@ func TestParseSuggestsNothingItWouldHaveToInvent(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWhatTheStandardLibraryPasses(t *testing.T) {
+func TestParseIsStricterThanNetURL(t *testing.T) {
 	for _, in := range []string{
 		"https://user:secret@host", "https://host?", "https://host:", "https://host:0", "https://host:65536",
 		"https://*.example.com", "https://127.1", "https://a..b", "//host", "https:host", "https:/host",
@@ -308,7 +308,7 @@ func TestParseRefusesWhatTheStandardLibraryPasses(t *testing.T) {
 	}
 }
 
-func TestAllowInsecureHTTPLiftsTheSchemeRuleOnly(t *testing.T) {
+func TestAllowInsecureHTTP(t *testing.T) {
 	b, err := Parse("http://mail.example.com:80/mail/", AllowInsecureHTTP())
 	require.NoError(t, err)
 	require.Equal(t, "http://mail.example.com/mail", b.String())

@@ -74,7 +74,7 @@ func TestWellKnownLocations(t *testing.T) {
 	}
 }
 
-func TestWellKnownRefusesWhatIsNoName(t *testing.T) {
+func TestWellKnownRefusesInvalidNames(t *testing.T) {
 	b := mustParse(t, "https://example.com/mail")
 	for _, name := range []Name{"", ".", "..", "/jmap", "a/b", ".well-known/jmap", "a?b", "a#b", "a%2Fb", "a b", "ü", "{a}", "a\nb"} {
 		_, err := b.WellKnown(name)

@@ -48,7 +48,7 @@ func TestUnionAndWithout(t *testing.T) {
 	}
 }
 
-func TestContainsAgreesWithLinearScanAfterUnionAndWithout(t *testing.T) {
+func TestContainsOfUnionAndWithout(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 300 {
 		var lists [3][]netip.Prefix

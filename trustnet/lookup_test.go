@@ -61,7 +61,7 @@ func (z zone) serve(t *testing.T) string {
 
 // With package net's look-up of both families at once the failure of one is silent,
 // and its addresses would be removed.
-func TestTheDefaultLookupTellsFailuresOfOneFamilyApart(t *testing.T) {
+func TestDefaultLookupOfOneFamily(t *testing.T) {
 	const (
 		nxdomain = dnsmessage.RCodeNameError
 		servfail = dnsmessage.RCodeServerFailure
@@ -110,7 +110,7 @@ func TestTheDefaultLookupTellsFailuresOfOneFamilyApart(t *testing.T) {
 }
 
 // Names of the hosts file have addresses of one family only, mostly.
-func TestTheDefaultLookupReadsTheHostsFile(t *testing.T) {
+func TestDefaultLookupReadsHostsFile(t *testing.T) {
 	if _, err := net.DefaultResolver.LookupNetIP(t.Context(), "ip", "localhost"); err != nil {
 		t.Skip("localhost is not known here:", err)
 	}

@@ -29,7 +29,7 @@ func untilDone(ctx context.Context) ([]netip.Addr, error) {
 	return nil, ctx.Err()
 }
 
-func TestALookupThatTimesOutIsATemporaryFailure(t *testing.T) {
+func TestLookupTimeoutIsTemporary(t *testing.T) {
 	watch(t, func(d *dns) *trustnet.Names { return d.names("dns:proxy", "dns:other") }, func(t *testing.T, d *dns, live *trustnet.Live) {
 		d.set("proxy", says("192.0.2.1", nil))
 		d.set("other", says("192.0.2.3", nil))
@@ -48,7 +48,7 @@ func TestALookupThatTimesOutIsATemporaryFailure(t *testing.T) {
 	})
 }
 
-func TestALookupIsBoundedByAShortInterval(t *testing.T) {
+func TestLookupIsBoundedByShortInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
 		var live trustnet.Live
@@ -63,7 +63,7 @@ func TestALookupIsBoundedByAShortInterval(t *testing.T) {
 	})
 }
 
-func TestALookupThatHangsStopsNothingElse(t *testing.T) {
+func TestLookupThatHangsStopsNothingElse(t *testing.T) {
 	watch(t, func(d *dns) *trustnet.Names { return d.names("dns:proxy", "dns:other", "::1") }, func(t *testing.T, d *dns, live *trustnet.Live) {
 		d.set("proxy", says("192.0.2.1", nil))
 		d.set("other", says("192.0.2.3", nil))
@@ -93,7 +93,7 @@ func TestALookupThatHangsStopsNothingElse(t *testing.T) {
 	})
 }
 
-func TestWatchDoesNotWaitForALookupThatHangs(t *testing.T) {
+func TestWatchDoesNotWaitForLookupThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
 		var live trustnet.Live
@@ -112,7 +112,7 @@ func TestWatchDoesNotWaitForALookupThatHangs(t *testing.T) {
 }
 
 // Watch returns after the first look-ups, although another name is due again by then.
-func TestWatchReturnsInTimeIfALookupHangsForLongerThanTheInterval(t *testing.T) {
+func TestWatchReturnsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
 		var live trustnet.Live
@@ -169,7 +169,7 @@ func TestWatchWithoutNamesLeavesNoGoroutine(t *testing.T) {
 	})
 }
 
-func TestAContextThatEndsBeforeTheFirstAnswerIsReported(t *testing.T) {
+func TestContextEndsBeforeAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
 		var live trustnet.Live
@@ -187,7 +187,7 @@ func TestAContextThatEndsBeforeTheFirstAnswerIsReported(t *testing.T) {
 }
 
 // The answer of a Watch that has ended must not replace the set of its successor.
-func TestANewWatchReplacesTheOldOne(t *testing.T) {
+func TestNewWatchReplacesOldOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
 		var live trustnet.Live
@@ -241,7 +241,7 @@ func TestNamesNeedNoCallbacks(t *testing.T) {
 		})
 }
 
-func TestWatchUsesTheNamesOfItsCall(t *testing.T) {
+func TestWatchUsesNamesOfItsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
 		var live trustnet.Live
@@ -308,7 +308,7 @@ func TestWatchRefuses(t *testing.T) {
 	require.ErrorContains(t, new(trustnet.Names).Watch(t.Context(), nil), "nil *Live")
 }
 
-func TestTheLongestIntervalDoesNotOverflow(t *testing.T) {
+func TestLongestIntervalDoesNotOverflow(t *testing.T) {
 	watch(t, func(d *dns) *trustnet.Names {
 		n := d.names("dns:proxy")
 		n.Interval = math.MaxInt64

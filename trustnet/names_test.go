@@ -240,7 +240,7 @@ func TestNamesFollowTheAnswers(t *testing.T) {
 	}
 }
 
-func TestNamesKeepAddressesForAtMostMaxStale(t *testing.T) {
+func TestMaxStaleOfAddresses(t *testing.T) {
 	for _, tt := range []struct {
 		name               string
 		interval, maxStale time.Duration
@@ -279,7 +279,7 @@ func TestNamesKeepAddressesForAtMostMaxStale(t *testing.T) {
 }
 
 // Each address has a time of its own if only one family fails.
-func TestNamesKeepTheFamilyThatFailsForAtMostMaxStale(t *testing.T) {
+func TestMaxStaleOfOneFamily(t *testing.T) {
 	watch(t, func(d *dns) *trustnet.Names { return d.names("dns:proxy") }, func(t *testing.T, d *dns, live *trustnet.Live) {
 		d.set("proxy", says("192.0.2.1 2001:db8::1", nil))
 	}, func(t *testing.T, d *dns, live *trustnet.Live) {
@@ -333,7 +333,7 @@ func TestNamesOfTenThousandAddresses(t *testing.T) {
 	})
 }
 
-func TestNamesAreLookedUpOnceEachEveryInterval(t *testing.T) {
+func TestLookupsPerInterval(t *testing.T) {
 	watch(t, func(d *dns) *trustnet.Names {
 		n := d.names("dns:a,dns:B", "dns:b", "dns:A", "192.0.2.1")
 		n.Interval = 7 * time.Second

@@ -201,7 +201,7 @@ func requireParseError(t *testing.T, err error, index int, item string, reason e
 	}
 }
 
-func TestMustParsePanicsWithTheParseError(t *testing.T) {
+func TestMustParsePanicsWithParseError(t *testing.T) {
 	require.Equal(t, "::1", trustnet.MustParse("::1").String())
 	require.PanicsWithError(t, `trustnet: item 1: "10.1.2.3/8": host bits set: `+
 		`write 10.0.0.0/8 for the network or 10.1.2.3/32 for the one address`, func() { trustnet.MustParse("10.1.2.3/8") })
@@ -274,7 +274,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-func TestReadReturnsTheErrorOfTheReader(t *testing.T) {
+func TestReadReturnsErrorOfReader(t *testing.T) {
 	broken := errors.New("disk on fire")
 	for name, text := range map[string]string{
 		"at once": "", "after valid items": "::1\n10.0.0.0/8\n", "in an item": "::1\n10.0.0.0/2",
@@ -333,7 +333,7 @@ func TestFromPrefixes(t *testing.T) {
 }
 
 // A correction must be accepted as it is, and must not be wider than what was written.
-func TestCorrectionsAreGivenOnlyIfTheyAreCertain(t *testing.T) {
+func TestOnlyCertainCorrections(t *testing.T) {
 	for _, item := range []string{
 		"10.1.2.3/255.0.0.0", "10.0.0.0/255.0.255.0", "10.0.0.0/0.255.255.255", "10.0.0.0/::", "::/255.0.0.0",
 		"[fe80::1%eth0]", "[fe80::1%eth0]:25", "10.0.0.1-10.0.0.9", "127.1", "x", "[]", "10.0.0.1:", "10.0.0.0/8:25",

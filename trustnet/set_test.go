@@ -83,7 +83,7 @@ func TestContains(t *testing.T) {
 }
 
 // Every size takes another path through the searches.
-func TestContainsAgreesWithLinearScanAtEverySize(t *testing.T) {
+func TestContainsAtEverySize(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	sizes := map[int]bool{} // of one family, after merging
 	for n := range 200 {
@@ -210,7 +210,7 @@ func TestContainsAddrOfRealConnections(t *testing.T) {
 	}
 }
 
-func TestNilAndZeroSetTrustNobody(t *testing.T) {
+func TestNilAndZeroSetTrustNoPeer(t *testing.T) {
 	parsed, err := trustnet.Parse()
 	require.NoError(t, err)
 	for name, s := range map[string]*trustnet.Set{"nil": nil, "zero": {}, "Parse()": parsed} {

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-func TestTrustsAllIsHalfOfIPv4OrOfTheIPv6Internet(t *testing.T) {
+func TestTrustsAllHalves(t *testing.T) {
 	tests := []struct {
 		name string
 		list string
@@ -55,7 +55,7 @@ func TestTrustsAllOfUnions(t *testing.T) {
 }
 
 // The last address that is missing to a half decides, at every length.
-func TestTrustsAllCountsToTheLastAddress(t *testing.T) {
+func TestTrustsAllCountsToLastAddress(t *testing.T) {
 	for _, last := range []string{"127.255.255.255", "2fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"} {
 		end := netip.MustParseAddr(last)
 		half := netip.PrefixFrom(end, map[bool]int{true: 1, false: 4}[end.Is4()])

@@ -109,7 +109,7 @@ func autoconfigForms() []autoconfigForm {
 
 const clientIndent = "\n"
 
-func TestVerifyAcceptsTheFormsOfAutoconfig(t *testing.T) {
+func TestAcceptsFormsOfAutoconfig(t *testing.T) {
 	forms := autoconfigForms()
 	require.Len(t, forms, 20)
 	for _, f := range forms {

@@ -50,7 +50,7 @@ func (m *inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func hang(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-func TestVerifyIsBoundedInTime(t *testing.T) {
+func TestIsBoundedInTime(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		tamper   tamper
@@ -85,7 +85,7 @@ func TestVerifyIsBoundedInTime(t *testing.T) {
 }
 
 // A body that comes byte by byte is a hang too.
-func TestVerifyBoundsSlowBodies(t *testing.T) {
+func TestBoundsSlowBodies(t *testing.T) {
 	h := correctServer(t, verifyConfig(t, rootBase))
 	synctest.Test(t, func(t *testing.T) {
 		fast := &inMemory{handler: h}
@@ -122,7 +122,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 
 func (b *slowBody) Close() error { return b.rest.Close() }
 
-func TestVerifyReportsWhyItCouldNotRun(t *testing.T) {
+func TestReportsWhyItCouldNotRun(t *testing.T) {
 	relative, err := publicurl.Relative("/mail")
 	require.NoError(t, err)
 	base := mustBase(t, rootBase)
@@ -185,7 +185,7 @@ type countingJar struct{ n int }
 func (j *countingJar) SetCookies(*url.URL, []*http.Cookie) { j.n++ }
 func (j *countingJar) Cookies(*url.URL) []*http.Cookie     { j.n++; return nil }
 
-func TestVerifyLeavesTheClientAlone(t *testing.T) {
+func TestLeavesTheClientAlone(t *testing.T) {
 	for _, follow := range []func(*http.Request, []*http.Request) error{nil, func(*http.Request, []*http.Request) error {
 		t.Error("the caller's CheckRedirect was called")
 		return nil
@@ -206,7 +206,7 @@ func TestVerifyLeavesTheClientAlone(t *testing.T) {
 	}
 }
 
-func TestVerifyChangesNothingAtTheServer(t *testing.T) {
+func TestChangesNothingAtServer(t *testing.T) {
 	transport := &inMemory{handler: correctServer(t, verifyConfig(t, rootBase))}
 	_, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: &http.Client{Transport: transport}, Bearer: verifyToken})
 	require.NoError(t, err)
@@ -216,7 +216,7 @@ func TestVerifyChangesNothingAtTheServer(t *testing.T) {
 	}
 }
 
-func TestVerifyBoundsItsReport(t *testing.T) {
+func TestBoundsItsReport(t *testing.T) {
 	var members, texts strings.Builder
 	for i := range 5000 {
 		fmt.Fprintf(&members, `,"e%d_endpoint":"https://h%d.example/%s\u001b[31m"`, i, i, strings.Repeat("x", 20))
@@ -238,7 +238,7 @@ func TestVerifyBoundsItsReport(t *testing.T) {
 	}
 }
 
-func TestVerifyCountsTheFindingsThatItLeavesOut(t *testing.T) {
+func TestCountsFindingsThatItLeavesOut(t *testing.T) {
 	v := &verifier{report: &Report{}}
 	for i := range maxFindings + 7 {
 		v.add(Finding{Rule: ruleOutside, Hint: fmt.Sprint(i)})
@@ -339,7 +339,7 @@ func TestReportListsWhatWasChecked(t *testing.T) {
 	}
 }
 
-func FuzzVerifyBoundsItsReportWhateverTheServerSends(f *testing.F) {
+func FuzzReportIsBounded(f *testing.F) {
 	for _, s := range []string{`{"issuer":"https://example.com","token_endpoint":"/x","jwks_uri":"https://example.com/k","keys":[]}`, `{"keys":null}`,
 		`<clientConfig><calendar type="caldav"><url>http://example.com/</url></calendar></clientConfig>`, "version: STSv1\nmode: none\nmax_age: 1", `{"protocols":{"jmap":{"url":""}}}`,
 		`{"apiUrl":"https://example.com/a","downloadUrl":"%7BaccountId%7D","capabilities":{"urn:ietf:params:jmap:websocket":{"url":"ws://"}}}`, "[[[[", "<!doctype html>", "\x1b[2J", ""} {
@@ -366,7 +366,7 @@ func FuzzVerifyBoundsItsReportWhateverTheServerSends(f *testing.F) {
 }
 
 // A document with many relative URLs is compared with a fresh one once.
-func TestVerifyComparesADocumentOnce(t *testing.T) {
+func TestComparesADocumentOnce(t *testing.T) {
 	const many = 300_000
 	var entries strings.Builder
 	for range many {
@@ -389,7 +389,7 @@ func TestVerifyComparesADocumentOnce(t *testing.T) {
 	require.LessOrEqual(t, len(transport.asked), 30)
 }
 
-func TestVerifyShowsErrorsAsFindings(t *testing.T) {
+func TestShowsErrorsAsFindings(t *testing.T) {
 	refused := errors.New("x509: \x1b[31mred\r\nFAKE")
 	_, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, refused })}})
 	require.ErrorIs(t, err, refused)
@@ -401,13 +401,13 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestVerifyWithAllBytesThatThereAre(t *testing.T) {
+func TestWithAllBytesThatThereAre(t *testing.T) {
 	c := verifyConfig(t, rootBase)
 	require.Empty(t, verify(t, correctServer(t, c), rootBase, Config{MaxBytes: math.MaxInt64}).Findings)
 }
 
 // What is beyond the cap is not looked at; the last below it is.
-func TestVerifyJudgesSoManyMembers(t *testing.T) {
+func TestMemberLimit(t *testing.T) {
 	for wrong, want := range map[int]bool{1: true, maxMembers: true, maxMembers + 1: false} {
 		var issuers, keys []string
 		members := map[string]any{"issuer": rootBase}

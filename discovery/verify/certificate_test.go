@@ -80,7 +80,7 @@ func certificateClient(t testing.TB, h http.Handler, roots *x509.CertPool, choos
 	return &http.Client{Transport: transport}
 }
 
-func TestRunNamesWhatIsWrongWithTheCertificate(t *testing.T) {
+func TestRunNamesWhatIsWrongWithCertificate(t *testing.T) {
 	root := (*authority)(nil).sign(t, ca("root"))
 	intermediate := root.sign(t, ca("intermediate"))
 	names := []string{"example.com"}
@@ -126,7 +126,7 @@ func TestRunNamesWhatIsWrongWithTheCertificate(t *testing.T) {
 	}
 }
 
-func TestVerifyNamesCertificatesWithoutTheNamesOfMailHosts(t *testing.T) {
+func TestCertificatesOfMailHosts(t *testing.T) {
 	root := (*authority)(nil).sign(t, ca("root"))
 	roots := x509.NewCertPool()
 	roots.AddCert(root.certificate)

@@ -44,7 +44,7 @@ func tokenOnly(c *discovery.Config) {
 	*c = discovery.Config{Base: c.Base, OAuth: &discovery.OAuth{}}
 }
 
-func TestVerifyFindsPagesAtEndpointsForPrograms(t *testing.T) {
+func TestFindsPagesAtEndpointsForPrograms(t *testing.T) {
 	token := Config{Bearer: verifyToken}
 	var all []fixture
 	for _, p := range []struct {
@@ -87,7 +87,7 @@ func TestVerifyFindsPagesAtEndpointsForPrograms(t *testing.T) {
 	requireFound(t, all)
 }
 
-func TestVerifyAcceptsTheErrorsOfEndpointsForPrograms(t *testing.T) {
+func TestEndpointErrorsAreAccepted(t *testing.T) {
 	token := Config{Bearer: verifyToken}
 	at := func(path string, h http.HandlerFunc) tamper { return at(path, h) }
 	var all []neighbour

@@ -60,7 +60,7 @@ const (
 	secretText    = "secret-of-the-foreign-host"
 )
 
-func TestVerifyAsksAForeignIssuerForItsOwnName(t *testing.T) {
+func TestAsksForeignIssuerForItsOwnName(t *testing.T) {
 	own := answer(200, "application/json", `{"issuer":"`+foreignIssuer+`"}`)
 	other := answer(200, "application/json", `{"issuer":"https://`+secretText+`"}`)
 	big := answer(200, "application/json", `{"issuer":"`+foreignIssuer+`"`+strings.Repeat(" ", 2<<20)+`}`)
@@ -117,7 +117,7 @@ func TestVerifyAsksAForeignIssuerForItsOwnName(t *testing.T) {
 // A dial function of the caller's decides where a name leads, and so does a transport of
 // another type: only a host that the caller lists may be asked by the former, and none by
 // the latter.
-func TestVerifyAsksNoForeignHostByADialFunctionOfTheCallers(t *testing.T) {
+func TestForeignHostNeedsOwnDialer(t *testing.T) {
 	config := verifyConfig(t, rootBase)
 	foreignOnly(foreignIssuer)(&config)
 	host := &issuerHost{}
@@ -177,7 +177,7 @@ func requireNotAsked(t *testing.T, report *Report, issuer string, why error) {
 
 // Run does not connect to a private address, whatever the name of the issuer. The client has
 // no dial function of its own, so that Run controls the dialling.
-func TestVerifyConnectsToPublicAddressesOfForeignIssuersOnly(t *testing.T) {
+func TestForeignIssuersArePublic(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
 		t.Skipf("needs a loopback address that is not that of the server: %v", err)
@@ -227,7 +227,7 @@ func TestVerifyConnectsToPublicAddressesOfForeignIssuersOnly(t *testing.T) {
 	require.NotZero(t, connections.Load())
 }
 
-func TestAForeignIssuerGetsNoClientCertificate(t *testing.T) {
+func TestForeignIssuerGetsNoCertificate(t *testing.T) {
 	secret := tls.Certificate{Certificate: [][]byte{{1}}}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{secret}, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &secret, nil }}}}
 	for _, hosts := range [][]string{nil, {"id.example"}} {
@@ -255,7 +255,7 @@ func TestIsPublic(t *testing.T) {
 	require.False(t, isPublic(netip.Addr{}))
 }
 
-func TestVerifyChecksTheIssuersOfAResource(t *testing.T) {
+func TestChecksIssuersOfResource(t *testing.T) {
 	resource := func(issuers string) tamper {
 		return replaced("/.well-known/oauth-protected-resource", `["`+rootBase+`"]`, issuers)
 	}
@@ -283,7 +283,7 @@ func TestVerifyChecksTheIssuersOfAResource(t *testing.T) {
 	})
 }
 
-func TestVerifyAsksFewForeignIssuers(t *testing.T) {
+func TestAsksFewForeignIssuers(t *testing.T) {
 	var issuers []string
 	for i := range 20 {
 		issuers = append(issuers, fmt.Sprintf("https://id.example/realms/%d", i))
@@ -296,7 +296,7 @@ func TestVerifyAsksFewForeignIssuers(t *testing.T) {
 	requireBounded(t, report)
 }
 
-func TestRunRefusesForeignHostsThatAreNone(t *testing.T) {
+func TestRunRefusesInvalidForeignHosts(t *testing.T) {
 	for _, host := range []string{"", "https://id.example", "id.example/x", "a b", "jane@id.example", ":443"} {
 		_, err := Run(t.Context(), mustBase(t, rootBase), Config{ForeignHosts: []string{"id.example", host}})
 		require.ErrorContains(t, err, fmt.Sprintf("verify: invalid foreign host %q", host))

@@ -45,7 +45,7 @@ func toItself(w http.ResponseWriter, r *http.Request) {
 	redirectTo("https://"+r.Host+r.URL.RequestURI())(w, r)
 }
 
-func TestVerifyNamesWhatIsInFrontOfEverything(t *testing.T) {
+func TestNamesWhatIsInFrontOfEverything(t *testing.T) {
 	basic := answer(401, "text/html", "<html>401", "WWW-Authenticate", `Basic realm="staff only"`)
 	var all []fixture
 	for _, base := range []string{rootBase, bothBase} {
@@ -70,7 +70,7 @@ func TestVerifyNamesWhatIsInFrontOfEverything(t *testing.T) {
 }
 
 // A sign-in that leaves the documents out stops the endpoints all the same.
-func TestVerifyNamesASignInInFrontOfTheEndpoints(t *testing.T) {
+func TestNamesSignInInFrontOfEndpoints(t *testing.T) {
 	documents := []string{"/.well-known/", "/mail/.well-known/", "/mail/login", "/mail/auth/jwks.json"}
 	requireFound(t, []fixture{
 		{name: "forward authentication", base: pathBase, config: tokenOnly, tamper: below("/mail/", forwardAuth, documents...),
@@ -94,7 +94,7 @@ func TestVerifyNamesASignInInFrontOfTheEndpoints(t *testing.T) {
 	})
 }
 
-func TestVerifyNamesThePageThatIsGivenAsBase(t *testing.T) {
+func TestNamesPageThatIsGivenAsBase(t *testing.T) {
 	for _, c := range []struct {
 		name, base, server string
 		tamper             tamper
@@ -136,7 +136,7 @@ func TestVerifyNamesThePageThatIsGivenAsBase(t *testing.T) {
 }
 
 // A port that requires a PROXY header closes a connection without one, before TLS begins.
-func TestRunNamesAPortThatHangsUp(t *testing.T) {
+func TestRunNamesPortThatHangsUp(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()

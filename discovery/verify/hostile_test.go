@@ -35,7 +35,7 @@ func (b *bomb) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Whatever is compressed, no more than Config.MaxBytes is decompressed.
-func TestVerifyStopsReadingACompressedBomb(t *testing.T) {
+func TestStopsReadingCompressedBomb(t *testing.T) {
 	b := &bomb{}
 	report, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: publicClient(t, b), MaxBytes: 1 << 20})
 	require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestVerifyStopsReadingACompressedBomb(t *testing.T) {
 }
 
 // Every answer redirects to a URL that has not been seen.
-func TestVerifyBoundsRedirectsWithoutEnd(t *testing.T) {
+func TestBoundsRedirectsWithoutEnd(t *testing.T) {
 	var n atomic.Int64
 	transport := &inMemory{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		redirectTo(fmt.Sprintf("https://%s/%d%s", r.Host, n.Add(1), r.URL.Path))(w, r)
@@ -63,7 +63,7 @@ func TestVerifyBoundsRedirectsWithoutEnd(t *testing.T) {
 }
 
 // A token of 8 KB comes back in every place that an answer has.
-func TestVerifyDoesNotRepeatALongToken(t *testing.T) {
+func TestDoesNotRepeatLongToken(t *testing.T) {
 	token := strings.Repeat("0123456789abcdef", 512)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		auth := r.Header.Get("Authorization")
@@ -93,7 +93,7 @@ func TestVerifyDoesNotRepeatALongToken(t *testing.T) {
 }
 
 // A server whose every body comes byte by byte costs Config.Timeout and no more.
-func TestVerifyIsBoundedInTimeWhereEverythingIsSlow(t *testing.T) {
+func TestTimeLimitOfSlowServer(t *testing.T) {
 	h := correctServer(t, verifyConfig(t, rootBase))
 	synctest.Test(t, func(t *testing.T) {
 		fast := &inMemory{handler: h}
@@ -114,7 +114,7 @@ func TestVerifyIsBoundedInTimeWhereEverythingIsSlow(t *testing.T) {
 
 // A server that answers the comparison by something else than before, as large as may be, is
 // bounded too.
-func TestVerifyBoundsTheComparison(t *testing.T) {
+func TestBoundsTheComparison(t *testing.T) {
 	var n, bytes atomic.Int64
 	transport := roundTripper(func(r *http.Request) (*http.Response, error) {
 		endless := io.LimitReader(nested{&bytes}, 1<<30)
@@ -136,7 +136,7 @@ func TestVerifyBoundsTheComparison(t *testing.T) {
 }
 
 // Large answers that all differ are decoded up to a bound, which legal documents do not reach.
-func TestTheComparisonDecodesSoMuch(t *testing.T) {
+func TestComparisonByteLimit(t *testing.T) {
 	f := newFetcher(mustBase(t, rootBase), newSettings(Config{}))
 	a, b := &fetched{body: []byte(`{"a":1,"b":2}`)}, &fetched{body: []byte(`{"b":2, "a":1}`)}
 	require.Equal(t, f.content(a), f.content(b))

@@ -71,7 +71,7 @@ func challengedBy(change func(bearer string) []string) tamper {
 }
 
 // What other servers do, and may.
-func TestVerifyFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
+func TestFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 	// With a path in the base, other programs live at the origin.
 	beside := func(path, location string) tamper { return at(path, redirectTo(location)) }
 	for name, c := range map[string]struct {
@@ -180,7 +180,7 @@ func TestVerifyFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 	}
 }
 
-func TestVerifyFindsNothingWrongAtUnusualBases(t *testing.T) {
+func TestFindsNothingWrongAtUnusualBases(t *testing.T) {
 	for _, base := range []string{
 		"https://[2001:db8::1]", "https://[2001:db8::1]:8443/mail", "https://192.0.2.1:444", "https://münchen.example",
 		"https://example.com/a/b/c", "https://example.com/%C3%A9/x", "https://example.com/a~b/.hidden",

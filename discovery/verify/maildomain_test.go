@@ -34,7 +34,7 @@ func mailAtOther(c *discovery.Config) {
 	c.MTASTS.MX = []string{"example.com"}
 }
 
-func TestVerifyChecksAMailDomain(t *testing.T) {
+func TestChecksAMailDomain(t *testing.T) {
 	other := Config{MailDomains: []string{"other.example"}}
 	apex := func(path, location string) tamper {
 		return atHost("other.example", func(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +98,7 @@ func resolving(t *testing.T, h http.Handler, hosts ...string) *http.Client {
 	return client
 }
 
-func TestVerifyReportsAMailDomainOfWhichNoNameResolves(t *testing.T) {
+func TestUnknownMailDomain(t *testing.T) {
 	config := verifyConfig(t, rootBase)
 	config.Mail.Domains = []string{"other.example"}
 	for _, c := range []struct {
@@ -142,7 +142,7 @@ func davAnswer(method string, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func TestVerifyChecksCollections(t *testing.T) {
+func TestChecksCollections(t *testing.T) {
 	noSlash := func(h http.HandlerFunc) tamper {
 		return both(at("/.well-known/caldav", redirectTo("/dav/cal")), at("/dav/cal", h))
 	}
@@ -164,7 +164,7 @@ func TestVerifyChecksCollections(t *testing.T) {
 	})
 }
 
-func TestVerifyFindsMissingCORSAtEndpoints(t *testing.T) {
+func TestFindsMissingCORSAtEndpoints(t *testing.T) {
 	token := Config{Bearer: verifyToken}
 	none := func(path string) tamper { return withHeader(path, "Access-Control-Allow-Origin") }
 	requireFound(t, []fixture{
@@ -189,7 +189,7 @@ func zipped(s string) string {
 	return b.String()
 }
 
-func TestVerifyFindsContentCodingsThatDoNotMatch(t *testing.T) {
+func TestFindsContentCodingsThatDoNotMatch(t *testing.T) {
 	coded := func(coding string, code func(string) string) tamper {
 		return changed(oauthAtRoot, func(h http.Header, body string) string {
 			if coding != "" {

@@ -29,7 +29,7 @@ func without(path, member string) tamper {
 
 func both(a, b tamper) tamper { return func(next http.Handler) http.Handler { return a(b(next)) } }
 
-func TestVerifyFindsRequiredMembersThatAreAbsent(t *testing.T) {
+func TestFindsRequiredMembersThatAreAbsent(t *testing.T) {
 	var all []fixture
 	for _, m := range []struct {
 		member, kind string
@@ -57,7 +57,7 @@ func TestVerifyFindsRequiredMembersThatAreAbsent(t *testing.T) {
 	requireFound(t, all)
 }
 
-func TestVerifyFindsStringsWhereListsBelong(t *testing.T) {
+func TestFindsStringsWhereListsBelong(t *testing.T) {
 	var all []fixture
 	for _, m := range []struct{ at, old, member, new, clause string }{
 		{at: oauthAtRoot, old: `"response_types_supported":["code"]`, member: "response_types_supported", new: `"code"`, clause: "RFC 8414"},
@@ -74,7 +74,7 @@ func TestVerifyFindsStringsWhereListsBelong(t *testing.T) {
 	requireFound(t, all)
 }
 
-func TestVerifyAcceptsMembersThatMayBeAbsent(t *testing.T) {
+func TestAcceptsMembersThatMayBeAbsent(t *testing.T) {
 	clientCredentials := replaced(oauthAtRoot, `"grant_types_supported":["authorization_code","refresh_token"`, `"grant_types_supported":["client_credentials"`)
 	implicit := changed(oauthAtRoot, func(_ http.Header, body string) string {
 		start := strings.Index(body, `"grant_types_supported":[`)
@@ -89,7 +89,7 @@ func TestVerifyAcceptsMembersThatMayBeAbsent(t *testing.T) {
 	})
 }
 
-func TestVerifyChecksTheHostsOfAnMTASTSPolicy(t *testing.T) {
+func TestChecksHostsOfMTASTSPolicy(t *testing.T) {
 	domain := Config{MailDomains: []string{"example.com"}}
 	policy := func(mode string, mx ...string) tamper {
 		text := "version: STSv1\r\nmode: " + mode + "\r\n"

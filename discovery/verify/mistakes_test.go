@@ -9,7 +9,7 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-func TestVerifyFindsAndNamesEachMistake(t *testing.T) {
+func TestFindsAndNamesEachMistake(t *testing.T) {
 	requireFound(t, verifyFixtures())
 }
 

@@ -54,7 +54,7 @@ func keysOf(node string) tamper {
 	return at("/auth/jwks.json", body("application/json", `{"keys":[{"kty":"RSA","kid":"`+node+`"}]}`))
 }
 
-func TestVerifyComparesTheAnswersOfSeveralConnections(t *testing.T) {
+func TestComparesConnections(t *testing.T) {
 	correct := func(base string) http.Handler {
 		return correctServer(t, discovery.Config{Base: mustBase(t, base), OAuth: &discovery.OAuth{}})
 	}
@@ -125,7 +125,7 @@ func closedAddress(t *testing.T) string {
 
 // A balancer that keeps a client at one node hides the others, and their addresses show
 // them.
-func TestVerifyComparesTheNodesOfConnect(t *testing.T) {
+func TestComparesNodesOfConnect(t *testing.T) {
 	one := correctServer(t, discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}})
 	plain := func(h http.Handler) string {
 		s := httptest.NewServer(h)
@@ -186,7 +186,7 @@ func TestVerifyComparesTheNodesOfConnect(t *testing.T) {
 
 // What a proxy changes on the way, such as the case of a path that the node itself does not
 // have, is not a difference between nodes.
-func TestAProxyThatStripsThePathIsNotANodeThatDisagrees(t *testing.T) {
+func TestStrippedPathIsNotADifference(t *testing.T) {
 	h := correctServer(t, discovery.Config{Base: mustBase(t, pathBase), OAuth: &discovery.OAuth{}})
 	node := httptest.NewServer(below("/mail", http.NotFound)(h))
 	defer node.Close()
@@ -246,7 +246,7 @@ func TestRunNamesABadAddress(t *testing.T) {
 }
 
 // A node that hangs costs the time of one request.
-func TestVerifyIsBoundedInTimeWhereNodesHang(t *testing.T) {
+func TestIsBoundedInTimeWhereNodesHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
 		correct := correctServer(t, verifyConfig(t, rootBase))
@@ -268,7 +268,7 @@ func TestVerifyIsBoundedInTimeWhereNodesHang(t *testing.T) {
 }
 
 // A client that has already spoken HTTP/2 makes a connection of its own for each sample.
-func TestSamplesHaveConnectionsOfTheirOwnWhereTheClientSpeaksHTTP2(t *testing.T) {
+func TestSamplesOverHTTP2(t *testing.T) {
 	var mu sync.Mutex
 	connections := make(map[string]int)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

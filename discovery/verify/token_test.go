@@ -15,7 +15,7 @@ import (
 
 // Whatever documents, challenges and redirects say, only the server is asked, and
 // only what is below the base, or the entry of JMAP, gets the token.
-func TestVerifyKeepsItsCredentialsAndItsRequests(t *testing.T) {
+func TestKeepsItsCredentialsAndItsRequests(t *testing.T) {
 	elsewhere := []string{"https://evil.example/x", "http://example.com/mail/x", "https://example.com:444/mail/x", "https://example.com.evil.example/mail", "https://jane@example.com/mail/x", "//evil.example/x", "https://example.com/other", "/other", "https://evil.example\\@example.com/mail"}
 	type place struct {
 		name string
@@ -65,7 +65,7 @@ func TestVerifyKeepsItsCredentialsAndItsRequests(t *testing.T) {
 	require.NotZero(t, withToken)
 }
 
-func TestVerifyDoesNotRepeatTheToken(t *testing.T) {
+func TestDoesNotRepeatTheToken(t *testing.T) {
 	h := at("/jmap/session", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "" {
 			w.Header().Set("WWW-Authenticate", "Bearer")
@@ -84,7 +84,7 @@ func TestVerifyDoesNotRepeatTheToken(t *testing.T) {
 }
 
 // A token is removed before a text is cut, so that no part of it is shown.
-func TestNoPartOfTheTokenIsShownWhereATextIsCut(t *testing.T) {
+func TestNoPartOfTokenIsShownWhereTextIsCut(t *testing.T) {
 	v := &verifier{settings: newSettings(Config{Bearer: verifyToken})}
 	for before := maxFindingLength - 2*len(verifyToken); before < maxFindingLength; before++ {
 		clipped := v.clip(strings.Repeat("x", before) + verifyToken + strings.Repeat("y", 1<<16))
@@ -96,7 +96,7 @@ func TestNoPartOfTheTokenIsShownWhereATextIsCut(t *testing.T) {
 
 // Verify does not ask other origins with the token. Should it ever try to, the request
 // goes without.
-func TestTheTokenIsForURLsBelowTheBaseOnly(t *testing.T) {
+func TestTokenIsForURLsBelowBaseOnly(t *testing.T) {
 	f := newFetcher(mustBase(t, pathBase), newSettings(Config{Bearer: verifyToken, MailDomains: []string{"a.example"}}))
 	for u, want := range map[string]bool{
 		pathBase:                                 true,
@@ -120,7 +120,7 @@ func TestTheTokenIsForURLsBelowTheBaseOnly(t *testing.T) {
 }
 
 // Nor are other hosts asked at all, whatever leads there.
-func TestOnlyTheBaseAndTheMailHostsAreAsked(t *testing.T) {
+func TestOnlyBaseAndMailHostsAreAsked(t *testing.T) {
 	transport := &inMemory{handler: http.NotFoundHandler()}
 	f := newFetcher(mustBase(t, pathBase), newSettings(Config{Client: &http.Client{Transport: transport}, RequestTimeout: time.Minute, MaxBytes: 1, MailDomains: []string{"a.example"}}))
 	for u, want := range map[string]bool{
@@ -150,21 +150,21 @@ func TestOnlyTheBaseAndTheMailHostsAreAsked(t *testing.T) {
 	}
 }
 
-func TestEveryTextOfAFindingIsWithoutTheToken(t *testing.T) {
+func TestEveryTextOfFindingIsWithoutToken(t *testing.T) {
 	v := &verifier{settings: newSettings(Config{Bearer: verifyToken}), report: new(Report)}
 	require.Equal(t, "bad [token]", v.snippet([]byte("bad "+verifyToken)))
 	v.add(Finding{Document: discovery.ResourceDocument("/x?" + verifyToken), Got: verifyToken, URL: verifyToken, Hint: verifyToken, Want: verifyToken, Field: verifyToken})
 	require.Equal(t, Finding{Document: discovery.ResourceDocument("/x?[token]"), Got: "[token]", URL: "[token]", Hint: "[token]", Want: "[token]", Field: "[token]"}, v.report.Findings[0])
 }
 
-func TestVerifyLeavesWordsAloneThatAreTheTokenToo(t *testing.T) {
+func TestShortTokenLeavesWords(t *testing.T) {
 	h := replaced(oauthAtRoot, rootBase+"/auth/token", "https://other.example/auth/token")(correctServer(t, verifyConfig(t, rootBase)))
 	report := verify(t, h, rootBase, Config{Bearer: "token"})
 	require.NotEmpty(t, report.Findings)
 	require.Equal(t, "token_endpoint", report.Findings[0].Field)
 }
 
-func TestATokenOfFewerThanEightCharactersIsNotLookedFor(t *testing.T) {
+func TestShortTokenIsNotRedacted(t *testing.T) {
 	for token, want := range map[string]string{"1234567": "<1234567>", "12345678": "<[token]>", "": "<>"} {
 		v := &verifier{settings: newSettings(Config{Bearer: token})}
 		require.Equal(t, want, v.clip("<"+token+">"))

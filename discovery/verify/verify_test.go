@@ -13,7 +13,7 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-func TestVerifyFindsNothingOnACorrectServer(t *testing.T) {
+func TestFindsNothingOnCorrectServer(t *testing.T) {
 	for _, base := range verifyMounts {
 		for name, strip := range map[string]bool{"strip": true, "keep": false} {
 			t.Run(base+" "+name, func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestVerifyFindsNothingOnACorrectServer(t *testing.T) {
 }
 
 // Proxies answer an unused path with different statuses.
-func TestVerifyKnowsUnroutedPathsByAnyStatus(t *testing.T) {
+func TestUnroutedPathsByAnyStatus(t *testing.T) {
 	for _, code := range []int{302, 403, 404, 410, 502, 503} {
 		unrouted := func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +55,7 @@ func TestVerifyKnowsUnroutedPathsByAnyStatus(t *testing.T) {
 }
 
 // A web site with a page for every path answers at the same locations.
-func TestVerifyKnowsWebSitesBesideTheServer(t *testing.T) {
+func TestWebSiteAtOrigin(t *testing.T) {
 	h := correctServer(t, verifyConfig(t, pathBase))
 	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/mail/") {
@@ -75,7 +75,7 @@ func TestVerifyKnowsWebSitesBesideTheServer(t *testing.T) {
 }
 
 // What a server does not have is not missing, behind any proxy.
-func TestVerifyMissesNothingThatAServerDoesNotHave(t *testing.T) {
+func TestMissesNothingThatServerDoesNotHave(t *testing.T) {
 	for _, base := range verifyMounts {
 		for _, code := range []int{200, 302, 403, 404, 503} {
 			if code < 400 && base != pathBase && base != bothBase {
@@ -103,7 +103,7 @@ func TestVerifyMissesNothingThatAServerDoesNotHave(t *testing.T) {
 }
 
 // The nil client is one that reaches the network, and a loopback base may be on http.
-func TestVerifyOnPlainHTTPWithItsOwnClient(t *testing.T) {
+func TestOnPlainHTTPWithItsOwnClient(t *testing.T) {
 	var h http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
 	c := discovery.Config{Base: mustBase(t, server.URL+"/mail"), OAuth: &discovery.OAuth{}, OpenID: &discovery.OpenID{}, JMAP: &discovery.JMAP{}, DAV: &discovery.DAV{}, WebUI: &discovery.WebUI{}}
@@ -117,7 +117,7 @@ func TestVerifyOnPlainHTTPWithItsOwnClient(t *testing.T) {
 }
 
 // If the base has a wrong path, the finding names the issuer of the server.
-func TestVerifyNamesTheServerAtTheOrigin(t *testing.T) {
+func TestNamesServerAtOrigin(t *testing.T) {
 	h := correctServer(t, discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}, OpenID: &discovery.OpenID{}})
 	findings := verify(t, h, "https://example.com/webmail", Config{}).Findings
 	require.Len(t, findings, 1)
@@ -126,7 +126,7 @@ func TestVerifyNamesTheServerAtTheOrigin(t *testing.T) {
 	require.Contains(t, findings[0].Got, "https://example.com")
 }
 
-func TestVerifyReportsWhatIsExpected(t *testing.T) {
+func TestReportsWhatIsExpected(t *testing.T) {
 	all := []discovery.Document{discovery.OAuthDocument, discovery.OpenIDDocument, discovery.BaseResource, discovery.JMAPDocument, discovery.DAVDocument, discovery.WebUIDocument, discovery.UserAgentDocument, discovery.MTASTSDocument, discovery.AutoconfigDocument("example.com")}
 	h := http.NotFoundHandler()
 	missing := make(map[discovery.Document]int)
@@ -141,7 +141,7 @@ func TestVerifyReportsWhatIsExpected(t *testing.T) {
 	require.Len(t, missing, len(all))
 }
 
-func TestVerifyHasALimitOfTheCallers(t *testing.T) {
+func TestHasALimitOfTheCallers(t *testing.T) {
 	c := discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}}
 	for limit, found := range map[int64]bool{200: true, 1 << 16: false, 0: false} {
 		report := verify(t, correctServer(t, c), rootBase, Config{MaxBytes: limit})
@@ -179,7 +179,7 @@ func TestChallengeParameterBehindBlanks(t *testing.T) {
 }
 
 // Something in the document changes each time, and the server still has no base.
-func TestADocumentThatChangesIsNoCaches(t *testing.T) {
+func TestDocumentThatChangesIsNoCaches(t *testing.T) {
 	var n atomic.Int64
 	h := at(oauthAtRoot, func(w http.ResponseWriter, r *http.Request) {
 		body("application/json", fmt.Sprintf(`{"issuer":"","n":%d}`, n.Add(1)))(w, r)
@@ -189,7 +189,7 @@ func TestADocumentThatChangesIsNoCaches(t *testing.T) {
 	require.Equal(t, MistakePublicURL, report.Findings[0].Mistake)
 }
 
-func TestExpectedDocumentsAreThoseThatAreChecked(t *testing.T) {
+func TestExpectedDocuments(t *testing.T) {
 	const domain, unchecked = "a document of a mail domain: set MailDomains too", "which is not checked: see Config.Expected"
 	for _, test := range []struct {
 		document discovery.Document
@@ -210,7 +210,7 @@ func TestExpectedDocumentsAreThoseThatAreChecked(t *testing.T) {
 	}
 }
 
-func TestVerifyByHTTPOfAServerOfHTTPSSaysSo(t *testing.T) {
+func TestHTTPBaseOfHTTPSServer(t *testing.T) {
 	transport := &inMemory{handler: at(oauthAtRoot, body("application/json", `{"issuer":"https://localhost:8080","grant_types_supported":["implicit"],"authorization_endpoint":"http://localhost:8080/login","response_types_supported":["token"]}`))(http.NotFoundHandler())}
 	transport.handler = at("/login", spa)(transport.handler)
 	report, err := Run(t.Context(), mustBase(t, "http://localhost:8080"), Config{Client: &http.Client{Transport: transport}})
