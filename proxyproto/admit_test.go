@@ -310,13 +310,13 @@ func TestConnContextMarksChain(t *testing.T) {
 		marks, known bool
 		remote       string
 	}{
-		{"neither", proxyproto.Config{}, proxyproto.Config{}, "", false, true, proxyAddr},
-		{"the lower, with a header", proxy, proxyproto.Config{}, proxy4(), true, true, clientAddr},
-		{"the lower, without a client", proxy, proxyproto.Config{}, v2(0x20, 0), true, false, proxyAddr},
-		{"the lower, direct", client, proxyproto.Config{}, "", true, true, proxyAddr},
-		{"the upper, direct", proxyproto.Config{}, client, "", true, true, proxyAddr},
-		{"both, a header in a header", proxy, client, proxy4() + "PROXY TCP4 198.51.100.9 198.51.100.1 1 25\r\n", true, true, "198.51.100.9:1"},
-		{"both, direct in a header", proxy, proxy, proxy4(), true, true, clientAddr},
+		{name: "neither", lower: proxyproto.Config{}, upper: proxyproto.Config{}, sent: "", marks: false, known: true, remote: proxyAddr},
+		{name: "the lower, with a header", lower: proxy, upper: proxyproto.Config{}, sent: proxy4(), marks: true, known: true, remote: clientAddr},
+		{name: "the lower, without a client", lower: proxy, upper: proxyproto.Config{}, sent: v2(0x20, 0), marks: true, known: false, remote: proxyAddr},
+		{name: "the lower, direct", lower: client, upper: proxyproto.Config{}, sent: "", marks: true, known: true, remote: proxyAddr},
+		{name: "the upper, direct", lower: proxyproto.Config{}, upper: client, sent: "", marks: true, known: true, remote: proxyAddr},
+		{name: "both, a header in a header", lower: proxy, upper: client, sent: proxy4() + "PROXY TCP4 198.51.100.9 198.51.100.1 1 25\r\n", marks: true, known: true, remote: "198.51.100.9:1"},
+		{name: "both, direct in a header", lower: proxy, upper: proxy, sent: proxy4(), marks: true, known: true, remote: clientAddr},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

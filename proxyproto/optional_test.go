@@ -314,7 +314,8 @@ func TestUnreadOptionalHeaderIsNotLate(t *testing.T) {
 	defer l.Close()
 	l.Start()
 	connect(t, l, 1, proxy4())
-	<-time.After(200 * time.Millisecond) // longer than OptionalWait, on a real socket
+	// Longer than OptionalWait. The time is real, because the kernel has the bytes of a socket.
+	<-time.After(200 * time.Millisecond)
 	close(turn)
 	c, err := l.Accept()
 	require.NoError(t, err)

@@ -49,7 +49,8 @@ func TestUnreadHeaderIsNotSilence(t *testing.T) {
 	defer l.Close()
 	l.Start()
 	connect(t, l, 1, proxy4())
-	<-time.After(1200 * time.Millisecond) // longer than maxSilence, on a real socket
+	// Longer than maxSilence. The time is real, because the kernel has the bytes of a socket.
+	<-time.After(1200 * time.Millisecond)
 	close(turn)
 	_, err = l.Accept()
 	require.NoError(t, err)

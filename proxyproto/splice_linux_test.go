@@ -24,21 +24,21 @@ func TestRelaySplices(t *testing.T) {
 		header string
 		copied bool
 	}{
-		{"from a TCP connection to a TCP connection", hop{Front: raw, Back: raw}, "", false},
-		{"and not from Read to Write", hop{Front: raw, Back: raw, Loop: true}, "", true},
-		{"and not from Read to Write of a Conn", hop{Front: portico, Back: portico, Trusted: true, Loop: true}, header, true},
+		{name: "from a TCP connection to a TCP connection", hop: hop{Front: raw, Back: raw}, header: "", copied: false},
+		{name: "and not from Read to Write", hop: hop{Front: raw, Back: raw, Loop: true}, header: "", copied: true},
+		{name: "and not from Read to Write of a Conn", hop: hop{Front: portico, Back: portico, Trusted: true, Loop: true}, header: header, copied: true},
 
-		{"from a Conn with a header", hop{Front: portico, Back: raw, Trusted: true}, header, false},
-		{"from a Conn with a header of which something was read", hop{Front: portico, Back: raw, Trusted: true, Skip: 2}, header + "ab", false},
-		{"from a direct Conn", hop{Front: portico, Back: raw}, "", false},
-		{"from a direct Conn that was read from", hop{Front: portico, Back: raw, Skip: 2}, "ab", false},
+		{name: "from a Conn with a header", hop: hop{Front: portico, Back: raw, Trusted: true}, header: header, copied: false},
+		{name: "from a Conn with a header of which something was read", hop: hop{Front: portico, Back: raw, Trusted: true, Skip: 2}, header: header + "ab", copied: false},
+		{name: "from a direct Conn", hop: hop{Front: portico, Back: raw}, header: "", copied: false},
+		{name: "from a direct Conn that was read from", hop: hop{Front: portico, Back: raw, Skip: 2}, header: "ab", copied: false},
 
-		{"to a Conn with a header", hop{Front: portico, Back: raw, Trusted: true, Down: true}, header, false},
-		{"to a direct Conn", hop{Front: portico, Back: raw, Down: true}, "", false},
+		{name: "to a Conn with a header", hop: hop{Front: portico, Back: raw, Trusted: true, Down: true}, header: header, copied: false},
+		{name: "to a direct Conn", hop: hop{Front: portico, Back: raw, Down: true}, header: "", copied: false},
 
-		{"from a Conn with a header to a Conn", hop{Front: portico, Back: portico, Trusted: true}, header, false},
-		{"from a direct Conn to a Conn", hop{Front: portico, Back: portico}, "", false},
-		{"from a Conn to a Conn with a header", hop{Front: portico, Back: portico, Trusted: true, Down: true}, header, false},
+		{name: "from a Conn with a header to a Conn", hop: hop{Front: portico, Back: portico, Trusted: true}, header: header, copied: false},
+		{name: "from a direct Conn to a Conn", hop: hop{Front: portico, Back: portico}, header: "", copied: false},
+		{name: "from a Conn to a Conn with a header", hop: hop{Front: portico, Back: portico, Trusted: true, Down: true}, header: header, copied: false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := startChild(t, "relay")

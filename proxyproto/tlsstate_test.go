@@ -24,13 +24,13 @@ func TestTLSFromStateOfHandshake(t *testing.T) {
 		group   string
 		cert    bool
 	}{
-		"TLS 1.3":                    {&tls.Config{CurvePreferences: []tls.CurveID{tls.X25519}}, "TLSv1.3", aes, "x25519", false},
-		"TLS 1.3, P-256":             {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP256}}, "TLSv1.3", aes, "secp256r1", false},
-		"TLS 1.3, post-quantum":      {&tls.Config{CurvePreferences: []tls.CurveID{tls.X25519MLKEM768}}, "TLSv1.3", aes, "X25519MLKEM768", false},
-		"TLS 1.3, a certificate":     {&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP384}}, "TLSv1.3", aes, "secp384r1", true},
-		"TLS 1.2":                    {&tls.Config{MaxVersion: tls.VersionTLS12, CurvePreferences: []tls.CurveID{tls.CurveP521}, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}}, "TLSv1.2", ecdhe, "secp521r1", false},
-		"TLS 1.1":                    {&tls.Config{MaxVersion: tls.VersionTLS11, CurvePreferences: []tls.CurveID{tls.X25519}, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA}}, "TLSv1.1", "ECDHE-RSA-AES256-SHA", "x25519", false},
-		"TLS 1.0, no group, RSA key": {&tls.Config{MaxVersion: tls.VersionTLS10, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}}, "TLSv1", "AES128-SHA", "", false},
+		"TLS 1.3":                    {client: &tls.Config{CurvePreferences: []tls.CurveID{tls.X25519}}, version: "TLSv1.3", cipher: aes, group: "x25519", cert: false},
+		"TLS 1.3, P-256":             {client: &tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP256}}, version: "TLSv1.3", cipher: aes, group: "secp256r1", cert: false},
+		"TLS 1.3, post-quantum":      {client: &tls.Config{CurvePreferences: []tls.CurveID{tls.X25519MLKEM768}}, version: "TLSv1.3", cipher: aes, group: "X25519MLKEM768", cert: false},
+		"TLS 1.3, a certificate":     {client: &tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP384}}, version: "TLSv1.3", cipher: aes, group: "secp384r1", cert: true},
+		"TLS 1.2":                    {client: &tls.Config{MaxVersion: tls.VersionTLS12, CurvePreferences: []tls.CurveID{tls.CurveP521}, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}}, version: "TLSv1.2", cipher: ecdhe, group: "secp521r1", cert: false},
+		"TLS 1.1":                    {client: &tls.Config{MaxVersion: tls.VersionTLS11, CurvePreferences: []tls.CurveID{tls.X25519}, CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA}}, version: "TLSv1.1", cipher: "ECDHE-RSA-AES256-SHA", group: "x25519", cert: false},
+		"TLS 1.0, no group, RSA key": {client: &tls.Config{MaxVersion: tls.VersionTLS10, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}}, version: "TLSv1", cipher: "AES128-SHA", group: "", cert: false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := make(chan *proxyproto.TLS, 1)

@@ -27,12 +27,12 @@ func TestParts(t *testing.T) {
 		in, origin, host, hostname, prefix string
 		port                               uint16
 	}{
-		{"https://mail.example.com", "https://mail.example.com", "mail.example.com", "mail.example.com", "", 443},
-		{"https://example.com:8443/mail/", "https://example.com:8443", "example.com:8443", "example.com", "/mail", 8443},
-		{"https://[2001:db8::1]/a/b", "https://[2001:db8::1]", "[2001:db8::1]", "2001:db8::1", "/a/b", 443},
-		{"https://[2001:db8::1]:993", "https://[2001:db8::1]:993", "[2001:db8::1]:993", "2001:db8::1", "", 993},
-		{"https://192.0.2.1:444", "https://192.0.2.1:444", "192.0.2.1:444", "192.0.2.1", "", 444},
-		{"http://localhost/x", "http://localhost", "localhost", "localhost", "/x", 80},
+		{in: "https://mail.example.com", origin: "https://mail.example.com", host: "mail.example.com", hostname: "mail.example.com", prefix: "", port: 443},
+		{in: "https://example.com:8443/mail/", origin: "https://example.com:8443", host: "example.com:8443", hostname: "example.com", prefix: "/mail", port: 8443},
+		{in: "https://[2001:db8::1]/a/b", origin: "https://[2001:db8::1]", host: "[2001:db8::1]", hostname: "2001:db8::1", prefix: "/a/b", port: 443},
+		{in: "https://[2001:db8::1]:993", origin: "https://[2001:db8::1]:993", host: "[2001:db8::1]:993", hostname: "2001:db8::1", prefix: "", port: 993},
+		{in: "https://192.0.2.1:444", origin: "https://192.0.2.1:444", host: "192.0.2.1:444", hostname: "192.0.2.1", prefix: "", port: 444},
+		{in: "http://localhost/x", origin: "http://localhost", host: "localhost", hostname: "localhost", prefix: "/x", port: 80},
 	}
 	for _, tt := range tests {
 		t.Run(tt.in, func(t *testing.T) {

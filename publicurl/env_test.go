@@ -16,19 +16,19 @@ func TestFromEnv(t *testing.T) {
 		source   Source
 		kind     Kind // 0: no error
 	}{
-		{"variable wins", map[string]string{key: "https://example.com/mail"}, "mail.example.org", "https://example.com/mail", FromVariable, 0},
-		{"blanks around the variable", map[string]string{key: " https://example.com\r\n"}, "", "https://example.com", FromVariable, 0},
-		{"unset", nil, "mail.example.org", "https://mail.example.org", FromDefault, 0},
-		{"other variables do not count", map[string]string{"PUBLIC_URL": "https://example.com"}, "mail.example.org", "https://mail.example.org", FromDefault, 0},
-		{"empty is unset", map[string]string{key: ""}, "mail.example.org", "https://mail.example.org", FromDefault, 0},
-		{"blank is unset", map[string]string{key: " \t\r\n"}, "mail.example.org", "https://mail.example.org", FromDefault, 0},
-		{"blanks around the hostname", nil, " mail.example.org\n", "https://mail.example.org", FromDefault, 0},
-		{"no variable, no hostname", nil, "", "", FromNothing, 0},
-		{"no variable, blank hostname", nil, " ", "", FromNothing, 0},
-		{"invalid variable never falls back", map[string]string{key: "mail.example.com"}, "mail.example.org", "", FromVariable, ErrScheme},
-		{"variable with a password", map[string]string{key: "https://user:s3cret@host"}, "mail.example.org", "", FromVariable, ErrUserinfo},
-		{"invalid hostname", nil, "mail_1", "", FromDefault, ErrHost},
-		{"hostname with a port", nil, "mail.example.org:8443", "", FromDefault, ErrPort},
+		{name: "variable wins", env: map[string]string{key: "https://example.com/mail"}, hostname: "mail.example.org", want: "https://example.com/mail", source: FromVariable, kind: 0},
+		{name: "blanks around the variable", env: map[string]string{key: " https://example.com\r\n"}, hostname: "", want: "https://example.com", source: FromVariable, kind: 0},
+		{name: "unset", env: nil, hostname: "mail.example.org", want: "https://mail.example.org", source: FromDefault, kind: 0},
+		{name: "other variables do not count", env: map[string]string{"PUBLIC_URL": "https://example.com"}, hostname: "mail.example.org", want: "https://mail.example.org", source: FromDefault, kind: 0},
+		{name: "empty is unset", env: map[string]string{key: ""}, hostname: "mail.example.org", want: "https://mail.example.org", source: FromDefault, kind: 0},
+		{name: "blank is unset", env: map[string]string{key: " \t\r\n"}, hostname: "mail.example.org", want: "https://mail.example.org", source: FromDefault, kind: 0},
+		{name: "blanks around the hostname", env: nil, hostname: " mail.example.org\n", want: "https://mail.example.org", source: FromDefault, kind: 0},
+		{name: "no variable, no hostname", env: nil, hostname: "", want: "", source: FromNothing, kind: 0},
+		{name: "no variable, blank hostname", env: nil, hostname: " ", want: "", source: FromNothing, kind: 0},
+		{name: "invalid variable never falls back", env: map[string]string{key: "mail.example.com"}, hostname: "mail.example.org", want: "", source: FromVariable, kind: ErrScheme},
+		{name: "variable with a password", env: map[string]string{key: "https://user:s3cret@host"}, hostname: "mail.example.org", want: "", source: FromVariable, kind: ErrUserinfo},
+		{name: "invalid hostname", env: nil, hostname: "mail_1", want: "", source: FromDefault, kind: ErrHost},
+		{name: "hostname with a port", env: nil, hostname: "mail.example.org:8443", want: "", source: FromDefault, kind: ErrPort},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

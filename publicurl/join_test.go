@@ -9,20 +9,20 @@ import (
 
 func TestJoinAppends(t *testing.T) {
 	tests := []struct{ name, base, path, want string }{
-		{"root", "https://example.com", "/login", "https://example.com/login"},
-		{"prefix stays", "https://example.com/mail", "/login", "https://example.com/mail/login"},
-		{"port stays", "https://example.com:8443/mail", "/login", "https://example.com:8443/mail/login"},
-		{"slash alone", "https://example.com/mail", "/", "https://example.com/mail/"},
-		{"slash alone on the root", "https://example.com", "/", "https://example.com/"},
-		{"slash at the end stays", "https://example.com", "/jmap/", "https://example.com/jmap/"},
-		{"escaped data stays as it is", "https://example.com", "/a%20b%c3%bc", "https://example.com/a%20b%c3%bc"},
-		{"escaped slash is data", "https://example.com", "/discover/o%2Fbrien@example.com", "https://example.com/discover/o%2Fbrien@example.com"},
-		{"dots inside a segment", "https://example.com", "/a..b/.c/...", "https://example.com/a..b/.c/..."},
-		{"at sign and colon", "https://example.com", "/@alice:1", "https://example.com/@alice:1"},
-		{"appended well-known", "https://example.com/mail", "/.well-known/x", "https://example.com/mail/.well-known/x"},
-		{"relative", "", "/login", "/login"},
-		{"relative with a prefix", "/mail", "/login", "/mail/login"},
-		{"relative, slash alone", "", "/", "/"},
+		{name: "root", base: "https://example.com", path: "/login", want: "https://example.com/login"},
+		{name: "prefix stays", base: "https://example.com/mail", path: "/login", want: "https://example.com/mail/login"},
+		{name: "port stays", base: "https://example.com:8443/mail", path: "/login", want: "https://example.com:8443/mail/login"},
+		{name: "slash alone", base: "https://example.com/mail", path: "/", want: "https://example.com/mail/"},
+		{name: "slash alone on the root", base: "https://example.com", path: "/", want: "https://example.com/"},
+		{name: "slash at the end stays", base: "https://example.com", path: "/jmap/", want: "https://example.com/jmap/"},
+		{name: "escaped data stays as it is", base: "https://example.com", path: "/a%20b%c3%bc", want: "https://example.com/a%20b%c3%bc"},
+		{name: "escaped slash is data", base: "https://example.com", path: "/discover/o%2Fbrien@example.com", want: "https://example.com/discover/o%2Fbrien@example.com"},
+		{name: "dots inside a segment", base: "https://example.com", path: "/a..b/.c/...", want: "https://example.com/a..b/.c/..."},
+		{name: "at sign and colon", base: "https://example.com", path: "/@alice:1", want: "https://example.com/@alice:1"},
+		{name: "appended well-known", base: "https://example.com/mail", path: "/.well-known/x", want: "https://example.com/mail/.well-known/x"},
+		{name: "relative", base: "", path: "/login", want: "/login"},
+		{name: "relative with a prefix", base: "/mail", path: "/login", want: "/mail/login"},
+		{name: "relative, slash alone", base: "", path: "/", want: "/"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -50,28 +50,28 @@ var refusedPaths = []struct {
 	kind     Kind
 	offset   int
 }{
-	{"nothing", "", ErrEmpty, 0},
-	{"no slash in front", "login", ErrPath, 0},
-	{"URL", "https://example.com/login", ErrPath, 0},
-	{"network path", "//evil.example/login", ErrPath, 0},
-	{"network path with a backslash", `/\evil.example/login`, ErrCharacter, 1},
-	{"empty segment", "/a//b", ErrPath, 2},
-	{"empty segment at the end", "/a//", ErrPath, 2},
-	{"dot segment", "/./a", ErrPath, 1},
-	{"double dot segment", "/../a", ErrPath, 1},
-	{"double dot segment at the end", "/a/..", ErrPath, 3},
-	{"escaped dot segment", "/%2e%2E/a", ErrPath, 1},
-	{"dot segment with a parameter", "/a/..;/b", ErrPath, 3},
-	{"dot segment behind an escaped slash", "/a%2f../b", ErrPath, 1},
-	{"dot segment before an escaped backslash", "/..%5Ca", ErrPath, 1},
-	{"escaped control character", "/a%0d%0ab", ErrPath, 2},
-	{"malformed escape", "/100%", ErrPath, 4},
-	{"blank", "/a b", ErrCharacter, 2},
-	{"newline", "/a\nb", ErrCharacter, 2},
-	{"beyond ASCII", "/ü", ErrPath, 1},
-	{"quote", `/a"b`, ErrPath, 2},
-	{"less-than sign", "/<a", ErrPath, 1},
-	{"fragment", "/a#b", ErrFragment, 2},
+	{name: "nothing", in: "", kind: ErrEmpty, offset: 0},
+	{name: "no slash in front", in: "login", kind: ErrPath, offset: 0},
+	{name: "URL", in: "https://example.com/login", kind: ErrPath, offset: 0},
+	{name: "network path", in: "//evil.example/login", kind: ErrPath, offset: 0},
+	{name: "network path with a backslash", in: `/\evil.example/login`, kind: ErrCharacter, offset: 1},
+	{name: "empty segment", in: "/a//b", kind: ErrPath, offset: 2},
+	{name: "empty segment at the end", in: "/a//", kind: ErrPath, offset: 2},
+	{name: "dot segment", in: "/./a", kind: ErrPath, offset: 1},
+	{name: "double dot segment", in: "/../a", kind: ErrPath, offset: 1},
+	{name: "double dot segment at the end", in: "/a/..", kind: ErrPath, offset: 3},
+	{name: "escaped dot segment", in: "/%2e%2E/a", kind: ErrPath, offset: 1},
+	{name: "dot segment with a parameter", in: "/a/..;/b", kind: ErrPath, offset: 3},
+	{name: "dot segment behind an escaped slash", in: "/a%2f../b", kind: ErrPath, offset: 1},
+	{name: "dot segment before an escaped backslash", in: "/..%5Ca", kind: ErrPath, offset: 1},
+	{name: "escaped control character", in: "/a%0d%0ab", kind: ErrPath, offset: 2},
+	{name: "malformed escape", in: "/100%", kind: ErrPath, offset: 4},
+	{name: "blank", in: "/a b", kind: ErrCharacter, offset: 2},
+	{name: "newline", in: "/a\nb", kind: ErrCharacter, offset: 2},
+	{name: "beyond ASCII", in: "/ü", kind: ErrPath, offset: 1},
+	{name: "quote", in: `/a"b`, kind: ErrPath, offset: 2},
+	{name: "less-than sign", in: "/<a", kind: ErrPath, offset: 1},
+	{name: "fragment", in: "/a#b", kind: ErrFragment, offset: 2},
 }
 
 func TestJoinRefuses(t *testing.T) {
@@ -80,10 +80,10 @@ func TestJoinRefuses(t *testing.T) {
 		kind     Kind
 		offset   int
 	}{
-		{"query", "/a?b", ErrQuery, 2},
-		{"empty query", "/a?", ErrQuery, 2},
-		{"variable", "/{accountId}", ErrTemplate, 1},
-		{"closing brace", "/a}", ErrTemplate, 2},
+		{name: "query", in: "/a?b", kind: ErrQuery, offset: 2},
+		{name: "empty query", in: "/a?", kind: ErrQuery, offset: 2},
+		{name: "variable", in: "/{accountId}", kind: ErrTemplate, offset: 1},
+		{name: "closing brace", in: "/a}", kind: ErrTemplate, offset: 2},
 	}...)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -164,13 +164,13 @@ func TestWebSocket(t *testing.T) {
 
 func TestTemplateKeepsBraces(t *testing.T) {
 	tests := []struct{ name, base, in, want string }{
-		{"JMAP download", "https://example.com/mail", "/jmap/download/{accountId}/{blobId}/{name}?accept={type}", "https://example.com/mail/jmap/download/{accountId}/{blobId}/{name}?accept={type}"},
-		{"JMAP event source", "https://example.com", "/es/?types={types}&closeafter={closeafter}&ping={ping}", "https://example.com/es/?types={types}&closeafter={closeafter}&ping={ping}"},
-		{"relative", "/mail", "/upload/{accountId}/", "/mail/upload/{accountId}/"},
-		{"no variable", "https://example.com", "/upload", "https://example.com/upload"},
-		{"within text", "https://example.com", "/a{b}c{d}", "https://example.com/a{b}c{d}"},
-		{"every character of a name", "https://example.com", "/{a.B_9.%41}", "https://example.com/{a.B_9.%41}"},
-		{"question mark in the query", "https://example.com", "/a?b=?{c}/", "https://example.com/a?b=?{c}/"},
+		{name: "JMAP download", base: "https://example.com/mail", in: "/jmap/download/{accountId}/{blobId}/{name}?accept={type}", want: "https://example.com/mail/jmap/download/{accountId}/{blobId}/{name}?accept={type}"},
+		{name: "JMAP event source", base: "https://example.com", in: "/es/?types={types}&closeafter={closeafter}&ping={ping}", want: "https://example.com/es/?types={types}&closeafter={closeafter}&ping={ping}"},
+		{name: "relative", base: "/mail", in: "/upload/{accountId}/", want: "/mail/upload/{accountId}/"},
+		{name: "no variable", base: "https://example.com", in: "/upload", want: "https://example.com/upload"},
+		{name: "within text", base: "https://example.com", in: "/a{b}c{d}", want: "https://example.com/a{b}c{d}"},
+		{name: "every character of a name", base: "https://example.com", in: "/{a.B_9.%41}", want: "https://example.com/{a.B_9.%41}"},
+		{name: "question mark in the query", base: "https://example.com", in: "/a?b=?{c}/", want: "https://example.com/a?b=?{c}/"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -202,30 +202,30 @@ func TestTemplateRefuses(t *testing.T) {
 		kind     Kind
 		offset   int
 	}{
-		{"variable alone", "{a}", ErrPath, 0},
-		{"not closed", "/a/{b", ErrTemplate, 3},
-		{"not closed in the query", "/a?b={c", ErrTemplate, 5},
-		{"not opened", "/a}", ErrTemplate, 2},
-		{"not opened in the query", "/a?b}", ErrTemplate, 4},
-		{"no name", "/{}", ErrTemplate, 1},
-		{"nested", "/{a{b}}", ErrTemplate, 3},
-		{"over a slash", "/{a/b}", ErrTemplate, 3},
-		{"dot in front", "/{.a}", ErrTemplate, 2},
-		{"dot at the end", "/{a.}", ErrTemplate, 3},
-		{"two dots", "/{a..b}", ErrTemplate, 4},
-		{"hyphen", "/{account-id}", ErrTemplate, 9},
-		{"malformed escape", "/{a%4}", ErrTemplate, 3},
-		{"level 2, reserved", "/{+a}", ErrTemplate, 2},
-		{"level 3, list", "/{a,b}", ErrTemplate, 3},
-		{"level 3, query", "/a{?b}", ErrTemplate, 3},
-		{"level 4, explode", "/{a*}", ErrTemplate, 3},
-		{"level 4, prefix", "/{a:3}", ErrTemplate, 3},
-		{"malformed escape in the query", "/a?b=%4", ErrQuery, 5},
-		{"quote in the query", `/a?b="`, ErrQuery, 5},
-		{"beyond ASCII in the query", "/a?b=ü", ErrQuery, 5},
-		{"blank in the query", "/a?b= ", ErrCharacter, 5},
-		{"fragment behind the query", "/a?b#c", ErrFragment, 4},
-		{"dot segment next to a variable", "/{a}/../b", ErrPath, 5},
+		{name: "variable alone", in: "{a}", kind: ErrPath, offset: 0},
+		{name: "not closed", in: "/a/{b", kind: ErrTemplate, offset: 3},
+		{name: "not closed in the query", in: "/a?b={c", kind: ErrTemplate, offset: 5},
+		{name: "not opened", in: "/a}", kind: ErrTemplate, offset: 2},
+		{name: "not opened in the query", in: "/a?b}", kind: ErrTemplate, offset: 4},
+		{name: "no name", in: "/{}", kind: ErrTemplate, offset: 1},
+		{name: "nested", in: "/{a{b}}", kind: ErrTemplate, offset: 3},
+		{name: "over a slash", in: "/{a/b}", kind: ErrTemplate, offset: 3},
+		{name: "dot in front", in: "/{.a}", kind: ErrTemplate, offset: 2},
+		{name: "dot at the end", in: "/{a.}", kind: ErrTemplate, offset: 3},
+		{name: "two dots", in: "/{a..b}", kind: ErrTemplate, offset: 4},
+		{name: "hyphen", in: "/{account-id}", kind: ErrTemplate, offset: 9},
+		{name: "malformed escape", in: "/{a%4}", kind: ErrTemplate, offset: 3},
+		{name: "level 2, reserved", in: "/{+a}", kind: ErrTemplate, offset: 2},
+		{name: "level 3, list", in: "/{a,b}", kind: ErrTemplate, offset: 3},
+		{name: "level 3, query", in: "/a{?b}", kind: ErrTemplate, offset: 3},
+		{name: "level 4, explode", in: "/{a*}", kind: ErrTemplate, offset: 3},
+		{name: "level 4, prefix", in: "/{a:3}", kind: ErrTemplate, offset: 3},
+		{name: "malformed escape in the query", in: "/a?b=%4", kind: ErrQuery, offset: 5},
+		{name: "quote in the query", in: `/a?b="`, kind: ErrQuery, offset: 5},
+		{name: "beyond ASCII in the query", in: "/a?b=ü", kind: ErrQuery, offset: 5},
+		{name: "blank in the query", in: "/a?b= ", kind: ErrCharacter, offset: 5},
+		{name: "fragment behind the query", in: "/a?b#c", kind: ErrFragment, offset: 4},
+		{name: "dot segment next to a variable", in: "/{a}/../b", kind: ErrPath, offset: 5},
 	}...)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -74,22 +74,22 @@ func TestSetWithExclusionsRoundTrips(t *testing.T) {
 func TestUnmarshalJSON(t *testing.T) {
 	const old = "192.0.2.0/24"
 	tests := []struct{ name, json, want, err string }{
-		{"a list", `"10.0.0.0/8, ::1"`, "10.0.0.0/8,::1", ""},
-		{"an array", `["10.0.0.0/8", "::1", "unix"]`, "10.0.0.0/8,::1,unix", ""},
-		{"lists in an array", `["10.0.0.0/8,::1", "unix"]`, "10.0.0.0/8,::1,unix", ""},
-		{"the empty string", `""`, "", ""},
-		{"the empty array", `[]`, "", ""},
-		{"null", `null`, old, ""},
-		{"null with blanks", " null\n", old, ""},
-		{"a blank string", `" "`, old, `trustnet: item 1: "": empty item`},
-		{"an empty string in an array", `["::1", ""]`, old, `trustnet: item 2: "": empty item`},
-		{"null in an array", `[null]`, old, `trustnet: item 1: "": empty item`},
-		{"a bad item", `["::1", "x"]`, old, `trustnet: item 2: "x": `},
-		{"a number", `10`, old, `trustnet: "10" is neither a JSON string nor an array of strings`},
-		{"an array of numbers", `["::1", 10]`, old, `neither a JSON string nor an array of strings`},
-		{"an object", `{}`, old, `neither a JSON string nor an array of strings`},
-		{"no JSON", `::1`, old, `neither a JSON string nor an array of strings`},
-		{"nothing", ``, old, `neither a JSON string nor an array of strings`},
+		{name: "a list", json: `"10.0.0.0/8, ::1"`, want: "10.0.0.0/8,::1", err: ""},
+		{name: "an array", json: `["10.0.0.0/8", "::1", "unix"]`, want: "10.0.0.0/8,::1,unix", err: ""},
+		{name: "lists in an array", json: `["10.0.0.0/8,::1", "unix"]`, want: "10.0.0.0/8,::1,unix", err: ""},
+		{name: "the empty string", json: `""`, want: "", err: ""},
+		{name: "the empty array", json: `[]`, want: "", err: ""},
+		{name: "null", json: `null`, want: old, err: ""},
+		{name: "null with blanks", json: " null\n", want: old, err: ""},
+		{name: "a blank string", json: `" "`, want: old, err: `trustnet: item 1: "": empty item`},
+		{name: "an empty string in an array", json: `["::1", ""]`, want: old, err: `trustnet: item 2: "": empty item`},
+		{name: "null in an array", json: `[null]`, want: old, err: `trustnet: item 1: "": empty item`},
+		{name: "a bad item", json: `["::1", "x"]`, want: old, err: `trustnet: item 2: "x": `},
+		{name: "a number", json: `10`, want: old, err: `trustnet: "10" is neither a JSON string nor an array of strings`},
+		{name: "an array of numbers", json: `["::1", 10]`, want: old, err: `neither a JSON string nor an array of strings`},
+		{name: "an object", json: `{}`, want: old, err: `neither a JSON string nor an array of strings`},
+		{name: "no JSON", json: `::1`, want: old, err: `neither a JSON string nor an array of strings`},
+		{name: "nothing", json: ``, want: old, err: `neither a JSON string nor an array of strings`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
