@@ -82,7 +82,7 @@ func (s *site) fill(page, at, field string, values ...string) (target string, fo
 			require.True(s.t, form.Has(values[i]), "no field %q in\n%s", values[i], page)
 			form.Set(values[i], values[i+1])
 		}
-		from, err := url.Parse(s.base + at)
+		from, err := url.Parse(s.Base + at)
 		require.NoError(s.t, err)
 		to, err := from.Parse(html.UnescapeString(m[1]))
 		require.NoError(s.t, err)
@@ -99,7 +99,7 @@ func (s *site) follow(response *http.Response) (int, string) {
 	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
 	to, err := response.Request.URL.Parse(response.Header.Get("Location"))
 	require.NoError(s.t, err)
-	require.Regexp(s.t, "^"+regexp.QuoteMeta(s.base)+"/admin(/[a-z-]+)?$", to.String())
+	require.Regexp(s.t, "^"+regexp.QuoteMeta(s.Base)+"/admin(/[a-z-]+)?$", to.String())
 	response, page := s.do(http.MethodGet, to.String(), "")
 	return response.StatusCode, page
 }
@@ -110,7 +110,7 @@ func (s *site) setUp(publicURL, password string) (int, string) {
 	_, page := s.admin()
 	target, form := s.fill(page, "/admin", "token",
 		"token", s.setupToken(), "public_url", publicURL, "password", password, "password_again", password)
-	response, page := s.post(target, form)
+	response, page := s.Post(target, form)
 	require.Equal(s.t, http.StatusSeeOther, response.StatusCode, page)
 	return s.follow(response)
 }
@@ -121,7 +121,7 @@ func (s *site) signInAdmin(password string, fields ...string) (int, string) {
 	_, page := s.admin()
 	target, form := s.fill(page, "/admin", "password", "password", password)
 	require.NotContains(s.t, form, "token", "this is the set-up")
-	response, page := s.post(target, form, fields...)
+	response, page := s.Post(target, form, fields...)
 	if response.StatusCode != http.StatusSeeOther {
 		return response.StatusCode, page
 	}

@@ -37,7 +37,7 @@ func (s *site) isBanned() bool {
 	from := s.from
 	s.client.CloseIdleConnections()
 	s.from = directIP
-	response, err := s.client.Get(s.base + "/whoami")
+	response, err := s.client.Get(s.Base + "/whoami")
 	s.client.CloseIdleConnections()
 	s.from = from
 	if err != nil {
@@ -77,11 +77,11 @@ func TestTheAdministratorSeesBansAndLiftsThem(t *testing.T) {
 	} {
 		changed := map[string][]string{"csrf": form["csrf"], "address": form["address"]}
 		changed[test.field] = []string{test.value}
-		response, _ := s.post(target, changed, test.header...)
+		response, _ := s.Post(target, changed, test.header...)
 		require.Equal(t, test.want, response.StatusCode, test.name)
 		require.True(t, s.isBanned(), test.name)
 	}
-	response, page := s.post(target, form)
+	response, page := s.Post(target, form)
 	require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
 	status, page := s.follow(response)
 	require.Equal(t, http.StatusOK, status)

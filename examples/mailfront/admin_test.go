@@ -40,7 +40,7 @@ func TestThePageTellsHowTheClientAndItsTLSAreKnown(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := newAdminSite(t, testBase, test.how, test.env)
 			if test.how == plain {
-				s.base = "http://mail.example.test"
+				s.Base = "http://mail.example.test"
 			}
 			_, page := s.setUp(testBase, adminPassword)
 			require.NotContains(t, page, "client-address", "before the sign-in")
@@ -89,14 +89,14 @@ func TestThePublicURLChangesLive(t *testing.T) {
 	_, page := s.signInAdmin(adminPassword)
 	for _, wrong := range []string{"mail.example.test", "https://mail.example.test/?x", "https://mail_host.example.test"} {
 		target, form := s.fill(page, "/admin", "public_url", "public_url", wrong)
-		response, answer := s.post(target, form)
+		response, answer := s.Post(target, form)
 		require.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
 		require.Contains(t, answer, `value="`+wrong+`"`)
 		require.Contains(t, answer, "publicurl: ")
 		require.Contains(t, answer, `data-published="`+testBase+`"`)
 	}
 	target, form := s.fill(page, "/admin", "public_url", "public_url", testBase+"/mail")
-	response, _ := s.post(target, form)
+	response, _ := s.Post(target, form)
 	status, page := s.follow(response)
 	require.Equal(t, http.StatusOK, status, "still signed in")
 	require.Contains(t, page, `data-published="`+testBase+`/mail"`)
@@ -120,7 +120,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 		{"Origin", "null"},
 	}
 	for _, fields := range foreign {
-		response, _ := s.post(target, form, fields...)
+		response, _ := s.Post(target, form, fields...)
 		require.Equal(t, http.StatusForbidden, response.StatusCode, fields)
 	}
 	require.Empty(t, s.issuer())
@@ -132,12 +132,12 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 			form.Set("public_url", "https://evil.example")
 		}
 		for _, fields := range foreign {
-			response, _ := s.post(target, form, fields...)
+			response, _ := s.Post(target, form, fields...)
 			require.Equal(t, http.StatusForbidden, response.StatusCode, "%s %v", field, fields)
 		}
 		for _, csrf := range []string{"", "AAAAAAAAAAAAAAAAAAAAAAAAAA"} {
 			form.Set("csrf", csrf)
-			response, _ := s.post(target, form, "Origin", "http://evil.example")
+			response, _ := s.Post(target, form, "Origin", "http://evil.example")
 			require.Equal(t, http.StatusForbidden, response.StatusCode, field)
 		}
 	}
@@ -145,10 +145,10 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	_, page = s.admin()
 	require.Contains(t, page, "Sign out", "still signed in")
 	target, form = s.fill(page, "/admin", "admin/sign-out")
-	cookies := s.client.Jar.Cookies(mustURL(t, s.base+"/admin"))
+	cookies := s.client.Jar.Cookies(mustURL(t, s.Base+"/admin"))
 	require.Len(t, cookies, 1)
-	require.Empty(t, s.client.Jar.Cookies(mustURL(t, s.base+"/")), "only for the page")
-	s.post(target, form)
+	require.Empty(t, s.client.Jar.Cookies(mustURL(t, s.Base+"/")), "only for the page")
+	s.Post(target, form)
 	_, page = s.admin()
 	require.NotContains(t, page, "Sign out")
 	response, _ := s.do(http.MethodGet, "/admin/debug", "", "Cookie", sessionCookie+"="+cookies[0].Value)
@@ -217,26 +217,26 @@ func TestEveryViewMayRunOnlyWhatIsOurs(t *testing.T) {
 func TestVerifyRunsThroughThePublicURL(t *testing.T) {
 	s := newAdminSite(t, testBase, plain, nil)
 	own := "http://" + s.address["http"]
-	s.base = own
+	s.Base = own
 	s.setUp(own, adminPassword)
 	_, page := s.signInAdmin(adminPassword)
 	target, form := s.fill(page, "/admin", "admin/verify")
-	response, _ := s.post(target, form)
+	response, _ := s.Post(target, form)
 	status, page := s.follow(response)
 	require.Equal(t, http.StatusOK, status)
 	require.Regexp(t, `\d+ requests, 0 findings`, page)
 	s.awaitLog("event=verified", "findings=0")
 
 	target, form = s.fill(page, "/admin", "public_url", "public_url", own+"/mail")
-	response, _ = s.post(target, form)
+	response, _ = s.Post(target, form)
 	_, page = s.follow(response)
 	require.NotContains(t, page, "requests,", "it was about another URL")
 
 	target, form = s.fill(page, "/admin", "public_url", "public_url", "http://127.0.0.1:1")
-	response, _ = s.post(target, form)
+	response, _ = s.Post(target, form)
 	_, page = s.follow(response)
 	target, form = s.fill(page, "/admin", "admin/verify")
-	response, _ = s.post(target, form)
+	response, _ = s.Post(target, form)
 	_, page = s.follow(response)
 	require.Contains(t, page, "refused")
 }
@@ -308,7 +308,7 @@ func TestAWrongBaseOnAPathCanBeCorrected(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, response.StatusCode)
 		_, page := s.signInAdmin(adminPassword)
 		target, form := s.fill(page, "/admin", "public_url", "public_url", testBase+"/mail")
-		response, _ = s.post(target, form)
+		response, _ = s.Post(target, form)
 		status, _ := s.follow(response)
 		require.Equal(t, http.StatusOK, status)
 		require.Equal(t, testBase+"/mail", s.issuer())

@@ -37,11 +37,11 @@ func TestTheCheckOfTheAdministrationReachesNoOtherHost(t *testing.T) {
 	require.NoError(t, err)
 	s := newAdminSite(t, testBase, plain, map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://localhost:" + port + "/realms/mail"})
 	own := "http://" + s.address["http"]
-	s.base = own
+	s.Base = own
 	s.setUp(own, adminPassword)
 	_, page := s.signInAdmin(adminPassword)
 	target, form := s.fill(page, "/admin", "admin/verify")
-	response, _ := s.post(target, form)
+	response, _ := s.Post(target, form)
 	_, page = s.follow(response)
 	require.Regexp(t, `\d+ requests, `, page)
 	require.Zero(t, connections.Load())

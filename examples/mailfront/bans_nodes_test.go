@@ -49,7 +49,7 @@ func TestTwelveWrongPasswordsOverThreeNodesAreABanOnAll(t *testing.T) {
 	require.Contains(t, page, "<h2>Bans: 1</h2>")
 	require.Contains(t, page, "Every node refuses them.")
 	target, form := c.nodes[2].fill(page, "/admin", "address")
-	response, page := c.nodes[2].post(target, form)
+	response, page := c.nodes[2].Post(target, form)
 	require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
 	for i, node := range c.nodes {
 		eventually(t, 2*time.Second, func() bool { return !node.isBanned() }, fmt.Sprintf("node %d", i))

@@ -64,7 +64,7 @@ func TestAPageIsRefusedByTheSetUpAndByTheAdministrationPage(t *testing.T) {
 	_, page := s.admin()
 	target, form := s.fill(page, "/admin", "token",
 		"token", s.setupToken(), "public_url", testBase+"/admin", "password", adminPassword, "password_again", adminPassword)
-	response, answer := s.post(target, form)
+	response, answer := s.Post(target, form)
 	require.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
 	require.Contains(t, answer, "use &#34;"+testBase+"&#34;")
 	require.Empty(t, s.issuer())
@@ -72,7 +72,7 @@ func TestAPageIsRefusedByTheSetUpAndByTheAdministrationPage(t *testing.T) {
 	s.setUp(testBase, adminPassword)
 	_, page = s.signInAdmin(adminPassword)
 	target, form = s.fill(page, "/admin", "public_url", "public_url", testBase+"/mail/login")
-	response, answer = s.post(target, form)
+	response, answer = s.Post(target, form)
 	require.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
 	require.Contains(t, answer, "use &#34;"+testBase+"/mail&#34;")
 	require.Equal(t, testBase, s.issuer())

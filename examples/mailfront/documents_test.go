@@ -40,7 +40,7 @@ func TestSignInFromDiscoveryToUserinfoWithCoreOSGoOIDC(t *testing.T) {
 				Scopes: []string{oidc.ScopeOpenID, "email", oidc.ScopeOfflineAccess},
 			}
 			verifier := oauth2.GenerateVerifier()
-			got := s.signIn(config.AuthCodeURL("my state", oauth2.S256ChallengeOption(verifier), oidc.Nonce("my nonce")))
+			got := s.SignIn(config.AuthCodeURL("my state", oauth2.S256ChallengeOption(verifier), oidc.Nonce("my nonce")))
 			require.Equal(t, "my state", got.Get("state"))
 			require.Equal(t, at.base, got.Get("iss"))
 
@@ -91,7 +91,7 @@ func TestSignInFromDiscoveryToUserinfoWithZitadelsClient(t *testing.T) {
 				[]string{zitadel.ScopeOpenID, zitadel.ScopeEmail, zitadel.ScopeProfile}, rp.WithHTTPClient(s.client))
 			require.NoError(t, err)
 			verifier := oauth2.GenerateVerifier()
-			got := s.signIn(rp.AuthURL("my state", party, rp.WithCodeChallenge(oauth2.S256ChallengeFromVerifier(verifier))))
+			got := s.SignIn(rp.AuthURL("my state", party, rp.WithCodeChallenge(oauth2.S256ChallengeFromVerifier(verifier))))
 			require.Equal(t, "my state", got.Get("state"))
 			tokens, err := rp.CodeExchange[*zitadel.IDTokenClaims](t.Context(), got.Get("code"), party, rp.WithCodeVerifier(verifier))
 			require.NoError(t, err)
@@ -159,14 +159,14 @@ func TestInBootstrapDocumentsAreRelativeAndEverythingRuns(t *testing.T) {
 				response, _ := s.do(http.MethodGet, path, "")
 				require.Equal(t, http.StatusNotFound, response.StatusCode, path)
 			}
-			action, form := s.open(s.authURL("v"))
+			action, form := s.Open(s.AuthURL("v"))
 			require.Equal(t, test.prefix+"/login/password", action)
 			form.Set("username", testAccount)
 			form.Set("password", testPassword)
-			response, page := s.post(action, form)
+			response, page := s.Post(action, form)
 			require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
-			require.Empty(t, s.sentBack(response).Get("iss"), "it is a URL")
-			require.NotEmpty(t, s.sentBack(response).Get("code"))
+			require.Empty(t, s.SentBack(response).Get("iss"), "it is a URL")
+			require.NotEmpty(t, s.SentBack(response).Get("code"))
 			response, _ = s.do(http.MethodGet, "/whoami", "")
 			require.Equal(t, http.StatusOK, response.StatusCode)
 			s.awaitLog("event=session")

@@ -65,10 +65,12 @@ func secondProcess(t *testing.T) (s *site, end func()) {
 	go io.Copy(io.Discard, out)
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)
-	return &site{running: &running{t: t, ctx: ctx}, base: front.URL, client: &http.Client{
+	provider := &site{running: &running{t: t, ctx: ctx}, client: &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       testTimeout,
-	}}, end
+	}}
+	provider.App = appOf(provider, front.URL)
+	return provider, end
 }
 
 // The identity provider is a second process of this sample. Its tokens have no signature:
@@ -86,7 +88,7 @@ func TestTokensOfASecondProcessAreAccepted(t *testing.T) {
 	provider, end := secondProcess(t)
 	for _, at := range []struct{ base, how string }{{testBase, direct}, {testBase + ":8443", kept}, {testBase + "/mail", stripped}, {testBase + ":8443/mail", kept}} {
 		t.Run(at.base+" "+at.how, func(t *testing.T) {
-			s := newSite(t, at.base, at.how, map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": provider.base})
+			s := newSite(t, at.base, at.how, map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": provider.Base})
 			token := "Bearer " + signInAtTheIssuerThatIsNamed(t, s, provider)
 
 			response, body := s.do(http.MethodGet, "/jmap/session", "", "Authorization", token)
@@ -108,11 +110,11 @@ func TestTokensOfASecondProcessAreAccepted(t *testing.T) {
 			}
 			response, body = s.do(http.MethodGet, "/api/discover/"+testAccount, "")
 			require.Equal(t, http.StatusOK, response.StatusCode)
-			require.JSONEq(t, `{"issuer":"`+provider.base+`"}`, body)
+			require.JSONEq(t, `{"issuer":"`+provider.Base+`"}`, body)
 		})
 	}
 	t.Run("the identity provider is away", func(t *testing.T) {
-		s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": provider.base})
+		s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": provider.Base})
 		token := "Bearer " + signInAtTheIssuerThatIsNamed(t, s, provider)
 		response, _ := s.do("PROPFIND", "/dav/cal/", "", "Authorization", token, "Depth", "0")
 		require.Equal(t, http.StatusMultiStatus, response.StatusCode)
@@ -125,7 +127,7 @@ func TestTokensOfASecondProcessAreAccepted(t *testing.T) {
 		response, _ = s.do(http.MethodGet, "/jmap/session", "", "Authorization", token+"y")
 		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 		require.NotEmpty(t, response.Header.Get("Retry-After"))
-		s.awaitLog("identity provider cannot be used (MAILFRONT_AUTHORIZATION_SERVERS)", provider.base)
+		s.awaitLog("identity provider cannot be used (MAILFRONT_AUTHORIZATION_SERVERS)", provider.Base)
 		response, _ = s.do("PROPFIND", "/dav/cal/", "", "Authorization", basic(testAccount, testPassword), "Depth", "0")
 		require.Equal(t, http.StatusMultiStatus, response.StatusCode, "passwords do without it")
 	})
@@ -144,13 +146,13 @@ func signInAtTheIssuerThatIsNamed(t *testing.T, s, provider *site) (token string
 		Servers []string `json:"authorization_servers"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(body), &resource))
-	require.Equal(t, []string{provider.base}, resource.Servers)
+	require.Equal(t, []string{provider.Base}, resource.Servers)
 
 	found, err := oidc.NewProvider(oidc.ClientContext(t.Context(), provider.client), resource.Servers[0])
 	require.NoError(t, err)
 	config := oauth2.Config{ClientID: signin.BuiltInClient, Endpoint: found.Endpoint(), RedirectURL: signintest.Redirect, Scopes: []string{oidc.ScopeOpenID, "email"}}
 	verifier := oauth2.GenerateVerifier()
-	got := provider.signIn(config.AuthCodeURL("my state", oauth2.S256ChallengeOption(verifier)))
+	got := provider.SignIn(config.AuthCodeURL("my state", oauth2.S256ChallengeOption(verifier)))
 	tokens, err := config.Exchange(oidc.ClientContext(t.Context(), provider.client), got.Get("code"), oauth2.VerifierOption(verifier))
 	require.NoError(t, err)
 	return tokens.AccessToken

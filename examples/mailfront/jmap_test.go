@@ -27,7 +27,7 @@ func TestCoreEchoAnswersEveryWayOfSigningIn(t *testing.T) {
 		t.Run(test.base+" "+test.how, func(t *testing.T) {
 			s := newSite(t, test.base, test.how, nil)
 			verifier := oauth2.GenerateVerifier()
-			_, tokens := s.token(signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+			_, tokens := s.Token(signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier))
 			for name, authorization := range map[string]string{
 				"the password as a token": "Bearer " + testPassword,
 				"the password":            basicAuth(testPassword),
@@ -160,7 +160,7 @@ func TestTheEventSourceEndsWithTheServer(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	response, _ := s.do(http.MethodGet, "/jmap/eventsource/?ping=soon", "", "Authorization", "Bearer "+testPassword)
 	require.Equal(t, http.StatusBadRequest, response.StatusCode)
-	r, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.base+"/jmap/eventsource/?types=*&closeafter=no&ping=30", nil)
+	r, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.Base+"/jmap/eventsource/?types=*&closeafter=no&ping=30", nil)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+testPassword)
 	response, err = s.client.Do(r)
@@ -186,7 +186,7 @@ func TestTheEventSourceBeginsAtOnce(t *testing.T) {
 				base = "http://127.0.0.1"
 			}
 			s := newSite(t, base, test.how, nil)
-			r, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.base+"/jmap/eventsource/?types=*&closeafter=no&ping=0", nil)
+			r, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.Base+"/jmap/eventsource/?types=*&closeafter=no&ping=0", nil)
 			require.NoError(t, err)
 			r.Header.Set("Authorization", "Bearer "+testPassword)
 			transport := s.client.Transport.(*http.Transport).Clone()

@@ -235,7 +235,7 @@ func (f started) wrongPasswords(cl client.Client, n int) (err error) {
 func TestTooManyWrongPasswordsAreABanOnTheWebToo(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	s.comeFromElsewhere()
-	action, form := s.open(s.authURL("v"))
+	action, form := s.Open(s.AuthURL("v"))
 	form.Set("username", testAccount)
 	stale, err := op.NewAES256GCMCrypto([32]byte{1}, "").Encrypt("of another process")
 	require.NoError(t, err)
@@ -248,7 +248,7 @@ func TestTooManyWrongPasswordsAreABanOnTheWebToo(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
 	}
 	form.Set("password", "guess")
-	response, page := s.post(action, form)
+	response, page := s.Post(action, form)
 	require.Equal(t, http.StatusTooManyRequests, response.StatusCode, page)
 	response, _ = s.do(http.MethodGet, "/whoami", "")
 	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)

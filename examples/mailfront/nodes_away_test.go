@@ -37,15 +37,15 @@ func (c *cluster) requests(node int) (needStore, others []appRequest) {
 	c.t.Helper()
 	s := c.nodes[node]
 	verifier := oauth2.GenerateVerifier()
-	action, form := s.open(s.authURL(verifier))
+	action, form := s.Open(s.AuthURL(verifier))
 	form.Set("username", testAccount)
 	form.Set("password", testPassword)
-	code := signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier)
+	code := signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier)
 	tokens := c.tokens()
 	bearer := "Bearer " + tokens["access_token"].(string)
 	refresh := url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}}
 	needStore = []appRequest{
-		{name: "sign-in page", method: "GET", target: s.authURL(verifier)},
+		{name: "sign-in page", method: "GET", target: s.AuthURL(verifier)},
 		{name: "password", method: "POST", target: action, body: form.Encode(), contentType: formType},
 		{name: "wrong password", method: "POST", target: action, body: form.Encode() + "x", contentType: formType},
 		{name: "code", method: "POST", target: "/auth/token", body: code.Encode(), contentType: formType},
@@ -142,7 +142,7 @@ func imapGreeted(s *site) *script {
 func TestManyRequestsWhileTheStoreIsPausedAreAnsweredInTime(t *testing.T) {
 	c := newCluster(t, 1, configured)
 	s := c.nodes[0]
-	request := s.authURL(oauth2.GenerateVerifier())
+	request := s.AuthURL(oauth2.GenerateVerifier())
 	const clients = 100
 	transport := s.client.Transport.(*http.Transport)
 	transport.MaxIdleConnsPerHost = clients
@@ -176,7 +176,7 @@ func TestManyRequestsWhileTheStoreIsPausedAreAnsweredInTime(t *testing.T) {
 	all.Wait()
 	c.store.Signal(syscall.SIGCONT)
 	s.awaitLogs(1, "event=store_back")
-	s.open(request)
+	s.Open(request)
 }
 
 func TestANodeThatStartsWithoutItsStore(t *testing.T) {
@@ -324,7 +324,7 @@ func TestAnEmptyStoreIsFilledAgain(t *testing.T) {
 	c.tokens()
 	status, _ := late.signInAdmin(adminPassword)
 	require.Equal(t, http.StatusOK, status)
-	_, form := late.open(late.authURL(oauth2.GenerateVerifier(), "client_id", client))
+	_, form := late.Open(late.AuthURL(oauth2.GenerateVerifier(), "client_id", client))
 	require.NotEmpty(t, form, "registered clients are known")
 	require.Equal(t, 1, restored("setup_restored"))
 }
@@ -346,7 +346,7 @@ func TestTheFileOfANodeIsACopyOfTheStore(t *testing.T) {
 		status, page := other.signInAdmin(adminPassword)
 		require.Equal(t, http.StatusOK, status)
 		target, form := other.fill(page, "/admin", "public_url", "public_url", testBase+"/mail")
-		other.post(target, form)
+		other.Post(target, form)
 		eventually(t, 2*time.Second, func() bool {
 			kept, err := stateFile{file}.load()
 			return err == nil && kept.PublicURL == testBase+"/mail" && kept.Revision == 2

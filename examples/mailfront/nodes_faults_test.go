@@ -143,7 +143,7 @@ func TestALostReplyOfTheStoreIsNoFailedSetUp(t *testing.T) {
 		s := c.start(map[string]string{"MAILFRONT_STORE": path.url})
 		target, form := s.setupForm(testBase, adminPassword)
 		path.set(func() { path.lose = firstSetUp })
-		response, page := s.post(target, form)
+		response, page := s.Post(target, form)
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
 		require.Equal(t, testBase, s.issuer())
 	})
@@ -154,12 +154,12 @@ func TestALostReplyOfTheStoreIsNoFailedSetUp(t *testing.T) {
 		s.setUp(testBase, adminPassword)
 		_, page := s.signInAdmin(adminPassword)
 		target, form := s.fill(page, "/admin", "public_url", "public_url", testBase+"/mail")
-		response, page := s.post(target, form) // after which the server has the script
+		response, page := s.Post(target, form) // after which the server has the script
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
 		_, page = s.admin()
 		target, form = s.fill(page, "/admin", "public_url", "public_url", testBase+"/other")
 		path.set(func() { path.lose = changedSetUp })
-		response, page = s.post(target, form)
+		response, page = s.Post(target, form)
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
 		require.Equal(t, testBase+"/other", s.issuer())
 	})
@@ -169,7 +169,7 @@ func TestALostReplyOfTheStoreIsNoFailedSetUp(t *testing.T) {
 		s := c.start(map[string]string{"MAILFRONT_STORE": path.url})
 		target, form := s.setupForm(testBase, adminPassword)
 		path.set(func() { path.lose, path.after = firstSetUp, true })
-		response, page := s.post(target, form)
+		response, page := s.Post(target, form)
 		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode, page)
 		require.NotEmpty(t, response.Header.Get("Retry-After"))
 		require.Contains(t, page, "load the page again")
@@ -177,7 +177,7 @@ func TestALostReplyOfTheStoreIsNoFailedSetUp(t *testing.T) {
 		eventually(t, 5*time.Second, func() bool { status, _ := s.admin(); return status == http.StatusOK })
 		require.Equal(t, testBase, s.issuer(), "the store had done it")
 		eventually(t, 5*time.Second, func() bool {
-			response, _ := s.post("/admin/sign-in", url.Values{"password": {adminPassword}})
+			response, _ := s.Post("/admin/sign-in", url.Values{"password": {adminPassword}})
 			return response.StatusCode == http.StatusSeeOther
 		})
 	})
@@ -192,7 +192,7 @@ func TestAChangeReachesNodesThatGetNoMessages(t *testing.T) {
 	eventually(t, 2*time.Second, func() bool { return deaf.issuer() == testBase })
 	_, page := c.nodes[0].signInAdmin(adminPassword)
 	target, form := c.nodes[0].fill(page, "/admin", "public_url", "public_url", testBase+"/mail")
-	response, _ := c.nodes[0].post(target, form)
+	response, _ := c.nodes[0].Post(target, form)
 	require.Equal(t, http.StatusSeeOther, response.StatusCode)
 	begun := time.Now()
 	eventually(t, 2*time.Second, func() bool { return deaf.issuer() == testBase+"/mail" })
@@ -209,7 +209,7 @@ func TestAnOlderSetUpInTheStoreIsReplaced(t *testing.T) {
 	require.NoError(t, err)
 	_, page := c.nodes[0].signInAdmin(adminPassword)
 	target, form := c.nodes[0].fill(page, "/admin", "public_url", "public_url", testBase+"/mail")
-	c.nodes[0].post(target, form)
+	c.nodes[0].Post(target, form)
 	for _, node := range c.nodes {
 		eventually(t, 2*time.Second, func() bool { return node.issuer() == testBase+"/mail" })
 	}
@@ -284,7 +284,7 @@ func TestNoAnswerMixesTwoBases(t *testing.T) {
 	for i := range 6 {
 		next := testBase + []string{"/one", "/other"}[i%2]
 		target, form := c.nodes[0].fill(page, "/admin", "public_url", "public_url", next)
-		response, answer := c.nodes[0].post(target, form)
+		response, answer := c.nodes[0].Post(target, form)
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, answer)
 		eventually(t, 2*time.Second, func() bool { return c.nodes[1].issuer() == next })
 		_, page = c.nodes[0].admin()
@@ -306,7 +306,7 @@ func TestNothingReadableIsInTheStore(t *testing.T) {
 
 	verifier := oauth2.GenerateVerifier()
 	registered := c.register(0)
-	waiting := c.nodes[0].signIn(c.nodes[0].authURL(verifier, "client_id", registered)).Get("code") // not exchanged yet
+	waiting := c.nodes[0].SignIn(c.nodes[0].AuthURL(verifier, "client_id", registered)).Get("code") // not exchanged yet
 	tokens := c.tokens()
 	secrets = append(secrets, waiting, verifier, oauth2.S256ChallengeFromVerifier(verifier), registered)
 	for _, name := range []string{"access_token", "refresh_token", "id_token"} {
@@ -314,7 +314,7 @@ func TestNothingReadableIsInTheStore(t *testing.T) {
 		secrets = append(secrets, text)
 		secrets = append(secrets, strings.Split(text, ".")...)
 	}
-	status, tokens := c.nodes[1].token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}})
+	status, tokens := c.nodes[1].Token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}})
 	require.Equal(t, http.StatusOK, status)
 	secrets = append(secrets, tokens["refresh_token"].(string), tokens["access_token"].(string))
 	if bindable(directIP) { // a ban

@@ -88,18 +88,18 @@ func TestANodeThatIsKilledInASignInLosesNone(t *testing.T) {
 			}
 		}
 		verifier := oauth2.GenerateVerifier()
-		action, form := node(0).open(node(0).authURL(verifier))
+		action, form := node(0).Open(node(0).AuthURL(verifier))
 		kill(0)
 		form.Set("username", testAccount)
 		form.Set("password", testPassword)
-		response, page := node(1).post(action, form)
+		response, page := node(1).Post(action, form)
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, page)
-		code := node(1).sentBack(response).Get("code")
+		code := node(1).SentBack(response).Get("code")
 		kill(1)
-		status, tokens := node(2).token(signintest.CodeForm(code, verifier))
+		status, tokens := node(2).Token(signintest.CodeForm(code, verifier))
 		require.Equal(t, http.StatusOK, status, tokens)
 		kill(2)
-		status, tokens = node(3).token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}})
+		status, tokens = node(3).Token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}})
 		if status != http.StatusOK {
 			lost++
 		}
@@ -120,7 +120,7 @@ func TestANodeThatWasPausedDoesNotOverwriteTheState(t *testing.T) {
 	change := func(next string) {
 		t.Helper()
 		target, form := c.nodes[0].fill(page, "/admin", "public_url", "public_url", next)
-		response, answer := c.nodes[0].post(target, form)
+		response, answer := c.nodes[0].Post(target, form)
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, answer)
 		_, page = c.nodes[0].do(http.MethodGet, testBase+"/admin", "")
 	}
@@ -182,14 +182,14 @@ func TestACrashOfTheStoreLosesNothingThatWasAnswered(t *testing.T) {
 	}
 	for _, node := range c.nodes {
 		eventually(t, 5*time.Second, func() bool {
-			status, _ := node.do(http.MethodGet, node.authURL("x"), "")
+			status, _ := node.do(http.MethodGet, node.AuthURL("x"), "")
 			return status.StatusCode == 200
 		})
 	}
 	require.Greater(t, len(list), 3)
 	for i, tokens := range list {
 		node := c.nodes[i%2]
-		status, got := node.token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}})
+		status, got := node.Token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}})
 		require.Equal(t, http.StatusOK, status, "sign-in %d of %d: %v", i, len(list), got)
 		response, _ := node.do(http.MethodGet, "/auth/userinfo", "", "Authorization", "Bearer "+tokens["access_token"].(string))
 		require.Equal(t, http.StatusOK, response.StatusCode)
@@ -198,7 +198,7 @@ func TestACrashOfTheStoreLosesNothingThatWasAnswered(t *testing.T) {
 
 // trySignIn returns the tokens of a sign-in, or nil if a step failed.
 func trySignIn(s *site, verifier string) map[string]any {
-	page, err := s.client.Get(s.authURL(verifier))
+	page, err := s.client.Get(s.AuthURL(verifier))
 	if err != nil {
 		return nil
 	}
@@ -219,7 +219,7 @@ func trySignIn(s *site, verifier string) map[string]any {
 	if err != nil {
 		return nil
 	}
-	response, err = s.client.PostForm(s.base+"/auth/token", signintest.CodeForm(to.Query().Get("code"), verifier))
+	response, err = s.client.PostForm(s.Base+"/auth/token", signintest.CodeForm(to.Query().Get("code"), verifier))
 	if err != nil {
 		return nil
 	}

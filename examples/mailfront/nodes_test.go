@@ -95,21 +95,21 @@ func TestASignInWithEachStepOnAnotherNode(t *testing.T) {
 		if i%2 == 1 {
 			client = registered
 		}
-		action, form := node(0).open(node(0).authURL(verifier, "client_id", client))
+		action, form := node(0).Open(node(0).AuthURL(verifier, "client_id", client))
 		restart(0)
 		form.Set("username", testAccount)
 		form.Set("password", testPassword)
-		response, page := node(1).post(action, form)
+		response, page := node(1).Post(action, form)
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, "sign-in %d: %s", i, page)
-		code := signintest.CodeForm(node(1).sentBack(response).Get("code"), verifier)
+		code := signintest.CodeForm(node(1).SentBack(response).Get("code"), verifier)
 		code.Set("client_id", client)
 		restart(1)
-		status, tokens := node(2).token(code)
+		status, tokens := node(2).Token(code)
 		require.Equal(t, http.StatusOK, status, "sign-in %d: %v", i, tokens)
 		restart(2)
 		response, page = node(3).do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+tokens["access_token"].(string))
 		require.Equal(t, http.StatusOK, response.StatusCode, "sign-in %d: %s", i, page)
-		status, tokens = node(4).token(url.Values{"grant_type": {"refresh_token"}, "client_id": {client}, "refresh_token": {tokens["refresh_token"].(string)}})
+		status, tokens = node(4).Token(url.Values{"grant_type": {"refresh_token"}, "client_id": {client}, "refresh_token": {tokens["refresh_token"].(string)}})
 		require.Equal(t, http.StatusOK, status, "sign-in %d: %v", i, tokens)
 		response, _ = node(5).do(http.MethodGet, "/auth/userinfo", "", "Authorization", "Bearer "+tokens["access_token"].(string))
 		require.Equal(t, http.StatusOK, response.StatusCode, "sign-in %d", i)
@@ -141,7 +141,7 @@ func (c *cluster) tokens() map[string]any {
 	c.t.Helper()
 	verifier := oauth2.GenerateVerifier()
 	s := c.nodes[0]
-	status, tokens := s.token(signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+	status, tokens := s.Token(signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier))
 	require.Equal(c.t, http.StatusOK, status, tokens)
 	return tokens
 }
@@ -153,7 +153,7 @@ func TestAStolenTokenIsNoticedOnAnyNode(t *testing.T) {
 		return response.StatusCode
 	}
 	refresh := func(node int, tokens map[string]any) (int, map[string]any) {
-		return c.nodes[node].token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}})
+		return c.nodes[node].Token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}})
 	}
 	t.Run("an old refresh token ends the sign-in", func(t *testing.T) {
 		first := c.tokens()
@@ -171,7 +171,7 @@ func TestAStolenTokenIsNoticedOnAnyNode(t *testing.T) {
 	})
 	t.Run("a code works once, on one of many nodes at the same time", func(t *testing.T) {
 		verifier := oauth2.GenerateVerifier()
-		form := signintest.CodeForm(c.nodes[0].signIn(c.nodes[0].authURL(verifier)).Get("code"), verifier)
+		form := signintest.CodeForm(c.nodes[0].SignIn(c.nodes[0].AuthURL(verifier)).Get("code"), verifier)
 		statuses := make(chan int, 9)
 		for i := range cap(statuses) {
 			go func() {
@@ -219,7 +219,7 @@ func TestTheAdministratorIsSignedInOnEveryNode(t *testing.T) {
 	target, form := c.nodes[2].fill(page, "/admin", "admin/sign-out")
 	cookies := c.jar.Cookies(mustURL(t, testBase+"/admin"))
 	require.Len(t, cookies, 1)
-	response, _ := c.nodes[2].post(target, form)
+	response, _ := c.nodes[2].Post(target, form)
 	require.Equal(t, http.StatusSeeOther, response.StatusCode)
 	for i, node := range c.nodes {
 		response, _ := node.do(http.MethodGet, "/admin/debug", "", "Cookie", sessionCookie+"="+cookies[0].Value)
@@ -235,7 +235,7 @@ func TestASetUpOnOneNodeIsTheSetUpOfAll(t *testing.T) {
 	c.setUp(0)
 
 	t.Run("an attempt on another node is refused at once", func(t *testing.T) {
-		response, page := c.nodes[1].post(target, form)
+		response, page := c.nodes[1].Post(target, form)
 		require.Contains(t, []int{http.StatusForbidden, http.StatusConflict}, response.StatusCode)
 		require.Contains(t, page, "The set-up is complete")
 	})
@@ -245,7 +245,7 @@ func TestASetUpOnOneNodeIsTheSetUpOfAll(t *testing.T) {
 			status, page := node.admin()
 			require.Equal(t, http.StatusOK, status)
 			require.NotContains(t, page, "Set-up token")
-			response, page := node.post(target, form)
+			response, page := node.Post(target, form)
 			require.Equal(t, http.StatusForbidden, response.StatusCode)
 			require.Contains(t, page, "The set-up is complete")
 		}
@@ -308,7 +308,7 @@ func TestAPublicURLThatIsSetOnOneNodeIsServedByAll(t *testing.T) {
 	_, page := c.nodes[0].signInAdmin(adminPassword)
 	for i, next := range []string{testBase + "/mail", testBase + "/other", testBase} {
 		target, form := c.nodes[i].fill(page, "/admin", "public_url", "public_url", next)
-		response, answer := c.nodes[i].post(target, form)
+		response, answer := c.nodes[i].Post(target, form)
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, answer)
 		require.Equal(t, next, c.nodes[i].issuer())
 		for _, node := range c.nodes {

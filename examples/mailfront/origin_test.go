@@ -15,7 +15,7 @@ import (
 func TestAReboundPageCannotBanItsVisitor(t *testing.T) {
 	const evil = "http://evil.example"
 	rebound := func(s *site, method, path, body string, fields ...string) int {
-		r, err := http.NewRequestWithContext(s.ctx, method, s.base+path, strings.NewReader(body))
+		r, err := http.NewRequestWithContext(s.ctx, method, s.Base+path, strings.NewReader(body))
 		require.NoError(s.t, err)
 		if method == http.MethodPost {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -37,7 +37,7 @@ func TestAReboundPageCannotBanItsVisitor(t *testing.T) {
 		},
 		"a bearer token": func(s *site) int { return rebound(s, http.MethodPost, "/jmap/", "{}", "Authorization", "Bearer wrong") },
 		"the sign-in form": func(s *site) int {
-			_, form := s.open(s.authURL("v"))
+			_, form := s.Open(s.AuthURL("v"))
 			form.Set("username", testAccount)
 			form.Set("password", "wrong")
 			return rebound(s, http.MethodPost, "/login/password", form.Encode())
@@ -62,15 +62,15 @@ func TestAReboundPageCannotBanItsVisitor(t *testing.T) {
 
 func TestAnotherSiteCannotLockOutAnAdministratorWhoseAddressIsNotKnown(t *testing.T) {
 	s := newAdminSite(t, testBase, plain, map[string]string{"MAILFRONT_TRUSTED_PROXIES": proxyIP}) // and no X-Forwarded-For
-	s.base = "http://" + s.address["http"]
+	s.Base = "http://" + s.address["http"]
 	s.setUp(testBase, adminPassword)
 	for _, fields := range [][]string{{"Origin", "http://evil.example"}, {"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}} {
 		for range 50 {
-			s.post("/admin/sign-in", url.Values{"password": {"wrong"}}, fields...)
+			s.Post("/admin/sign-in", url.Values{"password": {"wrong"}}, fields...)
 		}
 	}
 	for range 5 {
-		response, _ := s.post("/admin/sign-in", url.Values{"password": {adminPassword}})
+		response, _ := s.Post("/admin/sign-in", url.Values{"password": {adminPassword}})
 		require.Equal(t, http.StatusSeeOther, response.StatusCode)
 	}
 }
@@ -87,7 +87,7 @@ func TestGuessesByAnotherSiteAtTheSameTimeCountAgainstTheLimit(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newAdminSite(t, testBase, tc.how, tc.env)
 			if tc.how == plain {
-				s.base = "http://" + s.address["http"]
+				s.Base = "http://" + s.address["http"]
 			} else {
 				s.comeFromElsewhere()
 			}
@@ -96,7 +96,7 @@ func TestGuessesByAnotherSiteAtTheSameTimeCountAgainstTheLimit(t *testing.T) {
 			var all sync.WaitGroup
 			for range 200 {
 				all.Go(func() {
-					r, err := http.NewRequestWithContext(s.ctx, http.MethodPost, s.base+"/admin/sign-in", strings.NewReader("password=wrong"))
+					r, err := http.NewRequestWithContext(s.ctx, http.MethodPost, s.Base+"/admin/sign-in", strings.NewReader("password=wrong"))
 					if err != nil {
 						return
 					}

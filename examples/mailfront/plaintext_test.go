@@ -123,7 +123,7 @@ func TestPasswordsInKnownPlaintextAreRefusedAndLogged(t *testing.T) {
 func TestAPasswordIsNotAskedForInPlaintext(t *testing.T) {
 	s := newSite(t, testBase, plain, nil)
 	s.comeFromElsewhere()
-	s.base = "http://mail.example.test"
+	s.Base = "http://mail.example.test"
 	response, _ := s.do("PROPFIND", "/dav/cal/", "")
 	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
 	for _, challenge := range response.Header.Values("WWW-Authenticate") {
@@ -134,11 +134,11 @@ func TestAPasswordIsNotAskedForInPlaintext(t *testing.T) {
 func TestTheSignInTakesNoPasswordAndNoTokenInPlaintext(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	verifier := oauth2.GenerateVerifier()
-	action, form := s.open(s.authURL(verifier))
+	action, form := s.Open(s.AuthURL(verifier))
 	form.Set("username", testAccount)
 	form.Set("password", testPassword)
-	response, _ := s.post(action, form)
-	code := s.sentBack(response).Get("code")
+	response, _ := s.Post(action, form)
+	code := s.SentBack(response).Get("code")
 
 	formType := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	status, h, page := request(t, s.direct("http"), http.MethodPost, "/login/password", form.Encode(), formType)
@@ -168,7 +168,7 @@ func TestTheSignInFormIsNotShownWhereItWouldBeSentInPlaintext(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, "http://mail.example.test", plain, map[string]string{"MAILFRONT_PUBLIC_URL": tc.base})
 			s.comeFromElsewhere()
-			response, page := s.do(http.MethodGet, s.authURL("v"), "")
+			response, page := s.do(http.MethodGet, s.AuthURL("v"), "")
 			require.Equal(t, tc.want, response.StatusCode)
 			require.Equal(t, tc.want == http.StatusOK, strings.Contains(page, `action="`+testBase+`/login/password"`))
 			require.Equal(t, tc.want == http.StatusOK, strings.Contains(page, "<form"))
@@ -181,7 +181,7 @@ func TestTheSetUpAndTheAdministrationAreUsableWithoutTLS(t *testing.T) {
 	s.comeFromElsewhere()
 	status, _ := s.setUp(testBase, adminPassword)
 	require.Equal(t, http.StatusOK, status)
-	response, _ := s.post("/admin/sign-in", url.Values{"password": {adminPassword}})
+	response, _ := s.Post("/admin/sign-in", url.Values{"password": {adminPassword}})
 	require.Equal(t, http.StatusSeeOther, response.StatusCode)
 	s.awaitLogs(1, "level=WARN", "event=plaintext_password", "client_ip="+directIP)
 	require.NotContains(t, s.log.String(), adminPassword)

@@ -55,7 +55,7 @@ func TestTheSetUpEndsBootstrapForEveryDocumentAtOnce(t *testing.T) {
 			} {
 				target, form := s.fill(page, "/admin", "token",
 					append([]string{"token", token, "public_url", at.publish, "password", adminPassword, "password_again", adminPassword}, test.fields...)...)
-				response, answer := s.post(target, form)
+				response, answer := s.Post(target, form)
 				require.Equal(t, test.status, response.StatusCode, name)
 				require.Contains(t, answer, test.says, name)
 				require.NotContains(t, answer, "<script>alert", name)
@@ -85,7 +85,7 @@ func TestTheSetUpEndsBootstrapForEveryDocumentAtOnce(t *testing.T) {
 			_, page = s.admin()
 			target, form := s.fill(page, "/admin", "password")
 			form.Set("token", token)
-			response, page := s.post(strings.Replace(target, "sign-in", "setup", 1), form)
+			response, page := s.Post(strings.Replace(target, "sign-in", "setup", 1), form)
 			require.Equal(t, http.StatusForbidden, response.StatusCode)
 			require.Contains(t, page, "The set-up is complete")
 
@@ -144,7 +144,7 @@ func TestTheNextStartTakesTheStateUnlessASettingWins(t *testing.T) {
 		_, page := s.admin()
 		require.Contains(t, page, "Recovery")
 		require.Contains(t, page, "MAILFRONT_MODE is recovery")
-		response, _ := s.post("/admin/sign-in", map[string][]string{"password": {adminPassword}})
+		response, _ := s.Post("/admin/sign-in", map[string][]string{"password": {adminPassword}})
 		require.Empty(t, response.Cookies(), "the old password is for nothing now")
 		status, _ := s.setUp("https://new.example.test", nextPassword)
 		require.Equal(t, http.StatusOK, status)
@@ -174,7 +174,7 @@ func TestWithoutAnAdministratorThePageTellsHowToGetOneAndNothingElse(t *testing.
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, path)
 	}
 	for _, path := range []string{"/admin/setup", "/admin/sign-in", "/admin/url", "/admin/verify", "/admin/sign-out"} {
-		response, page := s.post(path, map[string][]string{"token": {""}, "csrf": {""}, "password": {""}, "public_url": {"https://evil.example"}})
+		response, page := s.Post(path, map[string][]string{"token": {""}, "csrf": {""}, "password": {""}, "public_url": {"https://evil.example"}})
 		require.Contains(t, []int{http.StatusSeeOther, http.StatusForbidden}, response.StatusCode, path)
 		require.Empty(t, response.Cookies(), path)
 		require.NotContains(t, page, "<form", path)
@@ -191,7 +191,7 @@ func TestAStateThatCannotBeKeptChangesNothing(t *testing.T) {
 	_, page := s.admin()
 	target, form := s.fill(page, "/admin", "token",
 		"token", s.setupToken(), "public_url", testBase, "password", adminPassword, "password_again", adminPassword)
-	response, page := s.post(target, form)
+	response, page := s.Post(target, form)
 	require.Equal(t, http.StatusInternalServerError, response.StatusCode)
 	require.Contains(t, page, "cannot keep the state")
 	require.Empty(t, s.issuer())
@@ -240,11 +240,11 @@ func TestWrongTokensLockNobodyOut(t *testing.T) {
 		target, form := s.fill(page, "/admin", "token", "public_url", testBase, "password", adminPassword, "password_again", adminPassword)
 		form.Set("token", "wrong")
 		for range 30 {
-			response, _ := s.post(target, form, "Origin", origin)
+			response, _ := s.Post(target, form, "Origin", origin)
 			require.Equal(t, http.StatusForbidden, response.StatusCode)
 		}
 		form.Set("token", s.setupToken())
-		response, _ := s.post(target, form)
+		response, _ := s.Post(target, form)
 		require.Equal(t, http.StatusSeeOther, response.StatusCode)
 	}
 }
@@ -261,18 +261,18 @@ func TestTooManyWrongPasswordsOfTheAdministratorAreRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := newAdminSite(t, testBase, test.how, test.env)
 			if test.how == plain {
-				s.base = "http://" + s.address["http"]
+				s.Base = "http://" + s.address["http"]
 			}
 			s.setUp(testBase, adminPassword)
 			for i := range test.tries {
-				response, _ := s.post("/admin/sign-in", url.Values{"password": {"wrong"}})
+				response, _ := s.Post("/admin/sign-in", url.Values{"password": {"wrong"}})
 				want := http.StatusForbidden
 				if i == test.tries-1 {
 					want = http.StatusTooManyRequests
 				}
 				require.Equal(t, want, response.StatusCode, i)
 			}
-			response, _ := s.post("/admin/sign-in", url.Values{"password": {adminPassword}})
+			response, _ := s.Post("/admin/sign-in", url.Values{"password": {adminPassword}})
 			require.Equal(t, http.StatusTooManyRequests, response.StatusCode, "the right one, too")
 			require.NotEmpty(t, response.Header.Get("Retry-After"))
 		})
@@ -283,8 +283,8 @@ func TestAPageOfAnotherSiteCannotLockTheAdministratorOut(t *testing.T) {
 	s := newAdminSite(t, testBase, direct, nil)
 	s.setUp(testBase, adminPassword)
 	for range 30 {
-		s.post("/admin/sign-in", url.Values{"password": {"wrong"}}, "Origin", "http://evil.example")
+		s.Post("/admin/sign-in", url.Values{"password": {"wrong"}}, "Origin", "http://evil.example")
 	}
-	response, _ := s.post("/admin/sign-in", url.Values{"password": {adminPassword}})
+	response, _ := s.Post("/admin/sign-in", url.Values{"password": {adminPassword}})
 	require.Equal(t, http.StatusSeeOther, response.StatusCode)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -25,7 +24,7 @@ const testBase = "https://mail.example.test"
 // leads to a listener or a proxy on loopback.
 type site struct {
 	*running
-	base   string
+	signintest.App
 	from   string       // address of the client; any if it is empty
 	client *http.Client // follows no redirects
 }
@@ -53,7 +52,8 @@ func newSite(t *testing.T, base, how string, env map[string]string) *site {
 // siteOf returns a running mailfront as a site.
 func siteOf(t *testing.T, r *running, base, how string) *site {
 	t.Helper()
-	s := &site{running: r, base: base}
+	s := &site{running: r}
+	s.App = appOf(s, base)
 	front := s.address["https"]
 	switch how {
 	case direct:
@@ -99,6 +99,11 @@ func siteOf(t *testing.T, r *running, base, how string) *site {
 	return s
 }
 
+// appOf returns the application that signs the user of a site in.
+func appOf(s *site, base string) signintest.App {
+	return signintest.App{T: s.t, Base: base, User: testAccount, Password: testPassword, Do: s.do}
+}
+
 // comeFromElsewhere makes the client connect from directIP from now on.
 func (s *site) comeFromElsewhere() {
 	s.t.Helper()
@@ -111,7 +116,7 @@ func (s *site) comeFromElsewhere() {
 func (s *site) do(method, target, body string, fields ...string) (*http.Response, string) {
 	s.t.Helper()
 	if strings.HasPrefix(target, "/") {
-		target = s.base + target
+		target = s.Base + target
 	}
 	r, err := http.NewRequestWithContext(s.ctx, method, target, strings.NewReader(body))
 	require.NoError(s.t, err)
@@ -124,60 +129,4 @@ func (s *site) do(method, target, body string, fields ...string) (*http.Response
 	b, err := io.ReadAll(response.Body)
 	require.NoError(s.t, err)
 	return response, string(b)
-}
-
-func (s *site) post(target string, form url.Values, fields ...string) (*http.Response, string) {
-	s.t.Helper()
-	return s.do(http.MethodPost, target, form.Encode(), append(fields, "Content-Type", "application/x-www-form-urlencoded")...)
-}
-
-// open asks for the sign-in page, and returns its form.
-func (s *site) open(authURL string) (action string, form url.Values) {
-	s.t.Helper()
-	response, page := s.do(http.MethodGet, authURL, "")
-	require.Equal(s.t, http.StatusOK, response.StatusCode, page)
-	return s.form(page)
-}
-
-func (s *site) form(page string) (action string, form url.Values) {
-	s.t.Helper()
-	action, form, ok := signintest.Form(page)
-	require.True(s.t, ok, page)
-	return action, form
-}
-
-// signIn fills in the form, and returns what the application gets.
-func (s *site) signIn(authURL string) url.Values {
-	s.t.Helper()
-	action, form := s.open(authURL)
-	form.Set("username", testAccount)
-	form.Set("password", testPassword)
-	response, page := s.post(action, form)
-	require.Equal(s.t, http.StatusSeeOther, response.StatusCode, page)
-	return s.sentBack(response)
-}
-
-func (s *site) sentBack(response *http.Response) url.Values {
-	s.t.Helper()
-	to, err := response.Location()
-	require.NoError(s.t, err)
-	require.True(s.t, strings.HasPrefix(to.String(), signintest.Redirect+"?"), to)
-	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
-	return to.Query()
-}
-
-// authURL is a valid authorization request, with changes.
-func (s *site) authURL(verifier string, changes ...string) string {
-	return signintest.AuthURL(s.base, verifier, changes...)
-}
-
-// token asks the token endpoint.
-func (s *site) token(form url.Values) (int, map[string]any) {
-	s.t.Helper()
-	response, body := s.post("/auth/token", form)
-	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
-	require.Equal(s.t, "*", response.Header.Get("Access-Control-Allow-Origin"))
-	var got map[string]any
-	require.NoError(s.t, json.Unmarshal([]byte(body), &got), body)
-	return response.StatusCode, got
 }

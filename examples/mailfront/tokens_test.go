@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -72,16 +71,6 @@ var (
 	tokenPutOff   = map[string]string{"submissions": "^454 4.7.0 ", "imaps": `^i NO \[UNAVAILABLE\] `, "pop3s": `^-ERR \[SYS/TEMP\] `}
 )
 
-// accessToken signs in and returns the token, with the code and the verifier.
-func (s *site) accessToken(changes ...string) (token, code, verifier string) {
-	s.t.Helper()
-	verifier = oauth2.GenerateVerifier()
-	code = s.signIn(s.authURL(verifier, changes...)).Get("code")
-	status, answer := s.token(signintest.CodeForm(code, verifier))
-	require.Equal(s.t, http.StatusOK, status, answer)
-	return answer["access_token"].(string), code, verifier
-}
-
 // changed returns a token with another character in the middle.
 func changed(token string) string {
 	b := []byte(token)
@@ -99,12 +88,12 @@ func changed(token string) string {
 
 func TestATokenOfTheSignInServesMail(t *testing.T) {
 	s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_TRUSTED_PROXIES": proxyIP, "MAILFRONT_HTTPS_CLIENT": "forwarded"})
-	good, _, _ := s.accessToken()
-	narrow, _, _ := s.accessToken("scope", "email")
-	revoked, code, verifier := s.accessToken()
-	status, _ := s.token(signintest.CodeForm(code, verifier))
+	good, _, _ := s.AccessToken()
+	narrow, _, _ := s.AccessToken("scope", "email")
+	revoked, code, verifier := s.AccessToken()
+	status, _ := s.Token(signintest.CodeForm(code, verifier))
 	require.Equal(t, http.StatusBadRequest, status, "a code that comes twice ends the sign-in")
-	foreign, _, _ := newSite(t, testBase, direct, nil).accessToken()
+	foreign, _, _ := newSite(t, testBase, direct, nil).AccessToken()
 	for _, test := range []struct {
 		name, user, token string
 		status, status2   string // of OAUTHBEARER and XOAUTH2; "" if the token is accepted

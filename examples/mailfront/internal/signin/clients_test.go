@@ -22,16 +22,16 @@ func TestAClientRegistersItselfAndSignsTheUserIn(t *testing.T) {
 	id := got["client_id"].(string)
 	require.Regexp(t, `^[A-Za-z0-9._-]+$`, id)
 
-	_, page := s.do(http.MethodGet, s.authURL("v", "client_id", id), "")
+	_, page := s.do(http.MethodGet, s.AuthURL("v", "client_id", id), "")
 	require.Contains(t, page, "&lt;b&gt;Mail&lt;/b&gt;")
 	verifier := oauth2.GenerateVerifier()
-	form := signintest.CodeForm(s.signIn(s.authURL(verifier, "client_id", id)).Get("code"), verifier) // at another port
+	form := signintest.CodeForm(s.SignIn(s.AuthURL(verifier, "client_id", id)).Get("code"), verifier) // at another port
 	form.Set("client_id", id)
-	status, got = s.token(form)
+	status, got = s.Token(form)
 	require.Equal(t, http.StatusOK, status, got)
 
 	for _, uri := range []string{"http://127.0.0.1:5555/other", "http://localhost:5555/callback", "http://127.0.0.1:5555/callback?x"} {
-		response, _ := s.do(http.MethodGet, s.authURL("v", "client_id", id, "redirect_uri", uri), "")
+		response, _ := s.do(http.MethodGet, s.AuthURL("v", "client_id", id, "redirect_uri", uri), "")
 		require.Equal(t, http.StatusBadRequest, response.StatusCode, uri)
 	}
 }

@@ -32,17 +32,17 @@ func TestAWrongClientOrRedirectURIIsToldToTheUserOnly(t *testing.T) {
 		"another of its schemes":  {"client_id", "app", "redirect_uri", "com.example.app:/other"},
 		"the client of a restart": {"client_id", "eyJhbGciOiJBMjU2R0NNS1ciLCJlbmMiOiJBMjU2R0NNIn0.a.b.c.d"},
 	} {
-		response, page := s.do(http.MethodGet, s.authURL("v", changes...), "")
+		response, page := s.do(http.MethodGet, s.AuthURL("v", changes...), "")
 		require.Equal(t, http.StatusBadRequest, response.StatusCode, name)
 		require.Empty(t, response.Header.Get("Location"), name)
 		require.NotContains(t, page, "<form", name)
 		require.NotContains(t, page, "evil", name)
 	}
 	for _, uri := range []string{"https://app.example/cb", "com.example.app:/cb"} {
-		s.open(s.authURL("v", "client_id", "app", "redirect_uri", uri))
+		s.Open(s.AuthURL("v", "client_id", "app", "redirect_uri", uri))
 	}
 	for _, uri := range []string{"http://localhost/x", "http://[::1]:1/", "http://127.0.0.1:65535/a?b=c"} {
-		s.open(s.authURL("v", "redirect_uri", uri))
+		s.Open(s.AuthURL("v", "redirect_uri", uri))
 	}
 }
 
@@ -65,21 +65,21 @@ func TestAWrongRequestIsToldToTheApplication(t *testing.T) {
 		"form post":              {[]string{"response_mode", "form_post"}, "invalid_request"},
 		"no page":                {[]string{"prompt", "none"}, "login_required"},
 	} {
-		response, page := s.do(http.MethodGet, s.authURL("v", test.changes...), "")
+		response, page := s.do(http.MethodGet, s.AuthURL("v", test.changes...), "")
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, "%s: %s", name, page)
-		got := s.sentBack(response)
+		got := s.SentBack(response)
 		require.Equal(t, test.want, got.Get("error"), name)
 		require.Equal(t, "the state", got.Get("state"), name)
 		require.Equal(t, serverURL, got.Get("iss"), name)
 		require.Empty(t, got.Get("code"), name)
 	}
-	response, _ := s.do(http.MethodGet, s.authURL("v")+"&state=another", "")
+	response, _ := s.do(http.MethodGet, s.AuthURL("v")+"&state=another", "")
 	require.Equal(t, http.StatusBadRequest, response.StatusCode, "a parameter twice")
 }
 
 func TestTheSignInPageProtectsThePassword(t *testing.T) {
 	s := newSite(t, nil)
-	response, page := s.do(http.MethodGet, s.authURL("v", "login_hint", `"><script>alert(1)</script>`), "")
+	response, page := s.do(http.MethodGet, s.AuthURL("v", "login_hint", `"><script>alert(1)</script>`), "")
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Equal(t, "text/html; charset=utf-8", response.Header.Get("Content-Type"))
 	require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
@@ -90,29 +90,29 @@ func TestTheSignInPageProtectsThePassword(t *testing.T) {
 	require.Contains(t, page, "127.0.0.1:5555", "where the user will be sent")
 	require.Contains(t, page, `action="`+serverURL+`/login/password"`)
 
-	action, form := s.form(page)
+	action, form := s.Form(page)
 	form.Set("username", userName)
 	form.Set("password", userPass)
 	for name, fields := range map[string][]string{
 		"another site, as browsers say": {"Sec-Fetch-Site", "cross-site"},
 		"another site, by its origin":   {"Origin", "https://evil.example"},
 	} {
-		response, _ := s.post(action, form, fields...)
+		response, _ := s.Post(action, form, fields...)
 		require.Equal(t, http.StatusForbidden, response.StatusCode, name)
 		require.Empty(t, response.Header.Get("Location"), name)
 	}
-	response, _ = s.post(action, form, "Origin", serverURL)
+	response, _ = s.Post(action, form, "Origin", serverURL)
 	require.Equal(t, http.StatusSeeOther, response.StatusCode)
 
 	form.Set("request", form.Get("request")[1:])
-	response, page = s.post(action, form)
+	response, page = s.Post(action, form)
 	require.Equal(t, http.StatusBadRequest, response.StatusCode)
 	require.Contains(t, page, "This page is too old")
 }
 
 func TestAWrongPasswordIsRefusedAndLoggedWithItsClient(t *testing.T) {
 	s := newSite(t, nil)
-	action, form := s.open(s.authURL("v"))
+	action, form := s.Open(s.AuthURL("v"))
 	for name, login := range map[string][2]string{
 		"password": {userName, "wrong-secret"},
 		"name":     {"another@example.test", userPass},
@@ -120,27 +120,27 @@ func TestAWrongPasswordIsRefusedAndLoggedWithItsClient(t *testing.T) {
 	} {
 		form.Set("username", login[0])
 		form.Set("password", login[1])
-		response, page := s.post(action, form)
+		response, page := s.Post(action, form)
 		require.Equal(t, http.StatusForbidden, response.StatusCode, name)
 		require.Empty(t, response.Header.Get("Location"), name)
 		require.Contains(t, page, "Wrong name or password", name)
 		require.Contains(t, page, `value="`+login[0]+`"`, "the name that was typed")
-		action, form = s.form(page)
+		action, form = s.Form(page)
 	}
 	require.Equal(t, 3, strings.Count(s.log.String(), "event=login_failed client_ip=198.51.100.7"))
 	form.Set("username", userName)
 	form.Set("password", userPass)
-	response, _ := s.post(action, form)
-	require.NotEmpty(t, s.sentBack(response).Get("code"), "the page after a wrong password goes on")
-	for _, secret := range []string{userPass, "wrong-secret", form.Get("request"), s.sentBack(response).Get("code")} {
+	response, _ := s.Post(action, form)
+	require.NotEmpty(t, s.SentBack(response).Get("code"), "the page after a wrong password goes on")
+	for _, secret := range []string{userPass, "wrong-secret", form.Get("request"), s.SentBack(response).Get("code")} {
 		require.NotContains(t, s.log.String(), secret)
 	}
 }
 
 func TestCancelTellsTheApplication(t *testing.T) {
 	s := newSite(t, nil)
-	action, form := s.open(s.authURL("v"))
+	action, form := s.Open(s.AuthURL("v"))
 	form.Set("cancel", "1")
-	response, _ := s.post(action, form)
-	require.Equal(t, "access_denied", s.sentBack(response).Get("error"))
+	response, _ := s.Post(action, form)
+	require.Equal(t, "access_denied", s.SentBack(response).Get("error"))
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -31,6 +30,7 @@ const (
 
 // A site is a Provider without a network. Its requests are those of a known client on TLS.
 type site struct {
+	signintest.App
 	t       *testing.T
 	handler http.Handler
 	log     *bytes.Buffer
@@ -49,6 +49,7 @@ func newSite(t *testing.T, clients map[string][]string) *site {
 	})
 	require.NoError(t, err)
 	s := &site{t: t, log: new(bytes.Buffer)}
+	s.App = signintest.App{T: t, Base: serverURL, User: userName, Password: userPass, Do: s.do}
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	auth := &webauth.Auth{
 		Account:  userName,
@@ -81,62 +82,6 @@ func (s *site) do(method, target, body string, fields ...string) (*http.Response
 		IP: netip.MustParseAddr("198.51.100.7"), Known: true, TLS: true, TLSKnown: true, Listener: "https",
 	}))
 	return w.Result(), w.Body.String()
-}
-
-func (s *site) post(target string, form url.Values, fields ...string) (*http.Response, string) {
-	s.t.Helper()
-	return s.do(http.MethodPost, target, form.Encode(), append(fields, "Content-Type", "application/x-www-form-urlencoded")...)
-}
-
-func (s *site) authURL(verifier string, changes ...string) string {
-	return signintest.AuthURL(serverURL, verifier, changes...)
-}
-
-// open asks for the page, and returns its form.
-func (s *site) open(authURL string) (action string, form url.Values) {
-	s.t.Helper()
-	response, page := s.do(http.MethodGet, authURL, "")
-	require.Equal(s.t, http.StatusOK, response.StatusCode, page)
-	return s.form(page)
-}
-
-func (s *site) form(page string) (action string, form url.Values) {
-	s.t.Helper()
-	action, form, ok := signintest.Form(page)
-	require.True(s.t, ok, page)
-	return action, form
-}
-
-// signIn fills in the form, and returns what the application gets.
-func (s *site) signIn(authURL string) url.Values {
-	s.t.Helper()
-	action, form := s.open(authURL)
-	form.Set("username", userName)
-	form.Set("password", userPass)
-	response, page := s.post(action, form)
-	require.Equal(s.t, http.StatusSeeOther, response.StatusCode, page)
-	return s.sentBack(response)
-}
-
-// sentBack returns what an answer sends to the application.
-func (s *site) sentBack(response *http.Response) url.Values {
-	s.t.Helper()
-	to, err := response.Location()
-	require.NoError(s.t, err)
-	require.True(s.t, strings.HasPrefix(to.String(), signintest.Redirect+"?"), to)
-	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
-	return to.Query()
-}
-
-// token asks the token endpoint.
-func (s *site) token(form url.Values) (int, map[string]any) {
-	s.t.Helper()
-	response, body := s.post("/auth/token", form)
-	require.Equal(s.t, "no-store", response.Header.Get("Cache-Control"))
-	require.Equal(s.t, "*", response.Header.Get("Access-Control-Allow-Origin"))
-	var got map[string]any
-	require.NoError(s.t, json.Unmarshal([]byte(body), &got), body)
-	return response.StatusCode, got
 }
 
 func (s *site) register(body string) (int, map[string]any) {

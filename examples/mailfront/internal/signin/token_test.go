@@ -32,9 +32,9 @@ func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
 		"no grant type":        {func(f url.Values) { f.Del("grant_type") }, "invalid_request"},
 		"the code twice":       {func(f url.Values) { f.Add("code", f.Get("code")) }, "invalid_request"},
 	} {
-		form := signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier)
+		form := signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier)
 		test.change(form)
-		status, got := s.token(form)
+		status, got := s.Token(form)
 		require.Equal(t, test.want, got["error"], name)
 		if test.want == "invalid_client" {
 			require.Equal(t, http.StatusUnauthorized, status, name)
@@ -44,31 +44,31 @@ func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
 		require.NotContains(t, got, "access_token", name)
 	}
 
-	form := signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier)
-	status, got := s.token(form)
+	form := signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier)
+	status, got := s.Token(form)
 	require.Equal(t, http.StatusOK, status, got)
 	bearer := "Bearer " + got["access_token"].(string)
 	response, _ := s.do(http.MethodGet, "/auth/userinfo", "", "Authorization", bearer)
 	require.Equal(t, http.StatusOK, response.StatusCode)
-	status, replay := s.token(form)
+	status, replay := s.Token(form)
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Equal(t, "invalid_grant", replay["error"])
 	response, _ = s.do(http.MethodGet, "/auth/userinfo", "", "Authorization", bearer)
 	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "a replayed code ends what it began")
-	status, _ = s.token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {got["refresh_token"].(string)}})
+	status, _ = s.Token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {got["refresh_token"].(string)}})
 	require.Equal(t, http.StatusBadRequest, status)
 }
 
 func TestARefreshTokenIsReplacedAndTheOldOneEndsTheSignIn(t *testing.T) {
 	s := newSite(t, map[string][]string{"app": {signintest.Redirect}})
 	verifier := oauth2.GenerateVerifier()
-	_, first := s.token(signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+	_, first := s.Token(signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier))
 	refresh := func(token any, client string, more ...string) (int, map[string]any) {
 		form := url.Values{"grant_type": {"refresh_token"}, "client_id": {client}, "refresh_token": {token.(string)}}
 		for i := 0; i < len(more); i += 2 {
 			form.Set(more[i], more[i+1])
 		}
-		return s.token(form)
+		return s.Token(form)
 	}
 	status, got := refresh(first["refresh_token"], "app")
 	require.Equal(t, "invalid_grant", got["error"], status)
@@ -92,7 +92,7 @@ func TestARefreshTokenIsReplacedAndTheOldOneEndsTheSignIn(t *testing.T) {
 func TestWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T) {
 	s := newSite(t, nil)
 	verifier := oauth2.GenerateVerifier()
-	_, got := s.token(signintest.CodeForm(s.signIn(s.authURL(verifier, "scope", "openid more")).Get("code"), verifier))
+	_, got := s.Token(signintest.CodeForm(s.SignIn(s.AuthURL(verifier, "scope", "openid more")).Get("code"), verifier))
 	require.NotContains(t, got, "refresh_token")
 	require.Equal(t, "openid", got["scope"])
 	require.Equal(t, "Bearer", got["token_type"])
@@ -101,9 +101,9 @@ func TestWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T) {
 func TestIntrospectionTellsWhoShowsATokenOfTheAccount(t *testing.T) {
 	s := newSite(t, nil)
 	verifier := oauth2.GenerateVerifier()
-	_, tokens := s.token(signintest.CodeForm(s.signIn(s.authURL(verifier)).Get("code"), verifier))
+	_, tokens := s.Token(signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier))
 	ask := func(token string, fields ...string) (int, map[string]any) {
-		response, body := s.post("/auth/introspect", url.Values{"token": {token}}, fields...)
+		response, body := s.Post("/auth/introspect", url.Values{"token": {token}}, fields...)
 		var got map[string]any
 		if strings.HasPrefix(body, "{") {
 			require.NoError(t, json.Unmarshal([]byte(body), &got), body)

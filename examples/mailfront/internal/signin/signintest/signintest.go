@@ -1,5 +1,5 @@
-// Package signintest has what tests of a sign-in need: a request of an application, and the
-// form that the user fills in.
+// Package signintest has what tests of a sign-in need: an application, its request, and the form
+// that the user fills in.
 package signintest
 
 import (
