@@ -2,7 +2,9 @@ package guard
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -155,4 +157,40 @@ func TestManyAccountsAndAddressesDoNotMakeTheGuardGrow(t *testing.T) {
 	require.Equal(t, 100, g.known.Len())
 	addresses, _ := g.known.Get(accountKey(owner))
 	require.Equal(t, knownAddresses, addresses.Len())
+}
+
+// BenchmarkMemory prints the memory of a guard that has seen as many addresses as
+// Limits.Clients, and that has seen more of them. Each address connects, signs in to an
+// account of its own and sends a wrong password for another.
+func BenchmarkMemory(b *testing.B) {
+	for _, addresses := range []int{DefaultLimits.Clients, 100_000} {
+		b.Run(fmt.Sprintf("addresses=%d", addresses), func(b *testing.B) {
+			var bytes uint64
+			for b.Loop() {
+				before := heap()
+				g := New(DefaultLimits, nil, slog.New(slog.DiscardHandler))
+				for i := range addresses {
+					cl := attacker(i)
+					release, err := g.Admit(cl)
+					if err != nil {
+						b.Fatal(err)
+					}
+					_ = g.LogIn(cl, fmt.Sprint("user", i), isRight)
+					_ = g.LogIn(cl, fmt.Sprint("other", i), isWrong)
+					release()
+				}
+				bytes = heap() - before
+				runtime.KeepAlive(g)
+			}
+			b.ReportMetric(float64(bytes)/(1<<20), "MiB")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
