@@ -22,7 +22,8 @@ func TestTwelveWrongPasswordsOverThreeNodesAreABanOnAll(t *testing.T) {
 	needDirect(t)
 	c := newCluster(t, 3, nil)
 	c.setUp(0)
-	_, page := c.nodes[1].signInAdmin(adminPassword)
+	status, _ := c.nodes[1].signInAdmin(adminPassword)
+	require.Equal(t, http.StatusOK, status)
 	for i := range 12 {
 		node := c.nodes[i%3]
 		if i >= 10 { // the node learns it from the store when the client connects
@@ -45,7 +46,7 @@ func TestTwelveWrongPasswordsOverThreeNodesAreABanOnAll(t *testing.T) {
 			require.Empty(t, newScript(t, node.dial(directIP, listener)).end(), listener)
 		}
 	}
-	_, page = c.nodes[2].do(http.MethodGet, "/admin", "")
+	_, page := c.nodes[2].do(http.MethodGet, "/admin", "")
 	require.Contains(t, page, "<h2>Bans: 1</h2>")
 	require.Contains(t, page, "Every node refuses them.")
 	target, form := c.nodes[2].fill(page, "/admin", "address")

@@ -30,6 +30,7 @@
 //	jmap*.go dav*.go                 JMAP and DAV, which need a sign-in
 //	setup.go state.go                the set-up, and a new public URL while serving
 //	admin*.go debug.go               the administrator's page
+//	bans.go                          the bans in the store or in a file
 //	config*.go                       the settings
 //	demo*.go                         the demo
 //	log.go logbuffer.go              the log

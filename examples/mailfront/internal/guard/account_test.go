@@ -33,7 +33,7 @@ func guessFrom(g *Guard, account string, n int) (compared int) {
 }
 
 func TestGuessesAtOneAccountFromManyAddressesAreSlowed(t *testing.T) {
-	for name, account := range map[string]string{"of a user": owner, "that no user has": "nobody@example.test"} {
+	for name, account := range map[string]string{"of a user": owner, "that no user has": "unknown@example.test"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				limit := DefaultLimits.Rates[GuessingAccount]

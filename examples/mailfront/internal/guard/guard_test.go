@@ -47,7 +47,7 @@ func knownClient(ip string) client.Client {
 	return client.Client{IP: netip.MustParseAddr(ip), Known: true, Listener: "imap"}
 }
 
-// behind is a client that a proxy tells of.
+// behind returns a client whose address a proxy has sent.
 func behind(proxy, ip string) client.Client {
 	cl := knownClient(ip)
 	cl.Proxy, cl.Version = netip.MustParseAddr(proxy), 2
@@ -141,7 +141,7 @@ func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
 	})
 }
 
-func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t *testing.T) {
+func TestAnAddressThatIdentifiesNoClientIsNeitherLimitedNorBanned(t *testing.T) {
 	unknown := func(ip string) client.Client {
 		return client.Client{IP: netip.MustParseAddr(ip), Listener: "imap", Version: 2}
 	}
@@ -160,7 +160,7 @@ func TestNobodyIsHeldToAnAddressThatStandsForNobodyOrForEverybodyBehindAProxy(t 
 		"forwarded: a hop is malformed":         {incomplete(forwarded.Result{Last: other, Peer: proxy, Reason: forwarded.Malformed}), "the client is not known"},
 		"forwarded: no header":                  {incomplete(forwarded.Result{Last: proxy, Peer: proxy, Reason: forwarded.NoHeader}), "the client is not known"},
 		"a trusted proxy, as a client":          {knownClient("192.0.2.1"), "the address is a trusted proxy's"},
-		"a trusted proxy, told of by another":   {behind("2001:db8:ffff::1", "192.0.2.1"), "the address is a trusted proxy's"},
+		"a trusted proxy, named by another":     {behind("2001:db8:ffff::1", "192.0.2.1"), "the address is a trusted proxy's"},
 		"a trusted proxy, 4-in-6":               {knownClient("::ffff:192.0.2.1"), "the address is a trusted proxy's"},
 		"a trusted proxy, IPv6 with a zone":     {client.Client{IP: netip.MustParseAddr("2001:db8:ffff::1").WithZone("eth0"), Known: true}, "the address is a trusted proxy's"},
 		"on a unix socket":                      {client.Client{Known: true}, "the client has no IP address"},
@@ -204,7 +204,7 @@ func TestABanIsForAnIPv4AddressOrAnIPv6Network64(t *testing.T) {
 		{"2001:db8:0:1::7", "2001:db8:0:1::8", true},
 		{"2001:db8:0:1::7", "2001:db8:0:1:ffff:ffff:ffff:ffff", true},
 		{"2001:db8:0:1::7", "2001:db8:0:2::7", false},
-		{"2001:db8:ffff::2", "2001:db8:ffff::1", false}, // a trusted proxy beside the client
+		{"2001:db8:ffff::2", "2001:db8:ffff::1", false}, // a trusted proxy in the network of the client
 	} {
 		t.Run(test.banned+" "+test.other, func(t *testing.T) {
 			g, _ := testGuard(DefaultLimits)

@@ -139,7 +139,7 @@ func (g *Guard) synchronizeBans(ctx context.Context) error {
 	return nil
 }
 
-// readEpoch makes one if the store has none.
+// readEpoch creates the epoch if it is missing.
 func (g *Guard) readEpoch(ctx context.Context) (string, error) {
 	if _, err := g.store.PutIfAbsent(ctx, epochName, []byte(time.Now().UTC().Format(time.RFC3339Nano)), 0); err != nil {
 		return "", err

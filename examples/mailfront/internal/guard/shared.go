@@ -25,8 +25,8 @@ const (
 // before any other method, and run [Guard.Mirror].
 //
 // A mail connection, an HTTP request and a wrong password are one round trip to the store
-// each. A right password and a message are none: they are charged with the next of the
-// others. The guard waits for at most Limits.StoreWait. Without an answer it
+// each. A right password and a message need no round trip: they are charged with the next of
+// the others. The guard waits for at most Limits.StoreWait. Without an answer it
 // decides by its own limits, which are charged all along, and by the bans that it has
 // mirrored.
 func (g *Guard) Share(s store.Store) { g.store = s }
