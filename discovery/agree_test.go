@@ -44,7 +44,7 @@ func manyMaps(t testing.TB, base string) Config {
 	return c
 }
 
-// dumpSet prints everything that clients can see of a Set.
+// dumpSet prints all documents and routes of a Set.
 func dumpSet(t testing.TB, out io.Writer, base string) {
 	c := manyMaps(t, base)
 	set, err := Build(c)

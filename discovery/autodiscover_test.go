@@ -16,7 +16,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// outlookAsks is the request of Outlook for an address, which goes in as it is.
+// outlookAsks returns the request of Outlook for an address, which is not escaped.
 func outlookAsks(address string) string {
 	return `<?xml version="1.0" encoding="utf-8"?><Autodiscover xmlns="` + outlookRequest + `"><Request><EMailAddress>` + address +
 		`</EMailAddress><AcceptableResponseSchema>` + outlookSchema + `</AcceptableResponseSchema></Request></Autodiscover>`
@@ -315,8 +315,8 @@ func BenchmarkMailDocuments(b *testing.B) {
 	}
 }
 
-// Whatever is sent, the answer is a document that reads back: an error, or settings
-// for an address of one of the domains with nothing but the servers configured.
+// The answer to any body is a valid document: an error, or settings for an address of one of
+// the domains, with only the configured servers.
 func FuzzAutodiscover(f *testing.F) {
 	f.Add([]byte(outlookAsks("fred@example.com")))
 	f.Add([]byte(outlookAsks("o&apos;brien&amp;co@example.net")))

@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// encodePerRequest is what a server does that composes its OpenID document from the
-// Host field.
+// encodePerRequest composes the OpenID document from the Host field of each request.
 func encodePerRequest(lists openIDMetadata) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		base := "https://" + r.Host
@@ -64,8 +63,8 @@ func BenchmarkDocument(b *testing.B) {
 			require.Equal(b, bb.status, w.status)
 			const turns, n = 10, 5000
 			var ours, peer time.Duration
-			for range turns { // what else the machine does falls on both
-				runtime.GC() // what the peer leaves behind does not
+			for range turns { // other load affects both
+				runtime.GC() // garbage of the peer does not
 				ours += timeOf(n, h, w, r)
 				peer += timeOf(n, encode, w, r)
 			}

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// Whatever the prefix and the path of an endpoint, what Build publishes lies below
-// the base, and a resource is exactly what its metadata URL is made from.
+// For every prefix and path of an endpoint, the URLs that Build publishes are below the base,
+// and the metadata URL of a resource is made from exactly its identifier.
 func FuzzBuildNeverPublishesURLOutsideBase(f *testing.F) {
 	for _, prefix := range []string{"", "/mail", "/a/b", "/m%C3%A4il", "/jmap"} {
 		for _, path := range []string{

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// mailSet is what the examples publish.
+// mailSet returns the documents of the examples.
 func mailSet() *discovery.Set {
 	base, err := publicurl.FromHostname("mail.example.com")
 	if err != nil {
@@ -92,7 +92,7 @@ func ExampleMTASTS() {
 	// max_age: 604800
 }
 
-// Outlook asks where autodiscover is, and then for the settings of an address.
+// Outlook requests the URL of autodiscover, and then the settings of an address.
 func ExampleMail_autodiscover() {
 	h := discovery.NewServer(mailSet(), discovery.ServerConfig{})
 

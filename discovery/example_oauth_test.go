@@ -62,7 +62,7 @@ func ExampleOAuth() {
 	// }
 }
 
-// An error names the document, the member, the rule and where that is written.
+// An error names the document, the member, the rule and the clause.
 func ExampleOAuth_error() {
 	_, err := discovery.Build(discovery.Config{
 		Base:  mustParse("https://mail.example.com"),

@@ -41,7 +41,7 @@ func ExampleConfig_pastedDiscoveryURL() {
 	// discovery: config: AuthorizationServers: "https://id.example.com/realms/mail/.well-known/openid-configuration": this is the URL of a document: use the issuer as the document spells it, "https://id.example.com/realms/mail" or "https://id.example.com/realms/mail/" (RFC 8414 section 2)
 }
 
-// A mail server at which people sign in with passkeys: mail clients use OAuth 2.0 alone.
+// A mail server at which people sign in with passkeys, so that mail clients use only OAuth 2.0.
 func ExampleMail_withoutPasswords() {
 	set, err := discovery.Build(discovery.Config{
 		Base:  mustParse("https://mail.example.com"),

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// build makes a Set for a base, of which the examples know that it is right.
+// build returns a Set for a valid base.
 func build(base publicurl.Base) *discovery.Set {
 	set, err := discovery.Build(discovery.Config{
 		Base: base,
@@ -35,8 +35,8 @@ func mustParse(s string) publicurl.Base {
 	return base
 }
 
-// A server starts without a host name and gets one later, while it runs. What its
-// documents say changes at once, and does not depend on the Host field.
+// A server starts without a host name and gets one later, while it runs. All documents change
+// at once, and do not depend on the Host field.
 func ExampleServer() {
 	demoToken := rand.Text()
 	bootstrap, err := publicurl.Relative("")
@@ -149,7 +149,7 @@ func ExampleDAV() {
 	// 307 https://example.com/mail/dav/card/
 }
 
-// Every mistake is reported, not the first alone.
+// Every mistake is reported, not only the first.
 func ExampleBuild_errors() {
 	_, err := discovery.Build(discovery.Config{
 		Base: mustParse("https://mail.example.com"),
@@ -162,7 +162,7 @@ func ExampleBuild_errors() {
 	// discovery: dav: CalendarPath: "calendars": use a path below the base: publicurl: path not usable at byte 0 of "calendars": begin the path with "/"; a whole URL is never joined
 }
 
-// A handler for an endpoint asks for the Set once, and what it sends agrees.
+// A handler for an endpoint calls Current once, so that its answer comes from one Set.
 func ExampleServer_Current() {
 	server := discovery.NewServer(build(mustParse("https://mail.example.com")), discovery.ServerConfig{})
 	callback := func(w http.ResponseWriter, r *http.Request) {

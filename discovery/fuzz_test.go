@@ -11,7 +11,7 @@ import (
 
 var listElement = regexp.MustCompile(`^[ \t,]*(W/)?("[^\x00-\x20"\x7f]*")[ \t]*(,|$)`)
 
-// refMatches reads the lines as the one list that they are (RFC 9110 section 5.3).
+// refMatches reads the lines as one list (RFC 9110 section 5.3).
 func refMatches(lines []string, etag string, weak bool) bool {
 	field := strings.Join(lines, ", ")
 	if len(lines) == 1 && strings.Trim(field, " \t") == "*" {

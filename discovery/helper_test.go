@@ -25,7 +25,7 @@ func mustBase(t testing.TB, s string) publicurl.Base {
 	return b
 }
 
-// buildSet builds a Set with what add adds alone.
+// buildSet builds a Set with only the documents that add adds.
 func buildSet(t testing.TB, base string, add func(*builder)) *Set {
 	t.Helper()
 	b := newBuilder(Config{Base: mustBase(t, base)})
@@ -34,8 +34,8 @@ func buildSet(t testing.TB, base string, add func(*builder)) *Set {
 	return b.set
 }
 
-// request returns a request as net/http reads it off the wire. Header fields are
-// lines, "Name: value".
+// request returns a request as net/http reads it from a connection. Header fields are lines,
+// "Name: value".
 func request(t testing.TB, method, target string, fields ...string) *http.Request {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
@@ -62,7 +62,7 @@ func ask(t testing.TB, h http.Handler, method, target string, fields ...string) 
 	return res, string(body)
 }
 
-// buildErrors returns what is wrong with a Config, one line an error.
+// buildErrors returns the errors of a Config.
 func buildErrors(t testing.TB, c Config) []*Error {
 	t.Helper()
 	set, err := Build(c)

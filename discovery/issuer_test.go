@@ -192,7 +192,7 @@ func TestServerWithoutPasswords(t *testing.T) {
 	require.Equal(t, 2, strings.Count(mailSet(t, "https://mail.example.com", c).DNS().String(), "_autodiscover._tcp."))
 }
 
-// PACC clients use issuers on https alone. One on loopback is for development.
+// PACC clients use only issuers on https. An issuer on loopback is for development.
 func TestIssuerOnHTTPIsNotInPACC(t *testing.T) {
 	set, err := Build(withForeignIssuers(t, "https://mail.example.com", "http://localhost:9000"))
 	require.NoError(t, err)

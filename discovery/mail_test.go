@@ -156,8 +156,7 @@ func TestMailIsFoundAtBaseWithoutName(t *testing.T) {
 	}
 }
 
-// Every path at which a client may ask, and what is there in a proxy that mounts the
-// server on a path.
+// Every path that a client may request, through a proxy that mounts the server on a path.
 var mailPaths = []string{userAgentPath, autoconfigPaths[0], autoconfigPaths[1], autoconfigPaths[2], autodiscoverPath, autodiscoverJSONPath, mtaSTSPath}
 
 func TestMailDocumentsAreAbsentWithoutHost(t *testing.T) {

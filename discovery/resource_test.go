@@ -122,9 +122,8 @@ func TestResourceLocations(t *testing.T) {
 	}
 }
 
-// With a prefix the base's document is also where clients look that append the
-// well-known part, and so where it arrives if the proxy strips the prefix. Documents
-// of other resources are nowhere else.
+// With a prefix the base's document is also found at the location of clients that append the
+// well-known part, with and without the prefix. Documents of other resources have one location.
 func TestResourceAliases(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com/mail"), OAuth: &OAuth{}, JMAP: &JMAP{}})
 	require.NoError(t, err)
@@ -156,8 +155,8 @@ func TestResourcesAreAbsentOnRelativeBase(t *testing.T) {
 	}
 }
 
-// Without an authorization server of its own the server has no resources, but those
-// that name another's.
+// Without an authorization server of its own the server has only resources that name another
+// server.
 func TestResourcesOfForeignIssuer(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), JMAP: &JMAP{}})
 	require.NoError(t, err)

@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An answered request, with all that must come from one Set.
+// An answer, with all parts that must come from one Set.
 type answered struct {
 	status int
 	header string
 	body   string
 }
 
-// A hookedWriter lets something happen in the middle of an answer.
+// A hookedWriter calls a function in the middle of an answer.
 type hookedWriter struct {
 	*httptest.ResponseRecorder
 	hook func()

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// userAgentReader has what a client reads, and nothing that it does not know.
+// userAgentReader has only members that a client reads.
 type userAgentReader struct {
 	Protocols map[string]struct {
 		URL  string `json:"url"`

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// plain is the resolver that one writes by hand, neither strict nor safe: it
-// skips what it cannot parse, and knows no ports, brackets, bounds or sockets.
+// plain is a naive resolver that is neither strict nor safe: it skips entries that it cannot
+// parse, and does not support ports, brackets, limits or sockets.
 func plain(h http.Header, remoteAddr string, trusted *trustnet.Set) netip.Addr {
 	host, _, err := net.SplitHostPort(remoteAddr)
 	if err != nil {
@@ -39,8 +39,8 @@ func plain(h http.Header, remoteAddr string, trusted *trustnet.Set) netip.Addr {
 }
 
 // compare runs ours and base alternately in small batches. It reports the time of
-// both in their fastest batch, since on a machine with other work to do only that
-// one is undisturbed, and ours as a multiple of base.
+// both in their fastest batch, which other load disturbs least, and ours as a multiple of
+// base.
 func compare(b *testing.B, unit string, ours, base func()) {
 	const batch = 100
 	fastest := [2]time.Duration{1 << 62, 1 << 62}

@@ -35,7 +35,7 @@ func byAddressAndCount(t testing.TB, c forwarded.Config) (all []variant) {
 	return all
 }
 
-// seeds are header values with everything that matters in them.
+// seeds are header values with all kinds of entries.
 var seeds = []string{
 	"", ",", " ", "192.0.2.1", "10.0.0.2", "6.6.6.6, 192.0.2.1", "192.0.2.1, 10.0.0.3, 10.0.0.2",
 	"[2001:db8::1]:80, 10.0.0.2:1", "::ffff:10.0.0.2", "fe80::1%eth0", "[fe80::1%25eth0]", "::1:80", "unknown", "_x", "0.0.0.0", "::",
@@ -45,8 +45,7 @@ var seeds = []string{
 	`for=6.6.6.6;a="`, `for=1.1.1.1;z="x, for=6.6.6.6;a="`, `, for=1.2.3.4;host=a"`, `for=_a;for=_b`, `;;for=10.0.0.2;`, "For=10.0.0.2 ; Proto=HTTP", `a\`, `"`, `\"`,
 }
 
-// addSeeds adds each seed as the last of n strings, behind others: the fuzzer is
-// to find the combinations.
+// addSeeds adds each seed as the last of n strings. The fuzzer finds the combinations.
 func addSeeds(f *testing.F, n int) {
 	for i, s := range seeds {
 		for _, step := range []int{1, 7, 19} {
@@ -64,7 +63,7 @@ func addSeeds(f *testing.F, n int) {
 }
 
 // FuzzClientIsInHeader compares every
-// Result with that of the oracle, of which the property is easy to see.
+// Result with that of the oracle, which is simple enough to check by reading.
 func FuzzClientIsInHeader(f *testing.F) {
 	addSeeds(f, 3)
 	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 4})
@@ -257,7 +256,7 @@ func FuzzLinesEqualOneLineWithCommas(f *testing.F) {
 }
 
 // FuzzUnknownClientIsZeroAddr, for every header and every Config: an application that
-// omits ClientKnown gets no address that stands in for the client.
+// omits ClientKnown gets no address in place of the client's.
 func FuzzUnknownClientIsZeroAddr(f *testing.F) {
 	for i, value := range seeds {
 		f.Add(value, seeds[(i+5)%len(seeds)], peer)
@@ -370,7 +369,7 @@ func FuzzForwardedReadsSameFromBothEnds(f *testing.F) {
 }
 
 // FuzzSetHeadersPassesOnClientOrUnknown: the next server, which also trusts this one,
-// finds the same client, and none if it is not known here.
+// finds the same client, and no client if it is not known here.
 func FuzzSetHeadersPassesOnClientOrUnknown(f *testing.F) {
 	addSeeds(f, 2)
 	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 5, Proto: true})

@@ -87,7 +87,7 @@ func TestStrip(t *testing.T) {
 		fwd       = "Forwarded"
 		example   = "X-Example"
 	)
-	// always is deleted whatever happens.
+	// always lists headers that are always removed.
 	always := []string{
 		"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fly-Client-Ip", "CF_CONNECTING_IP", "fly_client-ip", "X-Forwarded-By",
 		"X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-Client-Cert", "X-Forwarded", "X-Real-Ip",

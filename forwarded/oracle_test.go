@@ -11,9 +11,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// The oracle is a second resolver, written for being plain to see: it joins the
-// lines, cuts entries off the right end, and takes net/netip's word for what an
-// address is. The fuzz targets compare it with the real one.
+// The oracle is a second, simple resolver: it joins the lines, cuts entries off the right
+// end, and parses addresses with net/netip. The fuzz targets compare it with the real one.
 
 // oracle returns what a walk from the trusted address peer must find. If count is not 0,
 // it is TrustedHops.

@@ -190,8 +190,8 @@ func TestProxyProtocolConnections(t *testing.T) {
 	}
 }
 
-// TestProxyProtocolComesFirst: the mark decides even where RemoteAddr and the
-// socket say something else.
+// TestProxyProtocolComesFirst: the mark decides even if RemoteAddr and the socket differ from
+// it.
 func TestProxyProtocolComesFirst(t *testing.T) {
 	inner := listen(t, "unix", filepath.Join(t.TempDir(), "s"))
 	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.99")})

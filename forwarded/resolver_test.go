@@ -12,7 +12,7 @@ import (
 )
 
 // The addresses of the tables: proxies are in 10.0.0.0/8 and 2001:db8:a::/48; the
-// peer, if nothing else is said, is the proxy 10.0.0.1.
+// peer is the proxy 10.0.0.1 unless a row has another one.
 const (
 	proxies = "10.0.0.0/8,2001:db8:a::/48"
 	peer    = "10.0.0.1:41234"

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestForwarded holds what differs from X-Forwarded-For: the syntax of RFC 7239,
-// read from the right.
+// TestForwarded has the differences from X-Forwarded-For: the syntax of RFC 7239, read from
+// the right.
 func TestForwarded(t *testing.T) {
 	ok := func(hops int) func(string) forwarded.Result {
 		return func(client string) forwarded.Result {
@@ -47,7 +47,7 @@ func TestForwarded(t *testing.T) {
 		{name: "obs-text in a quoted string", lines: []string{"for=192.0.2.60;ext=\"\xe9\xff\""}, want: first(v4)},
 		{name: "all trusted gives the leftmost", lines: []string{"for=10.0.0.3, for=10.0.0.2"}, want: result("10.0.0.3", 2, forwarded.AllTrusted)},
 
-		// What is left of the proxy's element is the client's.
+		// Text to the left of the proxy's element is the client's.
 		{name: "an open quote", lines: []string{`for="6.6.6.6, for=192.0.2.60`}, want: first(v4)},
 		{name: "an open quote in the line above", lines: []string{`for="6.6.6.6`, `for=192.0.2.60`}, want: first(v4)},
 		{name: "an open quote, and the proxy writes one too", lines: []string{`for="6.6.6.6, for="[2001:db8:cafe::17]"`}, want: first(v6)},

@@ -158,7 +158,7 @@ func TestSetHeadersRemovesWhatClientSent(t *testing.T) {
 	require.Equal(t, before, in.Header, "in is not modified")
 }
 
-// CGI takes Client-IP for the header too.
+// CGI uses Client-IP as the header too.
 func TestSingleHeaderSpellings(t *testing.T) {
 	for _, single := range []string{"Client-IP", "client_ip", "CLIENT_IP"} {
 		r := newResolver(t, forwarded.Config{SingleHeader: single, Strip: true})
@@ -190,7 +190,7 @@ func TestSetHeadersOfSingleHeader(t *testing.T) {
 }
 
 // TestSetHeadersUsesResolverOfHandler: one resolver reads Forwarded, and the other
-// one says that X-Forwarded-For is written.
+// one selects X-Forwarded-For for SetHeaders.
 func TestSetHeadersUsesResolverOfHandler(t *testing.T) {
 	in := requestFrom(nil, peer)
 	in.Header["Forwarded"] = []string{"for=192.0.2.1, for=10.0.0.2"}

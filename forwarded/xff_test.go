@@ -8,8 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestXForwardedFor holds the rules of the walk: where to start, when to go on,
-// when to stop.
+// TestXForwardedFor has the rules of the walk: where it starts, continues and stops.
 func TestXForwardedFor(t *testing.T) {
 	type want struct {
 		last   string
@@ -113,7 +112,7 @@ func TestXForwardedFor(t *testing.T) {
 }
 
 // TestAddressesAreThoseOfNetip writes addresses with one byte changed, dropped or
-// inserted, in all ways, and compares with the oracle, which asks net/netip.
+// inserted, in all ways, and compares with the oracle, which uses net/netip.
 func TestAddressesAreThoseOfNetip(t *testing.T) {
 	const bytes = "0123456789abfgABFG:.%[]_-/\"+ ,\x00\xe9"
 	words := []string{

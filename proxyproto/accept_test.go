@@ -72,8 +72,8 @@ func TestNothingIsAcceptedBeforeFirstAccept(t *testing.T) {
 	}
 }
 
-// A parent process opens a listener, wraps it and leaves it to a child: the parent's
-// Listener must not take the child's clients.
+// A parent process opens and wraps a listener, and a child serves it: the parent's Listener
+// must not accept the child's clients.
 func TestUnusedListenerAcceptsNothing(t *testing.T) {
 	inner := listen(t)
 	parent, err := proxyproto.New(inner, fromLoopback(t))

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Which list a peer is on, and what follows from it.
+// The lists of peers, and their effects.
 
-// What becomes of a peer that sends a header, and then of one that does not.
+// The outcomes for a peer that sends a header, and for a peer that does not.
 const (
 	isTrusted  = "the header counts; required"
 	isOptional = "the header counts; direct"

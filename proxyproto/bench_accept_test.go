@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// BenchmarkAccept prints what it costs a server to accept a connection, read
-// its header, greet the client and close, clients excluded. A direct client of
-// go-proxyproto speaks first, for there it would wait for its greeting until
-// the header timeout.
+// BenchmarkAccept prints the cost for a server to accept a connection, read its header, greet
+// the client and close, without the clients. A direct client of go-proxyproto sends first,
+// because otherwise it would wait for its greeting until the header timeout.
 func BenchmarkAccept(b *testing.B) {
 	for _, bm := range []struct {
 		way

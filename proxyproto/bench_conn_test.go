@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkReadWrite prints what Read and Write cost once the header was read,
-// or a direct client's first byte, in ratios to the connection below: one
-// socket is as good as itself only. That they allocate nothing is a test,
+// BenchmarkReadWrite prints the cost of Read and Write after the header, or after a direct
+// client's first byte, as a ratio to the connection below. That they allocate nothing is a test,
 // TestReadAndWriteAllocateNothing.
 func BenchmarkReadWrite(b *testing.B) {
 	for _, w := range []way{

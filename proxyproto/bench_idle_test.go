@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkIdle prints what a connection costs a server that waits for its
-// client to say something: heap and stack after a collection, with a goroutine
+// BenchmarkIdle prints the cost of a connection on which a server waits for its client:
+// heap and stack after a collection, with a goroutine
 // and a buffer of 64 bytes for each. Every figure is of a fresh process.
 func BenchmarkIdle(b *testing.B) {
 	const rounds, conns = 3, 2000

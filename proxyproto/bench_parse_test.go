@@ -14,8 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkParse prints what it costs to turn the bytes of a header into facts,
-// without a socket. Portico makes a Conn that holds them all, and verifies the
+// BenchmarkParse prints the cost of parsing a header without a socket. Portico makes a Conn that holds them all, and verifies the
 // checksum. go-proxyproto reads a Header through a bufio.Reader that is there
 // already, and its user takes the TLVs apart.
 func BenchmarkParse(b *testing.B) {

@@ -31,7 +31,7 @@ const (
 
 var contenders = []string{raw, portico, pires}
 
-// A way is what the connections of a benchmark have in common.
+// A way describes the connections of a benchmark.
 type way struct {
 	name     string
 	trusted  bool   // else the client is direct

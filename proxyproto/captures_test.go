@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testdata/captures holds the first bytes that real proxies sent, and in
-// captures.json what was true of each connection.
+// testdata/captures has the first bytes that real proxies sent, and captures.json has the
+// facts of each connection.
 type capture struct {
 	File            string   `json:"file"`
 	Client          string   `json:"client_addr"`

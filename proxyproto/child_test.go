@@ -14,8 +14,8 @@ import (
 
 // Some tests and benchmarks need a second process: clients whose allocations do
 // not count as the server's, a relay whose system calls are counted, a server
-// with few file descriptors. It is the test binary again, in a role. It answers
-// what it is asked on standard input and ends with it.
+// with few file descriptors. It is the test binary in a role. It answers the questions on
+// standard input and ends at the end of the input.
 const roleEnv = "PORTICO_TEST_ROLE"
 
 // A role decodes one question, and returns the answer.

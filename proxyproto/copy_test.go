@@ -39,7 +39,7 @@ func (c *peekConn) SyscallConn() (syscall.RawConn, error) {
 	return c.Conn.(syscall.Conn).SyscallConn()
 }
 
-// What a connection below has read from the socket already is part of the stream.
+// Bytes that a connection below has read from the socket are part of the stream.
 func TestCopyLosesNothingThatIsBelow(t *testing.T) {
 	const header = "PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\n"
 	loopback := trustnet.MustParse("loopback")

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What happens to peers that are not trusted.
+// Tests of peers that are not trusted.
 
 // direct connects from an untrusted address and accepts the connection.
 func direct(t *testing.T, f *fixture) (client, server net.Conn) {
@@ -82,7 +82,7 @@ func TestForgedHeaderIsRefusedAtEverySplit(t *testing.T) {
 					send(t, client, stream[:i], stream[i:])
 					got, err := io.ReadAll(server)
 					require.ErrorIs(t, err, proxyproto.ErrUntrustedHeader)
-					// Held back is nothing before the signature is complete, and
+					// No byte is held back before the signature is complete, and
 					// everything from the chunk that completes it.
 					require.Less(t, len(got), len("PROXY UNKNOWN "))
 					require.True(t, strings.HasPrefix(stream[:i], string(got)))

@@ -146,7 +146,7 @@ func ExampleListener_Stats() {
 	// served 0 no header 1
 }
 
-// A server that looks for a signal from time to time.
+// A server checks for a signal from time to time.
 func ExampleListener_SetDeadline() {
 	l := exampleListener(proxyproto.Config{})
 	defer l.Close()

@@ -25,8 +25,8 @@ const (
 	signature = "\r\n\r\n\x00\r\nQUIT\n"
 )
 
-// v2 builds a version 2 header of a version and command byte, a family byte and
-// what follows the length.
+// v2 builds a version 2 header of a version and command byte, a family byte and the bytes
+// after the length.
 func v2(command, family byte, block ...string) string {
 	b := strings.Join(block, "")
 	return signature + string([]byte{command, family}) + string(binary.BigEndian.AppendUint16(nil, uint16(len(b)))) + b
@@ -107,12 +107,11 @@ type fixture struct {
 	rejections []proxyproto.Rejection
 }
 
-// goField finds what must not be in a text that reaches an operator. OptionalWait is
-// the name that the contract of the package gives it.
+// goField finds names of Go fields, which must not be in a text for operators. OptionalWait
+// is an exception of the package's contract.
 var goField = regexp.MustCompile(`Config\b|\b(Trusted|Optional|Direct|AllowTrustAll|Untrusted|HeaderTimeout|MaxHeaderSize|MaxPending|OnReject)\b`)
 
-// newFixture returns a Listener that accepts. It trusts 192.0.2.10 unless c says
-// otherwise.
+// newFixture returns a Listener that accepts. It trusts 192.0.2.10 unless c has another set.
 func newFixture(t *testing.T, c proxyproto.Config) *fixture {
 	f := lazyFixture(t, c)
 	f.Start()
@@ -159,8 +158,8 @@ func send(t *testing.T, c net.Conn, chunks ...string) {
 	}()
 }
 
-// offer connects from the trusted proxy, sends the chunks and returns what came
-// of it: a connection or a rejection.
+// offer connects from the trusted proxy, sends the chunks and returns the connection or the
+// rejection.
 func offer(t *testing.T, c proxyproto.Config, chunks ...string) (conn *proxyproto.Conn, rej *proxyproto.Rejection) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, c)

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What happens to untrusted peers under the policy Ignore.
+// Tests of untrusted peers under the policy Ignore.
 
 var ignoreConfig = proxyproto.Config{Untrusted: proxyproto.Ignore}
 
@@ -76,8 +76,8 @@ func TestIgnoreDropsHeaderInSegments(t *testing.T) {
 	}
 }
 
-// A header one byte at a time, over a time longer than any one pause, while the server
-// has spoken first and both sides go on afterwards.
+// A header arrives one byte at a time after the server has sent first, and both sides continue
+// afterwards.
 func TestIgnoreSlowHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, ignoreConfig)

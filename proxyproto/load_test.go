@@ -39,11 +39,11 @@ func fewer(n int) int {
 	return n
 }
 
-// patience is how long a test waits before it has failed.
+// patience is the time after which a test fails.
 const patience = time.Minute
 
-// eventually waits for what must happen soon. Unlike require.Eventually it needs
-// no goroutine of its own, and some conditions count them.
+// eventually waits for a condition. Unlike require.Eventually it starts no goroutine, because
+// some conditions count them.
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !condition(); <-time.After(time.Millisecond) {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A server that has as many files open as it may serves everybody in the end.
+// A server that has reached its limit of open files serves all clients in the end.
 // Until then the clients wait in the kernel's queue.
 func TestTooManyOpenFilesAreWaitedOut(t *testing.T) {
 	const conns = 60
@@ -43,7 +43,7 @@ func TestTooManyOpenFilesAreWaitedOut(t *testing.T) {
 
 type scarcity struct {
 	Addr    string
-	Refused int64 // how often accept(2) failed for want of a descriptor
+	Refused int64 // how often accept(2) failed for lack of a descriptor
 	Stats   proxyproto.Stats
 }
 

@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What happens to peers that may send a header: Config.Optional.
+// Tests of peers that may send a header: Config.Optional.
 
-// A step is what a client does after a time.
+// A step is an action of a client after a time.
 type step struct {
 	after time.Duration
 	send  string

@@ -63,7 +63,7 @@ func TestEvictionTakesOldestOfSilent(t *testing.T) {
 		for range 3 {
 			clients = append(clients, f.mem.dial(proxyAddr))
 		}
-		elapse(2 * time.Second)                          // all three are silent, none was in the way
+		elapse(2 * time.Second)                          // all three are silent, and there is room
 		clients = append(clients, f.mem.dial(proxyAddr)) // the fourth reaches the bound
 		_, err := clients[0].Read(make([]byte, 1))
 		require.ErrorIs(t, err, io.EOF)
@@ -167,8 +167,8 @@ func TestConnectionsAreClosedOutsideLock(t *testing.T) {
 	})
 }
 
-// The times in these three: after a second of silence a peer may be asked to make
-// room, and then has 10 ms in which a last look is taken.
+// The times in these three: after a second of silence the Read of a peer may be ended, and
+// its last Read takes at most 10 ms.
 
 func TestEvictedPeerThatSends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestEvictedPeerThatSends(t *testing.T) {
 		c := f.mem.dial(proxyAddr)
 		elapse(1005 * time.Millisecond)
 		send(t, c, proxy4()[:1])
-		elapse(1005 * time.Millisecond) // asked for the second time 5 ms ago
+		elapse(1005 * time.Millisecond) // its Read was ended for the second time 5 ms ago
 		send(t, c, proxy4()[1:])
 		_, err := f.Accept()
 		require.NoError(t, err)
@@ -203,7 +203,7 @@ func TestEvictionTimeOfPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 2})
 		first, second := f.mem.dial(proxyAddr), f.mem.dial(proxyAddr)
-		elapse(1005 * time.Millisecond) // the first was asked 5 ms ago
+		elapse(1005 * time.Millisecond) // the Read of the first was ended 5 ms ago
 		send(t, second, proxy4())
 		elapse(3 * time.Millisecond)
 		send(t, first, proxy4())
@@ -289,8 +289,8 @@ func TestSilentPeersMakeRoomOldestFirst(t *testing.T) {
 		c, err := f.Accept()
 		require.NoError(t, err)
 		require.Equal(t, clientAddr, c.RemoteAddr().String())
-		// The second had been silent since 0.1 s, so it is asked at 1.1 s, and has
-		// 10 ms to prove that it was not.
+		// The second had been silent since 0.1 s, so its Read is ended at 1.1 s, and its
+		// last Read takes 10 ms.
 		require.Equal(t, 810*time.Millisecond, time.Since(start))
 		_, err = clients[1].Read(make([]byte, 1))
 		require.ErrorIs(t, err, io.EOF)
@@ -299,7 +299,7 @@ func TestSilentPeersMakeRoomOldestFirst(t *testing.T) {
 		require.ErrorIs(t, f.rejected()[0].Err, proxyproto.ErrTimeout)
 		require.Equal(t, proxyproto.Stats{Proxied: 1, Evicted: 1, Pending: 2}, f.Stats())
 
-		io.WriteString(clients[0], "UNKNOWN\r\n") // the others are as good as ever
+		io.WriteString(clients[0], "UNKNOWN\r\n") // the others are served
 		io.WriteString(clients[2], proxy4())
 		for range 2 {
 			_, err := f.Accept()

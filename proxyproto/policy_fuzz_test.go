@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An attempt is what became of one stream under one policy.
+// An attempt is the result of one stream under one policy.
 type attempt struct {
 	accepted bool
 	version  int
@@ -76,8 +76,8 @@ func try(t *testing.T, c proxyproto.Config, chunks []string, pause time.Duration
 	return a
 }
 
-// Every policy must agree on what a header is and where it ends, however the stream is
-// cut, and lose no byte of what is not a header.
+// All policies must agree where a header ends, however the stream is cut, and must not lose
+// other bytes.
 func FuzzEveryPolicyAgreesOnWhatHeaderIs(f *testing.F) {
 	for _, s := range seeds(f) {
 		f.Add([]byte(s), []byte{0}, uint16(0), uint8(200))

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The receiver rules of proxy-protocol.txt, as a proxy meets them.
+// Tests of the receiver rules of proxy-protocol.txt.
 
 func TestHeadersThatAreAccepted(t *testing.T) {
 	const v6 = "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07" + "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"

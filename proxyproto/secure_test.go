@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// One table over everything that Secure depends on: how the connection came,
-// what the header says of TLS, whether TLS is on top, and the TLS path.
+// The result of Secure depends on the peer, on the TLS facts of the header, on TLS on top of
+// the connection, and on the TLS path.
 func TestSecure(t *testing.T) {
 	type answer struct{ secure, known bool }
 	var (

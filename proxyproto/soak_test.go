@@ -24,7 +24,7 @@ import (
 )
 
 // The tests in this file are short, and long with PORTICO_SOAK=60s: make soak. What
-// they print is in the README.
+// they print is in BENCHMARKS.md.
 
 // soakTime is how long they go on.
 func soakTime(t *testing.T) (d time.Duration, long bool) {
@@ -49,7 +49,7 @@ func TestSoakIdleConnections(t *testing.T) {
 		each[contender] = w.idle(t, contender, max(1, w.skip(contender)), conns)
 		t.Logf("%d idle connections, %s: %.0f bytes each, %.2f x raw", conns, contender, each[contender], each[contender]/each[raw])
 	}
-	// BenchmarkIdle is exact; here nothing may go out of hand with the number.
+	// BenchmarkIdle is exact. Here the memory must not grow with the number.
 	require.Less(t, each[portico], 2*each[raw])
 }
 
@@ -57,8 +57,8 @@ func TestSoakIdleConnections(t *testing.T) {
 type behaviour struct {
 	name string
 	from netip.Addr
-	// sends is what it writes, and from what address the server must take it to come:
-	// none, if it must not be served, and the zero AddrPort, if that is its own.
+	// sends returns the bytes to write, and the address that the server must report: the
+	// zero AddrPort for the client's own, nothing if the client must not be served.
 	sends func(r *rand.Rand) (chunks []string, served bool, from netip.AddrPort)
 	then  func(c *net.TCPConn) // instead of waiting for an answer
 	ends  bool                 // its side before the answer
@@ -212,7 +212,7 @@ func sendAddresses(l net.Listener) {
 	}
 }
 
-// usage is what must not grow.
+// usage has the figures that must not grow.
 type usage struct {
 	goroutines, files int
 	heap              uint64
@@ -281,7 +281,7 @@ func TestSoakChurn(t *testing.T) {
 		swapping.Wait()
 		atRest := func() bool {
 			s := l.Stats()
-			// Of those that were reset before anybody accepted them nothing is known.
+			// Connections that were reset before they were accepted are not counted.
 			return s.Pending == 0 && s.Ready == 0 && all(s) == uint64(inner.accepted.Load())
 		}
 		eventually(t, atRest)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A stubConn has a part that it is for, an identity, and nothing to read.
+// A stubConn has an index of a part, an identity, and no bytes to read.
 type stubConn struct {
 	net.Conn
 	part, id int
@@ -86,7 +86,7 @@ func acceptFrom(l net.Listener) *acceptor {
 	return a
 }
 
-// state returns what a has after everything that can happen now has.
+// state returns the result of a when all goroutines are blocked.
 func (a *acceptor) state() (conns int, err error) {
 	synctest.Wait()
 	a.mu.Lock()

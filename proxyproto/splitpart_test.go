@@ -62,8 +62,8 @@ func (c hangingConn) Close() error {
 	return c.Conn.Close()
 }
 
-// What choose returns for a closed part is closed, and no other part waits for that.
-// Outside of synctest, which waits for a mutex for ever.
+// A connection that choose returns for a closed part is closed, and no other part waits for
+// that. The test is outside of synctest, in which a blocked mutex is a deadlock.
 func TestSlowCloseOfLateChoice(t *testing.T) {
 	mem := newMemListener()
 	closing := make(chan struct{})

@@ -99,7 +99,7 @@ func TestTLSFromStateOfClientCertificate(t *testing.T) {
 	}
 }
 
-// sentAndReceived is what a server reads of facts that a proxy sends.
+// sentAndReceived returns the facts that a server reads when a proxy sends tls.
 func sentAndReceived(t *testing.T, facts *proxyproto.TLS) *proxyproto.TLS {
 	t.Helper()
 	address := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 50000}

@@ -50,7 +50,7 @@ func FuzzParseOfStringIsIdentityAndASCII(f *testing.F) {
 		require.False(t, strings.HasSuffix(b.String(), "/"))
 		require.NotZero(t, b.Port())
 
-		// The standard library reads the canonical form as we do.
+		// The standard library interprets the canonical form in the same way.
 		u, err := url.Parse(b.String())
 		require.NoError(t, err)
 		require.Equal(t, b.Host(), u.Host)
@@ -168,7 +168,7 @@ func FuzzContainsAgreesWithStandardLibrary(f *testing.F) {
 		if !in && !socket && !same {
 			return
 		}
-		u, _, _ = strings.Cut(u, "#") // in which Go, unlike browsers, wants its escapes whole
+		u, _, _ = strings.Cut(u, "#") // in which Go, unlike browsers, requires complete escapes
 		parsed, err := url.Parse(u)
 		if same && err != nil && !in {
 			return // the path may hold what Go does not accept

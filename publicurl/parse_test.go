@@ -265,7 +265,7 @@ func TestParseSuggestsHostOfOperator(t *testing.T) {
 	}
 }
 
-// An operator who reads a hint has never seen this package.
+// Hints are for operators, who do not know this package.
 func TestNoHintNamesAGoOption(t *testing.T) {
 	lookup := func(string) (string, bool) { return "", false }
 	names := regexp.MustCompile(`AllowInsecureHTTP|FromHostname|FromEnv|Parse|Relative|Template|Join|Option`)

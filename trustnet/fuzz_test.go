@@ -78,7 +78,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// naivePrefixes reads items that Parse has accepted, without the care of Parse.
+// naivePrefixes reads items that Parse has accepted, without checks.
 func naivePrefixes(items []string) []netip.Prefix {
 	var list []netip.Prefix
 	for _, item := range items {
@@ -105,8 +105,7 @@ func naivePrefixes(items []string) []netip.Prefix {
 	return list
 }
 
-// requireFirstBadItem checks that err names the first of items that is refused
-// when it stands alone.
+// requireFirstBadItem checks that err names the first of items that Parse refuses alone.
 func requireFirstBadItem(t *testing.T, items []string, err error) {
 	var pe *trustnet.ParseError
 	require.ErrorAs(t, err, &pe)

@@ -12,8 +12,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// A zone is what a DNS server on loopback answers: per type either addresses or a
-// response code.
+// A zone has the answers of a DNS server on loopback: addresses or a response code for each
+// type.
 type zone struct {
 	a, aaaa   string
 	rcode     dnsmessage.RCode // of A

@@ -108,7 +108,7 @@ func watch(t *testing.T, n func(*dns) *trustnet.Names, before, after func(*testi
 	})
 }
 
-// pass lets d go by, and everything that happens then end.
+// pass waits for d to pass in the bubble, and for the goroutines to block.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

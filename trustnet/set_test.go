@@ -134,7 +134,7 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// scan is what Contains must do, done the slow way.
+// scan is a slow implementation of Contains.
 func scan(prefixes []netip.Prefix, a netip.Addr) bool {
 	a = a.WithZone("").Unmap()
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })

@@ -54,7 +54,7 @@ func TestTrustsAllOfUnions(t *testing.T) {
 	require.False(t, low.Union(high).Without(trustnet.MustParse("0.0.0.0")).TrustsAll())
 }
 
-// The last address that is missing to a half decides, at every length.
+// One address less than a half is not enough, at every length.
 func TestTrustsAllCountsToLastAddress(t *testing.T) {
 	for _, last := range []string{"127.255.255.255", "2fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"} {
 		end := netip.MustParseAddr(last)

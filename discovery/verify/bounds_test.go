@@ -179,7 +179,7 @@ func TestReportsWhyItCouldNotRun(t *testing.T) {
 	})
 }
 
-// A jar that says when it is used.
+// A jar that reports its use.
 type countingJar struct{ n int }
 
 func (j *countingJar) SetCookies(*url.URL, []*http.Cookie) { j.n++ }
@@ -312,7 +312,7 @@ func TestReportHasStableNames(t *testing.T) {
 	require.Contains(t, names, "findings")
 }
 
-// A clean report says what it has seen.
+// A report without findings lists the requests.
 func TestReportListsWhatWasChecked(t *testing.T) {
 	report := verify(t, correctServer(t, verifyConfig(t, pathBase)), pathBase, Config{})
 	seen := make(map[string]int)
@@ -406,7 +406,7 @@ func TestWithAllBytesThatThereAre(t *testing.T) {
 	require.Empty(t, verify(t, correctServer(t, c), rootBase, Config{MaxBytes: math.MaxInt64}).Findings)
 }
 
-// What is beyond the cap is not looked at; the last below it is.
+// Members beyond the limit are not checked; the last one below it is.
 func TestMemberLimit(t *testing.T) {
 	for wrong, want := range map[int]bool{1: true, maxMembers: true, maxMembers + 1: false} {
 		var issuers, keys []string

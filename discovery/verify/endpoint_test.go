@@ -9,8 +9,8 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// answer is an answer of its own, with CORS, so that it differs from a server's in
-// nothing else.
+// answer returns an answer with CORS, so that it differs from a server's in status and body
+// only.
 func answer(code int, contentType, text string, fields ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")

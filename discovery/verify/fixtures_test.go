@@ -20,7 +20,7 @@ const (
 	openIDAtPath = "/mail/.well-known/openid-configuration"
 )
 
-// A fixture that would damage two documents has a server with one.
+// If a fixture would damage two documents, its server has only one of them.
 func oauthOnly(c *discovery.Config) { *c = discovery.Config{Base: c.Base, OAuth: c.OAuth} }
 func openIDOnly(c *discovery.Config) {
 	*c = discovery.Config{Base: c.Base, OAuth: c.OAuth, OpenID: c.OpenID}
@@ -28,8 +28,8 @@ func openIDOnly(c *discovery.Config) {
 func jmapOnly(c *discovery.Config) { *c = discovery.Config{Base: c.Base, OAuth: c.OAuth, JMAP: c.JMAP} }
 func davOnly(c *discovery.Config)  { *c = discovery.Config{Base: c.Base, OAuth: c.OAuth, DAV: c.DAV} }
 
-// A fixture is a correct server with one thing wrong. Verify finds that, with these
-// words in it, and nothing else.
+// A fixture is a correct server with one fault. Run reports only that fault, with these key
+// phrases.
 type fixture struct {
 	name     string
 	base     string
@@ -303,7 +303,7 @@ func verifyFixtures() []fixture {
 			rule: ruleOutside, document: discovery.UserAgentDocument, mistake: MistakePublicURL, field: "jmap", got: rootBase + "/jmap/session", hint: "path of the base is lost"},
 		{name: "a policy that redirects", base: rootBase, tamper: at(mtaSTSPath, redirectTo("https://example.com/.well-known/mta-sts.txt")), check: domain,
 			rule: ruleRedirect, document: discovery.MTASTSDocument, mistake: MistakeRedirect, got: "https://example.com/.well-known/mta-sts.txt", hint: "RFC 8461 section 3.3"},
-		// What a hostile reading found.
+		// Cases of a security review.
 		{name: "another protocol for a document", base: rootBase, config: oauthOnly, tamper: at(oauthAtRoot, switching),
 			rule: ruleStatus, document: discovery.OAuthDocument, got: "101", hint: "only with status 200"},
 		{name: "header fields without end", base: rootBase, config: oauthOnly, tamper: withHeader(oauthAtRoot, "X-Padding", strings.Repeat("x", maxHeaderBytes)),

@@ -23,7 +23,7 @@ import (
 
 const foreignIssuer = "https://id.example/realms/mail"
 
-// foreignOnly is a server that leaves sign-in to another one.
+// foreignOnly is a server whose users sign in at another server.
 func foreignOnly(issuers ...string) func(*discovery.Config) {
 	return func(c *discovery.Config) {
 		*c = discovery.Config{Base: c.Base, JMAP: c.JMAP, AuthorizationServers: issuers}
@@ -114,9 +114,8 @@ func TestAsksForeignIssuerForItsOwnName(t *testing.T) {
 	}
 }
 
-// A dial function of the caller's decides where a name leads, and so does a transport of
-// another type: only a host that the caller lists may be asked by the former, and none by
-// the latter.
+// A dial function of the caller, and a transport of another type, decide where a name leads.
+// The former may request only hosts that the caller lists, and the latter no foreign host.
 func TestForeignHostNeedsOwnDialer(t *testing.T) {
 	config := verifyConfig(t, rootBase)
 	foreignOnly(foreignIssuer)(&config)

@@ -14,10 +14,10 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// instead answers every request by itself.
+// instead answers every request in place of the server.
 func instead(h http.HandlerFunc) tamper { return func(http.Handler) http.Handler { return h } }
 
-// below answers every request below a path by itself, except for some.
+// below answers every request below a path in place of the server, with exceptions.
 func below(prefix string, h http.HandlerFunc, except ...string) tamper {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -36,7 +36,7 @@ func below(prefix string, h http.HandlerFunc, except ...string) tamper {
 	}
 }
 
-// forwardAuth is what oauth2-proxy, Authelia and authentik do.
+// forwardAuth answers like oauth2-proxy, Authelia and authentik.
 func forwardAuth(w http.ResponseWriter, r *http.Request) {
 	redirectTo("https://auth.example.com/start?rd="+url.QueryEscape("https://"+r.Host+r.URL.Path))(w, r)
 }
@@ -69,7 +69,7 @@ func TestNamesWhatIsInFrontOfEverything(t *testing.T) {
 	requireFound(t, all)
 }
 
-// A sign-in that leaves the documents out stops the endpoints all the same.
+// A sign-in that exempts the documents still answers in place of the endpoints.
 func TestNamesSignInInFrontOfEndpoints(t *testing.T) {
 	documents := []string{"/.well-known/", "/mail/.well-known/", "/mail/login", "/mail/auth/jwks.json"}
 	requireFound(t, []fixture{

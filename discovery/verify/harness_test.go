@@ -132,7 +132,7 @@ func behindProxy(t testing.TB, base string, strip bool, backend http.Handler) ht
 	})
 }
 
-// publicClient reaches the handler, over TLS, at whatever host and port.
+// publicClient connects to the handler over TLS for every host and port.
 func publicClient(t testing.TB, h http.Handler) *http.Client {
 	server := httptest.NewUnstartedServer(h)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that hang up early
@@ -148,7 +148,7 @@ func publicClient(t testing.TB, h http.Handler) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// verify runs c, by default with time enough for a busy machine, against a handler.
+// verify runs c against a handler, by default with enough time for a busy machine.
 func verify(t testing.TB, h http.Handler, base string, c Config) *Report {
 	t.Helper()
 	c.Client = publicClient(t, h)
@@ -162,10 +162,10 @@ func verify(t testing.TB, h http.Handler, base string, c Config) *Report {
 	return report
 }
 
-// A tamper is something between the server and its clients.
+// A tamper changes requests and answers between the server and its clients.
 type tamper func(next http.Handler) http.Handler
 
-// at answers a path by itself.
+// at answers a path in place of the server.
 func at(path string, h http.HandlerFunc) tamper {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -229,7 +229,7 @@ func withHeader(path, name string, values ...string) tamper {
 	})
 }
 
-// switching answers 101, and then nothing more.
+// switching answers 101 and sends nothing after it.
 func switching(w http.ResponseWriter, r *http.Request) {
 	c, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {

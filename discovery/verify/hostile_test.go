@@ -34,7 +34,7 @@ func (b *bomb) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Whatever is compressed, no more than Config.MaxBytes is decompressed.
+// Run decompresses at most Config.MaxBytes.
 func TestStopsReadingCompressedBomb(t *testing.T) {
 	b := &bomb{}
 	report, err := Run(t.Context(), mustBase(t, rootBase), Config{Client: publicClient(t, b), MaxBytes: 1 << 20})
@@ -92,7 +92,7 @@ func TestDoesNotRepeatLongToken(t *testing.T) {
 	require.NotContains(t, string(text), token[:200])
 }
 
-// A server whose every body comes byte by byte costs Config.Timeout and no more.
+// If every body arrives byte by byte, Run takes at most Config.Timeout.
 func TestTimeLimitOfSlowServer(t *testing.T) {
 	h := correctServer(t, verifyConfig(t, rootBase))
 	synctest.Test(t, func(t *testing.T) {
@@ -112,8 +112,7 @@ func TestTimeLimitOfSlowServer(t *testing.T) {
 	})
 }
 
-// A server that answers the comparison by something else than before, as large as may be, is
-// bounded too.
+// Answers of the comparison that are large and differ from the first are limited too.
 func TestBoundsTheComparison(t *testing.T) {
 	var n, bytes atomic.Int64
 	transport := roundTripper(func(r *http.Request) (*http.Response, error) {

@@ -70,9 +70,9 @@ func challengedBy(change func(bearer string) []string) tamper {
 	})
 }
 
-// What other servers do, and may.
+// Servers that differ from package discovery and are correct.
 func TestFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
-	// With a path in the base, other programs live at the origin.
+	// If the base has a path, other programs are at the origin.
 	beside := func(path, location string) tamper { return at(path, redirectTo(location)) }
 	for name, c := range map[string]struct {
 		tamper tamper

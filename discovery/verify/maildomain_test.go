@@ -15,7 +15,7 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// atHost answers a host by itself.
+// atHost answers for a host in place of the server.
 func atHost(host string, h http.HandlerFunc) tamper {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +81,7 @@ func TestChecksAMailDomain(t *testing.T) {
 	})
 }
 
-// resolving is a client that knows these hosts only.
+// resolving is a client for which only these hosts exist.
 func resolving(t *testing.T, h http.Handler, hosts ...string) *http.Client {
 	client := publicClient(t, h)
 	transport := client.Transport.(*http.Transport)

@@ -13,7 +13,7 @@ func TestFindsAndNamesEachMistake(t *testing.T) {
 	requireFound(t, verifyFixtures())
 }
 
-// requireFound runs Verify for each fixture, without the mistake and with it.
+// requireFound calls Run for each fixture, without the mistake and with it.
 func requireFound(t *testing.T, fixtures []fixture) {
 	t.Helper()
 	for _, f := range fixtures {
@@ -45,7 +45,7 @@ func requireFound(t *testing.T, fixtures []fixture) {
 	}
 }
 
-// A neighbour is what a server may do that is close to a mistake.
+// A neighbour is a correct behaviour that is close to a mistake.
 type neighbour struct {
 	name   string
 	base   string
@@ -54,7 +54,7 @@ type neighbour struct {
 	check  Config
 }
 
-// requireClean runs Verify for each neighbour, which has no finding.
+// requireClean calls Run for each neighbour, which has no finding.
 func requireClean(t *testing.T, neighbours []neighbour) {
 	t.Helper()
 	for _, n := range neighbours {

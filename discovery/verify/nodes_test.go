@@ -123,8 +123,7 @@ func closedAddress(t *testing.T) string {
 	return c.LocalAddr().String()
 }
 
-// A balancer that keeps a client at one node hides the others, and their addresses show
-// them.
+// A balancer that keeps a client at one node hides the others. Config.Connect shows them.
 func TestComparesNodesOfConnect(t *testing.T) {
 	one := correctServer(t, discovery.Config{Base: mustBase(t, rootBase), OAuth: &discovery.OAuth{}})
 	plain := func(h http.Handler) string {
@@ -184,8 +183,8 @@ func TestComparesNodesOfConnect(t *testing.T) {
 	}
 }
 
-// What a proxy changes on the way, such as the case of a path that the node itself does not
-// have, is not a difference between nodes.
+// A change that the proxy makes, such as a path that the node itself does not have, is not a
+// difference between nodes.
 func TestStrippedPathIsNotADifference(t *testing.T) {
 	h := correctServer(t, discovery.Config{Base: mustBase(t, pathBase), OAuth: &discovery.OAuth{}})
 	node := httptest.NewServer(below("/mail", http.NotFound)(h))
@@ -195,7 +194,7 @@ func TestStrippedPathIsNotADifference(t *testing.T) {
 	require.Empty(t, report.Findings)
 }
 
-// The comparison has no credentials, whatever a node does.
+// The comparison sends no credentials.
 func TestNodesGetNoToken(t *testing.T) {
 	var mu sync.Mutex
 	var tokens []string

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// Whatever documents, challenges and redirects say, only the server is asked, and
-// only what is below the base, or the entry of JMAP, gets the token.
+// Documents, challenges and redirects cannot direct requests to other servers, and only URLs
+// below the base and the entry of JMAP get the token.
 func TestKeepsItsCredentialsAndItsRequests(t *testing.T) {
 	elsewhere := []string{"https://evil.example/x", "http://example.com/mail/x", "https://example.com:444/mail/x", "https://example.com.evil.example/mail", "https://jane@example.com/mail/x", "//evil.example/x", "https://example.com/other", "/other", "https://evil.example\\@example.com/mail"}
 	type place struct {
@@ -94,8 +94,8 @@ func TestNoPartOfTokenIsShownWhereTextIsCut(t *testing.T) {
 	}
 }
 
-// Verify does not ask other origins with the token. Should it ever try to, the request
-// goes without.
+// Run does not send the token to other origins. If it tried to, the fetcher would leave the
+// token out.
 func TestTokenIsForURLsBelowBaseOnly(t *testing.T) {
 	f := newFetcher(mustBase(t, pathBase), newSettings(Config{Bearer: verifyToken, MailDomains: []string{"a.example"}}))
 	for u, want := range map[string]bool{
@@ -119,7 +119,7 @@ func TestTokenIsForURLsBelowBaseOnly(t *testing.T) {
 	}
 }
 
-// Nor are other hosts asked at all, whatever leads there.
+// Other hosts get no request at all.
 func TestOnlyBaseAndMailHostsAreAsked(t *testing.T) {
 	transport := &inMemory{handler: http.NotFoundHandler()}
 	f := newFetcher(mustBase(t, pathBase), newSettings(Config{Client: &http.Client{Transport: transport}, RequestTimeout: time.Minute, MaxBytes: 1, MailDomains: []string{"a.example"}}))

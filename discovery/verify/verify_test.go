@@ -74,7 +74,7 @@ func TestWebSiteAtOrigin(t *testing.T) {
 	require.Equal(t, []string{oauthAtPath, "/.well-known/oauth-protected-resource/mail", "/.well-known/jmap", "/.well-known/caldav", "/.well-known/carddav"}, wrong)
 }
 
-// What a server does not have is not missing, behind any proxy.
+// Documents that a server does not have are not reported, behind any proxy.
 func TestMissesNothingThatServerDoesNotHave(t *testing.T) {
 	for _, base := range verifyMounts {
 		for _, code := range []int{200, 302, 403, 404, 503} {

@@ -138,7 +138,7 @@ func (b block) source() string {
 	} else {
 		code = position + code
 	}
-	// What does not parse is for the compiler, which gives the line.
+	// The compiler reports code that does not parse, with its line.
 	parsed, _ := parser.ParseFile(files, "", "package block\n"+code, 0)
 	imports := ""
 	if parsed != nil && len(parsed.Imports) == 0 {
