@@ -176,6 +176,32 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return c.conn.Read(b)
 }
 
+// ReadArrived is Read for bytes that have arrived: it does not wait, and returns 0
+// and no error if there are none. Where sockets cannot be examined, as on Windows, it
+// returns only what arrived along with a header.
+func (c *Conn) ReadArrived(b []byte) (int, error) {
+	if !c.hasArrived() {
+		return 0, nil
+	}
+	return c.Read(b)
+}
+
+func (c *Conn) hasArrived() bool {
+	if l := c.lead.Load(); l != nil {
+		if held, waits := l.hasHeld(); held || waits {
+			return held
+		}
+	}
+	if below, ok := c.conn.(*Conn); ok {
+		return below.hasArrived()
+	}
+	if !isOfNet(c.conn) {
+		return false
+	}
+	has, known := hasData(c.conn)
+	return has && known
+}
+
 // Write writes to the connection.
 func (c *Conn) Write(b []byte) (int, error) { return c.conn.Write(b) }
 

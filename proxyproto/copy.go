@@ -3,7 +3,6 @@ package proxyproto
 import (
 	"io"
 	"reflect"
-	"sync"
 	"syscall"
 )
 
@@ -65,46 +64,21 @@ func writeAll(w io.Writer, b []byte) (int, error) {
 	return n, err
 }
 
-// A transfer is small until bulkReads reads in a row have filled a buffer. For
-// fewer bytes splice(2) costs more system calls than read(2) and write(2), and it
-// holds a pipe of two descriptors while it waits.
-const (
-	smallBuffer = 8 << 10
-	bulkReads   = 2
-)
-
-var smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
-
 // copySmall copies from r to w until r ends or the transfer proves large, and calls bulk
-// then. It calls bulk at once for readers that are not sockets, and for wrappers of sockets
-// even if they have a method SyscallConn, because bytes that they have read before are not in
-// the socket.
+// then. It calls bulk at once for readers that are not sockets.
 func copySmall(w io.Writer, r io.Reader, bulk func() (int64, error)) (sum int64, err error) {
-	s, ok := r.(syscall.Conn)
-	if !ok || !isOfNet(r) || !canPoll {
+	f := &forwarding{dst: w, progress: func(_ bool, n int64) { sum += n }}
+	if f.raw = rawConn(r); f.raw == nil {
 		return bulk()
 	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return bulk() // closed: its own Read reports that
-	}
 	for full := 0; full < bulkReads; {
-		b, n, err := readReady(raw)
-		if n > 0 {
-			m, werr := writeAll(w, b[:n])
-			sum += int64(m)
-			err = werr
-		}
-		if b != nil {
-			smallBuffers.Put(b)
-		}
-		if err != nil {
+		if err = f.small(); err != nil {
 			if err == io.EOF {
 				err = nil
 			}
 			return sum, err
 		}
-		if n == smallBuffer {
+		if f.n == smallBuffer {
 			full++
 		} else {
 			full = 0
@@ -114,9 +88,24 @@ func copySmall(w io.Writer, r io.Reader, bulk func() (int64, error)) (sum int64,
 	return sum + n, err
 }
 
+// rawConn returns r for readReady, or nil if r is not a socket. Wrappers of sockets do not
+// count even if they have a method SyscallConn, because bytes that they have read before are
+// not in the socket.
+func rawConn(r any) syscall.RawConn {
+	s, ok := r.(syscall.Conn)
+	if !ok || !canPoll || !isOfNet(r) {
+		return nil
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil // closed: its own Read reports that
+	}
+	return raw
+}
+
 // isOfNet reports whether the type of r is one of package net: *net.TCPConn,
 // *net.UnixConn, or the type without WriteTo that hides a *net.TCPConn in io.Copy.
-func isOfNet(r io.Reader) bool {
+func isOfNet(r any) bool {
 	t := reflect.TypeOf(r)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -2,14 +2,9 @@
 
 package proxyproto
 
-import (
-	"errors"
-	"syscall"
-)
+import "errors"
 
 // canPoll is false: a socket cannot be read without waiting.
 const canPoll = false
 
-func readReady(syscall.RawConn) (*[smallBuffer]byte, int, error) {
-	return nil, 0, errors.ErrUnsupported
-}
+func (f *forwarding) readReady() error { return errors.ErrUnsupported }

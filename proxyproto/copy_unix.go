@@ -11,33 +11,40 @@ import (
 // canPoll is true where readReady works.
 const canPoll = true
 
-// readReady waits until raw can be read, and allocates a buffer only then. It returns
+// readReady waits until f.raw can be read, and allocates a buffer, f.b, only then. It returns
 // io.EOF at the end of the stream, and the error of the read deadline.
-func readReady(raw syscall.RawConn) (b *[smallBuffer]byte, n int, err error) {
-	var failure error
-	err = raw.Read(func(fd uintptr) bool {
-		if b == nil {
-			b = smallBuffers.Get().(*[smallBuffer]byte)
-		}
-		for {
-			n, failure = syscall.Read(int(fd), b[:])
-			if failure != syscall.EINTR {
-				break
-			}
-		}
-		if failure == syscall.EAGAIN {
-			smallBuffers.Put(b) // while it waits
-			b, n = nil, 0
-			return false
-		}
-		return true
-	})
+func (f *forwarding) readReady() error {
+	if f.try == nil {
+		f.try = f.tryRead
+	}
+	err := f.raw.Read(f.try)
 	switch {
 	case err != nil:
-	case failure != nil:
-		n, err = 0, os.NewSyscallError("read", failure)
-	case n == 0:
+		f.n = 0
+	case f.failure != 0:
+		f.n, err = 0, os.NewSyscallError("read", f.failure)
+	case f.n == 0:
 		err = io.EOF
 	}
-	return b, n, err
+	return err
+}
+
+// tryRead reports false if it has to be called again when there are bytes.
+func (f *forwarding) tryRead(fd uintptr) bool {
+	if f.b == nil {
+		f.b = getBuffer()
+	}
+	for {
+		var err error
+		f.n, err = syscall.Read(int(fd), f.b[:])
+		f.failure, _ = err.(syscall.Errno)
+		if f.failure != syscall.EINTR {
+			break
+		}
+	}
+	if f.failure == syscall.EAGAIN {
+		f.release() // while it waits
+		return false
+	}
+	return true
 }

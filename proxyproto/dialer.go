@@ -13,7 +13,15 @@ type Dialer struct {
 	// Dial opens the connection. Nil means the DialContext method of a
 	// net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Payload follows the header, in the same write: what a client has sent
+	// already (see [Conn.ReadArrived]) reaches the server in one segment with the
+	// header.
+	Payload []byte
 }
+
+// sendBuffer is how much a new TCP connection takes without waiting for its peer.
+const sendBuffer = 2048
 
 // DialContext dials, and sends h before it returns. ctx limits both. It returns the
 // connection that Dial returned, on which splice(2) works. If sending h fails, it closes the
@@ -31,11 +39,11 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string, h Hea
 	if err != nil {
 		return nil, err
 	}
-	// When ctx ends, a deadline long ago ends the Write.
-	stop := context.AfterFunc(ctx, func() { c.SetWriteDeadline(time.Unix(1, 0)) })
-	_, err = c.Write(b)
-	if !stop() && err == nil {
-		err = ctx.Err()
+	b = append(b, d.Payload...)
+	if _, ok := c.(*net.TCPConn); ok && len(b) <= sendBuffer {
+		_, err = c.Write(b)
+	} else {
+		err = writeUntil(ctx, c, b)
 	}
 	if err != nil {
 		c.Close()
@@ -45,4 +53,15 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string, h Hea
 		return nil, fmt.Errorf("proxyproto: cannot send the header to %s: %w", address, err)
 	}
 	return c, nil
+}
+
+// writeUntil writes b until ctx ends.
+func writeUntil(ctx context.Context, c net.Conn, b []byte) error {
+	// When ctx ends, a deadline long ago ends the Write.
+	stop := context.AfterFunc(ctx, func() { c.SetWriteDeadline(time.Unix(1, 0)) })
+	_, err := c.Write(b)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	return err
 }

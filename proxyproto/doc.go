@@ -70,5 +70,7 @@
 // # Proxies
 //
 // A [Dialer], or [WriteHeader], sends a header, and [Info.Header] passes on what
-// was received. io.Copy between a Conn and a TCP connection uses splice(2).
+// was received. [Forward] copies one direction of a session. It is made for many
+// sessions that are silent most of the time. io.Copy between a Conn and a TCP
+// connection works as well, and both use splice(2).
 package proxyproto

@@ -175,9 +175,8 @@ func ExampleNew_tls() {
 	// Output: 203.0.113.7:50000 true
 }
 
-// A proxy receives a header and sends it on to a server. io.Copy uses splice(2) between the
-// two connections.
-func ExampleDialer() {
+// A proxy passes on what it learned about the client, and what the client has sent.
+func ExampleForward() {
 	backend := greeter()
 	defer backend.Close()
 
@@ -210,7 +209,12 @@ func relay(client *proxyproto.Conn, backend string) {
 	defer cancel()
 	h := client.Info().Header()
 	h.Checksum = true
-	var d proxyproto.Dialer
+	first := make([]byte, 1024)
+	n, err := client.ReadArrived(first)
+	if err != nil && err != io.EOF {
+		return // an untrusted header, which OnReject reports, or a reset
+	}
+	d := proxyproto.Dialer{Payload: first[:n]}
 	server, err := d.DialContext(ctx, "tcp", backend, h)
 	if err != nil {
 		log.Print(err)
@@ -220,10 +224,14 @@ func relay(client *proxyproto.Conn, backend string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		io.Copy(server, client)
-		server.(*net.TCPConn).CloseWrite() // the client's end, kept as such
+		if err := proxyproto.Forward(server, client, nil); err != nil {
+			client.Close()
+		}
+		server.(*net.TCPConn).CloseWrite() // the client has ended its direction
 	}()
-	io.Copy(client, server)
+	if err := proxyproto.Forward(client, server, nil); err != nil {
+		server.Close()
+	}
 	client.CloseWrite()
 	<-done
 }
@@ -244,6 +252,25 @@ func greeter() *proxyproto.Listener {
 		return fmt.Sprintf("220 hello %v on %s, you said %q\n", info.Client, info.TLS.Version, line)
 	})
 	return l
+}
+
+// The backend learns the address of the client.
+func ExampleDialer() {
+	backend := greeter()
+	defer backend.Close()
+	d := proxyproto.Dialer{Payload: []byte("EHLO\r\n")} // in the same segment
+	c, err := d.DialContext(context.Background(), "tcp", backend.Addr().String(), proxyproto.Header{
+		Source:      &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 50000},
+		Destination: &net.TCPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 25},
+		TLS:         &proxyproto.TLS{Client: true, Version: "TLSv1.3"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	answer, _ := io.ReadAll(c)
+	fmt.Print(string(answer))
+	// Output: 220 hello 203.0.113.7:50000 on TLSv1.3, you said "EHLO\r\n"
 }
 
 func ExampleWriteHeader() {

@@ -183,6 +183,34 @@ func TestDialerSendsHeaderFirst(t *testing.T) {
 	require.Equal(t, proxy4()+"EHLO x\r\n", string(got))
 }
 
+// One write is one segment, unless the payload is large.
+func TestDialerSendsThePayloadInOneWriteWithTheHeader(t *testing.T) {
+	h := proxyproto.Header{Source: tcpAddr(clientAddr), Destination: tcpAddr(serverAddr)}
+	var header bytes.Buffer
+	require.NoError(t, proxyproto.WriteHeader(&header, h))
+	for _, size := range []int{0, 6, 100_000} {
+		payload := bytes.Repeat([]byte("x"), size)
+		c := &writeCounter{}
+		d := proxyproto.Dialer{
+			Payload: payload,
+			Dial:    func(context.Context, string, string) (net.Conn, error) { return c, nil },
+		}
+		_, err := d.DialContext(t.Context(), "tcp", serverAddr, h)
+		require.NoError(t, err)
+		require.Equal(t, [][]byte{append(header.Bytes(), payload...)}, c.writes)
+	}
+}
+
+type writeCounter struct {
+	net.Conn
+	writes [][]byte
+}
+
+func (c *writeCounter) Write(b []byte) (int, error) {
+	c.writes = append(c.writes, bytes.Clone(b))
+	return len(b), nil
+}
+
 func TestDialerFailures(t *testing.T) {
 	good := proxyproto.Header{Source: tcpAddr(clientAddr), Destination: tcpAddr("198.51.100.1:25")}
 	t.Run("a bad header costs no connection", func(t *testing.T) {

@@ -21,10 +21,24 @@ type lead struct {
 	refused bool    // a direct client sent a header, see refusal
 }
 
+// read and what it calls until it waits have small frames: a goroutine that waits for a
+// client's first byte needs no larger stack then.
 func (l *lead) read(c *Conn, b []byte) (int, error) {
 	l.mu.Lock()
+	n, err := l.readLocked(c, b)
+	l.mu.Unlock()
+	return n, err
+}
+
+// hasHeld reports whether read returns bytes without the socket, and whether it may wait
+// although the socket has bytes.
+func (l *lead) hasHeld() (held, waits bool) {
+	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.readLocked(c, b)
+	if l.held == nil {
+		return false, false
+	}
+	return len(l.held.b) > 0 && l.held.state != collecting, l.held.state == collecting
 }
 
 func (l *lead) readLocked(c *Conn, b []byte) (int, error) {
@@ -36,20 +50,27 @@ func (l *lead) readLocked(c *Conn, b []byte) (int, error) {
 	case l.refused:
 		return 0, l.refusal(c)
 	}
-	before := l.match.pos
 	n, err := c.conn.Read(b)
-	switch l.match.feed(b[:n]) {
-	case noHeader:
-		c.lead.Store(nil)
-	case isHeader:
-		return 0, l.refuse(c, b[:n], before)
+	if refused := l.examine(c, b[:n]); refused != nil {
+		return 0, refused
 	}
 	return n, err
 }
 
+// examine compares what was read with the signatures.
+func (l *lead) examine(c *Conn, b []byte) error {
+	before := l.match.pos
+	switch l.match.feed(b) {
+	case noHeader:
+		c.lead.Store(nil)
+	case isHeader:
+		return l.refuse(c, b, before)
+	}
+	return nil
+}
+
 // refuse closes the connection, whose stream has the first before bytes of a signature, and
-// then b. It is not a part of read, so that a goroutine that waits in read does not need a
-// larger stack.
+// then b.
 func (l *lead) refuse(c *Conn, b []byte, before uint8) error {
 	l.refused = true
 	c.conn.Close()

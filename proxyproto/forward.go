@@ -1,0 +1,207 @@
+package proxyproto
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// A transfer is small until bulkReads reads in a row have filled a buffer. For
+// fewer bytes splice(2) costs more system calls than read(2) and write(2), and it
+// holds a pipe of two descriptors while it waits.
+const (
+	smallBuffer = 8 << 10
+	bulkReads   = 2
+)
+
+// A transfer of a bulky connection ends after bulkChunk bytes, or when bulkPause has
+// passed: a connection that is no longer bulky must not hold the pipe of splice(2).
+const (
+	bulkChunk = 1 << 20
+	bulkPause = 100 * time.Millisecond
+)
+
+// Forward copies from src to dst until src ends, as io.Copy does, and returns nil then.
+// It is one direction of a proxy, for many sessions that are silent most of the time.
+// While src sends nothing, Forward needs the smallest stack that a goroutine has, and
+// neither a buffer nor, as splice(2) does, two file descriptors of a pipe. A connection
+// that proves bulky is copied by splice(2) where the operating system has it.
+//
+// progress may be nil. Forward calls it with writing before it writes to dst, and without
+// and with the number of bytes that dst took, at most 1 MiB, afterwards. Between the two
+// calls Forward waits for dst, and at most 100 ms for src. A proxy can find sessions in
+// which nothing moves that way, without a timer for each.
+//
+// Forward neither closes a connection nor ends its writing side. It uses the read
+// deadline of src, which is the zero Time when Forward returns.
+func Forward(dst, src net.Conn, progress func(writing bool, n int64)) error {
+	return newForwarding(dst, src, progress).run()
+}
+
+// A forwarding is a call of Forward. Its methods keep their variables in it: their frames
+// and those of net.Conn's Write together fit into a stack of 2 KiB, which is what a
+// goroutine begins with. TestForwardNeedsTheSmallestStack measures it.
+type forwarding struct {
+	dst      io.Writer
+	src      net.Conn
+	raw      syscall.RawConn // of src, nil if it is not a socket
+	splices  bool            // bulky transfers are faster through ReadFrom of dst
+	progress func(bool, int64)
+
+	// Of the last read:
+	b       *[smallBuffer]byte
+	n       int
+	failure syscall.Errno
+	try     func(fd uintptr) bool // tryRead
+}
+
+func newForwarding(dst, src net.Conn, progress func(bool, int64)) *forwarding {
+	if progress == nil {
+		progress = func(bool, int64) {}
+	}
+	f := &forwarding{dst: dst, src: src, progress: progress}
+	if c, ok := dst.(*Conn); ok {
+		f.dst = c.conn // whose ReadFrom is splice(2)
+	}
+	for c, ok := src.(*Conn); ok; c, ok = src.(*Conn) {
+		src = c.conn
+	}
+	if f.raw = rawConn(src); f.raw != nil {
+		_, f.splices = f.dst.(*net.TCPConn)
+	}
+	return f
+}
+
+func (f *forwarding) run() error {
+	err := f.skipLead()
+	for full := 0; err == nil; {
+		err = f.small()
+		switch {
+		case err != nil:
+		case f.n < smallBuffer || !f.splices:
+			full = 0
+		default:
+			if full++; full == bulkReads {
+				full, err = 0, f.bulk()
+			}
+		}
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// skipLead forwards what arrived along with a header, and what has to be compared with
+// the signatures. From then on src is the connection below.
+func (f *forwarding) skipLead() error {
+	for {
+		c, ok := f.src.(*Conn)
+		if !ok {
+			return nil
+		}
+		if c.lead.Load() == nil {
+			f.src = c.conn
+		} else if err := f.readLead(c); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *forwarding) readLead(c *Conn) error {
+	b := make([]byte, 512)
+	n, err := c.Read(b)
+	return f.write(b[:n], err)
+}
+
+// small waits for bytes and forwards them through a buffer.
+func (f *forwarding) small() (err error) {
+	if f.raw == nil {
+		return f.plain()
+	}
+	err = f.readReady()
+	if f.n > 0 {
+		err = f.write(f.b[:f.n], err)
+	}
+	f.release()
+	return err
+}
+
+// plain is small for connections that are no sockets, such as those of crypto/tls.
+func (f *forwarding) plain() (err error) {
+	f.b = getBuffer()
+	f.n, err = f.src.Read(f.b[:])
+	err = f.write(f.b[:f.n], err)
+	f.release()
+	return err
+}
+
+// release returns the buffer.
+func (f *forwarding) release() {
+	if f.b != nil {
+		putBuffer(f.b)
+		f.b = nil
+	}
+}
+
+// write writes b, and returns readErr if it succeeds.
+func (f *forwarding) write(b []byte, readErr error) error {
+	if len(b) == 0 {
+		return readErr
+	}
+	f.progress(true, 0)
+	n, err := f.dst.Write(b)
+	f.progress(false, int64(n))
+	if err == nil && n < len(b) {
+		return io.ErrShortWrite
+	}
+	if err == nil {
+		return readErr
+	}
+	return err
+}
+
+// bulk forwards large transfers until there is a pause.
+func (f *forwarding) bulk() error {
+	defer f.src.SetReadDeadline(time.Time{})
+	for {
+		f.progress(true, 0)
+		if err := f.src.SetReadDeadline(time.Now().Add(bulkPause)); err != nil {
+			return err
+		}
+		n, err := io.Copy(f.dst, &io.LimitedReader{R: f.src, N: bulkChunk})
+		f.progress(false, n)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			_, err = f.dst.Write(nil) // fails if the deadline was that of dst
+			return err
+		case err != nil:
+			return err
+		case n < bulkChunk:
+			return io.EOF
+		}
+	}
+}
+
+// buffers are those that are not in use. Unlike a sync.Pool it is seldom empty, and
+// to allocate a buffer needs a larger stack than a forwarding.
+var buffers = make(chan *[smallBuffer]byte, 64)
+
+func getBuffer() *[smallBuffer]byte {
+	select {
+	case b := <-buffers:
+		return b
+	default:
+		return new([smallBuffer]byte)
+	}
+}
+
+func putBuffer(b *[smallBuffer]byte) {
+	select {
+	case buffers <- b:
+	default:
+	}
+}

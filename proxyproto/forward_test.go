@@ -1,0 +1,345 @@
+package proxyproto_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+// socketPair returns the two ends of a TCP connection.
+func socketPair(t testing.TB) (client, server *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	s, err := l.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close(); s.Close() })
+	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+// accepted returns a client and its connection as a Listener accepts it. The client has
+// sent first.
+func accepted(t testing.TB, c proxyproto.Config, first string) (*net.TCPConn, *proxyproto.Conn) {
+	t.Helper()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l, err := proxyproto.New(socket, c)
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	client, err := net.Dial("tcp", socket.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { client.Close() })
+	_, err = io.WriteString(client, first)
+	require.NoError(t, err)
+	conn, err := l.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return client.(*net.TCPConn), conn.(*proxyproto.Conn)
+}
+
+// A forwarded is what Forward reported.
+type forwarded struct {
+	bytes   int64
+	writing bool
+	most    int64
+}
+
+func (f *forwarded) progress(writing bool, n int64) {
+	f.writing = writing
+	f.bytes += n
+	f.most = max(f.most, n)
+}
+
+func TestForwardCopiesUntilTheEnd(t *testing.T) {
+	loopback := trustnet.MustParse("loopback")
+	ignoring := proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.1"), Untrusted: proxyproto.Ignore}
+	random := make([]byte, 5<<20)
+	rand.Read(random)
+	for _, tt := range []struct {
+		name    string
+		config  proxyproto.Config
+		first   string // sent before Accept
+		header  int    // bytes of first that are no data
+		payload []byte
+	}{
+		{name: "trusted, nothing", config: proxyproto.Config{Trusted: loopback}, first: proxy4(), header: len(proxy4())},
+		{name: "trusted, a line", config: proxyproto.Config{Trusted: loopback}, first: proxy4(), header: len(proxy4()), payload: []byte("EHLO\r\n")},
+		{name: "trusted, with data behind the header", config: proxyproto.Config{Trusted: loopback}, first: proxy4() + "EHLO\r\n", header: len(proxy4()), payload: []byte("MAIL\r\n")},
+		{name: "trusted, bulky", config: proxyproto.Config{Trusted: loopback}, first: proxy4() + "DATA\r\n", header: len(proxy4()), payload: random},
+		{name: "direct, a line", first: "EHLO\r\n"},
+		{name: "direct, like a signature", first: signature[:len(signature)-1], payload: []byte("EHLO\r\n")},
+		{name: "direct, bulky", payload: random},
+		{name: "ignored header", config: ignoring, first: proxy4() + "EHLO\r\n", header: len(proxy4()), payload: random},
+		{name: "ignored, like a signature", config: ignoring, first: signature[:9], payload: []byte("EHLO\r\n")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, conn := accepted(t, tt.config, tt.first)
+			backend, server := socketPair(t)
+			go func() {
+				client.Write(tt.payload)
+				client.CloseWrite()
+			}()
+			var f forwarded
+			result := make(chan error, 1)
+			go func() {
+				err := proxyproto.Forward(backend, conn, f.progress)
+				backend.CloseWrite()
+				result <- err
+			}()
+			got, err := io.ReadAll(server)
+			require.NoError(t, err)
+			require.NoError(t, <-result)
+			want := append([]byte(tt.first[tt.header:]), tt.payload...)
+			require.True(t, bytes.Equal(want, got), "got %d bytes, want %d", len(got), len(want))
+			require.EqualValues(t, len(want), f.bytes)
+			require.False(t, f.writing)
+			require.LessOrEqual(t, f.most, int64(1<<20))
+
+			// And to the client.
+			go func() {
+				server.Write(want)
+				server.CloseWrite()
+			}()
+			go func() {
+				result <- proxyproto.Forward(conn, backend, nil)
+				conn.CloseWrite()
+			}()
+			got, err = io.ReadAll(client)
+			require.NoError(t, err)
+			require.NoError(t, <-result)
+			require.True(t, bytes.Equal(want, got), "down: got %d bytes, want %d", len(got), len(want))
+		})
+	}
+}
+
+func TestForwardRefusesAnUntrustedHeader(t *testing.T) {
+	_, conn := accepted(t, proxyproto.Config{}, proxy4()+"EHLO\r\n")
+	backend, server := socketPair(t)
+	require.ErrorIs(t, proxyproto.Forward(backend, conn, nil), proxyproto.ErrUntrustedHeader)
+	backend.Close()
+	got, err := io.ReadAll(server)
+	require.NoError(t, err)
+	require.Empty(t, got)
+}
+
+func TestForwardReturnsErrors(t *testing.T) {
+	for name, tt := range map[string]struct {
+		bulky   bool
+		reports int // of progress before it fails: two of small transfers, then bulk
+		fail    func(client, conn, backend, server *net.TCPConn)
+		want    error
+	}{
+		"source reset":             {false, 2, func(client, _, _, _ *net.TCPConn) { client.SetLinger(0); client.Close() }, syscall.ECONNRESET},
+		"source closed":            {false, 2, func(_, conn, _, _ *net.TCPConn) { conn.Close() }, net.ErrClosed},
+		"source's own deadline":    {false, 2, func(_, conn, _, _ *net.TCPConn) { conn.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		"destination's, bulky":     {true, 5, func(_, _, backend, _ *net.TCPConn) { backend.SetWriteDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		"destination closed, bulk": {true, 5, func(_, _, backend, _ *net.TCPConn) { backend.Close() }, net.ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, conn := socketPair(t)
+			backend, server := socketPair(t)
+			started := make(chan struct{}, 100)
+			result := make(chan error, 1)
+			go func() {
+				result <- proxyproto.Forward(backend, conn, func(bool, int64) {
+					select {
+					case started <- struct{}{}:
+					default:
+					}
+				})
+			}()
+			if tt.bulky {
+				go io.Copy(client, zeros{}) // and the server reads nothing
+			} else {
+				_, err := client.Write([]byte("E"))
+				require.NoError(t, err)
+			}
+			for range tt.reports {
+				<-started
+			}
+			tt.fail(client, conn, backend, server)
+			require.ErrorIs(t, <-result, tt.want)
+		})
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+// After a pause a bulky connection is like any other: it forwards single lines, and is not
+// reported as writing while it waits.
+func TestForwardOfABulkyConnectionThatPauses(t *testing.T) {
+	client, conn := socketPair(t)
+	backend, server := socketPair(t)
+	go io.Copy(io.Discard, server)
+	var mu sync.Mutex
+	var f forwarded
+	moved := make(chan struct{}, 1000)
+	go proxyproto.Forward(backend, conn, func(writing bool, n int64) {
+		mu.Lock()
+		f.progress(writing, n)
+		mu.Unlock()
+		if !writing {
+			moved <- struct{}{}
+		}
+	})
+	await := func(bytes int64) {
+		for {
+			mu.Lock()
+			done := f.bytes == bytes && !f.writing
+			mu.Unlock()
+			if done {
+				return
+			}
+			<-moved
+		}
+	}
+	_, err := client.Write(make([]byte, 3<<20))
+	require.NoError(t, err)
+	await(3 << 20) // the last part comes with the pause
+	for i := range 3 {
+		_, err = client.Write([]byte("NOOP\r\n"))
+		require.NoError(t, err)
+		await(3<<20 + int64(i+1)*6)
+	}
+}
+
+func TestForwardIsForConnectionsThatAreNotSocketsToo(t *testing.T) {
+	client, conn := net.Pipe()
+	backend, server := net.Pipe()
+	result := make(chan error, 1)
+	go func() {
+		err := proxyproto.Forward(backend, conn, nil)
+		backend.Close()
+		result <- err
+	}()
+	text := strings.Repeat("over a pipe ", 10_000)
+	go func() {
+		io.WriteString(client, text)
+		client.Close()
+	}()
+	got, err := io.ReadAll(server)
+	require.NoError(t, err)
+	require.NoError(t, <-result)
+	require.Equal(t, text, string(got))
+}
+
+// A proxy with many silent sessions needs little but stacks. Forward waits, after it has
+// forwarded a line, in the smallest that there is.
+func TestForwardNeedsTheSmallestStack(t *testing.T) {
+	if raceDetector() {
+		t.Skip("the race detector needs larger stacks")
+	}
+	const sessions = 100
+	type session struct{ client, conn, backend, server net.Conn }
+	all := make([]session, sessions)
+	for i := range all {
+		client, conn := accepted(t, proxyproto.Config{}, "")
+		backend, server := socketPair(t)
+		all[i] = session{client, conn, backend, server}
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it changes how large stacks are at first
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, s := range all {
+		go proxyproto.Forward(s.backend, s.conn, func(bool, int64) {})
+		go proxyproto.Forward(s.conn, s.backend, func(bool, int64) {})
+	}
+	line := make([]byte, 6)
+	for _, s := range all {
+		for from, to := range map[net.Conn]net.Conn{s.client: s.server, s.server: s.client} {
+			_, err := from.Write([]byte("NOOP\r\n"))
+			require.NoError(t, err)
+			_, err = io.ReadFull(to, line)
+			require.NoError(t, err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	each := float64(after.StackInuse-before.StackInuse) / (2 * sessions)
+	t.Logf("%.0f bytes of stack for each goroutine", each)
+	require.Less(t, each, 2560.0, "2 KiB for each goroutine, and not 4")
+}
+
+// raceDetector reports whether the test was built with -race.
+func raceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return false
+	}
+	for _, s := range info.Settings {
+		if s.Key == "-race" {
+			return s.Value == "true"
+		}
+	}
+	return false
+}
+
+func TestReadArrivedDoesNotWait(t *testing.T) {
+	loopback := trustnet.MustParse("loopback")
+	ignoring := proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.1"), Untrusted: proxyproto.Ignore}
+	for _, tt := range []struct {
+		name   string
+		config proxyproto.Config
+		first  string
+		socket bool // the bytes are in the socket
+		want   string
+		err    error
+	}{
+		{name: "trusted, nothing", config: proxyproto.Config{Trusted: loopback}, first: proxy4()},
+		{name: "trusted, behind the header", config: proxyproto.Config{Trusted: loopback}, first: proxy4() + "EHLO\r\n", want: "EHLO\r\n"},
+		{name: "direct, nothing"},
+		{name: "direct", first: "EHLO\r\n", socket: true, want: "EHLO\r\n"},
+		{name: "direct, a header", first: proxy4(), socket: true, err: proxyproto.ErrUntrustedHeader},
+		{name: "optional", config: proxyproto.Config{Optional: loopback}, first: "EHLO\r\n", want: "EHLO\r\n"},
+		{name: "ignoring, may be a header", config: ignoring, first: signature[:5], socket: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, conn := accepted(t, tt.config, tt.first)
+			if tt.socket {
+				if !canExamine() {
+					t.Skip("sockets cannot be examined here")
+				}
+				awaitBytes(t, conn)
+			}
+			b := make([]byte, 100)
+			n, err := conn.ReadArrived(b)
+			require.ErrorIs(t, err, tt.err)
+			require.Equal(t, tt.want, string(b[:n]))
+			n, err = conn.ReadArrived(b)
+			if tt.err == nil {
+				require.NoError(t, err)
+				require.Zero(t, n)
+			}
+		})
+	}
+}
+
+func TestReadArrivedReturnsTheEnd(t *testing.T) {
+	if !canExamine() {
+		t.Skip("sockets cannot be examined here")
+	}
+	client, conn := accepted(t, proxyproto.Config{}, "")
+	require.NoError(t, client.CloseWrite())
+	awaitBytes(t, conn)
+	_, err := conn.ReadArrived(make([]byte, 1))
+	require.True(t, errors.Is(err, io.EOF), "%v", err)
+}
