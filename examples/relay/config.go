@@ -33,7 +33,7 @@ var program = settings.Program{Name: "relay", Settings: []settings.Setting{
 	{Name: "TLS_TERMINATED", Default: "false", Usage: "true: the trusted proxies end TLS for every client and do not report it"},
 	{Name: "TLS_REENCRYPTED", Default: "false", Usage: "true: the trusted proxies end TLS, and open their own to the relay, which ends that"},
 	{Name: "DIAL_TIMEOUT", Default: "5s", Usage: "for the connection to the backend, and for TLS_CERT the client's handshake"},
-	{Name: "IDLE_TIMEOUT", Default: "35m", Usage: "a session in which nothing moves for as long, or up to half as long again, is cut, and one that moves less than 1 MiB in it may be; IMAP clients are silent for up to 29 minutes"},
+	{Name: "IDLE_TIMEOUT", Default: "35m", Usage: "a session in which nothing moves for as long, or an eighth longer, is cut, and so is one whose client or backend does not take 1 MiB of a bulk transfer in it; IMAP clients are silent for up to 29 minutes"},
 	{Name: "MAX_SESSIONS", Default: "1000", Usage: "more clients have to wait; each takes up to 6 file descriptors"},
 	{Name: "GRACE", Default: "10s", Usage: "how long sessions may go on after SIGTERM"},
 	{Name: "LOG", Default: "info", Usage: "warn, info, which has a line for each session that ended, or debug, which shows health checks"},

@@ -23,8 +23,10 @@ type relay struct {
 	cfg       *config
 	log       *slog.Logger
 	listeners []*listener
-	dial      func(ctx context.Context, network, address string) (net.Conn, error) // for tests; nil is net.Dialer's
-	room      chan struct{}                                                        // holds a token for every session
+	dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	watch     watch
+	room      chan struct{} // holds a token for every session
+	jobs      chan job      // for the workers
 	accepting sync.WaitGroup
 	sessions  sync.WaitGroup
 	broken    chan error      // a listener that ended by itself
@@ -37,9 +39,51 @@ type listener struct {
 	route route
 }
 
+// A job is a client that gets its session, or a session that has ended.
+type job struct {
+	route *route
+	conn  *proxyproto.Conn
+	ended *session
+	err   error
+}
+
+// workers is how many goroutines begin and end sessions, so that a stack which has
+// grown for that is used again. If all of them wait for a backend, a job gets a
+// goroutine of its own.
+const workers = 32
+
+func (r *relay) work() {
+	for {
+		select {
+		case j := <-r.jobs:
+			r.do(j)
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *relay) do(j job) {
+	if j.ended != nil {
+		j.ended.end(j.err)
+		return
+	}
+	r.serve(j.route, j.conn)
+}
+
+// give lets a worker do a job.
+func (r *relay) give(j job) {
+	select {
+	case r.jobs <- j:
+	default:
+		go r.do(j)
+	}
+}
+
 // start opens all listeners and serves. After an error nothing is left open.
 func start(cfg *config, log *slog.Logger) (*relay, error) {
-	r := &relay{cfg: cfg, log: log, room: make(chan struct{}, cfg.maxSessions), broken: make(chan error, 1)}
+	d := &net.Dialer{}
+	r := &relay{cfg: cfg, dial: d.DialContext, log: log, room: make(chan struct{}, cfg.maxSessions), broken: make(chan error, 1), jobs: make(chan job)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for _, rt := range cfg.routes {
 		l, err := r.open(rt)
@@ -52,6 +96,10 @@ func start(cfg *config, log *slog.Logger) (*relay, error) {
 		}
 		r.listeners = append(r.listeners, l)
 	}
+	go r.watch.run(cfg.idleTimeout, r.ctx.Done())
+	for range workers {
+		go r.work()
+	}
 	for _, l := range r.listeners {
 		r.accepting.Go(func() { r.accept(l) })
 	}
@@ -59,7 +107,7 @@ func start(cfg *config, log *slog.Logger) (*relay, error) {
 }
 
 func (r *relay) open(rt route) (*listener, error) {
-	socket, err := net.Listen("tcp", rt.listen.Text)
+	socket, err := listen(rt.listen.Text)
 	if err != nil {
 		return nil, rt.listen.Errorf("cannot listen: %w", err)
 	}
@@ -99,11 +147,14 @@ func (r *relay) accept(l *listener) {
 			continue
 		}
 		r.sessions.Add(1)
-		go r.serve(l.route, c.(*proxyproto.Conn), func() {
-			<-r.room
-			r.sessions.Done()
-		})
+		r.give(job{route: &l.route, conn: c.(*proxyproto.Conn)})
 	}
+}
+
+// leave ends what makeRoom began.
+func (r *relay) leave() {
+	<-r.room
+	r.sessions.Done()
 }
 
 // makeRoom waits until there is room for a session, and takes it. It reports false

@@ -29,7 +29,8 @@
 //	listener.go  from a socket to sessions, how many at a time, and their end
 //	session.go   one client: TLS, the backend, and the log line
 //	header.go    the PROXY header for the backend
-//	pass.go      bytes both ways: splice(2), half-close, idle timeouts
+//	pass.go      bytes both ways, and half-close
+//	watch.go     idle timeouts, for all sessions with one timer
 //
 // What to change: the choice of the backend. Here each listener has one.
 package main

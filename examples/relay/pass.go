@@ -1,15 +1,12 @@
-// What to copy: all of it, if your sessions may be silent for long and you do not
-// want to lose splice(2) over finding out. What to change: nothing.
+// What to copy: all of it, with watch.go, if your sessions may be silent for long.
+// What to change: nothing.
 
 package main
 
 import (
 	"errors"
-	"io"
 	"net"
-	"os"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -22,85 +19,80 @@ type duplex interface {
 }
 
 var (
-	errIdle  = errors.New("nothing moved for the idle timeout")
-	errStuck = errors.New("the other side did not take what was sent")
+	errIdle     = errors.New("nothing moved for the idle timeout")
+	errStuck    = errors.New("the other side did not take what was sent")
+	errShutdown = errors.New("cut at shutdown")
 )
 
-// A session's traffic.
+// A traffic is the two directions of a session.
 type traffic struct {
-	idle  time.Duration
-	began time.Time
-	moved atomic.Int64 // when bytes last moved, in either direction, since began
-	up    int64        // bytes from the client
-	down  int64        // and to it
+	client, backend duplex
+	clock           *clock
+	moved           atomic.Int64 // when bytes last moved in either direction
+	up, down        direction    // from the client, and to it
 
 	open  atomic.Int32          // directions that have not ended
 	first atomic.Pointer[error] // what ended both at once
+	ended func(error)           // called when both directions have ended
 }
 
-// pass passes bytes on until both directions have ended, and then calls ended, once.
-// It does not wait. The end of one direction is passed on as such: the other may go
-// on. The error is what ended both at once; the connections are reset then.
-func (t *traffic) pass(client, backend duplex, ended func(error)) {
-	t.began = time.Now()
+// A direction counts the bytes that it forwards.
+type direction struct {
+	bytes int64        // may be read when the direction has ended
+	busy  atomic.Int64 // since when there are bytes to write, 0 if there are none
+}
+
+// pass forwards bytes until both directions have ended, and then calls ended, once. It
+// does not wait. The end of one direction is passed on as such, and the other may go on.
+// The error is what ended both at once; the connections are reset then.
+func (t *traffic) pass() {
 	t.open.Store(2)
-	run := func(n *int64, dst, src duplex) {
-		err := t.copy(n, dst, src)
-		if err != nil {
-			t.first.CompareAndSwap(nil, &err) // the rest comes of the reset
-			reset(client)
-			reset(backend)
-		}
-		if t.open.Add(-1) == 0 {
-			if first := t.first.Load(); first != nil {
-				err = *first
-			}
-			ended(err)
-		}
-	}
-	go run(&t.up, backend, client)
-	go run(&t.down, client, backend)
+	t.moved.Store(t.clock.now())
+	go t.forward(&t.up, t.backend, t.client)
+	go t.forward(&t.down, t.client, t.backend)
 }
 
-// copy passes one direction on. io.Copy does not say when bytes move: on Linux
-// they never come out of the kernel, by splice(2), and only a TLS connection is
-// different. So it is interrupted from time to time by a deadline for reading, which
-// loses nothing. A write that was interrupted could not go on; its deadline
-// is only met by a peer that takes nothing, or nearly.
-func (t *traffic) copy(sum *int64, dst, src duplex) error {
-	look := t.idle / 8
-	for {
-		now := time.Now()
-		src.SetReadDeadline(now.Add(look))
-		dst.SetWriteDeadline(now.Add(look + t.idle))
-		n, err := transfer(dst, src)
-		*sum += n
+// forward runs on a goroutine of its own, and calls nothing that needs a larger stack
+// before it waits: an idle session consists of two such stacks, mostly.
+func (t *traffic) forward(d *direction, dst, src duplex) {
+	err := proxyproto.Forward(dst, src, func(writing bool, n int64) {
+		now := t.clock.now()
+		if writing {
+			d.busy.Store(now)
+			return
+		}
+		d.busy.Store(0)
 		if n > 0 {
-			t.moved.Store(int64(time.Since(t.began)))
+			d.bytes += n
+			t.moved.Store(now)
 		}
-		switch {
-		case err == nil:
-			return dst.CloseWrite()
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return err
-		case time.Since(now) >= look+t.idle:
-			return errStuck
-		// The other direction may have moved, and say so only after its look.
-		case time.Since(t.began)-time.Duration(t.moved.Load()) >= t.idle+look:
-			return errIdle
-		}
-	}
+	})
+	t.end(err, dst)
 }
 
-// transfer is io.Copy with fewer frames on the stack, which an idle session keeps.
-func transfer(dst, src duplex) (int64, error) {
-	if c, ok := dst.(*proxyproto.Conn); ok {
-		return c.ReadFrom(src)
+// end ends one direction.
+func (t *traffic) end(err error, dst duplex) {
+	if err == nil && t.open.Load() > 1 { // else Close sends the same
+		err = dst.CloseWrite()
 	}
-	if c, ok := src.(*proxyproto.Conn); ok {
-		return c.WriteTo(dst)
+	if err != nil {
+		t.cut(err)
 	}
-	return io.Copy(dst, src)
+	if t.open.Add(-1) > 0 {
+		return
+	}
+	if first := t.first.Load(); first != nil {
+		t.ended(*first)
+		return
+	}
+	t.ended(nil)
+}
+
+// cut resets both connections. The first error is the reason; others are a result.
+func (t *traffic) cut(err error) {
+	t.first.CompareAndSwap(nil, &err)
+	reset(t.client)
+	reset(t.backend)
 }
 
 // reset ends a connection so that its peer cannot take that for the orderly end of
@@ -112,7 +104,7 @@ func reset(c net.Conn) {
 			t.SetLinger(0) // RST instead of FIN
 			t.Close()
 			return
-		case interface{ NetConn() net.Conn }: // not through tls.Conn.Close, which says a proper goodbye
+		case interface{ NetConn() net.Conn }: // not through tls.Conn.Close, which sends a close_notify
 			c = t.NetConn()
 		default:
 			c.Close()

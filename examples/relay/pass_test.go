@@ -21,20 +21,25 @@ type pipe struct {
 func (p *pipe) CloseWrite() error { close(p.ended); return nil }
 
 // passing starts a session in memory, and returns its two ends and its outcome.
-func passing(idle time.Duration) (client, backend net.Conn, clientEnd, backendEnd *pipe, tr *traffic, outcome chan error) {
+func passing(t *testing.T, idle time.Duration) (client, backend net.Conn, clientEnd, backendEnd *pipe, tr *traffic, outcome chan error) {
 	client, a := net.Pipe()
 	backend, b := net.Pipe()
 	clientEnd, backendEnd = &pipe{a, make(chan struct{})}, &pipe{b, make(chan struct{})}
-	tr = &traffic{idle: idle}
 	outcome = make(chan error, 1)
-	tr.pass(clientEnd, backendEnd, func(err error) { outcome <- err })
+	w, done := new(watch), make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	go w.run(idle, done)
+	tr = &traffic{client: clientEnd, backend: backendEnd, clock: &w.clock}
+	tr.ended = func(err error) { w.remove(tr); outcome <- err }
+	require.True(t, w.add(tr))
+	tr.pass()
 	return client, backend, clientEnd, backendEnd, tr, outcome
 }
 
 func TestASessionInWhichNothingMovesIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		client, backend, _, _, _, outcome := passing(time.Minute)
+		client, backend, _, _, _, outcome := passing(t, time.Minute)
 		require.ErrorIs(t, <-outcome, errIdle)
 		require.Equal(t, 67500*time.Millisecond, time.Since(began), "a minute, and an eighth")
 		for _, c := range []net.Conn{client, backend} {
@@ -47,7 +52,7 @@ func TestASessionInWhichNothingMovesIsCut(t *testing.T) {
 func TestASessionGoesOnWhileOneDirectionMoves(t *testing.T) {
 	for _, up := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			client, backend, _, _, tr, outcome := passing(time.Minute)
+			client, backend, _, _, tr, outcome := passing(t, time.Minute)
 			from, to := client, backend
 			if !up {
 				from, to = backend, client
@@ -63,7 +68,7 @@ func TestASessionGoesOnWhileOneDirectionMoves(t *testing.T) {
 			silent := time.Since(began) - 590*time.Second
 			require.GreaterOrEqual(t, silent, time.Minute)
 			require.LessOrEqual(t, silent, 90*time.Second, "half more at most")
-			require.Equal(t, int64(60), tr.up+tr.down)
+			require.Equal(t, int64(60), tr.up.bytes+tr.down.bytes)
 		})
 	}
 }
@@ -71,7 +76,7 @@ func TestASessionGoesOnWhileOneDirectionMoves(t *testing.T) {
 // The other direction moves all the time.
 func TestAPeerThatTakesNothingIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, backend, _, _, _, outcome := passing(time.Minute)
+		client, backend, _, _, _, outcome := passing(t, time.Minute)
 		go io.Copy(io.Discard, backend)
 		gone := make(chan struct{})
 		go func() {
@@ -93,21 +98,25 @@ func TestAPeerThatTakesNothingIsCut(t *testing.T) {
 
 func TestTheEndOfOneDirectionLeavesTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, backend, clientEnd, backendEnd, tr, outcome := passing(time.Hour)
+		client, backend, clientEnd, backendEnd, tr, outcome := passing(t, time.Hour)
 		backend.Close() // as net.Pipe has it: the backend ends its direction, and reads no more
 		<-clientEnd.ended
 		synctest.Wait()
 		require.Empty(t, outcome, "the client may go on")
 		client.Close()
-		<-backendEnd.ended
 		require.NoError(t, <-outcome)
-		require.Zero(t, tr.up+tr.down)
+		select {
+		case <-backendEnd.ended:
+			require.Fail(t, "closing the connection ends the second direction")
+		default:
+		}
+		require.Zero(t, tr.up.bytes+tr.down.bytes)
 	})
 }
 
 func TestAnErrorEndsBothDirectionsAndIsTheReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, backend, clientEnd, _, _, outcome := passing(time.Hour)
+		client, backend, clientEnd, _, _, outcome := passing(t, time.Hour)
 		clientEnd.Close()
 		err := <-outcome
 		require.True(t, errors.Is(err, io.ErrClosedPipe), "%v", err)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -17,41 +18,44 @@ import (
 
 // A session is one client and its connection to the backend.
 type session struct {
-	relay   *relay
-	conn    *proxyproto.Conn
-	client  duplex               // conn, or the TLS on it
-	state   *tls.ConnectionState // of TLS that ends here
-	address string               // of the backend
-	backend *net.TCPConn
-	began   time.Time
-	traffic traffic
+	traffic
+	relay *relay
+	conn  *proxyproto.Conn
+	route *route
+	state *tls.ConnectionState // of TLS that ends here
+	began time.Time
 }
 
 // serve connects one client to the backend, and returns when the session goes on by
-// itself: so that an idle session does not keep the stack that connecting needed.
-// ended is called when the session has ended.
-func (r *relay) serve(rt route, conn *proxyproto.Conn, ended func()) {
-	s := &session{relay: r, conn: conn, address: rt.backend.Text}
+// itself.
+func (r *relay) serve(rt *route, conn *proxyproto.Conn) {
+	s := &session{relay: r, conn: conn, route: rt}
+	s.clock = &r.watch.clock
+	s.ended = func(err error) { r.give(job{ended: s, err: err}) }
 	if !s.connect() {
 		conn.Close()
-		ended()
+		r.leave()
 		return
 	}
 	s.log(slog.LevelDebug, "session begins")
 	s.began = time.Now()
-	stop := context.AfterFunc(r.ctx, func() {
-		reset(conn)
-		reset(s.backend)
-	})
-	s.traffic.idle = r.cfg.idleTimeout
-	s.traffic.pass(s.client, s.backend, func(err error) {
-		stop()
-		conn.Close()
-		s.backend.Close()
-		s.report(err)
-		ended()
-	})
+	if !r.watch.add(&s.traffic) {
+		s.cut(errShutdown)
+	}
+	s.pass()
 }
+
+// end is called when both directions have ended.
+func (s *session) end(err error) {
+	s.relay.watch.remove(&s.traffic)
+	s.conn.Close()
+	s.backend.Close()
+	s.report(err)
+	s.relay.leave()
+}
+
+// firsts are buffers for what clients have sent before the relay dials.
+var firsts = sync.Pool{New: func() any { return new([1024]byte) }}
 
 // connect ends the client's TLS, if that is the relay's job, and dials the backend.
 func (s *session) connect() bool {
@@ -62,10 +66,20 @@ func (s *session) connect() bool {
 	}
 	h := newHeader(s.conn.Info(), s.state)
 	h.Version = s.relay.cfg.version
+	first := firsts.Get().(*[1024]byte)
+	defer firsts.Put(first)
+	n := 0
+	if s.state == nil {
+		n, err = s.conn.ReadArrived(first[:])
+		if err != nil && err != io.EOF { // an untrusted header, or a reset
+			return false
+		}
+	}
+	s.up.bytes = int64(n)
 	ctx, cancel := context.WithTimeout(s.relay.ctx, s.relay.cfg.dialTimeout)
 	defer cancel()
-	d := proxyproto.Dialer{Dial: s.relay.dial}
-	backend, err := d.DialContext(ctx, "tcp", s.address, h)
+	d := proxyproto.Dialer{Dial: s.relay.dial, Payload: first[:n]}
+	backend, err := d.DialContext(ctx, "tcp", s.route.backend.Text, h)
 	if err != nil {
 		s.log(slog.LevelWarn, "backend does not answer, client turned away", slog.String("reason", err.Error()))
 		return false
@@ -85,10 +99,7 @@ func (s *session) report(err error) {
 	if err != nil {
 		reason = err.Error()
 	}
-	if s.relay.ctx.Err() != nil {
-		reason = "cut at shutdown"
-	}
-	s.log(level, "session ended", slog.String("reason", reason), slog.Int64("up", s.traffic.up), slog.Int64("down", s.traffic.down),
+	s.log(level, "session ended", slog.String("reason", reason), slog.Int64("up", s.up.bytes), slog.Int64("down", s.down.bytes),
 		slog.String("duration", time.Since(s.began).Round(time.Millisecond).String()))
 }
 
@@ -100,7 +111,7 @@ func (s *session) log(level slog.Level, message string, more ...slog.Attr) {
 	}
 	attrs := append(make([]slog.Attr, 0, 12), slog.String("listener", s.conn.NetConn().LocalAddr().String()))
 	attrs = append(attrs, clientAttrs(s.conn.Info(), s.state)...)
-	attrs = append(attrs, slog.String("backend", s.address))
+	attrs = append(attrs, slog.String("backend", s.route.backend.Text))
 	s.relay.log.LogAttrs(s.relay.ctx, level, message, append(attrs, more...)...)
 }
 
