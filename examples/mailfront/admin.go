@@ -349,7 +349,7 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *admin) tooMany(w http.ResponseWriter, r *http.Request, p *adminPageData, err error) {
-	p.Problem = "There were too many wrong passwords or sign-ins from your address."
+	p.Title, p.Problem = "Too many attempts", "There were too many wrong passwords or sign-ins from your address."
 	a.show(w, r, guard.SetRetryAfter(w.Header(), err), "failed", p)
 }
 

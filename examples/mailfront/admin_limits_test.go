@@ -60,9 +60,9 @@ func TestTheAdministratorSeesBansAndLiftsThem(t *testing.T) {
 	require.Contains(t, page, "<h2>Bans: 1</h2>")
 	require.Contains(t, html.UnescapeString(page), "<code>"+directIP+"/32</code>")
 	require.Contains(t, page, "wrong passwords, the last one on https")
-	require.Regexp(t, `<td>wrong passwords</td><td>0 of 9</td>`, page, "near the limit")
+	require.Regexp(t, `<td data-label="Limit">wrong passwords</td><td data-label="Left">0 of 9</td>`, page, "near the limit")
 	now := time.Now().UTC().Format("2006-01-02 15:")
-	require.Contains(t, page, "<td>"+now)
+	require.Contains(t, page, `<td data-label="Since (UTC)">`+now)
 
 	target, form := s.fill(page, "/admin", "address")
 	require.Equal(t, directIP+"/32", form.Get("address"))

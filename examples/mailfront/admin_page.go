@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"embed"
 	"html/template"
 	"net/http"
@@ -138,7 +139,7 @@ func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view st
 	case p.session != nil:
 		a.complete(p, r)
 	}
-	p.View, p.Title, p.Wait = view, adminTitles[view], webpage.Wait(w.Header())
+	p.View, p.Title, p.Wait = view, cmp.Or(p.Title, adminTitles[view]), webpage.Wait(w.Header())
 	if view == "setup" && p.Recovery {
 		p.Title = "Recovery"
 	}
