@@ -111,7 +111,7 @@ func TestEveryFormHasLabelsErrorsAtItsFieldsAndTheFocusOnTheFirstEmptyOne(t *tes
 	}
 	setUp := func(token, publicURL, password, again string) func() string {
 		return func() string {
-			_, page := s.post("/admin/setup", url.Values{"token": {token}, "public_url": {publicURL}, "password": {password}, "password_again": {again}})
+			_, page := s.Post("/admin/setup", url.Values{"token": {token}, "public_url": {publicURL}, "password": {password}, "password_again": {again}})
 			return page
 		}
 	}
@@ -132,16 +132,16 @@ func TestEveryFormHasLabelsErrorsAtItsFieldsAndTheFocusOnTheFirstEmptyOne(t *tes
 		{name: "wrong new URL", focus: "public_url", title: "Error: Administration", page: func() string {
 			_, page := s.admin()
 			target, form := s.fill(page, "/admin", "public_url", "public_url", "mail.example.test")
-			_, page = s.post(target, form)
+			_, page = s.Post(target, form)
 			return page
 		}},
-		{name: "login", page: get(s.authURL("v")[len(testBase):]), focus: "username", title: "Sign in"},
-		{name: "login with a hint", page: get(s.authURL("v", "login_hint", testAccount)[len(testBase):]), focus: "password", title: "Sign in"},
+		{name: "login", page: get(s.AuthURL("v")[len(testBase):]), focus: "username", title: "Sign in"},
+		{name: "login with a hint", page: get(s.AuthURL("v", "login_hint", testAccount)[len(testBase):]), focus: "password", title: "Sign in"},
 		{name: "wrong login", focus: "password", title: "Error: Sign in", page: func() string {
-			action, form := s.open(s.authURL("v", "login_hint", testAccount))
+			action, form := s.Open(s.AuthURL("v", "login_hint", testAccount))
 			form.Set("username", `"typed">@example.test`)
 			form.Set("password", "wrong")
-			_, page := s.post(action, form)
+			_, page := s.Post(action, form)
 			require.Contains(t, page, `value="&#34;typed&#34;&gt;@example.test"`, "the typed name, not the hint")
 			return page
 		}},
