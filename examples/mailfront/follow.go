@@ -19,18 +19,24 @@ const pollInterval = time.Second
 // follow takes over what other nodes change, and notices when the store is back, until ctx
 // ends.
 func (f *frontend) follow(ctx context.Context) {
-	changed := make(chan struct{}, 1)
-	go f.store.Subscribe(ctx, setupTopic, func([]byte) {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})
+	go f.store.Subscribe(ctx, setupTopic, func([]byte) { f.watched.wakeUp() })
+	f.repeat(ctx, f.watched.wake, f.poll)
+}
+
+// followKeys does the same for the signing keys. It is apart because making a key takes a moment.
+func (f *frontend) followKeys(ctx context.Context) {
+	if f.signIn != nil {
+		f.repeat(ctx, nil, f.signIn.Refresh)
+	}
+}
+
+// repeat calls do every pollInterval and after each wake, and logs an error once.
+func (f *frontend) repeat(ctx context.Context, wake <-chan struct{}, do func(context.Context) error) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	var reported string
 	for {
-		if err := f.poll(ctx); err == nil || errors.Is(err, store.ErrUnavailable) {
+		if err := do(ctx); err == nil || errors.Is(err, store.ErrUnavailable) {
 			reported = "" // logged by the watchedStore
 		} else if text := err.Error(); text != reported {
 			reported = text
@@ -40,15 +46,14 @@ func (f *frontend) follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-changed:
-		case failure := <-f.watched.failed:
-			f.watched.fail(failure)
+		case <-wake:
 		}
 	}
 }
 
-// poll compares what this node has with the store.
+// poll compares the state of this node with that of the store.
 func (f *frontend) poll(ctx context.Context) error {
+	f.watched.settle()
 	if f.watched.isAway() != nil || !f.checked {
 		err := f.watched.probe(ctx)
 		if ctx.Err() != nil {
@@ -67,11 +72,7 @@ func (f *frontend) poll(ctx context.Context) error {
 		}
 		f.watched.set(nil)
 	}
-	err := f.admin.refresh(ctx)
-	if err == nil && f.signIn != nil {
-		err = f.signIn.Refresh(ctx)
-	}
-	return err
+	return f.admin.refresh(ctx)
 }
 
 // firstState takes the state of the store before the node serves. A store that is away is asked

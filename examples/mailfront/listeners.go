@@ -194,6 +194,7 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 	}
 	if f.watched != nil {
 		f.followed.Go(func() { f.follow(f.ctx) })
+		f.followed.Go(func() { f.followKeys(f.ctx) })
 	}
 	f.phase.Store(serving)
 	f.warnOfDefaultDomain()

@@ -29,6 +29,8 @@
 //	documents.go                     the documents of package discovery
 //	jmap*.go dav*.go                 JMAP and DAV, which need a sign-in
 //	setup.go state.go                the set-up, and a new public URL while serving
+//	shared_state.go follow.go        the same on several nodes, and store_watch.go for a store
+//	                                 that is away
 //	admin*.go debug.go               the administrator's page
 //	bans.go                          the bans in the store or in a file
 //	config*.go                       the settings

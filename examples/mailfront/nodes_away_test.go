@@ -91,6 +91,7 @@ func TestWhileTheStoreIsAwayDocumentsAndMailAreServed(t *testing.T) {
 			eventually(t, 2*time.Second, func() bool { return c.nodes[1].issuer() == testBase })
 			c.nodes[1].signInAdmin(adminPassword)
 			needStore, others := c.requests(1)
+			token := c.tokens()["access_token"].(string)
 			s := c.nodes[1]
 			outage.begin(c.store)
 			t.Cleanup(func() { c.store.Signal(syscall.SIGCONT) })
@@ -111,7 +112,11 @@ func TestWhileTheStoreIsAwayDocumentsAndMailAreServed(t *testing.T) {
 					response, body := s.request(r)
 					require.Equal(t, http.StatusOK, response.StatusCode, "%s: %s", r.name, body)
 				}
-				require.Regexp(t, loggedIn["imap"], logins["imap"](imapGreeted(s)))
+				for listener, signIn := range tokenClients {
+					_, answer := signIn(mailGreeted(s, listener), "OAUTHBEARER", saslBearer("", token))
+					require.Regexp(t, tokenPutOff[listener], answer)
+				}
+				require.Regexp(t, loggedIn["imap"], logins["imap"](mailGreeted(s, "imaps")))
 				s.deliverBySMTP("while the store is away")
 			}
 			s.awaitLogs(1, "event=store_away", "MAILFRONT_STORE")
@@ -120,6 +125,10 @@ func TestWhileTheStoreIsAwayDocumentsAndMailAreServed(t *testing.T) {
 
 			outage.end(c.store)
 			s.awaitLogs(1, "event=store_back", "MAILFRONT_STORE")
+			for listener, signIn := range tokenClients {
+				_, answer := signIn(mailGreeted(s, listener), "OAUTHBEARER", saslBearer("", token))
+				require.Regexp(t, tokenAccepted[listener], answer)
+			}
 			for _, r := range needStore {
 				response, body := s.request(r)
 				require.NotEqual(t, http.StatusServiceUnavailable, response.StatusCode, "%s: %s", r.name, body)
@@ -132,11 +141,12 @@ func TestWhileTheStoreIsAwayDocumentsAndMailAreServed(t *testing.T) {
 	}
 }
 
-// imapGreeted is a connection to IMAP with TLS, after the greeting.
-func imapGreeted(s *site) *script {
-	i := newScript(s.t, onTLS(s.t, s.direct("imaps")))
-	i.line()
-	return i
+// mailGreeted is a connection with TLS, after the greeting.
+func mailGreeted(s *site, listener string) *script {
+	s.t.Helper()
+	c := newScript(s.t, onTLS(s.t, s.direct(listener)))
+	greet(c, listener)
+	return c
 }
 
 func TestManyRequestsWhileTheStoreIsPausedAreAnsweredInTime(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -330,6 +331,10 @@ func TestNothingReadableIsInTheStore(t *testing.T) {
 	}
 	if bindable(directIP) {
 		require.Contains(t, dump, "mailfront:ban/"+directIP)
+	}
+	for name := range c.store.Dump() {
+		ttl, forEver := c.store.TTL(name), slices.Contains([]string{"mailfront:setup", "mailfront:signin/keys", "mailfront:check", "mailfront:bans-epoch"}, name)
+		require.Equal(t, forEver, ttl == 0, "%s is kept for %v", name, ttl)
 	}
 	for _, secret := range secrets {
 		if len(secret) > 4 {

@@ -21,16 +21,17 @@ const storePatience = time.Second
 // it is away calls fail at once, so that requests do not pile up.
 type watchedStore struct {
 	store.Store
-	log    *slog.Logger
-	failed chan failure // has room for one, of a call
+	log  *slog.Logger
+	wake chan struct{} // for follow; has room for one
 
-	mu   sync.Mutex
-	away error     // nil while the store answers
-	back time.Time // when it last began to answer
+	mu     sync.Mutex
+	failed error     // of a call, until follow has seen it
+	away   error     // nil while the store answers
+	back   time.Time // when it last began to answer
 }
 
 func newWatchedStore(s store.Store, log *slog.Logger) *watchedStore {
-	return &watchedStore{Store: s, log: log, failed: make(chan failure, 1)}
+	return &watchedStore{Store: s, log: log, wake: make(chan struct{}, 1)}
 }
 
 // isAway returns why the store is away, or nil.
@@ -84,27 +85,37 @@ func watch[T any](ctx context.Context, s *watchedStore, call func(context.Contex
 	begun := time.Now()
 	value, err = call(bounded)
 	if ctx.Err() == nil && errors.Is(err, store.ErrUnavailable) { // the caller has not ended it
-		select {
-		case s.failed <- failure{begun, err}:
-		default:
-		}
+		s.fail(begun, err)
 	}
 	return value, err
 }
 
-// A failure is a call to the store that has failed.
-type failure struct {
-	begun time.Time
-	err   error
+// fail records the failure of a call, unless it is from before the store came back.
+func (s *watchedStore) fail(begun time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !begun.Before(s.back) {
+		s.failed = err
+		s.wakeUp()
+	}
 }
 
-// fail records a failure, unless it is from before the store came back.
-func (s *watchedStore) fail(f failure) {
+// settle takes the store to be away if a call has failed.
+func (s *watchedStore) settle() {
 	s.mu.Lock()
-	old := f.begun.Before(s.back)
+	failed := s.failed
+	s.failed = nil
 	s.mu.Unlock()
-	if !old {
-		s.set(f.err)
+	if failed != nil {
+		s.set(failed)
+	}
+}
+
+// wakeUp makes follow look at the store at once.
+func (s *watchedStore) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -119,6 +119,18 @@ func (s *Server) Dump() map[string]string {
 	return dump
 }
 
+// TTL returns how long a name is kept, and 0 for ever.
+func (s *Server) TTL(name string) time.Duration {
+	s.t.Helper()
+	c := redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket()})
+	defer c.Close()
+	ttl, err := c.PTTL(s.t.Context(), name).Result()
+	if err != nil || ttl == -2 {
+		s.t.Fatalf("PTTL %s: %v, %v", name, ttl, err)
+	}
+	return max(ttl, 0)
+}
+
 // Socket returns the path of the socket.
 func (s *Server) Socket() string { return filepath.Join(s.dir, "redis.sock") }
 
