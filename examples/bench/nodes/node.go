@@ -268,16 +268,18 @@ func readReply(r *bufio.Reader, want string) error {
 	}
 }
 
-// An output keeps what a process writes.
+// An output keeps the beginning of what a process writes.
 type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu    sync.Mutex
+	b     bytes.Buffer
+	alone int // times that the node has left the store because it did not answer in time
 }
 
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.b.Len() > 1<<20 { // the beginning is of interest
+	o.alone += bytes.Count(p, []byte("event=limits_alone"))
+	if o.b.Len() > 1<<20 {
 		return len(p), nil
 	}
 	return o.b.Write(p)
