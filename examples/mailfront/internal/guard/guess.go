@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
@@ -109,15 +110,21 @@ func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 	if err := g.begin(ctx, b); err != nil {
 		return g.refuseLogin(cl, err)
 	}
-	defer g.end(b)
 	err := g.begin(ctx, account)
 	if errors.Is(err, ErrTooFast) && g.knowsShared(account.account, b.who) {
 		account, err = bucket{}, nil
 	}
 	if err != nil {
+		g.end(b)
 		return g.refuseLogin(cl, err)
 	}
-	defer g.end(account)
+	end := sync.OnceFunc(func() { g.end(account); g.end(b) })
+	isWrong := false
+	defer func() { // also if check panics
+		if !isWrong {
+			end()
+		}
+	}()
 	right, err := g.inPlace(ctx, g.place(b, a.Secret), check)
 	switch {
 	case errors.Is(err, ErrBusy):
@@ -125,7 +132,8 @@ func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 	case err != nil:
 		return err
 	case !right:
-		return g.wrong(cl, a, why, b, account)
+		isWrong = true
+		return g.wrong(cl, a, why, b, account, end)
 	}
 	if err := g.banned(cl); err != nil { // by guesses at the same time
 		return g.refuseLogin(cl, err)
@@ -134,8 +142,9 @@ func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 	return nil
 }
 
-// wrong logs and charges a wrong password. why is the reason if it cannot cause a ban.
-func (g *Guard) wrong(cl client.Client, a Attempt, why string, b, account bucket) error {
+// wrong logs and charges a wrong password, and calls end when it is charged. why is the reason
+// if it cannot cause a ban.
+func (g *Guard) wrong(cl client.Client, a Attempt, why string, b, account bucket, end func()) error {
 	var origin []slog.Attr
 	if a.OtherSite {
 		origin = append(origin, slog.String("origin", "another site"))
@@ -151,9 +160,15 @@ func (g *Guard) wrong(cl client.Client, a Attempt, why string, b, account bucket
 		g.limiter(account).allow()
 	}
 	g.mu.Unlock()
-	err := g.chargeShared(cl, b, account)
+	charged := func() {
+		if tooMany {
+			g.ban(cl, b.who)
+		}
+		end()
+	}
+	err := g.chargeShared(cl, charged, b, account)
 	if tooMany {
-		g.ban(cl, b.who)
+		g.ban(cl, b.who) // if the store is late
 		err = refused(ErrBanned, g.limits.Ban)
 	}
 	if !b.bans && !a.OtherSite {

@@ -186,24 +186,27 @@ func (g *Guard) spend(b bucket, wait time.Duration) {
 	g.limiter(b).spent = time.Now().Add(wait)
 }
 
-// chargeShared charges a wrong password to the buckets in the store. It bans the client if
-// that was one too many, and returns an error if the client is banned. What has happened is
-// owed: each node compares one password of a client and of an account at a time, and that
-// one may be one too many because other nodes have compared others.
-func (g *Guard) chargeShared(cl client.Client, buckets ...bucket) error {
+// chargeShared charges a wrong password to the buckets in the store, and calls charged after
+// that, also if the answer is late. It bans the client if the password was one too many, and
+// returns an error if the client is banned. What has happened is owed: each node compares one
+// password of a client and of an account at a time, and that one may be one too many because
+// other nodes have compared others.
+func (g *Guard) chargeShared(cl client.Client, charged func(), buckets ...bucket) error {
 	var charges []store.Charge
-	var charged []bucket
+	var of []bucket
 	for _, b := range buckets {
 		if c, ok := g.sharedCharge(b); ok {
 			c.Owed = true
-			charges, charged = append(charges, c), append(charged, b)
+			charges, of = append(charges, c), append(of, b)
 		}
 	}
 	who := buckets[0].who
 	if len(charges) == 0 || !g.isShared() {
+		charged()
 		return nil
 	}
 	return g.inTime(func() error {
+		defer charged()
 		answer, err := g.admission(who, charges...)
 		switch {
 		case err != nil:
@@ -215,8 +218,8 @@ func (g *Guard) chargeShared(cl client.Client, buckets ...bucket) error {
 			if wait == 0 {
 				continue
 			}
-			g.spend(charged[i], wait+charges[i].Every)
-			if charged[i].bans {
+			g.spend(of[i], wait+charges[i].Every)
+			if of[i].bans {
 				g.ban(cl, who)
 				err = refused(ErrBanned, g.limits.Ban)
 			}

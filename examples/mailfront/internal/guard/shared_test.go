@@ -321,12 +321,30 @@ func TestAnAnswerThatIsLateIsNeitherLostNorDoubled(t *testing.T) {
 			began := time.Now()
 			requireRefused(t, ErrWrongPassword, nodes[0].LogIn(cl, "", isWrong))
 			require.Equal(t, min(late, DefaultLimits.StoreWait), time.Since(began))
+			time.Sleep(50 * time.Millisecond) // until it is there
 		}
 		time.Sleep(time.Second)
 		a, err := s.Store.Admit(t.Context(), "x", store.Charge{Bucket: "guess/198.51.100.7/32", Limit: store.Limit{Burst: 9, Every: time.Minute}, Cost: 1})
 		require.NoError(t, err)
 		require.InDelta(t, time.Minute, a.Wait[0], float64(5*time.Second), "nine charges")
 		require.NotContains(t, nodes[0].log.String(), "event=limits_alone")
+	})
+}
+
+func TestThePasswordAfterALateAnswerWaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, cl := newTestStore(), knownClient("198.51.100.7")
+		n := startNodes(t, 1, s, DefaultLimits)[0]
+		s.delay.Store(int64(80 * time.Millisecond))
+		began := time.Now()
+		requireRefused(t, ErrWrongPassword, n.LogIn(cl, owner, isWrong))
+		require.Equal(t, DefaultLimits.StoreWait, time.Since(began))
+		require.NoError(t, n.LogIn(cl, owner, func() (bool, error) {
+			require.Equal(t, 80*time.Millisecond, time.Since(began), "the first one is charged")
+			return true, nil
+		}))
+		require.Empty(t, n.turns)
+		time.Sleep(time.Second)
 	})
 }
 
