@@ -1,5 +1,5 @@
-// What to copy: with package settings, the way that an error names the setting, and that
-// a set which trusts everybody is refused at start. What to change: the settings.
+// What to copy: with package settings, errors that name the setting, the value and the
+// correction. What to change: the settings.
 
 package main
 
@@ -26,32 +26,32 @@ import (
 // The settings: NAME is the environment variable MAILFRONT_NAME, and the flag
 // -name with hyphens. A flag wins over its variable. Blank is unset.
 var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listenSettings(), healthSettings(), trustedSettings(), storeSettings(), []settings.Setting{
-	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain; read again on SIGHUP (default: a self-signed one, made at start)"},
-	{Name: "TLS_KEY", Usage: "key file, PEM"},
-	{Name: "TLS_TERMINATED", Usage: "names of listeners whose proxy ends TLS without saying so, separated by commas"},
-	{Name: "TLS_REENCRYPTED", Usage: "names of listeners whose proxy ends TLS and opens its own to mailfront, separated by commas"},
-	{Name: "HTTP_CLIENT", Default: "forwarded", Usage: "how the http listener learns the client: forwarded or proxy"},
-	{Name: "HTTPS_CLIENT", Default: "proxy", Usage: "how the https listener learns the client: forwarded or proxy"},
-	{Name: "FORWARDED_HEADER", Usage: "the header of trusted proxies on listeners with forwarding headers: X-Forwarded-For, Forwarded, or the name of a header with one address, such as CF-Connecting-IP, which every trusted proxy must set (default X-Forwarded-For)"},
-	{Name: "FORWARDED_HOPS", Usage: "the number of entries that trusted proxies append to that header; the entry at this position from the right is the client; 2 for a load balancer that appends its own address, as Google's does (default: the first address from the right that is not a trusted proxy's is the client)"},
-	{Name: "FORWARDED_PROTO", Default: "false", Usage: "true: the client's TLS is what X-Forwarded-Proto of a trusted proxy says; only where every such proxy sets or deletes it"},
-	{Name: "PUBLIC_URL", Usage: "the URL that clients know the web part of the server by, such as https://mail.example.com or, mounted on a path, https://example.com/mail (default: https:// and HOSTNAME)"},
-	{Name: "HOSTNAME", Usage: "the host name of the server, which is also that of its mail services (default: that of PUBLIC_URL)"},
-	{Name: "MODE", Usage: "normal, bootstrap or recovery; in the latter two documents are relative, and /admin asks for the set-up (default: normal if PUBLIC_URL, HOSTNAME or STATE gives a base, else bootstrap)"},
+	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain; read again on SIGHUP (default: a self-signed certificate, made at start)"},
+	{Name: "TLS_KEY", Usage: "key file of TLS_CERT, PEM; read again on SIGHUP"},
+	{Name: "TLS_TERMINATED", Usage: "names of listeners, separated by commas, whose proxy ends the TLS of every client and does not report it: imap,submission"},
+	{Name: "TLS_REENCRYPTED", Usage: "names of listeners, separated by commas, whose proxy ends the TLS of its clients and opens its own to mailfront: imaps"},
+	{Name: "HTTP_CLIENT", Default: "forwarded", Usage: "where the http listener gets the client from: forwarded (forwarding headers) or proxy (the PROXY protocol)"},
+	{Name: "HTTPS_CLIENT", Default: "proxy", Usage: "where the https listener gets the client from: forwarded or proxy"},
+	{Name: "FORWARDED_HEADER", Usage: "header in which trusted proxies send the client on listeners with forwarding headers: X-Forwarded-For, Forwarded, or a header with one address that every trusted proxy writes, such as CF-Connecting-IP or X-Real-IP (default X-Forwarded-For)"},
+	{Name: "FORWARDED_HOPS", Usage: "number of entries that trusted proxies append to that header; the entry at this position from the right is the client; 2 for a load balancer that also appends its own address, as Google's does (default: the first address from the right that is not in TRUSTED_PROXIES is the client)"},
+	{Name: "FORWARDED_PROTO", Default: "false", Usage: "true: X-Forwarded-Proto of a trusted proxy states whether the client uses TLS; every such proxy must set or delete it"},
+	{Name: "PUBLIC_URL", Usage: "URL at which clients reach the web part, such as https://mail.example.com or, below a path, https://example.com/mail (default: https:// and HOSTNAME)"},
+	{Name: "HOSTNAME", Usage: "host name of the server and of its mail services (default: the host of PUBLIC_URL)"},
+	{Name: "MODE", Usage: "normal, bootstrap or recovery; in bootstrap and recovery the documents are relative and /admin shows the set-up (default: normal if PUBLIC_URL, HOSTNAME or STATE has a URL, otherwise bootstrap)"},
 	{Name: "STATE", Usage: "file for the values that are set at /admin: the public URL, used where PUBLIC_URL is not set, and the hash of the administrator's password; with STORE it is a copy, with which the node can start while the store is away; next to it, the bans in a file with .bans after the name, unless STORE is set, and the last UIDVALIDITY of IMAP in one with .uidvalidity (default: memory, until the end)"},
-	{Name: "PUBLIC_PORTS", Usage: "ports that clients reach the mail services by, where they differ from the standard ones, separated by commas: imaps=1993,submissions=1465; - for one that clients are not told of: pop3=-"},
-	{Name: "CLIENTS", Usage: "applications that may sign the user in, beside mailfront-demo and those that register themselves, separated by blanks: id=redirect_uri; several for one id are possible"},
+	{Name: "PUBLIC_PORTS", Usage: "ports at which clients reach the mail services, if they are not the standard ones, separated by commas: imaps=1993,submissions=1465; pop3=- leaves a service out of the documents (default: the standard port of each listener that is not off)"},
+	{Name: "CLIENTS", Usage: "applications that users may sign in to, separated by blanks: id=redirect_uri; an id may be repeated (default: mailfront-demo and applications that register themselves)"},
 	{Name: "AUTHORIZATION_SERVERS", Usage: "issuers of identity providers, such as https://id.example.com/realms/mail, separated by commas; their tokens are accepted, and there is no sign-in page of mailfront's own (default: mailfront is the identity provider)"},
 	{Name: "INTROSPECTION_ISSUER", Usage: "the one of AUTHORIZATION_SERVERS that is asked about tokens without a signature, which do not name their issuer (default: the only one; with several, such tokens are refused)"},
 	{Name: "INTROSPECTION_CLIENT", Usage: "id:secret of the client that asks it about such tokens; use the variable, others can see flags (default: the token itself)"},
 	{Name: "TOKEN_AUDIENCE", Usage: "the audience (aud) of the tokens of AUTHORIZATION_SERVERS (default: the public URL)"},
 	{Name: "DOMAINS", Usage: "mail domains, separated by commas (default " + defaultDomain + ")"},
 	{Name: "DEMO_PASSWORD", Verbatim: true, Usage: "password and bearer token of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
-	{Name: "RELAY_LOOPBACK", Default: "false", Usage: "true: clients whose address is 127.0.0.1 or ::1 of this machine may send mail to other domains without signing in; behind a proxy on this machine that is not in TRUSTED_PROXIES, that is every client"},
+	{Name: "RELAY_LOOPBACK", Default: "false", Usage: "true: clients with the address 127.0.0.1 or ::1 of this machine may send mail to other domains without signing in; behind a proxy on this machine that is not in TRUSTED_PROXIES, every client has this address"},
 	{Name: "LOG", Default: "info", Usage: "debug or info"},
 })}
 
-// A config is what the settings say. Its maps have a listener's name as key.
+// A config has the values of the settings. The keys of its maps are names of listeners.
 type config struct {
 	trusted          *trustedProxies
 	listen           map[string][]address // none: the listener is off
@@ -101,7 +101,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	}
 	if cfg.demo {
 		if values.NFlag > 1 {
-			return nil, errors.New("mailfront: -demo takes no other flag: its table holds for its own settings only")
+			return nil, errors.New("mailfront: -demo has settings of its own: remove the other flags")
 		}
 		return &cfg, nil
 	}
@@ -135,9 +135,9 @@ func (cfg *config) readTLS(values *settings.Values) error {
 	cfg.certFile, cfg.keyFile = values.Get("TLS_CERT"), values.Get("TLS_KEY")
 	switch {
 	case cfg.certFile.Text != "" && cfg.keyFile.Text == "":
-		return cfg.certFile.Errorf("%s is not set: a certificate needs its key", cfg.keyFile.From)
+		return cfg.certFile.Errorf("%s is not set: set it to the key file of the certificate", cfg.keyFile.From)
 	case cfg.certFile.Text == "" && cfg.keyFile.Text != "":
-		return cfg.keyFile.Errorf("%s is not set: a key needs its certificate", cfg.certFile.From)
+		return cfg.keyFile.Errorf("%s is not set: set it to the certificate file of the key", cfg.certFile.From)
 	}
 	cfg.tlsPath = make(map[string]proxyproto.TLSPath)
 	terminated, reencrypted := values.Get("TLS_TERMINATED"), values.Get("TLS_REENCRYPTED")
@@ -148,10 +148,10 @@ func (cfg *config) readTLS(values *settings.Values) error {
 		for _, item := range path.List() {
 			name := item.Text
 			if !slices.Contains(listenerNames, name) {
-				return path.Errorf("%q is no listener: use names from %s", name, strings.Join(listenerNames, ","))
+				return path.Errorf("%q is not a listener: use names from %s", name, strings.Join(listenerNames, ","))
 			}
 			if p := cfg.tlsPath[name]; p != proxyproto.PassthroughTLS && p != path.tls {
-				return path.Errorf("%s stands in %s, too: a proxy does one or the other", name, terminated.From)
+				return path.Errorf("%s is also in %s: remove it from one of them", name, terminated.From)
 			}
 			cfg.tlsPath[name] = path.tls
 		}
@@ -171,7 +171,7 @@ func (cfg *config) readAccount(values *settings.Values) error {
 	for _, item := range s.List() {
 		domain := strings.ToLower(item.Text)
 		if !msgauth.IsDomain(domain) {
-			return s.Errorf("%q is no domain name: use letters, digits and hyphens between dots (xn--… for others)", domain)
+			return s.Errorf("%q is not a domain name: use letters, digits and hyphens between dots (xn--… for others)", domain)
 		}
 		cfg.domains = append(cfg.domains, domain)
 	}

@@ -33,11 +33,11 @@ func (cfg *config) readIssuers(values *settings.Values) error {
 	client, audience, asked := values.Get("INTROSPECTION_CLIENT"), values.Get("TOKEN_AUDIENCE"), values.Get("INTROSPECTION_ISSUER")
 	for _, other := range []settings.Value{client, audience, asked} {
 		if other.Text != "" && len(cfg.issuers) == 0 {
-			return fmt.Errorf("mailfront: %s is set, and MAILFRONT_AUTHORIZATION_SERVERS is not: mailfront is its own identity provider then", other.From)
+			return fmt.Errorf("mailfront: %s is set, and MAILFRONT_AUTHORIZATION_SERVERS is not: set it too, or unset %s", other.From, other.From)
 		}
 	}
 	if asked.Text != "" && !slices.Contains(cfg.issuers, asked.Text) {
-		return asked.Errorf("it is not in %s, which has %s", s.From, strings.Join(cfg.issuers, ", "))
+		return asked.Errorf("it is not in %s: use one of %s", s.From, strings.Join(cfg.issuers, ", "))
 	}
 	cfg.tokenAudience, cfg.introspectionIssuer = audience.Text, asked.Text
 	if client.Text != "" {

@@ -107,7 +107,7 @@ func (cfg *config) readPorts(values *settings.Values) error {
 	for _, item := range s.List() {
 		name, value, _ := strings.Cut(item.Text, "=")
 		if _, ok := standardPorts[name]; !ok {
-			return s.Errorf("%q is no mail service: use names from %s", name, strings.Join(slices.Sorted(maps.Keys(standardPorts)), ","))
+			return s.Errorf("%q is not a mail service: use names from %s", name, strings.Join(slices.Sorted(maps.Keys(standardPorts)), ","))
 		}
 		if value == "-" {
 			value = "0"
@@ -132,7 +132,7 @@ func (cfg *config) readApplications(values *settings.Values) error {
 	for item := range strings.FieldsSeq(s.Text) {
 		id, uri, _ := strings.Cut(item, "=")
 		if !clientIDPattern.MatchString(id) {
-			return s.Errorf("%q is no client id: use id=redirect_uri, with letters, digits and . _ - in the id", id)
+			return s.Errorf("%q is not a client id: use id=redirect_uri, with letters, digits and . _ - in the id", id)
 		}
 		if id == signin.BuiltInClient {
 			return s.Errorf("%q is built in, for redirect URIs on loopback: use another id", id)

@@ -245,9 +245,3 @@ func TestAStartThatFailsNamesTheSettingAndLeavesNothingOpen(t *testing.T) {
 	require.ErrorContains(t, err, notPEM)
 	require.Empty(t, out.String())
 }
-
-func TestMisspeltVariablesAreNamed(t *testing.T) {
-	require.Equal(t, []string{"MAILFRONT_PUBLICURL", "MAILFRONT_"}, program.UnknownVariables([]string{
-		"PATH=/bin", "MAILFRONT_PUBLIC_URL=https://a.example", "MAILFRONT_PUBLICURL=https://a.example", "MAILFRONT_LISTEN_SMTPS=:465", "MAILFRONT_=",
-	}))
-}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -151,10 +152,13 @@ func (l *trustedList) read() (items []string, set *trustnet.Set, err error) {
 // readItems returns the items of a file.
 func readItems(path string) (items []string, err error) {
 	// A pipe could block here for ever, and with it the end of the program.
-	if info, err := os.Stat(path); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0 {
-		return nil, errors.New("it is a pipe or socket: use a regular file")
+	if info, err := os.Stat(path); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeDir) != 0 {
+		return nil, errors.New("it is a directory, a pipe or a socket: use a regular file")
 	}
 	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: create the file, or correct its path", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -135,3 +135,27 @@ func TestWrongPasswordsThroughAnUnlistedProxyOnThisMachineBanNoClient(t *testing
 	status, _ := s.signInAdmin(adminPassword)
 	require.Equal(t, http.StatusOK, status, "the administrator sees what is wrong")
 }
+
+// A proxy on this machine that is not trusted and passes bytes on adds no header. What it passes
+// on is for the public host.
+func TestAPeerOnThisMachineThatAsksForAnotherHostIsReportedAndMaySendNoPassword(t *testing.T) {
+	r := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1", "MAILFRONT_HOSTNAME": "mail.example.test"})
+	ask := func(host string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address["http"]+"/jmap/session", nil)
+		require.NoError(t, err)
+		request.Host = host
+		request.SetBasicAuth(testAccount, testPassword)
+		response, err := new(http.Transport).RoundTrip(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		return response.StatusCode
+	}
+	for _, own := range []string{r.address["http"], "localhost:8080", "[::1]"} {
+		require.Equal(t, http.StatusOK, ask(own), own)
+	}
+	require.Zero(t, r.logged("event=local_peer"))
+	for range 3 {
+		require.Equal(t, http.StatusForbidden, ask("mail.example.test"))
+	}
+	r.awaitLogs(1, "level=WARN", "proto=http event=local_peer peer=127.0.0.1 host=mail.example.test", "setting=MAILFRONT_TRUSTED_PROXIES")
+}

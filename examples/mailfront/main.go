@@ -60,8 +60,8 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	for _, name := range program.UnknownVariables(os.Environ()) {
-		fmt.Fprintf(os.Stderr, "mailfront: %s is no setting, and changes nothing: see -help\n", name)
+	for _, warning := range program.Warnings(os.Environ()) {
+		fmt.Fprintln(os.Stderr, warning)
 	}
 	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, hangup)
 	switch {

@@ -22,6 +22,9 @@ func request(t *testing.T, c net.Conn, method, path, body string, header http.He
 	r, err := http.NewRequest(method, "http://mail.example.test"+path, strings.NewReader(body))
 	require.NoError(t, err)
 	r.Header, r.Close = header.Clone(), true
+	if host := header.Get("Host"); host != "" {
+		r.Host = host
+	}
 	require.NoError(t, r.Write(c))
 	response, err := http.ReadResponse(bufio.NewReader(c), r)
 	require.NoError(t, err)
@@ -79,7 +82,8 @@ func TestPasswordsInKnownPlaintextAreRefusedAndLogged(t *testing.T) {
 			header: http.Header{"X-Forwarded-For": {clientIP}}},
 		{name: "the proxy's machine, named by a trusted proxy", r: trusting, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
 			header: http.Header{"X-Forwarded-For": {"127.0.0.1, 127.0.0.1"}, "X-Forwarded-Proto": {"http"}}},
-		{name: "a program on this machine", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }},
+		{name: "a program on this machine", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, header: http.Header{"Host": {"127.0.0.1:8080"}}},
+		{name: "a program on this machine, or a proxy, for the public host", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, refused: true, log: "MAILFRONT_TRUSTED_PROXIES"},
 		{name: "X-Forwarded-For of a proxy that is not on the list", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
 			header: http.Header{"X-Forwarded-For": {clientIP}}, refused: true, log: "MAILFRONT_TRUSTED_PROXIES"},
 		{name: "Forwarded of a proxy that is not on the list", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
@@ -103,11 +107,11 @@ func TestPasswordsInKnownPlaintextAreRefusedAndLogged(t *testing.T) {
 				for key, values := range tc.header {
 					all[key] = values
 				}
-				before := r.logged("level=WARN", "event=plaintext_refused")
+				before := r.logged("level=WARN", "event=plaintext_refused", tc.log)
 				status, _, body := request(t, tc.connect(&r), sent.method, sent.path, sent.body, all)
 				if !tc.refused {
 					require.Equal(t, sent.accepted, status, name)
-					require.Equal(t, before, r.logged("event=plaintext_refused"))
+					require.Equal(t, before, r.logged("level=WARN", "event=plaintext_refused"))
 					continue
 				}
 				require.Equal(t, http.StatusForbidden, status, name)
@@ -151,7 +155,7 @@ func TestTheSignInTakesNoPasswordAndNoTokenInPlaintext(t *testing.T) {
 	require.Contains(t, body, "TLS is required")
 	s.awaitLogs(2, "level=WARN", "event=plaintext_refused client_ip="+directIP)
 
-	status, _, _ = request(t, s.dial(proxyIP, "http"), http.MethodPost, "/login/password", form.Encode(), formType)
+	status, _, _ = request(t, s.dial(proxyIP, "http"), http.MethodPost, "/login/password", form.Encode(), with(formType, "Host", s.address["http"]))
 	require.Equal(t, http.StatusSeeOther, status, "a program on this machine")
 	status, _, _ = request(t, s.dial(proxyIP, "http"), http.MethodPost, "/login/password", form.Encode(), with(formType, "X-Forwarded-For", clientIP))
 	require.Equal(t, http.StatusForbidden, status, "a proxy on this machine")

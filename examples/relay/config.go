@@ -1,5 +1,5 @@
-// What to copy: with package settings, the way that an error names the setting, and that
-// a set which trusts everybody is refused at start. What to change: the settings.
+// What to copy: with package settings, errors that name the setting, the value and the
+// correction. What to change: the settings.
 
 package main
 
@@ -24,19 +24,19 @@ import (
 // with hyphens. A flag wins over its variable. Blank is unset.
 var program = settings.Program{Name: "relay", Settings: []settings.Setting{
 	{Name: "LISTEN", Usage: "host:port that clients connect to, or several, separated by commas (default 127.0.0.1:0 for each backend)"},
-	{Name: "BACKEND", Usage: "host:port of the server, or several: the n-th is that of the n-th listener; all other settings are for all"},
-	{Name: "TRUSTED_PROXIES", Usage: "networks whose peers must send a PROXY header, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: no peer is trusted, every peer is the client)"},
-	{Name: "UNTRUSTED", Default: "serve", Usage: "all other peers: serve, as the clients they are, or refuse"},
-	{Name: "SEND", Default: "v2", Usage: "the header to the backend: v2, or v1, which has no TLS facts"},
+	{Name: "BACKEND", Usage: "host:port of the server, or several, separated by commas: one for each address in LISTEN, in the same order; the other settings apply to all"},
+	{Name: "TRUSTED_PROXIES", Usage: "networks of the proxies, which must send a PROXY header, separated by commas: 10.0.0.0/8, 192.0.2.1, loopback, private (default: no peer is trusted, and every peer is the client)"},
+	{Name: "UNTRUSTED", Default: "serve", Usage: "what to do with other peers: serve them as direct clients, or refuse them"},
+	{Name: "SEND", Default: "v2", Usage: "version of the header to the backend: v2, or v1, which does not state the TLS of the client"},
 	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain: the relay ends TLS (default: it passes bytes on)"},
 	{Name: "TLS_KEY", Usage: "key file, PEM"},
 	{Name: "TLS_TERMINATED", Default: "false", Usage: "true: the trusted proxies end TLS for every client and do not report it"},
-	{Name: "TLS_REENCRYPTED", Default: "false", Usage: "true: the trusted proxies end TLS, and open their own to the relay, which ends that"},
-	{Name: "DIAL_TIMEOUT", Default: "5s", Usage: "for the connection to the backend, and for TLS_CERT the client's handshake"},
-	{Name: "IDLE_TIMEOUT", Default: "35m", Usage: "a session in which nothing moves for as long, or an eighth longer, is cut, and so is one whose client or backend does not take 1 MiB of a bulk transfer in it; IMAP clients are silent for up to 29 minutes"},
-	{Name: "MAX_SESSIONS", Default: "1000", Usage: "more clients have to wait; each takes up to 6 file descriptors"},
-	{Name: "GRACE", Default: "10s", Usage: "how long sessions may go on after SIGTERM"},
-	{Name: "LOG", Default: "info", Usage: "warn, info, which has a line for each session that ended, or debug, which shows health checks"},
+	{Name: "TLS_REENCRYPTED", Default: "false", Usage: "true: the trusted proxies end TLS and open their own to the relay, which ends it with TLS_CERT"},
+	{Name: "DIAL_TIMEOUT", Default: "5s", Usage: "limit for the connection to the backend and, with TLS_CERT, for the handshake of the client"},
+	{Name: "IDLE_TIMEOUT", Default: "35m", Usage: "a session without data for this long is cut, after at most an eighth longer, and so is one whose client or backend does not take 1 MiB of a bulk transfer in this time; IMAP clients are silent for up to 29 minutes"},
+	{Name: "MAX_SESSIONS", Default: "1000", Usage: "sessions at the same time, each with up to 6 file descriptors; more clients wait"},
+	{Name: "GRACE", Default: "10s", Usage: "how long sessions may continue after SIGTERM"},
+	{Name: "LOG", Default: "info", Usage: "warn, info (a line for each session that has ended) or debug (also health checks)"},
 }}
 
 // A config is what the settings say.
@@ -86,7 +86,7 @@ func (cfg *config) readRoutes(values *settings.Values) error {
 		}
 	}
 	if len(listen) != len(backend) {
-		return values.Get("LISTEN").Errorf("%s is %q: each listener needs its backend, and each backend a listener",
+		return values.Get("LISTEN").Errorf("%s is %q: give both the same number of addresses, one backend for each listener",
 			values.Get("BACKEND").From, values.Get("BACKEND").Text)
 	}
 	for i, l := range listen {
@@ -113,7 +113,7 @@ func (cfg *config) readTrusted(values *settings.Values) error {
 	}
 	// proxyproto would trust no peer then, and count it. Report it at the start instead.
 	if set.TrustsAll() {
-		return s.Errorf("it covers all of IPv4 or all of IPv6, so that whoever connects could name any client: list the proxies only")
+		return s.Errorf("it covers all of IPv4 or all of IPv6, or half of one, so that a client could claim any address: list the proxies only")
 	}
 	cfg.trusted = set
 	return nil
@@ -123,13 +123,13 @@ func (cfg *config) readTLS(values *settings.Values) error {
 	certFile, keyFile := values.Get("TLS_CERT"), values.Get("TLS_KEY")
 	switch {
 	case certFile.Text != "" && keyFile.Text == "":
-		return certFile.Errorf("%s is not set: a certificate needs its key", keyFile.From)
+		return certFile.Errorf("%s is not set: set it to the key file of the certificate", keyFile.From)
 	case certFile.Text == "" && keyFile.Text != "":
-		return keyFile.Errorf("%s is not set: a key needs its certificate", certFile.From)
+		return keyFile.Errorf("%s is not set: set it to the certificate file of the key", certFile.From)
 	case certFile.Text != "":
 		cert, err := tls.LoadX509KeyPair(certFile.Text, keyFile.Text)
 		if err != nil {
-			return certFile.Errorf("cannot be used with %s %q: %w", keyFile.From, keyFile.Text, err)
+			return certFile.Errorf("use the PEM files of a certificate and its key; it cannot be used with %s %q: %w", keyFile.From, keyFile.Text, err)
 		}
 		cfg.tls = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
 	}
@@ -144,11 +144,11 @@ func (cfg *config) readTLS(values *settings.Values) error {
 	}
 	switch {
 	case isTerminated && cfg.tls != nil:
-		return terminated.Errorf("%s is set: if the proxies end TLS, and the relay ends TLS of theirs, that is %s=true", certFile.From, reencrypted.From)
+		return terminated.Errorf("%s is set, so the relay ends TLS that the proxies open: use %s=true instead", certFile.From, reencrypted.From)
 	case isTerminated && isReencrypted:
-		return terminated.Errorf("%s is true, too: a proxy does one or the other", reencrypted.From)
+		return terminated.Errorf("%s is also true: set only one of them", reencrypted.From)
 	case isReencrypted && cfg.tls == nil:
-		return reencrypted.Errorf("%s is not set: who ends the TLS of the proxies?", certFile.From)
+		return reencrypted.Errorf("%s is not set: set it to the certificate with which the relay ends the TLS of the proxies, or unset this", certFile.From)
 	case isTerminated:
 		cfg.tlsPath = proxyproto.TerminatedTLS
 	case isReencrypted:

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"io"
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
@@ -68,9 +69,9 @@ func TestSettingsThatMakeNoSenseAreNamed(t *testing.T) {
 		"a key without certificate": {map[string]string{"TLS_KEY": keyFile}, nil, `RELAY_TLS_CERT is not set`},
 		"a certificate without key": {map[string]string{"TLS_CERT": certFile}, nil, `RELAY_TLS_KEY is not set`},
 		"a key that is none":        {map[string]string{"TLS_CERT": certFile, "TLS_KEY": certFile}, nil, `cannot be used with RELAY_TLS_KEY`},
-		"TLS ended twice":           {map[string]string{"TLS_CERT": certFile, "TLS_KEY": keyFile, "TLS_TERMINATED": "true"}, nil, `that is RELAY_TLS_REENCRYPTED=true`},
-		"TLS ended and reencrypted": {map[string]string{"TLS_TERMINATED": "true", "TLS_REENCRYPTED": "true"}, nil, `RELAY_TLS_REENCRYPTED is true, too`},
-		"TLS ended by nobody":       {map[string]string{"TLS_REENCRYPTED": "true"}, nil, `RELAY_TLS_CERT is not set: who ends`},
+		"TLS ended twice":           {map[string]string{"TLS_CERT": certFile, "TLS_KEY": keyFile, "TLS_TERMINATED": "true"}, nil, `use RELAY_TLS_REENCRYPTED=true instead`},
+		"TLS ended and reencrypted": {map[string]string{"TLS_TERMINATED": "true", "TLS_REENCRYPTED": "true"}, nil, `RELAY_TLS_REENCRYPTED is also true`},
+		"TLS ended by nobody":       {map[string]string{"TLS_REENCRYPTED": "true"}, nil, `RELAY_TLS_CERT is not set: set it to the certificate`},
 		"no duration":               {map[string]string{"IDLE_TIMEOUT": "35"}, nil, `RELAY_IDLE_TIMEOUT is "35": use a duration of 1s or more`},
 		"a short duration":          {map[string]string{"IDLE_TIMEOUT": "10ms"}, nil, `use a duration of 1s or more`},
 		"a negative duration":       {map[string]string{"GRACE": "-1s"}, nil, `RELAY_GRACE is "-1s": use a duration of 0s or more`},
@@ -88,6 +89,59 @@ func TestSettingsThatMakeNoSenseAreNamed(t *testing.T) {
 			require.ErrorContains(t, err, "relay: ")
 		})
 	}
+}
+
+// A bad value of a setting fails at the start with the name of the setting, the value and the
+// correction. Each setting has to be in the table.
+func TestEverySettingNamesItsBadValueAndTheCorrection(t *testing.T) {
+	certFile, _, _ := certificate(t)
+	type bad struct {
+		value  string
+		fix    string            // in the error
+		others map[string]string // settings without RELAY_
+	}
+	table := map[string]bad{
+		"LISTEN":          {value: "127.0.0.1", fix: "use host:port, such as 127.0.0.1:2525"},
+		"BACKEND":         {value: "127.0.0.1:0", fix: "use host:port, such as 127.0.0.1:10025"},
+		"TRUSTED_PROXIES": {value: "0.0.0.0/0", fix: "list the proxies only"},
+		"UNTRUSTED":       {value: "ignore", fix: "use refuse or serve"},
+		"SEND":            {value: "2", fix: "use v1 or v2"},
+		"TLS_CERT":        {value: certFile, fix: "use the PEM files of a certificate and its key", others: map[string]string{"TLS_KEY": certFile}},
+		"TLS_KEY":         {value: "/no/key.pem", fix: "RELAY_TLS_CERT is not set: set it to the certificate file"},
+		"TLS_TERMINATED":  {value: "yes", fix: "use true or false"},
+		"TLS_REENCRYPTED": {value: "true", fix: "or unset this"},
+		"DIAL_TIMEOUT":    {value: "0s", fix: "use a duration of 1ms or more, such as 90s or 35m"},
+		"IDLE_TIMEOUT":    {value: "35", fix: "use a duration of 1s or more, such as 90s or 35m"},
+		"MAX_SESSIONS":    {value: "many", fix: "use a number from 1 on"},
+		"GRACE":           {value: "-1s", fix: "use a duration of 0s or more, such as 90s or 35m"},
+		"LOG":             {value: "verbose", fix: "use debug or info or warn"},
+	}
+	for _, s := range program.Settings {
+		b, ok := table[s.Name]
+		require.True(t, ok, "the table does not have %s", s.Name)
+		delete(table, s.Name)
+		for _, flag := range []bool{false, true} {
+			name, args, env := "RELAY_"+s.Name, []string(nil), map[string]string{"RELAY_BACKEND": "127.0.0.1:25"}
+			for other, value := range b.others {
+				env["RELAY_"+other] = value
+			}
+			if flag {
+				name = "-" + s.FlagName()
+				args = []string{name + "=" + b.value}
+			} else {
+				env[name] = b.value
+			}
+			t.Run(name, func(t *testing.T) {
+				_, err := parseConfig(args, lookup(env), io.Discard)
+				require.Error(t, err)
+				require.Regexp(t, "^relay: ", err.Error())
+				require.ErrorContains(t, err, name)
+				require.ErrorContains(t, err, b.fix)
+				require.ErrorContains(t, err, strconv.Quote(b.value))
+			})
+		}
+	}
+	require.Empty(t, table, "settings that do not exist")
 }
 
 func TestHelpListsEverySetting(t *testing.T) {

@@ -49,8 +49,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	for _, name := range program.UnknownVariables(os.Environ()) {
-		fmt.Fprintf(os.Stderr, "relay: %s is not a setting and has no effect: see -help\n", name)
+	for _, warning := range program.Warnings(os.Environ()) {
+		fmt.Fprintln(os.Stderr, warning)
 	}
 	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
 	switch {

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 )
 
@@ -71,8 +70,9 @@ func (p Program) Read(args []string, env func(string) (string, bool), help io.Wr
 			fmt.Fprintf(help, "Usage: %s [flags]; each can be set by the variable in brackets instead\n", p.Name)
 			flags.SetOutput(help)
 			flags.PrintDefaults()
+			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
-		return nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, fmt.Errorf("%s: %w: see -help", p.Name, err)
 	}
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("%s: unexpected argument %q: see -help", p.Name, flags.Arg(0))
@@ -102,17 +102,3 @@ func (p Program) read(s Setting, given string, env func(string) (string, bool)) 
 func (p Program) variable(name string) string { return variablePrefix(p.Name) + name }
 
 func variablePrefix(program string) string { return strings.ToUpper(program) + "_" }
-
-// UnknownVariables returns the names in an environment, as of [os.Environ], that begin
-// like a variable of the program and are not settings. A misspelt variable leaves the
-// default in force without an error.
-func (p Program) UnknownVariables(environment []string) (names []string) {
-	for _, v := range environment {
-		name, _, _ := strings.Cut(v, "=")
-		setting, ok := strings.CutPrefix(name, variablePrefix(p.Name))
-		if ok && !slices.ContainsFunc(p.Settings, func(s Setting) bool { return s.Name == setting }) {
-			names = append(names, name)
-		}
-	}
-	return names
-}

@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/seed-94e48765/portico/proxyproto"
 )
@@ -35,6 +36,7 @@ type Client struct {
 
 	Info        *proxyproto.Info `json:"-"` // nil on a listener without PROXY protocol
 	ForwardedBy string           `json:"-"` // a forwarding header of the request, from any peer; "" without one
+	Host        string           `json:"-"` // of the request; "" outside HTTP
 }
 
 // New returns the client of c, which a proxyproto.Listener returned, or a wrapper of it.
@@ -82,11 +84,26 @@ func (cl Client) IsThisMachine() bool {
 	return cl.Known && onThisMachine && (cl.IP == localhost4 || cl.IP == netip.IPv6Loopback())
 }
 
-// isDirectLocal reports whether the client is a program on this machine that connected
-// itself. A proxy on this machine that is not on the list of trusted proxies looks the
-// same, unless its requests have a forwarding header.
+// isDirectLocal reports whether the client is a program on this machine that connected itself,
+// such as a browser in which the server is set up at http://127.0.0.1. What it sends passes no
+// network. A proxy on this machine that is not on the list of trusted proxies has the same
+// address; its requests have a forwarding header or the host that its clients use.
 func (cl Client) isDirectLocal() bool {
-	return cl.IsThisMachine() && cl.IsUntrustedPeer() && cl.ForwardedBy == ""
+	return cl.IsThisMachine() && cl.IsUntrustedPeer() && cl.ForwardedBy == "" && (cl.Host == "" || isThisHost(cl.Host))
+}
+
+// isThisHost reports whether the Host of a request is a name or an address of this machine for
+// itself (RFC 6761 section 6.3).
+func isThisHost(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil { // without a port
+		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
 // IsUntrustedPeer reports whether the client is the peer of the socket and is not on the

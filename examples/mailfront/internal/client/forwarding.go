@@ -62,9 +62,18 @@ func forwardedBy(r *http.Request) string {
 // one: no client of that proxy is known. A request of a proxy without any forwarding header
 // is not reported, because it may be a health check.
 //
+// A peer on this machine without such a header is reported if its requests are for another host:
+// it may be a proxy that passes bytes on, and all its clients have the address 127.0.0.1 then.
+//
 // Trusted is the name of the setting that has the list.
 func LogForwarding(log *LimitedLog, cl Client, trusted string) {
 	if cl.ForwardedBy == "" {
+		if cl.IsThisMachine() && cl.IsUntrustedPeer() && !isThisHost(cl.Host) {
+			log.Warn("a client of this machine asks for another host", "local_peer", cl.Listener,
+				slog.String("peer", cl.IP.String()), slog.String("host", shortened(Quote(cl.Host))),
+				slog.String("reason", "if the peer is a proxy on this machine, its clients are not known: let it send the client's address, and add it to the list of trusted proxies"),
+				slog.String("setting", trusted))
+		}
 		return
 	}
 	if setting := forwardingSetting(cl.Reason); setting != "" {

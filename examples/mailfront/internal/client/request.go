@@ -33,7 +33,7 @@ func FromContext(ctx context.Context) Client {
 func FromProxyHeader(listener string, r *http.Request) Client {
 	info, _ := proxyproto.FromContext(r.Context())
 	cl := FromInfo(listener, info)
-	cl.ForwardedBy = forwardedBy(r)
+	cl.ForwardedBy, cl.Host = forwardedBy(r), r.Host
 	cl.setTLS(info.Secure(r.TLS != nil))
 	return cl
 }
@@ -45,7 +45,7 @@ func FromForwarded(listener string, r *http.Request, tlsEnded bool) Client {
 	res, _ := forwarded.FromContext(r.Context())
 	cl := Client{
 		Listener: listener, IP: res.Client, Last: res.Last, Known: res.ClientKnown(), Reason: res.Reason.String(),
-		ForwardedBy: forwardedBy(r),
+		ForwardedBy: forwardedBy(r), Host: r.Host,
 	}
 	if res.Reason != forwarded.UntrustedPeer && res.Reason != forwarded.UntrustedHeader {
 		cl.Proxy = res.Peer

@@ -40,7 +40,7 @@ func TestTheClientOfARequestOnAProxyListener(t *testing.T) {
 			if tc.info != nil {
 				r = r.WithContext(proxyproto.NewContext(r.Context(), tc.info))
 			}
-			tc.want.Info = tc.info
+			tc.want.Info, tc.want.Host = tc.info, r.Host
 			require.Equal(t, tc.want, FromProxyHeader("http", r))
 		})
 	}
@@ -76,7 +76,7 @@ func TestTheClientOfARequestWithForwardingHeaders(t *testing.T) {
 			RememberForwarding(resolver.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				got = FromRequest(WithRequest(r, FromForwarded("http", r, tc.tlsEnded)))
 			}))).ServeHTTP(httptest.NewRecorder(), r)
-			tc.want.Listener = "http"
+			tc.want.Listener, tc.want.Host = "http", r.Host
 			require.Equal(t, tc.want, got)
 		})
 	}

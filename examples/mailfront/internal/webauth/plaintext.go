@@ -12,7 +12,8 @@ const PlaintextReason = "the client's connection is not encrypted: let clients u
 
 // RefusePlaintext answers and logs a request of cl with a password or token that is known to
 // have passed a network unencrypted, and reports whether it has. Call it for every request
-// with the header Authorization. A client whose TLS is not known is not refused.
+// with the header Authorization. A client whose TLS is not known is not refused. Nor is a
+// program on this machine whose request is for this machine, such as http://127.0.0.1.
 func (a *Auth) RefusePlaintext(w http.ResponseWriter, cl client.Client) bool {
 	if !cl.IsPlaintext() {
 		return false
@@ -36,8 +37,8 @@ func (a *Auth) IsPlaintext(r *http.Request) bool {
 // logPlaintext reports a password or token that was refused because of the connection.
 func logPlaintext(log *slog.Logger, cl client.Client) {
 	attrs := []slog.Attr{slog.String("reason", PlaintextReason)}
-	if cl.ForwardedBy != "" && cl.IsUntrustedPeer() {
-		attrs = append(attrs, slog.String("setting", client.TrustedProxies)) // the proxy may have TLS
+	if cl.IsUntrustedPeer() && (cl.ForwardedBy != "" || cl.IsThisMachine()) { // a proxy, which may have TLS
+		attrs = append(attrs, slog.String("setting", client.TrustedProxies))
 	}
 	cl.Warn(log, "plaintext_refused", attrs...)
 }
