@@ -18,7 +18,7 @@ func TestIssuerSettings(t *testing.T) {
 		"a client alone":    {env: map[string]string{"MAILFRONT_INTROSPECTION_CLIENT": "a:b"}, want: "MAILFRONT_INTROSPECTION_CLIENT is set, and MAILFRONT_AUTHORIZATION_SERVERS is not"},
 		"an audience alone": {env: map[string]string{"MAILFRONT_TOKEN_AUDIENCE": "a"}, want: "MAILFRONT_TOKEN_AUDIENCE is set"},
 		"an issuer alone":   {env: map[string]string{"MAILFRONT_INTROSPECTION_ISSUER": "https://id.example"}, want: "MAILFRONT_INTROSPECTION_ISSUER is set"},
-		"another issuer":    {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example,https://b.example", "MAILFRONT_INTROSPECTION_ISSUER": "https://id.example/"}, want: `MAILFRONT_INTROSPECTION_ISSUER is "https://id.example/": it is not in MAILFRONT_AUTHORIZATION_SERVERS, which has https://id.example, https://b.example`},
+		"another issuer":    {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example,https://b.example", "MAILFRONT_INTROSPECTION_ISSUER": "https://id.example/"}, want: `MAILFRONT_INTROSPECTION_ISSUER is "https://id.example/": it is not in MAILFRONT_AUTHORIZATION_SERVERS: use one of https://id.example, https://b.example`},
 		"no secret":         {env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example", "MAILFRONT_INTROSPECTION_CLIENT": "topsecret"}, want: "MAILFRONT_INTROSPECTION_CLIENT: use id:secret"},
 	} {
 		_, err := parseConfig(nil, lookup(tt.env), io.Discard)
