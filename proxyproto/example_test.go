@@ -73,14 +73,7 @@ func ExampleNew() {
 // and emersion/go-imap, needs no change to see the client. Its session calls FromConn once,
 // when it starts, and Secure again after STARTTLS.
 func ExampleFromConn() {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
-	if err != nil {
-		log.Fatal(err)
-	}
+	l := exampleListener(proxyproto.Config{})
 	defer l.Close()
 
 	go serveMail(l, func(c net.Conn) string { // the session's start
@@ -119,14 +112,7 @@ func serveMail(l net.Listener, greet func(net.Conn) string) {
 
 // With http.Server, ConnContext makes the client known to handlers.
 func ExampleConnContext() {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
-	if err != nil {
-		log.Fatal(err)
-	}
+	l := exampleListener(proxyproto.Config{})
 	srv := &http.Server{
 		ConnContext:       proxyproto.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -151,14 +137,7 @@ func ExampleConnContext() {
 // The order of the layers is TCP, PROXY, TLS, because the header comes before the client's
 // handshake.
 func ExampleNew_tls() {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
-	if err != nil {
-		log.Fatal(err)
-	}
+	l := exampleListener(proxyproto.Config{})
 	defer l.Close()
 	tl := tls.NewListener(l, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("put your certificate here")
@@ -180,14 +159,7 @@ func ExampleForward() {
 	backend := greeter()
 	defer backend.Close()
 
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	front, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
-	if err != nil {
-		log.Fatal(err)
-	}
+	front := exampleListener(proxyproto.Config{})
 	defer front.Close()
 	go func() {
 		for {
@@ -238,14 +210,7 @@ func relay(client *proxyproto.Conn, backend string) {
 
 // greeter is a backend that trusts the relay at 127.0.0.1.
 func greeter() *proxyproto.Listener {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("127.0.0.1")})
-	if err != nil {
-		log.Fatal(err)
-	}
+	l := exampleListener(proxyproto.Config{})
 	go serveMail(l, func(c net.Conn) string {
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		info, _ := proxyproto.FromConn(c)

@@ -304,21 +304,10 @@ func TestOptionalPeerIsEvicted(t *testing.T) {
 	})
 }
 
-// On a loaded machine the header is in the socket before this process reads.
 func TestUnreadOptionalHeaderIsNotLate(t *testing.T) {
-	turn := make(chan struct{})
 	cfg := fromLoopback(t)
 	cfg.Trusted, cfg.Optional, cfg.OptionalWait = nil, cfg.Trusted, 50*time.Millisecond
-	l, err := proxyproto.New(gatedListener{listen(t), turn}, cfg)
-	require.NoError(t, err)
-	defer l.Close()
-	l.Start()
-	connect(t, l, 1, proxy4())
-	// Longer than OptionalWait. The time is real, because the kernel has the bytes of a socket.
-	<-time.After(200 * time.Millisecond)
-	close(turn)
-	c, err := l.Accept()
-	require.NoError(t, err)
+	c := acceptUnread(t, cfg, 4*cfg.OptionalWait)
 	require.Equal(t, clientAddr, c.RemoteAddr().String())
 }
 

@@ -40,20 +40,27 @@ func (l gatedListener) Accept() (net.Conn, error) {
 	return gated{c.(*net.TCPConn), l.turn}, nil
 }
 
-func TestUnreadHeaderIsNotSilence(t *testing.T) {
+// acceptUnread lets a header wait in the socket for d before the Listener reads it, as on a
+// loaded machine. The time is real, because the kernel has the bytes of a socket.
+func acceptUnread(t *testing.T, cfg proxyproto.Config, d time.Duration) net.Conn {
+	t.Helper()
 	turn := make(chan struct{})
-	cfg := fromLoopback(t)
-	cfg.MaxPending = 1
 	l, err := proxyproto.New(gatedListener{listen(t), turn}, cfg)
 	require.NoError(t, err)
 	defer l.Close()
 	l.Start()
 	connect(t, l, 1, proxy4())
-	// Longer than maxSilence. The time is real, because the kernel has the bytes of a socket.
-	<-time.After(1200 * time.Millisecond)
+	<-time.After(d)
 	close(turn)
-	_, err = l.Accept()
+	c, err := l.Accept()
 	require.NoError(t, err)
+	return c
+}
+
+func TestUnreadHeaderIsNotSilence(t *testing.T) {
+	cfg := fromLoopback(t)
+	cfg.MaxPending = 1
+	acceptUnread(t, cfg, 1200*time.Millisecond) // longer than maxSilence
 }
 
 func TestEvictionTakesOldestOfSilent(t *testing.T) {
