@@ -1,0 +1,64 @@
+//go:build linux
+
+// Bare is the servers of mailfront without mailfront: go-smtp, go-imap and net/http with
+// nothing in front of them. It knows no client, limits nothing and logs nothing: it is the
+// yardstick of the benchmark, not an example.
+package main
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
+	"github.com/emersion/go-smtp"
+)
+
+// The argument is the document that the HTTP server returns.
+func main() {
+	document, err := os.ReadFile(os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	ended := make(chan error)
+	serve := func(name string, server func(net.Listener) error) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(name, l.Addr())
+		go func() { ended <- server(l) }()
+	}
+	mail := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return session{}, nil }))
+	mail.Domain = "mail.example.com"
+	mail.ReadTimeout, mail.WriteTimeout = 5*time.Minute, time.Minute
+	serve("smtp", mail.Serve)
+	mailboxes := imapmemserver.New()
+	serve("imap", imapserver.New(&imapserver.Options{
+		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
+			return mailboxes.NewSession(), nil, nil
+		},
+		Caps: imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIMAP4rev2: {}},
+	}).Serve)
+	web := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(document)
+	})}
+	serve("http", web.Serve)
+	fmt.Println("ready")
+	log.Fatal(<-ended)
+}
+
+type session struct{}
+
+func (session) Mail(string, *smtp.MailOptions) error { return nil }
+func (session) Rcpt(string, *smtp.RcptOptions) error { return nil }
+func (session) Data(r io.Reader) error               { _, err := io.Copy(io.Discard, r); return err }
+func (session) Reset()                               {}
+func (session) Logout() error                        { return nil }

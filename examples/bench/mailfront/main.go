@@ -1,0 +1,414 @@
+//go:build linux
+
+// Mailfront compares examples/mailfront with the servers that it is made of: go-smtp,
+// go-imap and net/http in a process with nothing in front of them (./bare).
+//
+//	go run ./examples/bench/mailfront                 about a minute
+//	go run ./examples/bench/mailfront -rounds 1 smtp idle
+//
+// 16 clients have sessions one after the other, with both in turns. The clients of mailfront
+// come through a proxy: the first bytes are a PROXY header, or the request has
+// X-Forwarded-For. What is printed is the median over the rounds, and the ratio to bare.
+// "processor" is the processor time of the server, which depends less on what else runs.
+//
+//	smtp  greeting, EHLO, MAIL, RCPT, QUIT
+//	imap  greeting, CAPABILITY, LOGOUT
+//	http  one document on a new connection
+//	idle  IMAP clients that have read the greeting: resident memory for each
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+)
+
+func main() {
+	b := &bench{}
+	flag.IntVar(&b.rounds, "rounds", 5, "measurements of each server")
+	flag.DurationVar(&b.length, "for", time.Second, "length of a measurement")
+	flag.IntVar(&b.idle, "idle", 3000, "number of idle clients")
+	flag.Parse()
+	b.only = flag.Args()
+	if err := b.run(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "mailfront benchmark:", err)
+		os.Exit(1)
+	}
+}
+
+type bench struct {
+	rounds, idle int
+	length       time.Duration
+	only         []string // measurements; none is all
+}
+
+func (b *bench) wants(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
+
+// A session is what a client does after it has connected.
+type session struct {
+	name  string
+	steps []step
+}
+
+type step struct{ send, want string }
+
+var sessions = []session{
+	{"smtp", []step{
+		{"", "220 "}, {"EHLO client.example.com\r\n", "250 "}, {"MAIL FROM:<a@example.org>\r\n", "250 "},
+		{"RCPT TO:<demo@example.test>\r\n", "250 "}, {"QUIT\r\n", "221 "},
+	}},
+	{"imap", []step{{"", "* OK"}, {"a CAPABILITY\r\n", "a OK"}, {"b LOGOUT\r\n", "b OK"}}},
+	{"http", []step{{"GET " + path + " HTTP/1.1\r\nHost: mail.example.com\r\nConnection: close\r\n%s\r\n", "HTTP/1.1 200"}}},
+}
+
+const path = "/.well-known/oauth-authorization-server"
+
+// run has one session of a client. forward is what the proxy adds to a request.
+func (s *session) run(address string, first []byte, forward string) error {
+	c, err := connect(address, first)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for _, step := range s.steps {
+		text := step.send
+		if s.name == "http" {
+			text = fmt.Sprintf(text, forward)
+		}
+		if _, err := io.WriteString(c, text); err != nil {
+			return err
+		}
+		if err := await(r, step.want); err != nil {
+			return err
+		}
+	}
+	_, err = io.Copy(io.Discard, r)
+	return err
+}
+
+func connect(address string, first []byte) (net.Conn, error) {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		c.Close()
+		return nil, err
+	}
+	if len(first) > 0 {
+		if _, err := c.Write(first); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// await reads lines until one begins with want. It returns an error for an SMTP reply or an
+// HTTP status that is another.
+func await(r *bufio.Reader, want string) error {
+	for {
+		line, err := r.ReadString('\n')
+		switch {
+		case err != nil:
+			return fmt.Errorf("waiting for %q: %w", want, err)
+		case strings.HasPrefix(line, want):
+			return nil
+		case line[0] >= '4' && line[0] <= '5' || strings.HasPrefix(line, "HTTP/"):
+			return fmt.Errorf("got %q, want %q", line, want)
+		}
+	}
+}
+
+// A server is a running program under test.
+type server struct {
+	cmd     *exec.Cmd
+	address map[string]string
+	proxied bool // its clients come through a proxy
+	next    atomic.Uint32
+}
+
+// client returns what the proxy sends for the next of 1,000 clients.
+func (s *server) client(protocol string) (first []byte, forward string, err error) {
+	if !s.proxied {
+		return nil, "", nil
+	}
+	n := s.next.Add(1) % 1000
+	address := netip.AddrFrom4([4]byte{203, 0, byte(n >> 8), byte(n)})
+	if protocol == "http" {
+		return nil, "X-Forwarded-For: " + address.String() + "\r\n", nil
+	}
+	var header strings.Builder
+	err = proxyproto.WriteHeader(&header, proxyproto.Header{
+		Source:      net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, 50000)),
+		Destination: &net.TCPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 25},
+	})
+	return []byte(header.String()), "", err
+}
+
+func start(dir, pkg string, env []string, args ...string) (*server, error) {
+	program := filepath.Join(dir, filepath.Base(pkg))
+	if _, err := os.Stat(program); err != nil {
+		build := exec.Command("go", "build", "-o", program, "github.com/seed-94e48765/portico/"+pkg)
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build %s: %w: %s", pkg, err, out)
+		}
+	}
+	s := &server{cmd: exec.Command(program, args...), address: make(map[string]string), proxied: env != nil}
+	s.cmd.Env = append(os.Environ(), env...)
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(out)
+	for len(s.address) < len(sessions) && lines.Scan() {
+		words := strings.Fields(lines.Text())
+		for _, known := range sessions {
+			if len(words) > 1 && words[0] == known.name {
+				s.address[known.name] = words[1]
+			}
+		}
+	}
+	if len(s.address) < len(sessions) {
+		s.stop()
+		return nil, fmt.Errorf("%s printed the listeners %v only", pkg, s.address)
+	}
+	go io.Copy(io.Discard, out)
+	return s, nil
+}
+
+func (s *server) stop() {
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+}
+
+// file returns a file of the server's process in /proc.
+func (s *server) file(name string) (string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.cmd.Process.Pid, name))
+	return string(b), err
+}
+
+// processor returns the processor time that the server has used.
+func (s *server) processor() (time.Duration, error) {
+	text, err := s.file("stat")
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(text[strings.LastIndex(text, ")")+1:])
+	var ticks time.Duration // utime and stime, proc_pid_stat(5)
+	for _, f := range fields[11:13] {
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			return 0, err
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond, nil
+}
+
+func (s *server) memory() (int64, error) {
+	text, err := s.file("status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, errors.New("no VmRSS in /proc/PID/status")
+}
+
+// churn returns sessions per second, and the server's processor time for one in µs.
+func (s *server) churn(kind *session, length time.Duration) (perSecond, processor float64, err error) {
+	const clients = 16
+	used, err := s.processor()
+	if err != nil {
+		return 0, 0, err
+	}
+	var done atomic.Int64
+	errs := make([]error, clients)
+	began := time.Now()
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			for time.Since(began) < length && errs[i] == nil {
+				first, forward, err := s.client(kind.name)
+				if err == nil {
+					err = kind.run(s.address[kind.name], first, forward)
+				}
+				errs[i] = err
+				done.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	elapsed := time.Since(began)
+	after, err := s.processor()
+	n := float64(done.Load())
+	return n / elapsed.Seconds(), float64((after - used).Microseconds()) / n, errors.Join(append(errs, err)...)
+}
+
+// idle returns the resident bytes of each of many clients that have read the greeting.
+func (s *server) idle(clients int) (float64, error) {
+	before, err := s.settled()
+	if err != nil {
+		return 0, err
+	}
+	conns := make([]net.Conn, 0, clients)
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	for range clients {
+		first, _, err := s.client("imap")
+		if err != nil {
+			return 0, err
+		}
+		c, err := connect(s.address["imap"], first)
+		if err != nil {
+			return 0, fmt.Errorf("after %d clients: %w", len(conns), err)
+		}
+		conns = append(conns, c)
+		if err := await(bufio.NewReaderSize(c, 512), "* OK"); err != nil {
+			return 0, err
+		}
+	}
+	after, err := s.settled()
+	return float64(after-before) / float64(clients), err
+}
+
+// settled returns the memory after sessions that let the garbage collector finish, when
+// it no longer falls.
+func (s *server) settled() (int64, error) {
+	if _, _, err := s.churn(&sessions[1], time.Second); err != nil {
+		return 0, err
+	}
+	least, err := s.memory()
+	for same := 0; same < 3 && err == nil; same++ {
+		time.Sleep(300 * time.Millisecond)
+		var now int64
+		if now, err = s.memory(); now < least {
+			least, same = now, 0
+		}
+	}
+	return least, err
+}
+
+func (b *bench) run(w io.Writer) error {
+	dir, err := os.MkdirTemp("", "portico-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	front, err := start(dir, "examples/mailfront", []string{
+		"MAILFRONT_TRUSTED_PROXIES=127.0.0.1", "MAILFRONT_HOSTNAME=mail.example.com", "MAILFRONT_DOMAINS=example.test",
+	})
+	if err != nil {
+		return err
+	}
+	defer front.stop()
+	document, err := fetch(front)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "document")
+	if err := os.WriteFile(file, document, 0o600); err != nil {
+		return err
+	}
+	bare, err := start(dir, "examples/bench/mailfront/bare", nil, file)
+	if err != nil {
+		return err
+	}
+	defer bare.stop()
+
+	servers := []*server{bare, front}
+	rates, costs := make(map[string][2][]float64), make(map[string][2][]float64)
+	for round := -1; round < b.rounds; round++ { // the first one warms up and is not counted
+		for i := range sessions {
+			kind := &sessions[i]
+			if !b.wants(kind.name) {
+				continue
+			}
+			for side, s := range servers {
+				rate, cost, err := s.churn(kind, b.length)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", kind.name, []string{"bare", "mailfront"}[side], err)
+				}
+				if round >= 0 {
+					r, c := rates[kind.name], costs[kind.name]
+					r[side], c[side] = append(r[side], rate), append(c[side], cost)
+					rates[kind.name], costs[kind.name] = r, c
+				}
+			}
+		}
+	}
+	fmt.Fprintf(w, "median of %d rounds, %d processors, %s; in parentheses × bare\n", b.rounds, runtime.NumCPU(), runtime.Version())
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\tbare\tmailfront\t\t")
+	line := func(name string, values [2][]float64, format string) {
+		bare, front := median(values[0]), median(values[1])
+		fmt.Fprintf(t, "%s\t"+format+"\t"+format+"\t(%.2f)\t\n", name, bare, front, front/bare)
+	}
+	for _, kind := range sessions {
+		if b.wants(kind.name) {
+			line(kind.name+" sessions/s", rates[kind.name], "%.0f")
+			line(kind.name+" processor µs", costs[kind.name], "%.0f")
+		}
+	}
+	if b.wants("idle") {
+		var each [2][]float64
+		for side, s := range servers {
+			size, err := s.idle(b.idle)
+			if err != nil {
+				return err
+			}
+			each[side] = []float64{size / 1024}
+		}
+		line(fmt.Sprintf("KiB/idle imap, %d", b.idle), each, "%.1f")
+	}
+	return t.Flush()
+}
+
+// fetch returns the document.
+func fetch(s *server) ([]byte, error) {
+	c, err := connect(s.address["http"], []byte("GET "+path+" HTTP/1.0\r\nHost: mail.example.com\r\n\r\n"))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	answer, err := io.ReadAll(c)
+	_, body, found := strings.Cut(string(answer), "\r\n\r\n")
+	if err == nil && !found {
+		err = fmt.Errorf("mailfront answered %.100q", answer)
+	}
+	return []byte(body), err
+}
+
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	return values[len(values)/2]
+}
