@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"github.com/seed-94e48765/portico/examples/internal/keepalive"
 )
 
 // listen listens on the address. Its error names the setting.
@@ -18,18 +20,18 @@ func (a address) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// listen is net.Listen. A unix socket that a process which has crashed has left behind is
+// listen is keepalive.Listen. A unix socket that a process which has crashed has left behind is
 // removed: no process accepts connections there. One that is in use stays, and so does any
 // other file.
 func listen(network, address string) (net.Listener, error) {
-	l, err := net.Listen(network, address)
+	l, err := keepalive.Listen(network, address)
 	if err == nil || network != "unix" || !errors.Is(err, syscall.EADDRINUSE) || !isStaleSocket(address) {
 		return l, err
 	}
 	if err := os.Remove(address); err != nil {
 		return nil, err
 	}
-	return net.Listen(network, address)
+	return keepalive.Listen(network, address)
 }
 
 func isStaleSocket(path string) bool {

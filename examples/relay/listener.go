@@ -15,6 +15,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/seed-94e48765/portico/examples/internal/keepalive"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -107,7 +108,7 @@ func start(cfg *config, log *slog.Logger) (*relay, error) {
 }
 
 func (r *relay) open(rt route) (*listener, error) {
-	socket, err := listen(rt.listen.Text)
+	socket, err := keepalive.Listen("tcp", rt.listen.Text)
 	if err != nil {
 		return nil, rt.listen.Errorf("cannot listen: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"time"
 )
 
 // Log writes a line with the client and the name of an event, such as accept or session.
@@ -21,12 +22,20 @@ func (cl Client) Warn(l *slog.Logger, event string, more ...slog.Attr) {
 	cl.logAt(l, slog.LevelWarn, event, more)
 }
 
+// logAt does not call l.LogAttrs, which looks up the caller for handlers that print it.
 func (cl Client) logAt(l *slog.Logger, level slog.Level, event string, more []slog.Attr) {
-	l.LogAttrs(context.Background(), level, "client", append([]slog.Attr{
+	ctx := context.Background()
+	if !l.Enabled(ctx, level) {
+		return
+	}
+	r := slog.NewRecord(time.Now(), level, "client", 0)
+	r.AddAttrs(
 		slog.String("proto", cl.Listener), slog.String("event", event),
 		slog.String("client_ip", cl.LogIP().String()), slog.Bool("tls", cl.TLS),
 		slog.Bool("tls_known", cl.TLSKnown), slog.Bool("client_known", cl.Known),
-		slog.String("proxy", cl.proxyName()), slog.Int("version", cl.Version)}, more...)...)
+		slog.String("proxy", cl.proxyName()), slog.Int("version", cl.Version))
+	r.AddAttrs(more...)
+	_ = l.Handler().Handle(ctx, r)
 }
 
 // LogIP returns the client's address, or that of the last hop if the client is not known.

@@ -1,0 +1,42 @@
+// Package keepalive opens listening sockets whose connections have keep-alive.
+//
+// What to copy: all of it, if connections are short. What to change: nothing.
+package keepalive
+
+import (
+	"context"
+	"net"
+	"os"
+	"syscall"
+)
+
+// Listen is net.Listen. TCP connections have keep-alive as package net sets it: after 15 s
+// of silence, every 15 s, nine times. On Linux they inherit it from the listening socket
+// (tcp(7)), which saves four system calls for each connection.
+func Listen(network, address string) (net.Listener, error) {
+	if network == "unix" {
+		return net.Listen(network, address)
+	}
+	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if e := c.Control(func(fd uintptr) { err = set(int(fd)) }); e != nil {
+			return e
+		}
+		return err
+	}}
+	return lc.Listen(context.Background(), network, address)
+}
+
+func set(fd int) error {
+	for _, o := range []struct{ level, name, value int }{
+		{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15},
+		{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9},
+	} {
+		if err := syscall.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return nil
+}
