@@ -1,6 +1,4 @@
-// What to copy: under, by which the page can be reached on any path while the public URL
-// is not set, or wrong; that every link in it is relative; and form, which every
-// form passes. What to change: nothing.
+// What to copy: form and signedInForm, which check every form. What to change: nothing.
 
 package main
 
@@ -13,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,13 +22,9 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
-// adminPath is below the base, and below every path while there is no public URL.
-const adminPath = "/admin"
-
 const maxAdminForm = 16 << 10 // bytes
 
-// An admin is the page of the administrator: at first the set-up, then what there
-// is to know behind a proxy.
+// An admin serves the administration page: the set-up at first, then the state of the server.
 type admin struct {
 	f        *frontend
 	sessions adminSessions
@@ -106,7 +99,7 @@ func (a *admin) announce() {
 	default:
 		fmt.Fprintf(w, "setup %s://%s%s#token=%s\n", name, reachable(listener), adminPath, token)
 		if a.f.cfg.proxy[name] {
-			fmt.Fprintln(w, "      through the proxy: this listener takes a trusted address's connections with a PROXY header only")
+			fmt.Fprintln(w, "      open it through the proxy: this listener requires a PROXY header from trusted addresses")
 		}
 	}
 }
@@ -143,68 +136,6 @@ func (a *admin) routes() map[string]http.HandlerFunc {
 	}
 }
 
-// under puts the page in front of next. While there is no public URL, in bootstrap and
-// recovery, the page is at every path that ends like one of its own and that next has no
-// route for: the path on which a proxy mounts mailfront is not known, or wrong. After that
-// it is at adminPath, which is also what is left of a path below the base, and still on
-// the path on which the administrator set the public URL, who may have to correct it.
-func (a *admin) under(next *http.ServeMux) http.Handler {
-	own := http.NewServeMux()
-	tails := make(map[string]bool)
-	for pattern, handler := range a.routes() {
-		method, tail, _ := strings.Cut(pattern, " ")
-		if tail == "/" {
-			tail = "/{$}"
-		}
-		own.HandleFunc(method+" "+adminPath+tail, handler)
-		tails[strings.TrimSuffix(tail, "{$}")] = true
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isRoot(r) {
-			if _, pattern := next.Handler(r); pattern == "" {
-				a.fromRoot(w)
-				return
-			}
-		}
-		i := strings.LastIndex(r.URL.Path, adminPath)
-		if i < 0 || !tails[r.URL.Path[i+len(adminPath):]] || r.URL.RawPath != "" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		before, absolute := r.URL.Path[:i], !a.f.documents.Current().Base().IsRelative()
-		if absolute && before != "" && before != a.now.Load().Under {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if _, pattern := next.Handler(r); pattern != "" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		u := *r.URL
-		u.Path = u.Path[i:]
-		stripped := *r
-		stripped.URL = &u
-		a.admit(own, w, &stripped)
-	})
-}
-
-// isRoot reports whether a person may have opened the base itself.
-func isRoot(r *http.Request) bool {
-	return r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
-}
-
-// fromRoot leads from the base to the page. On a base with a path the target has that path: a
-// relative one is wrong for browsers that opened the base without a slash at the end.
-func (a *admin) fromRoot(w http.ResponseWriter) {
-	target := adminPath[1:]
-	if prefix := a.f.documents.Current().Base().Prefix(); prefix != "" {
-		target = prefix + adminPath
-	}
-	webauth.NoStore(w)
-	w.Header().Set("Location", target)
-	w.WriteHeader(http.StatusSeeOther)
-}
-
 type adminSessionKey struct{}
 
 // admit serves a request for the page with the state that the store has now. While the store is
@@ -232,31 +163,6 @@ func (a *admin) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, "The administration is not available, because the store does not answer.", http.StatusServiceUnavailable)
 }
 
-// underOf returns the path below which a request for the page arrived, decoded. The path
-// of r itself has lost that of the base.
-func underOf(r *http.Request) string {
-	u, err := url.ParseRequestURI(r.RequestURI)
-	if err != nil {
-		return ""
-	}
-	return u.Path[:max(0, strings.LastIndex(u.Path, adminPath))]
-}
-
-// back leads to the page from everywhere below it. http.Redirect would make the
-// address absolute, and does not know the path that a proxy has stripped.
-func (a *admin) back(w http.ResponseWriter, r *http.Request) {
-	webauth.NoStore(w)
-	w.Header().Set("Location", "../"+adminPath[1:])
-	w.WriteHeader(http.StatusSeeOther)
-}
-
-// done leads to the page with the result of a form, which has the same path as the form.
-func (a *admin) done(w http.ResponseWriter, r *http.Request) {
-	webauth.NoStore(w)
-	w.Header().Set("Location", r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
-	w.WriteHeader(http.StatusSeeOther)
-}
-
 // page is the set-up, the sign-in, or the page of the administrator.
 func (a *admin) page(w http.ResponseWriter, r *http.Request) {
 	p := a.newPage(r)
@@ -264,7 +170,7 @@ func (a *admin) page(w http.ResponseWriter, r *http.Request) {
 	case p.now.token != "":
 		a.show(w, r, http.StatusOK, "setup", p)
 	case p.now.PasswordHash == "":
-		a.show(w, r, http.StatusForbidden, "nobody", p)
+		a.show(w, r, http.StatusForbidden, "no-administrator", p)
 	case p.session == nil:
 		a.show(w, r, http.StatusOK, "sign-in", p)
 	default:
@@ -272,8 +178,8 @@ func (a *admin) page(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// form reads one and checks what it has to prove. If it returns false it has
-// answered.
+// form reads a form and checks that a page of this server sent it. If it returns false, it has
+// answered the request.
 func (a *admin) form(w http.ResponseWriter, r *http.Request) (*adminPageData, bool) {
 	p := a.newPage(r)
 	if !webauth.SameOrigin(r, p.set.Base()) {
@@ -292,7 +198,7 @@ func (a *admin) form(w http.ResponseWriter, r *http.Request) (*adminPageData, bo
 	return p, true
 }
 
-// signedInForm is form, of the administrator.
+// signedInForm is form for the signed-in administrator.
 func (a *admin) signedInForm(w http.ResponseWriter, r *http.Request) (*adminPageData, bool) {
 	p, ok := a.form(w, r)
 	if !ok {
@@ -322,7 +228,7 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	cl := client.FromRequest(r)
 	if cl.IsPlaintext() {
-		// Not refused: this page is where a missing TLS is found and repaired.
+		// It is not refused: this page is where an administrator finds and fixes missing TLS.
 		a.f.limited.Warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", webauth.PlaintextReason))
 	}
 	password := guard.Attempt{Secret: guard.AdminSecret, OtherSite: webauth.OtherSite(r, p.set.Base())}

@@ -31,13 +31,13 @@ var adminPolicy = webpage.Policy(adminScript) + "; form-action 'self'"
 
 // adminTitles has the titles of the views.
 var adminTitles = map[string]string{
-	"setup":   "Set-up",
-	"done":    "Set-up complete",
-	"sign-in": "Sign in",
-	"nobody":  "No administrator yet",
-	"failed":  "This did not work",
-	"home":    "Administration",
-	"debug":   "Connections",
+	"setup":            "Set-up",
+	"done":             "Set-up complete",
+	"sign-in":          "Sign in",
+	"no-administrator": "No administrator yet",
+	"failed":           "This did not work",
+	"home":             "Administration",
+	"debug":            "Connections",
 }
 
 // adminPageData is the data of the templates.

@@ -33,13 +33,13 @@ const (
 	maxSessionCookies = 4 // of one request: one for each path of the page
 )
 
-// checkNewPassword returns what is wrong with one, for the person who chose it.
+// checkNewPassword returns what is wrong with a new password, for the person who chose it.
 func checkNewPassword(password, again string) (problem string) {
 	switch {
 	case utf8.RuneCountInString(password) < minPassword:
 		return "Use at least 8 characters."
 	case len(password) > maxPassword:
-		return "Use at most 72 bytes: letters beyond ASCII take two to four."
+		return "Use at most 72 bytes. A letter beyond ASCII takes two to four bytes."
 	case password != again:
 		return "The two passwords differ."
 	}
@@ -53,7 +53,7 @@ func hashPassword(password string) (string, error) {
 	return string(hash), err
 }
 
-// isPassword compares in a time that does not tell how much of a password is right.
+// isPassword compares a password with its hash. The time does not depend on how much is right.
 func isPassword(hash, password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
 }

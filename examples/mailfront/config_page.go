@@ -1,5 +1,5 @@
-// What to copy: checkNoPage: people paste the address of the page that they see in the
-// browser. What to change: the pages.
+// What to copy: checkNoPage, because people paste the address of the page that the browser
+// shows. What to change: the pages.
 
 package main
 
@@ -15,8 +15,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// pages are what this server has below the base. A base that ends in one is the address
-// of a page: everything would be one level too deep.
+// pages are the paths of this server below the base. A base that ends in one is the address
+// of a page, and every document would be one level too deep.
 var pages = []string{
 	adminPath, adminPath + "/debug", adminPath + "/setup", adminPath + "/sign-in", adminPath + "/sign-out", adminPath + "/url", adminPath + "/verify",
 	signin.LoginPath, signin.PasswordPath,

@@ -1,5 +1,5 @@
-// What to copy: the order in change: build every document, keep the new state, and
-// only then serve them; what fails changes nothing. What to change: what is asked.
+// What to copy: the order in change: build every document, save the new state, and only then
+// serve them. After an error nothing has changed. What to change: the fields of the form.
 
 package main
 
@@ -17,8 +17,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// setUp takes the form of the set-up: in bootstrap the first one, in recovery one
-// over what there is.
+// setUp handles the form of the set-up, in bootstrap and in recovery.
 func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 	p, ok := a.form(w, r)
 	if !ok {
@@ -31,8 +30,8 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 	}
 	cl := client.FromRequest(r)
 	token := strings.TrimSpace(r.PostForm.Get("token"))
-	// Nobody guesses 130 bits, so that a wrong one is not counted: a page that posts
-	// wrong ones through the administrator's browser cannot lock the set-up.
+	// A wrong token is not counted. Its 130 bits cannot be guessed, and a page of another site
+	// that posts wrong tokens by the administrator's browser must not lock the set-up.
 	if token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(p.now.token)) != 1 {
 		cl.Log(a.f.log, "setup_refused")
 		p.TokenProblem = "This is not the token. Use the one that mailfront printed at its last start."
@@ -71,7 +70,7 @@ func (a *admin) setUpDone(w http.ResponseWriter, r *http.Request) {
 	a.show(w, r, http.StatusOK, "done", p)
 }
 
-// changeURL takes the form by which the administrator corrects the public URL.
+// changeURL handles the form by which the administrator changes the public URL.
 func (a *admin) changeURL(w http.ResponseWriter, r *http.Request) {
 	p, ok := a.signedInForm(w, r)
 	if !ok {

@@ -25,10 +25,9 @@ type loginForm struct {
 	username string // as it was typed, if failed
 }
 
-// password takes the form. There is no session cookie to ride on: who posts the
-// form needs the password, and what comes of it goes to the redirect URI that was
-// sealed, where state and PKCE bind it to the browser that began. A form from
-// another site is refused all the same.
+// password handles the form. A page of another site cannot misuse it: there is no session
+// cookie, the form needs the password, and the code goes to the sealed redirect URI, where state
+// and PKCE bind it to the browser that began. A form from another site is refused nevertheless.
 func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
 	if fromBrowser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""; fromBrowser && webauth.OtherSite(r, set.Base()) {
@@ -79,7 +78,7 @@ func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 	s.redirect(w, r, form.Request, &authorizationResponse{Code: code, State: form.Request.State, Issuer: responseIssuer(set)})
 }
 
-// RefusePlaintext is that of the guard, with a page.
+// refusePlaintext answers a password on an unencrypted connection with a page.
 func (s *Provider) refusePlaintext(w http.ResponseWriter, r *http.Request) bool {
 	if !s.auth.IsPlaintext(r) {
 		return false
