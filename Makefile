@@ -8,11 +8,12 @@ FUZZTIME   ?= 10s
 
 .PHONY: check test race fuzz bench interop machines soak
 
-# Formatting, vet, staticcheck, and the module rules.
+# Formatting, vet, staticcheck, the words of the prose, and the module rules.
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet $(ALL)
 	go run $(STATICCHECK) $(ALL)
+	.ci/words
 	.ci/modules
 
 test:

@@ -177,7 +177,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 }
 
 // ReadArrived is Read for bytes that have arrived: it does not wait, and returns 0
-// and no error if there are none. Where sockets cannot be examined, as on Windows, it
+// and no error if there are no bytes. Where sockets cannot be examined, as on Windows, it
 // returns only what arrived along with a header.
 func (c *Conn) ReadArrived(b []byte) (int, error) {
 	if !c.hasArrived() {

@@ -130,7 +130,7 @@ func (f *forwarding) small() (err error) {
 	return err
 }
 
-// plain is small for connections that are no sockets, such as those of crypto/tls.
+// plain is small for connections that are not sockets, such as those of crypto/tls.
 func (f *forwarding) plain() (err error) {
 	f.b = getBuffer()
 	f.n, err = f.src.Read(f.b[:])

@@ -77,7 +77,7 @@ func TestForwardCopiesUntilTheEnd(t *testing.T) {
 		name    string
 		config  proxyproto.Config
 		first   string // sent before Accept
-		header  int    // bytes of first that are no data
+		header  int    // bytes of first that are not data
 		payload []byte
 	}{
 		{name: "trusted, nothing", config: proxyproto.Config{Trusted: loopback}, first: proxy4(), header: len(proxy4())},

@@ -92,7 +92,7 @@ func TestZoneTextReadsBack(t *testing.T) {
 			same(t, want, got[i])
 			owner := got[i].Header().Name
 			if _, alias := got[i].(*dns.CNAME); alias {
-				require.False(t, owners[owner], "%s has other records beside a CNAME", owner)
+				require.False(t, owners[owner], "%s has a CNAME and other records", owner)
 			}
 			owners[owner] = true
 		}

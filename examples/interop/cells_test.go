@@ -302,7 +302,7 @@ func directly(m *mailfront, listener string) func(*testing.T) net.Conn {
 	return dial
 }
 
-// visitDirectly is a client that no proxy stands before, on a listener that a proxy
+// visitDirectly is a client without a proxy, on a listener that a proxy
 // leads to, with all settings that are for the proxy. It has less time than the server
 // would wait for a PROXY header.
 func visitDirectly(t *testing.T, m *mailfront, listener string) {

@@ -313,8 +313,8 @@ func (c *keptConn) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.ReadResponse(c.answers, r)
 }
 
-// getWhoami asks for it, or, being forged, claims on the way to be somebody else
-// as HTTP has it: on a listener with PROXY protocol that means nothing.
+// getWhoami requests it. If forged is set, it sends HTTP headers that claim another client, which
+// a listener with PROXY protocol ignores.
 func getWhoami(t *testing.T, client *http.Client, forged bool) whoami {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodGet, "http://"+serverName+"/whoami", nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With their own values, but for certificates that do not exist here.
+// With their own values, except for certificates that do not exist here.
 func TestHAProxyConfigurationsAreValidAsTheyStand(t *testing.T) {
 	path := haproxyBinary(t)
 	certs := testCertificates(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// direct is a client that no proxy stands before.
+// direct is a client without a proxy.
 func direct(m *mailfront, listener string) func(*testing.T) net.Conn {
 	return func(t *testing.T) net.Conn { t.Helper(); return m.dial(t, clientIP, listener) }
 }

@@ -71,7 +71,7 @@ func TestTheDoctorNamesTheCause(t *testing.T) {
 			rule: "nodes-disagree", mistake: "nodes-differ", text: []string{"2 different answers over 6 connections", m.address["http"] + " differs from " + other.address["http"]}},
 		{name: "OPTIONS is answered by NGINX", start: startNGINX, file: "http.conf", m: m, changes: location("            if ($request_method = OPTIONS) { return 204; }\n"),
 			rule: "method-blocked", mistake: "cors-headers", text: []string{"answers OPTIONS itself", "if ($request_method = OPTIONS) { return 204; }"}},
-		{name: "a content coding that is none", start: startNGINX, file: "http.conf", m: m, changes: location("            add_header Content-Encoding gzip always;\n"),
+		{name: "a wrong content coding", start: startNGINX, file: "http.conf", m: m, changes: location("            add_header Content-Encoding gzip always;\n"),
 			rule: "content-coding", mistake: "body-rewritten", text: []string{"the body is not gzip", "switch compression off"}},
 		{name: "CORS is removed by NGINX", start: startNGINX, file: "http.conf", m: m, changes: location("            proxy_hide_header Access-Control-Allow-Origin;\n"),
 			rule: "cors-missing", mistake: "cors-headers", text: []string{"at    " + base + "/auth/token", "proxy_hide_header Access-Control-"}},

@@ -131,7 +131,7 @@ func TestTheDoctorNamesTheProxysMistake(t *testing.T) {
 	}{
 		{"the well-known locations are not routed", m, []change{{"use_backend mail if mail or well-known or mail-host or mail-document\n", "use_backend mail if mail or mail-host or mail-document\n"}}, "document-missing", "well-known-not-routed"},
 		{"the server has another public URL", other, nil, "issuer-not-identical", "public-url-differs"},
-		{"the server has none yet", bootstrap, nil, "stale-relative-document", "public-url-differs"},
+		{"the server has no public URL yet", bootstrap, nil, "stale-relative-document", "public-url-differs"},
 		{"CORS is removed", m, []change{{"    server web \"${HTTP_SERVER}\"\n", "    http-response del-header Access-Control-Allow-Origin\n    server web \"${HTTP_SERVER}\"\n"}}, "cors-missing", "cors-headers"},
 		{"the challenge is removed", m, []change{{"    server web \"${HTTP_SERVER}\"\n", "    http-response del-header WWW-Authenticate\n    server web \"${HTTP_SERVER}\"\n"}}, "challenge", "authorization-removed"},
 	} {

@@ -40,11 +40,11 @@ func documentURLs(t *testing.T, base string) []string {
 	}
 	session, err := b.MetadataURL("/jmap/session")
 	require.NoError(t, err)
-	return append(urls, session, b.MustJoin("/jmap/session"), b.MustJoin("/api/discover"), b.MustJoin("/api/discover/somebody%40example.org"))
+	return append(urls, session, b.MustJoin("/jmap/session"), b.MustJoin("/api/discover"), b.MustJoin("/api/discover/fred%40example.org"))
 }
 
 // asked is what requests say of the way that they came. The last of them claims
-// everything that a server might believe.
+// everything that a server might use.
 var asked = []http.Header{
 	{},
 	{"Host": {"evil.example:8080"}},

@@ -94,7 +94,7 @@ func readLine(t *testing.T, c net.Conn) string {
 }
 
 // requireNoAnswer reads to the end. A reset is an end, too: the server closed
-// without reading everything. A timeout is none.
+// without reading everything. A timeout does not count.
 func requireNoAnswer(t *testing.T, c net.Conn) {
 	t.Helper()
 	answer, err := io.ReadAll(c)
@@ -141,7 +141,7 @@ func sendForged(t *testing.T, p *proxy, listener, version string, header []byte)
 	from := p.m.stderr.now()
 	c := p.client(listener)(t)
 	greeting, speaksFirst := greetings[listener]
-	if !speaksFirst { // TLS, and this is no handshake
+	if !speaksFirst { // TLS, and this is not a handshake
 		_, err := c.Write(header)
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, c) // an alert, perhaps

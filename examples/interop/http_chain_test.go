@@ -46,7 +46,7 @@ func TestForgedHeadersHaveNoEffectThroughTwoProxiesInARow(t *testing.T) {
 	})
 }
 
-// The second proxy is reached past the first one, too: by somebody who is not it.
+// The second proxy is reached past the first one, too: by another peer.
 func TestForgedHeadersHaveNoEffectPastTheFirstOfTwoProxies(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {
 		m := startForwarded(t, believeProto)
@@ -55,8 +55,8 @@ func TestForgedHeadersHaveNoEffectPastTheFirstOfTwoProxies(t *testing.T) {
 	})
 }
 
-// A second proxy that replaces names the first one as the client. That is no lie,
-// but everybody's address: so it counts as nobody's.
+// A second proxy that replaces names the first one as the client. That is correct,
+// but it is the address of all clients, so the client is not known.
 func TestAProxyThatReplacesBehindAnotherOneLeavesNobodyKnown(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {
 		m := startForwarded(t, believeProto)

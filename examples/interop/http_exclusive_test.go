@@ -13,7 +13,7 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// A listener with PROXY protocol believes no header, whoever the client is: neither
+// A listener with PROXY protocol ignores the headers of every client: neither
 // what the client says in it, nor what a proxy in mode HTTP adds.
 
 // sendProxy makes the configurations for HTTP send a PROXY header, too.
@@ -24,7 +24,7 @@ var passOnForged = []change{sendProxy, {haproxySetsXFF, "\n"}, {haproxySetsHTTPS
 
 func TestAListenerWithPROXYProtocolBelievesNoHeaderEvenOfATrustedClient(t *testing.T) {
 	haproxyBinary(t)
-	// X-Forwarded-Proto is believed on the other listener.
+	// X-Forwarded-Proto is used on the other listener.
 	front := map[string]*mailfront{
 		"http":  startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "HTTPS_CLIENT=forwarded", believeProto),
 		"https": startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "HTTP_CLIENT=forwarded", "TLS_REENCRYPTED=https", believeProto),

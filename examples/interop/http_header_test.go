@@ -91,7 +91,7 @@ func forwardingLines(t *testing.T, b browser, sent http.Header) map[string][]str
 }
 
 // An IPv4 client of an IPv6 socket, which HAProxy's v4v6 and NGINX's ipv6only=off make:
-// it has the address ::ffff:127.0.0.77, and nobody else may see it like that.
+// it has the address ::ffff:127.0.0.77, which must not be visible.
 func TestAnIPv4ClientOfAnIPv6SocketIsSeenByItsIPv4AddressThroughAProxyThatSpeaksHTTP(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
 		if product.product == "caddy" || product.product == "traefik" {

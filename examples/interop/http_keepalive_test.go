@@ -30,7 +30,7 @@ type relay struct {
 	count int
 }
 
-// startRelay stands in front of a server. Mailfront sees it at the proxy's address.
+// startRelay starts a relay in front of a server. Mailfront sees it at the proxy's address.
 func startRelay(t *testing.T, server string) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))
@@ -78,7 +78,7 @@ func (r *relay) connections() int {
 }
 
 // Several clients' requests come over one connection from the proxy. Each is its own
-// client's, whoever came before.
+// client's, whichever client came before.
 func TestClientsWhoseRequestsShareAConnectionToTheServerAreKeptApart(t *testing.T) {
 	needOtherIP(t)
 	for _, c := range []struct {

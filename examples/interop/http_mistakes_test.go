@@ -9,7 +9,7 @@ import (
 
 // What the comments in the configurations warn of, shown. A trusted proxy that does
 // not add the address it sees speaks with its client's voice: the rightmost entry is
-// the client's own, and nobody behind can tell. No resolver can repair that.
+// the client's own, and no server behind it can detect that.
 
 const (
 	haproxySetsXFF   = "\n    http-request set-header X-Forwarded-For %[src]\n"
@@ -99,7 +99,7 @@ func TestBehindAProxyThatDoesNotSetTheProtoAClientHasTLSIfItSaysSoUnlessItIsNotB
 				return browse(t, p.client("http")(t)).ask(t, http.Header{"X-Forwarded-Proto": {"https"}})
 			}
 			require.Equal(t, c.believed, says(believing))
-			require.Equal(t, proxied(clientIP, false, false), says(doubting), "not believed by default")
+			require.Equal(t, proxied(clientIP, false, false), says(doubting), "not used by default")
 		})
 	}
 }

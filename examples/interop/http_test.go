@@ -60,21 +60,21 @@ type forwardedWhoami struct {
 	TLS      bool   `json:"tls"`
 	TLSKnown bool   `json:"tls_known"`
 	Proxy    string `json:"proxy"`
-	Version  int    `json:"version"` // of the PROXY header, of which there is none
+	Version  int    `json:"version"` // of the PROXY header, which is absent
 	Reason   string `json:"reason"`
 }
 
-// proxied is a client of whom the proxy told.
+// proxied is a client that the proxy reported.
 func proxied(ip string, tls, tlsKnown bool) forwardedWhoami {
 	return forwardedWhoami{ClientIP: ip, Known: true, TLS: tls, TLSKnown: tlsKnown, Proxy: proxyIP, Reason: "UntrustedHop"}
 }
 
-// nobody is what mailfront knows when the proxy told of no client.
+// unknown is the client if the proxy did not report one.
 func nobody(reason string) forwardedWhoami {
 	return forwardedWhoami{ClientIP: proxyIP, Proxy: proxyIP, Reason: reason}
 }
 
-// forgeries are what clients send who want to be somebody else, or to make the
+// forgeries are sent by clients that claim another address, or want to make the
 // server overlook who they are.
 var forgeries = []struct {
 	name   string
@@ -103,7 +103,7 @@ var forgeries = []struct {
 	{"everything", everythingForged},
 }
 
-// everythingForged says that the client is somebody else, and has TLS.
+// everythingForged claims another address, and TLS.
 var everythingForged = http.Header{
 	"X-Forwarded-For": {forgedIP}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"evil.example"}, "X-Forwarded-Port": {"443"},
 	"Forwarded": {"for=" + forgedIP + ";proto=https;host=evil.example"}, "X-Real-Ip": {forgedIP},
@@ -239,7 +239,7 @@ func TestForgedHeadersHaveNoEffectThroughAProxyThatSpeaksHTTP(t *testing.T) {
 	})
 }
 
-// Nobody told anything about such a client, so it is known all the better.
+// No proxy reported such a client: its own address is known.
 func TestForgedHeadersOfADirectClientAreIgnored(t *testing.T) {
 	for _, settings := range [][]string{nil, {believeProto}, {"TLS_TERMINATED=http,https"}} {
 		m := startForwarded(t, settings...)

@@ -60,7 +60,7 @@ func startMailfront(t *testing.T, settings ...string) *mailfront {
 			t.Errorf("mailfront ended with %v", m.err)
 		}
 		if text := m.stderr.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
-			t.Errorf("mailfront did something that nobody should do:\n%s", text)
+			t.Errorf("mailfront did something that it must not do:\n%s", text)
 		}
 	})
 	err = m.stdout.await(0, func(lines []string) bool {

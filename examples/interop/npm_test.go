@@ -16,7 +16,7 @@ import (
 )
 
 // Clients from npm, unmodified, that find the server by its documents. They are
-// told the base URL and no more; a loader that they do not see leads each of
+// given only the base URL; a loader that they do not see leads each of
 // their connections to the proxy, or to mailfront.
 
 var npmClients = []string{"openid-client", "oauth4webapi", "jmap-jam", "tsdav"}
@@ -67,7 +67,7 @@ func (at mount) start(t *testing.T, more ...string) (front string) {
 	return startHAProxy(t, m, at.file, nil, at.changes...).front["https"]
 }
 
-// runNPMClient runs a client, with variables beside those that each has, and returns what it
+// runNPMClient runs a client, with variables in addition to those that each has, and returns what it
 // prints.
 func runNPMClient(t *testing.T, dir, name, base, front string, variables ...string) string {
 	t.Helper()

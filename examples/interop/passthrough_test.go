@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A told is a way of HAProxy to tell about its clients, and the version of it.
+// A told is a directive by which HAProxy reports its clients, and the version of the header.
 type told struct {
 	sendProxy string
 	version   int
@@ -50,7 +50,7 @@ func TestTheDoorForTLSLeadsToTheListenerSMTPSAsWell(t *testing.T) {
 }
 
 // An IPv4 client of an IPv6 socket: the header is one for IPv6 and has the
-// address ::ffff:127.0.0.77. Nobody may see it like that.
+// address ::ffff:127.0.0.77. It must not be visible.
 var ipv4OnIPv6Ways = []way{plainPassed("smtp"), tlsPassed("imaps"), tlsPassed("https")}
 
 func TestHAProxyPassesOnAnIPv4ClientOfAnIPv6SocketWhichIsSeenByItsIPv4Address(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 
 // A proxy is a HAProxy, NGINX, Caddy or Traefik that runs one of the configurations
 // of examples/proxies in front of a mailfront. The names of its doors are what
-// stands before _FRONT, _FRONT6 and _SOCKET there, in lower case.
+// is the part before _FRONT, _FRONT6 and _SOCKET there, in lower case.
 type proxy struct {
 	*process
 	product string
@@ -144,7 +144,7 @@ func (p *proxy) startByEnvironment(t *testing.T, cmd *exec.Cmd, matches [][]stri
 	}
 	cmd.ExtraFiles = doors
 	p.process = startProcess(t, p.product+" "+p.file, cmd)
-	doors.close() // the proxy's alone now: when it ends, nobody waits for it
+	doors.close() // only the proxy has them now
 }
 
 // shortTempDir is one whose name is shorter than that of t.TempDir.
@@ -314,7 +314,7 @@ func (p *proxy) local(door string) func(*testing.T) net.Conn {
 			var err error
 			c, err = net.Dial("unix", p.socket[door])
 			return err == nil
-		}, timeout, 5*time.Millisecond, "nobody listens on %s", p.socket[door])
+		}, timeout, 5*time.Millisecond, "no listener on %s", p.socket[door])
 		return prepare(t, c)
 	}
 }

@@ -64,7 +64,7 @@ func freePorts(t *testing.T, n int) []string {
 }
 
 // awaitPort waits until a process listens, or fails if it ended. It reports false
-// if a port was taken by somebody else.
+// if another program took the port.
 func awaitPort(t *testing.T, p *process, address string) bool {
 	t.Helper()
 	for late := time.After(timeout); ; {

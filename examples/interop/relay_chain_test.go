@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The chain: a client, HAProxy, the relay, mailfront. Mailfront trusts nobody but
+// The chain: a client, HAProxy, the relay, mailfront. Mailfront trusts only
 // the relay, which has the proxy's address, and learns everything from its header.
 
-// A passedOn is what the relay is told to send, and the version of it.
+// A passedOn is the header that the relay is configured to send, and its version.
 type passedOn struct {
 	send    string
 	version int

@@ -77,7 +77,7 @@ func startDovecot(t *testing.T) (*process, string) {
 	}
 }
 
-// The client is on no TLS, or on TLS to the relay, and Dovecot is told. Only to the
+// The client uses no TLS, or TLS to the relay, and the header reports it. Only to the
 // second it offers a password.
 func TestRelayTellsDovecotWhoTheClientIsAndThatItIsOnTLS(t *testing.T) {
 	p, address := startDovecot(t)

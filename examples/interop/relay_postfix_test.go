@@ -21,7 +21,7 @@ type postfix struct {
 }
 
 // postfixMain is all that Postfix needs to talk to clients. It refuses every
-// recipient, and tells the client what it took for its address.
+// recipient, and reports the address of the client in its answer.
 const postfixMain = `
 compatibility_level = 3.6
 queue_directory = %[1]s/queue
@@ -95,7 +95,7 @@ func startPostfix(t *testing.T) *postfix {
 	}
 }
 
-// recipient asks to mail to somebody, and returns the answer.
+// recipient sends RCPT, and returns the answer.
 func recipient(t *testing.T, conn net.Conn) *textproto.Error {
 	t.Helper()
 	c, err := smtp.NewClient(conn, "mail.example.com")

@@ -40,7 +40,7 @@ func startRelayProcess(t *testing.T, backends []string, settings ...string) *rel
 			t.Errorf("the relay ended with %v", r.err)
 		}
 		if text := r.stderr.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
-			t.Errorf("the relay did something that nobody should do:\n%s", text)
+			t.Errorf("the relay did something that it must not do:\n%s", text)
 		}
 	})
 	err = r.stdout.await(0, func(lines []string) bool {

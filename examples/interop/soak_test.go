@@ -35,7 +35,7 @@ func soakTime(t *testing.T) (d time.Duration, long bool) {
 	return d, true
 }
 
-// A load is clients that a proxy tells of, each from an address of its own.
+// A load is a number of clients that a proxy reports, each from an address of its own.
 type load struct {
 	m *mailfront
 
@@ -246,7 +246,7 @@ func (p *process) awaitFiles(t *testing.T, most int) {
 }
 
 // Mail is accepted and read, documents are fetched, machines fail, the trust list is
-// replaced by good ones and by bad ones, and at last the server is told to end while
+// replaced by good ones and by bad ones, and at last the server gets SIGTERM while
 // all this goes on. Who was greeted is served to the end, and mail that was accepted
 // was delivered.
 func TestSoakSignalsUnderLoadLoseNothing(t *testing.T) {
@@ -322,7 +322,7 @@ func TestSoakIdleClientsThroughHAProxy(t *testing.T) {
 	m := startMailfront(t)
 	p := startHAProxy(t, m, "passthrough.cfg", nil)
 	greet := func(i int) *textproto.Conn {
-		// mailfront lets nobody have more than 1,000.
+		// mailfront permits at most 1,000 for a client.
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%40))}, Timeout: timeout}
 		conn, err := d.Dial("tcp", p.front["imap"])
 		require.NoError(t, err)

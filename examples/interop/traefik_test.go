@@ -82,9 +82,9 @@ func startTraefik(t *testing.T, m *mailfront, file string, set map[string]string
 	for name := range set {
 		require.True(t, used[name], "%s is not in %s", name, file)
 	}
-	// LISTEN_PID says whom the sockets are for: the shell becomes Traefik.
+	// LISTEN_PID is the process that the sockets are for: the shell becomes Traefik.
 	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`,
-		path, "--configFile="+filepath.Join(dir, file)) // beside which it reads no flag
+		path, "--configFile="+filepath.Join(dir, file)) // with which it reads no flag
 	cmd.Env = append(os.Environ(), fmt.Sprintf("LISTEN_FDS=%d", len(doors)), "LISTEN_FDNAMES="+strings.Join(entryPoints, ":"))
 	cmd.ExtraFiles = doors
 	p.process = startProcess(t, "traefik "+file, cmd)

@@ -45,7 +45,7 @@ func (f *frontend) addressLearned(cl client.Client) string {
 	return proxy + " is not usable (" + cl.Reason + "). Configure the proxy to replace the header that the client sent."
 }
 
-// proxyName returns the address of the proxy, which has none on a unix socket.
+// proxyName returns the address of the proxy, or a text for a unix socket.
 func proxyName(cl client.Client) string {
 	if !cl.Proxy.IsValid() {
 		return "on the unix socket"

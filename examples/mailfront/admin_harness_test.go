@@ -21,8 +21,8 @@ const (
 
 func init() { passwordCost = bcrypt.MinCost } // with the race detector it takes a second, else
 
-// newAdminSite is a site whose visitor keeps cookies. How it comes there is told by
-// at; what mailfront knows of that is told by env alone.
+// newAdminSite is a site whose visitor keeps cookies. The way to the site depends on
+// at; mailfront gets its configuration from env only.
 func newAdminSite(t *testing.T, at, how string, env map[string]string) *site {
 	t.Helper()
 	all := map[string]string{"MAILFRONT_PUBLIC_URL": ""}

@@ -57,7 +57,7 @@ func newTLSConfig(current *atomic.Pointer[tls.Certificate]) *tls.Config {
 }
 
 // selfSigned makes a certificate for names, which may be IP addresses, and this
-// machine. Clients have to be told to accept it.
+// machine. Clients must be configured to accept it.
 func selfSigned(names []string) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -121,7 +121,7 @@ func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
 			[]string{"-public-url", "query"}},
 		{"hostname", nil, map[string]string{"MAILFRONT_HOSTNAME": "mail.example.com/mail"},
 			[]string{"MAILFRONT_HOSTNAME", `"mail.example.com/mail"`}},
-		{"hostname, beside a good public URL", nil, map[string]string{"MAILFRONT_PUBLIC_URL": "https://mail.example.com", "MAILFRONT_HOSTNAME": "a b"},
+		{"hostname, with a good public URL", nil, map[string]string{"MAILFRONT_PUBLIC_URL": "https://mail.example.com", "MAILFRONT_HOSTNAME": "a b"},
 			[]string{"MAILFRONT_HOSTNAME", `"a b"`}},
 		{"mode", nil, map[string]string{"MAILFRONT_MODE": "Normal"},
 			[]string{"MAILFRONT_MODE", `"Normal"`, "normal, bootstrap or recovery"}},
@@ -223,7 +223,7 @@ func TestHelpListsEverySetting(t *testing.T) {
 
 func TestAStartThatFailsNamesTheSettingAndLeavesNothingOpen(t *testing.T) {
 	busy := runMailfront(t, nil).address["smtp"]
-	l, err := net.Listen("tcp", "127.0.0.88:0") // nobody else is there
+	l, err := net.Listen("tcp", "127.0.0.88:0") // no other listener is there
 	if err != nil {
 		t.Skipf("this system has no 127.0.0.88: %v", err)
 	}

@@ -43,7 +43,7 @@ type trustedList struct {
 	isFile bool
 	items  []string // of trustnet.Names
 	live   *trustnet.Live
-	stop   context.CancelFunc // ends the look-ups; nil if there are none
+	stop   context.CancelFunc // ends the look-ups; nil without look-ups
 }
 
 // trustedProxies are all lists. Its maps have a listener's name as key.

@@ -158,8 +158,8 @@ func (d *demo) trust() error {
 func (d *demo) introduce(wanted string) {
 	d.say("A mail server, a proxy in front of it, and a client. The client is %v; the proxy", d.client)
 	d.say("connects from %s, and that is all that a server would see without the PROXY header,", d.proxy())
-	d.say("which says who the client is and whether it came on TLS. The server believes the headers")
-	d.say("of %s, and of nobody else. Each line is what the server told its client:", d.proxy())
+	d.say("which has the client's address and TLS. The server accepts the headers")
+	d.say("of %s, and no others. Each line is the server's answer to its client:", d.proxy())
 	if d.sockets != "" {
 		d.say("\n(No client can have the address %s on this system. The client has %v instead,", wanted, d.client)
 		d.say("and the proxy connects to the server through unix sockets.)")

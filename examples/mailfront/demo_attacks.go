@@ -17,7 +17,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// forgedClient is whom a forger says that it is. RFC 5737: nobody has it.
+// forgedClient is the address that a forger claims. RFC 5737: no client has it.
 const forgedClient = "203.0.113.99"
 
 // forgeries sends PROXY headers from an address that is not trusted.
@@ -47,7 +47,7 @@ func (d *demo) forgeries() {
 	d.check(!strings.Contains(d.log.String(), "client_ip="+forgedClient), "the log names %s as a client", forgedClient)
 }
 
-// forge tells in words what came of a forged header, or what it should not have.
+// forge returns the outcome of a forged header in words, or the fault.
 func (d *demo) forge(listener string, version int, then string) (string, error) {
 	began := time.Now()
 	c, err := d.to(d.direct.address(listener))()

@@ -130,7 +130,7 @@ func (d *demo) setUp(f *frontend) error {
 
 // ban guesses passwords behind the proxy, and looks who is locked out.
 func (d *demo) ban() {
-	const guesser, other = "198.51.100.7", "198.51.100.8" // RFC 5737: nobody has them
+	const guesser, other = "198.51.100.7", "198.51.100.8" // RFC 5737: no client has them
 	d.say("\nBehind the proxy %s tries ten wrong passwords over POP3:\n", guesser)
 	err := d.guess(guesser, 10)
 	d.check(err == nil, "wrong passwords: %v", err)

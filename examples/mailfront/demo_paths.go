@@ -1,4 +1,4 @@
-// What to copy: hop, the smallest proxy that tells who its clients are and
+// What to copy: hop, the smallest proxy that reports its clients and
 // whether they came on TLS; examples/relay is a whole one. What to change: where
 // it connects to.
 

@@ -38,7 +38,7 @@ func (cfg *config) discoveryConfig(base publicurl.Base) discovery.Config {
 			Core:            jmapLimits,
 		},
 		DAV: &discovery.DAV{FilePath: discovery.None},
-		// Beside the base and the JMAP session: what answers 401.
+		// The resources that answer 401, in addition to the base and the JMAP session.
 		Resources: []discovery.Resource{
 			{Path: "/jmap/"}, {Path: calendarPath + "/"}, {Path: addressBookPath + "/"}, {Path: "/auth/userinfo"},
 		},

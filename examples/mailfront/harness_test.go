@@ -40,8 +40,8 @@ type running struct {
 	stop    func() error // SIGTERM: run's error when it has returned
 }
 
-// runMailfront starts one that trusts proxyIP, logs everything, and takes env
-// beside that.
+// runMailfront starts a mailfront that trusts proxyIP, logs everything, and has the settings
+// in env.
 func runMailfront(t *testing.T, env map[string]string) *running {
 	t.Helper()
 	all := map[string]string{

@@ -99,7 +99,7 @@ func TestTokensOfASecondProcessAreAccepted(t *testing.T) {
 			response, body = s.do("PROPFIND", "/dav/cal/", "", "Authorization", token, "Depth", "0")
 			require.Equal(t, http.StatusMultiStatus, response.StatusCode, body)
 
-			for name, wrong := range map[string]string{"changed": token + "x", "none": "Bearer x", "the password": "Bearer " + testPassword, "a signed one of nobody": "Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2V2aWwuZXhhbXBsZSJ9."} {
+			for name, wrong := range map[string]string{"changed": token + "x", "none": "Bearer x", "the password": "Bearer " + testPassword, "a signed one of an unknown issuer": "Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2V2aWwuZXhhbXBsZSJ9."} {
 				response, _ = s.do(http.MethodGet, "/jmap/session", "", "Authorization", wrong)
 				require.Equal(t, http.StatusUnauthorized, response.StatusCode, name)
 				require.Contains(t, response.Header.Get("WWW-Authenticate"), `error="invalid_token"`, name)

@@ -80,7 +80,7 @@ func (a *imapAccount) keep(path string, log *slog.Logger) error {
 // secure is called before a value up to that of number is shown. a.mu is held.
 func (a *imapAccount) secure(number uint32) {
 	if err := a.validity.secure(number); err != nil {
-		a.log.Warn("cannot keep the UIDVALIDITY beside MAILFRONT_STATE: if the clock is set back before the next start, mail clients may lose mail",
+		a.log.Warn("cannot keep the UIDVALIDITY next to MAILFRONT_STATE: if the clock is set back before the next start, mail clients may lose mail",
 			"path", a.validity.path, "reason", err.Error())
 	}
 }

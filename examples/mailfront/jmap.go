@@ -25,7 +25,7 @@ const (
 	jmapAccountID = "demo"
 )
 
-// jmapLimits are what the session tells, and what holds.
+// jmapLimits are the limits that the session publishes and the server enforces.
 var jmapLimits = discovery.Core{
 	MaxSizeUpload:         1 << 20,
 	MaxConcurrentUpload:   4,
@@ -131,16 +131,16 @@ func (j *jmapServer) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !json.Valid(body) || !utf8.Valid(body) { // section 1.5: I-JSON
-		jmapProblem(w, http.StatusBadRequest, "notJSON", "", "the body is no JSON in UTF-8")
+		jmapProblem(w, http.StatusBadRequest, "notJSON", "", "the body is not JSON in UTF-8")
 		return
 	}
 	var request jmapRequest
 	if err := json.Unmarshal(body, &request); err != nil || request.Using == nil || request.MethodCalls == nil {
-		jmapProblem(w, http.StatusBadRequest, "notRequest", "", "the body is no Request object: it needs using and methodCalls")
+		jmapProblem(w, http.StatusBadRequest, "notRequest", "", "the body is not a Request object: it needs using and methodCalls")
 		return
 	}
 	if i := slices.IndexFunc(request.Using, func(name string) bool { return name != jmapCore }); i >= 0 {
-		jmapProblem(w, http.StatusBadRequest, "unknownCapability", "", fmt.Sprintf("%q is no capability of this server", request.Using[i]))
+		jmapProblem(w, http.StatusBadRequest, "unknownCapability", "", fmt.Sprintf("%q is not a capability of this server", request.Using[i]))
 		return
 	}
 	if int64(len(request.MethodCalls)) > jmapLimits.MaxCallsInRequest {

@@ -21,7 +21,7 @@ func TestJMAPResultReferences(t *testing.T) {
 	}{
 		{name: "a member", calls: `["Core/echo",{"#x":{"resultOf":"0","name":"Core/echo","path":"/list"}},"1"]`,
 			want: `["Core/echo",{"x":[{"id":"a","n":9007199254740993,"to":["x","y"]},{"id":"b","n":1.0,"to":[]}]},"1"]`},
-		{name: "beside other arguments", calls: `["Core/echo",{"z":1e2,"#x":{"resultOf":"0","name":"Core/echo","path":"/list/0/id"},"a":true},"1"]`,
+		{name: "with other arguments", calls: `["Core/echo",{"z":1e2,"#x":{"resultOf":"0","name":"Core/echo","path":"/list/0/id"},"a":true},"1"]`,
 			want: `["Core/echo",{"a":true,"x":"a","z":1e2},"1"]`},
 		{name: "an item", calls: `["Core/echo",{"#x":{"resultOf":"0","name":"Core/echo","path":"/list/0/n"}},"1"]`, want: `["Core/echo",{"x":9007199254740993},"1"]`},
 		{name: "of every item", calls: `["Core/echo",{"#x":{"resultOf":"0","name":"Core/echo","path":"/list/*/id"}},"1"]`, want: `["Core/echo",{"x":["a","b"]},"1"]`},
@@ -34,7 +34,7 @@ func TestJMAPResultReferences(t *testing.T) {
 			want: `["Core/echo",{"x":"b"},"2"]`},
 		{name: "an error", calls: `["None/get",{},"1"],["Core/echo",{"#x":{"resultOf":"1","name":"error","path":"/type"}},"2"]`, want: `["Core/echo",{"x":"unknownMethod"},"2"]`},
 		{name: "the first of two with the id", calls: `["Core/echo",{"list":1},"0"],["Core/echo",{"#x":{"resultOf":"0","name":"Core/echo","path":"/list/1/id"}},"1"]`, want: `["Core/echo",{"x":"b"},"1"]`},
-		{name: "nested is no reference", calls: `["Core/echo",{"x":{"#y":1}},"1"]`, want: `["Core/echo",{"x":{"#y":1}},"1"]`},
+		{name: "nested is not a reference", calls: `["Core/echo",{"x":{"#y":1}},"1"]`, want: `["Core/echo",{"x":{"#y":1}},"1"]`},
 
 		{name: "both", calls: `["Core/echo",{"x":1,"#x":{"resultOf":"0","name":"Core/echo","path":"/list"}},"1"]`, want: `["error",{"type":"invalidArguments","description":`},
 		{name: "an unknown id", calls: `["Core/echo",{"#x":{"resultOf":"9","name":"Core/echo","path":"/list"}},"1"]`, want: `["error",` + unmatched},

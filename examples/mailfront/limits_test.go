@@ -80,7 +80,7 @@ func TestABannedClientIsClosedAtAcceptOfAForwardedListener(t *testing.T) {
 	require.Empty(t, newScript(t, f.connect(directIP, "http")).end())
 }
 
-// The table says whom ten wrong passwords lock out, and on which listeners.
+// The clients that ten wrong passwords lock out, and on which listeners.
 func TestWrongPasswordsOverAllProtocolsCloseEveryListenerToThatClientAndToNobodyElse(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy"})
 	v6 := func(host string) proxyproto.Header {
@@ -241,7 +241,7 @@ func TestTooManyWrongPasswordsAreABanOnTheWebToo(t *testing.T) {
 	require.NoError(t, err)
 	for range 20 {
 		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", "Bearer "+stale)
-		require.Equal(t, http.StatusUnauthorized, response.StatusCode, "an old token is no guess")
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode, "an old token is not a guess")
 	}
 	for i := range 9 {
 		response, _ := s.do(http.MethodGet, "/jmap/session", "", "Authorization", []string{"Bearer guess", basicAuth("guess")}[i%2])

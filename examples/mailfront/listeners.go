@@ -141,7 +141,7 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 	}()
 	if path := cfg.stateFile.path; path != "" {
 		if err := f.mail.imap.keep(path+uidValidityFile, log); err != nil {
-			return nil, fmt.Errorf("mailfront: cannot read the last UIDVALIDITY, which is kept beside MAILFRONT_STATE: %w", err)
+			return nil, fmt.Errorf("mailfront: cannot read the last UIDVALIDITY, which is kept next to MAILFRONT_STATE: %w", err)
 		}
 	}
 	if cfg.redis != nil {

@@ -78,7 +78,7 @@ func TestHealthChecksLogNothing(t *testing.T) {
 		}
 		c.Close()
 	}
-	require.NoError(t, r.stop()) // after which nobody logs any more
+	require.NoError(t, r.stop()) // after which no goroutine logs
 	require.NotEmpty(t, r.log.String())
 	for line := range strings.Lines(r.log.String()) {
 		require.Contains(t, line, "client_ip="+directIP)
@@ -186,7 +186,7 @@ func TestShutdownServesWhatWasAcceptedAndWaitsForSessions(t *testing.T) {
 	// Half a header: it was accepted by the kernel, and is served.
 	half := r.dial(proxyIP, "pop3")
 	io.WriteString(half, "PROXY TCP4 192.0.2.8 ")
-	// Another connection that is served tells that this one has arrived.
+	// If another connection is served, this one has arrived.
 	other := newScript(t, r.proxied("pop3", header(nil)))
 	other.line()
 	other.send("QUIT\r\n")

@@ -294,7 +294,7 @@ func TestNoAnswerMixesTwoBases(t *testing.T) {
 	<-done
 }
 
-// Whoever reads the store learns no key, token, code, password or cookie.
+// A reader of the store learns no key, token, code, password or cookie.
 func TestNothingReadableIsInTheStore(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	token := c.nodes[1].setupToken()

@@ -1,6 +1,6 @@
 // What to copy: NewSession, which go-smtp calls at the first EHLO and again after
-// STARTTLS, reads the client there; Rcpt asks it before it relays, and Data for
-// whom the client's address speaks. What to change: where the mail goes.
+// STARTTLS, reads the client there. Rcpt uses it to decide about relaying, and Data to
+// authenticate the message. What to change: where the mail goes.
 
 package main
 

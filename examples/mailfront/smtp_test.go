@@ -209,7 +209,7 @@ func TestPlaintextPipelinedAfterSTARTTLSIsNeverExecutedInsideTLS(t *testing.T) {
 			s.line()
 			s.send("%s", commands)
 			require.Regexp(t, `^(s OK|\+OK) `, s.line())
-			// It is given to the handshake, which is no handshake then: an alert,
+			// It is given to the handshake, which is not a handshake then: an alert,
 			// and the end.
 			rest := s.end()
 			require.NotContains(t, rest, "OK")

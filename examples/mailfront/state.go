@@ -42,7 +42,7 @@ func (f stateFile) load() (s state, err error) {
 		// Better to know now than when the set-up page wants to keep something.
 		info, err := os.Stat(filepath.Dir(f.path))
 		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%q is no directory", filepath.Dir(f.path))
+			err = fmt.Errorf("%q is not a directory", filepath.Dir(f.path))
 		}
 		return s, err
 	}
@@ -62,12 +62,12 @@ func (f stateFile) load() (s state, err error) {
 		return state{}, errors.New("it is damaged: it has no public_url: " + fix)
 	}
 	if _, err := bcrypt.Cost([]byte(s.PasswordHash)); s.PasswordHash != "" && (err != nil || len(s.PasswordHash) != 60) {
-		return state{}, errors.New("it is damaged: admin_password_hash is no hash of bcrypt: " + fix)
+		return state{}, errors.New("it is damaged: admin_password_hash is not a hash of bcrypt: " + fix)
 	}
 	return s, nil
 }
 
-// save replaces the file. Nobody but the owner can read it.
+// save replaces the file. Only the owner can read it.
 func (f stateFile) save(s state) error {
 	if f.path == "" {
 		return nil
@@ -94,7 +94,7 @@ func (f stateFile) saveAside(s state) error {
 	return os.Rename(f.path, f.path+".old")
 }
 
-// writeAtomically writes a file beside path, with mode 0600, and gives it that name
+// writeAtomically writes a file next to path, with mode 0600, and gives it that name
 // when it is on the disk.
 func writeAtomically(path string, b []byte) (err error) {
 	dir := filepath.Dir(path)

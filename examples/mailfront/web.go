@@ -1,7 +1,6 @@
-// What to copy: ConnContext, without which a handler knows no client and package
-// forwarded would believe headers on a PROXY listener; newResolver, and
-// forwardedClient for what its Result is worth; the timeouts. What to change: the
-// handlers.
+// What to copy: ConnContext, without which handlers do not get the client and package
+// forwarded would use headers on a PROXY listener; newResolver; forwardedClient, which
+// evaluates its Result; the timeouts. What to change: the handlers.
 
 package main
 
@@ -68,8 +67,8 @@ func (f *frontend) newWebServer(listener string) server {
 	return webServer{s, onTLS}
 }
 
-// openWeb makes what stands behind both web listeners: the documents, and all that
-// they speak of.
+// openWeb makes the handler of both web listeners: the documents, and everything that they
+// refer to.
 func (f *frontend) openWeb() error {
 	f.webEnding, f.endWeb = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
@@ -142,7 +141,7 @@ func newResolvers(cfg *config) (map[string]*forwarded.Resolver, error) {
 		}
 		c := cfg.forwarded
 		c.Trusted = cfg.trusted.of[name].live
-		c.Strip = true // the handlers get only the headers that were believed
+		c.Strip = true // the handlers get only the headers that were used
 		r, err := forwarded.New(c)
 		if err != nil {
 			return nil, fmt.Errorf("mailfront: the %s listener: %w", name, err)

@@ -52,7 +52,7 @@ func h2(t *testing.T, c net.Conn) net.Conn {
 	return tc
 }
 
-// believeMe is what a client sends that wants to be somebody else.
+// believeMe has the headers of a client that claims another address.
 var believeMe = http.Header{
 	"X-Forwarded-For":   {"203.0.113.99"},
 	"X-Forwarded-Proto": {"https"},

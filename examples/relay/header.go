@@ -1,5 +1,4 @@
-// What to copy: all of it. What to change: nothing, unless the backend is to be told
-// less.
+// What to copy: all of it. What to change: nothing, unless the backend must get less.
 
 package main
 
@@ -9,7 +8,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// newHeader is what the backend is told of a client. state is that of the TLS
+// newHeader returns the header about a client for the backend. state is that of the TLS
 // that the relay ended, nil if it ended none.
 //
 // Who the client is, is passed on as it was learned: LOCAL stays LOCAL, so that
@@ -20,7 +19,7 @@ func newHeader(info *proxyproto.Info, state *tls.ConnectionState) proxyproto.Hea
 	secure, known := info.Secure(state != nil)
 	switch {
 	case h.TLS != nil && h.TLS.Client: // a proxy ended it, and saw more of it than we did
-	case !known: // nobody knows, so nothing is said
+	case !known: // not known, so it is left out
 	case !secure: // the backend shall not take silence for TLS
 		if h.TLS == nil {
 			h.TLS = &proxyproto.TLS{Client: false}

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// infoOf is what a listener learns from a header of a trusted peer, or of a direct
-// client if there is none.
+// infoOf returns the Info of a connection with the header h from a trusted peer, or of a direct
+// client if h is nil.
 func infoOf(t *testing.T, path proxyproto.TLSPath, h *proxyproto.Header) *proxyproto.Info {
 	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,7 +92,7 @@ func TestWhoseWordsOnTLSTheBackendIsTold(t *testing.T) {
 	}
 }
 
-// Not even with TLS that ended here: whose it is, nobody knows.
+// Nor with TLS that ended here, because it is not known whose TLS it is.
 func TestAHeaderThatNamesNoClientStaysOne(t *testing.T) {
 	ended := &tls.ConnectionState{HandshakeComplete: true, Version: tls.VersionTLS13, ServerName: "mail.example.com"}
 	for version, want := range map[int]string{1: "PROXY UNKNOWN\r\n", 2: "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"} {

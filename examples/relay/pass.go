@@ -39,7 +39,7 @@ type traffic struct {
 // A direction counts the bytes that it forwards.
 type direction struct {
 	bytes int64        // may be read when the direction has ended
-	busy  atomic.Int64 // since when there are bytes to write, 0 if there are none
+	busy  atomic.Int64 // since when there are bytes to write, or 0
 }
 
 // pass forwards bytes until both directions have ended, and then calls ended, once. It

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A pipe is a connection in memory, whose time is that of the test. To end one
-// of its directions it tells the test.
+// A pipe is a connection in memory, whose time is that of the test. It reports the end of one of
+// its directions to the test.
 type pipe struct {
 	net.Conn
 	ended chan struct{}

@@ -118,7 +118,7 @@ func TestHalfCloseIsKeptBothWays(t *testing.T) {
 	}
 }
 
-// A reset is no end of a stream that a server, or a client, may take for complete.
+// After a reset neither a server nor a client may take the stream for complete.
 func TestAResetIsPassedOnAsOne(t *testing.T) {
 	b := startBackend(t)
 	r, _ := startRelay(t, []string{b.address()})
@@ -146,7 +146,7 @@ func TestTheBackendLearnsOfTLSThatEndsHere(t *testing.T) {
 	server := b.accept()
 	secure, known := proxyproto.Secure(server)
 	require.True(t, secure && known)
-	want := proxyproto.TLSFromState(tc.ConnectionState()) // the same as seen here, but for who has the certificate
+	want := proxyproto.TLSFromState(tc.ConnectionState()) // the same as seen here, except for the certificate
 	want.ClientCert, want.Verified = false, false
 	require.Equal(t, want, server.Info().TLS)
 	require.Equal(t, "mail.example.com", server.Info().ServerName)
@@ -237,7 +237,7 @@ func TestShutdownWaitsForSessionsAndThenCutsThem(t *testing.T) {
 	short := dialAsProxy(t, r, ofClient(2, nil))
 	server := b.accept()
 	go func() { ended <- r.shutdown(timeout) }()
-	r.accepting.Wait() // nobody is accepted any more
+	r.accepting.Wait() // no client is accepted any more
 	_, err := net.Dial("tcp", r.listeners[0].Addr().String())
 	require.Error(t, err, "refused, or reset while the socket closes")
 	write(t, server, "221 bye\r\n")

@@ -152,8 +152,8 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		{behaviour: "no password", args: []string{"-trusted", "127.0.0.1"}, want: "SUBMISSION_PASSWORD"},
 		{behaviour: "no trusted proxy", password: password, want: "-trusted"},
 		{behaviour: "a typing mistake", args: []string{"-trusted", "127.0.0.1/8x"}, password: password, want: `-trusted: trustnet: item 1: "127.0.0.1/8x"`},
-		{behaviour: "a host that is no name", args: []string{"-trusted", "127.0.0.1", "-host", "https://mail.example.com"}, password: password, want: "-host: publicurl: "},
-		{behaviour: "a domain that is no name", args: []string{"-trusted", "127.0.0.1", "-domain", "@example.com"}, password: password, want: "-domain: discovery: "},
+		{behaviour: "a host that is not a name", args: []string{"-trusted", "127.0.0.1", "-host", "https://mail.example.com"}, password: password, want: "-host: publicurl: "},
+		{behaviour: "a domain that is not a name", args: []string{"-trusted", "127.0.0.1", "-domain", "@example.com"}, password: password, want: "-domain: discovery: "},
 		{behaviour: "no address", args: []string{"-trusted", "127.0.0.1", "-http", "127.0.0.1:99999"}, password: password, want: "99999"},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {

@@ -194,7 +194,7 @@ func settled(p *proxy) (int64, error) {
 	return least, err
 }
 
-// slow measures churn beside clients that take one byte at a time.
+// slow measures churn while other clients read one byte at a time.
 func slow(p *proxy, length time.Duration) (churned, error) {
 	const readers = 100
 	var ending atomic.Bool

@@ -21,7 +21,7 @@ var columns = []struct{ key, title, format string }{
 	{"p99", "p99 ms", "%.2f"},
 	{"bulk", "MB/s", "%.0f"},
 	{"idle", "KiB/idle", "%.1f"},
-	{"slow", "conn/s beside slow readers", "%.0f"},
+	{"slow", "conn/s with slow readers", "%.0f"},
 }
 
 func (b *bench) run(w io.Writer) error {

@@ -3,7 +3,7 @@
 //
 //   - TLS-ALPN-01 on the TLS listener. The proxy must pass TLS through: a proxy that ends
 //     TLS would have to answer itself.
-//   - HTTP-01 on the clear-text listener, beside the discovery documents.
+//   - HTTP-01 on the clear-text listener, with the discovery documents.
 //
 // GetCertificate has the client's address from hello.Conn.
 //

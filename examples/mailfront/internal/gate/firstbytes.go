@@ -33,7 +33,7 @@ var proxySignatures = [][]byte{
 	[]byte("\r\n\r\n\x00\r\nQUIT\n"),
 }
 
-// classify tells what the first bytes of a connection are.
+// classify returns the kind of the first bytes of a connection.
 func classify(first []byte, expectTLS bool) arrival {
 	if len(first) == 0 {
 		return arrivalUndecided

@@ -116,7 +116,7 @@ func (c *Session) setTimer(set func()) {
 	}
 	c.sessions.mu.Lock()
 	defer c.sessions.mu.Unlock()
-	if _, open := c.sessions.conns[c]; open { // else nobody would stop it
+	if _, open := c.sessions.conns[c]; open { // otherwise it would not be stopped
 		set()
 	}
 }

@@ -185,7 +185,7 @@ func dmarcRecord(lookup lookupTXT, from string) (*dmarc.Record, dmarc.Policy, er
 				records = append(records, text)
 			}
 		}
-		if len(records) > 1 { // step 5: then there is none
+		if len(records) > 1 { // step 5: then there is no policy
 			records = nil
 		}
 		return records, err

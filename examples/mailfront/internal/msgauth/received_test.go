@@ -26,7 +26,7 @@ func TestReceivedTellsOfTheClientAndOfNothingThatItMadeUp(t *testing.T) {
 			"from mx.sender.test ([192.0.2.7]) by example.test with ESMTP id X for <demo@example.test>;"},
 		{"TLS, IPv6, address literal", Trace{Client: client.Client{IP: v6, Known: true, TLS: true}, HELO: "[IPv6:2001:db8::7]", TLS: "TLSv1.3 with cipher TLS_AES_128_GCM_SHA256"},
 			"from [IPv6:2001:db8::7] ([IPv6:2001:db8::7]) (using TLSv1.3 with cipher TLS_AES_128_GCM_SHA256) by example.test with ESMTPS id X;"},
-		{"logged in, TLS of which nobody tells more", Trace{Client: client.Client{IP: v4, Known: true, TLS: true}, HELO: "localhost", User: true},
+		{"logged in, TLS without details", Trace{Client: client.Client{IP: v4, Known: true, TLS: true}, HELO: "localhost", User: true},
 			"from localhost ([192.0.2.7]) by example.test with ESMTPSA id X;"},
 		{"TLS that may be the proxy's own", Trace{Client: client.Client{IP: v4, Known: true}, HELO: "a", TLS: "TLSv1.3"},
 			"from a ([192.0.2.7]) by example.test with ESMTP id X;"},

@@ -21,7 +21,7 @@ type spfResult struct {
 }
 
 // checkSPF asks whether the host may send for the domain of from, which is
-// MAIL FROM. A bounce has none: then for that of helo, as postmaster there (RFC
+// MAIL FROM. For a bounce it is that of helo, as postmaster there (RFC
 // 7208 section 2.4).
 func checkSPF(ctx context.Context, dns spf.DNSResolver, ip netip.Addr, helo, from string) spfResult {
 	r := spfResult{Result: spf.None, helo: from == ""}
@@ -60,8 +60,8 @@ func (r spfResult) field() authres.Result {
 // plainAddress is one that needs no quotes anywhere.
 var plainAddress = regexp.MustCompile(`^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[a-z0-9.-]+$`)
 
-// domainOf returns the domain of an address as it is looked up, or "" if it has
-// none that could be in the DNS of the Internet.
+// domainOf returns the domain of an address as it is looked up, or "" if the address
+// has no domain that could be in the DNS of the Internet.
 func domainOf(address string) string {
 	at := strings.LastIndexByte(address, '@')
 	domain := ASCIIDomain(strings.TrimSuffix(address[at+1:], "."))

@@ -40,7 +40,7 @@ func TestSPFIsAskedForMAILFROMAndForHELOWhenThatIsEmpty(t *testing.T) {
 		{"a bounce", "192.0.2.7", "sender.test", "", spf.Pass, "spf=pass smtp.helo=sender.test"},
 		{"a bounce from elsewhere", "192.0.2.8", "sender.test", "", spf.Fail, "spf=fail smtp.helo=sender.test"},
 		{"a bounce, HELO is an address", "192.0.2.7", "[192.0.2.7]", "", spf.None, "spf=none "},
-		{"a bounce, HELO is no name of the Internet", "192.0.2.7", "localhost", "", spf.None, "spf=none "},
+		{"a bounce, HELO is not a public name", "192.0.2.7", "localhost", "", spf.None, "spf=none "},
 		{"no record", "192.0.2.7", "x.test", "a@other.test", spf.None, "spf=none smtp.mailfrom=a@other.test"},
 		{"softfail", "192.0.2.7", "x.test", "a@soft.test", spf.SoftFail, "spf=softfail smtp.mailfrom=a@soft.test"},
 		{"a record that is broken", "192.0.2.7", "x.test", "a@broken.test", spf.PermError, "spf=permerror smtp.mailfrom=a@broken.test"},
@@ -51,7 +51,7 @@ func TestSPFIsAskedForMAILFROMAndForHELOWhenThatIsEmpty(t *testing.T) {
 		{"the local part in a macro", "192.0.2.7", "x.test", "local@macro.test", spf.Pass, "spf=pass smtp.mailfrom=local@macro.test"},
 		{"an @ in the local part", "192.0.2.8", "x.test", "x@bad@sender.test", spf.Fail, "spf=fail smtp.mailfrom=sender.test"},
 		{"a local part that would need quotes", "192.0.2.7", "x.test", "a; dmarc=pass@sender.test", spf.Pass, "spf=pass smtp.mailfrom=sender.test"},
-		{"a domain that is none", "192.0.2.7", "x.test", "a@[192.0.2.7]", spf.None, "spf=none "},
+		{"a domain that is an address", "192.0.2.7", "x.test", "a@[192.0.2.7]", spf.None, "spf=none "},
 		{"a domain that is too long", "192.0.2.7", "x.test", "a@" + strings.Repeat("x.", 130) + "test", spf.None, "spf=none "},
 		{"an address for a domain", "192.0.2.7", "x.test", "a@192.0.2.7", spf.None, "spf=none "},
 	} {

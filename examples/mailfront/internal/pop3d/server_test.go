@@ -228,7 +228,7 @@ func TestSessions(t *testing.T) {
 			{"RSET", "+OK nothing is deleted"},
 			{"STAT", "+OK 2 57"},
 		}},
-		{name: "numbers that are none", messages: []string{first}, commands: [][2]string{
+		{name: "invalid numbers", messages: []string{first}, commands: [][2]string{
 			{"RETR", "-ERR no such message"},
 			{"RETR 0", "-ERR no such message"},
 			{"RETR -1", "-ERR no such message"},
@@ -326,7 +326,7 @@ func TestErrorsOtherThanWrongPasswordsDoNotEndASession(t *testing.T) {
 		{name: "an empty line", command: "", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
 		{name: "a password without a name", command: "PASS x", before: "-ERR USER comes first", after: "-ERR no such command: see CAPA"},
 		{name: "a message that does not exist", command: "RETR 9", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such message"},
-		{name: "arguments that are no numbers", command: "TOP a b", before: "-ERR not now: log in first, or see CAPA", after: "-ERR use TOP and two numbers: message, lines"},
+		{name: "arguments that are not numbers", command: "TOP a b", before: "-ERR not now: log in first, or see CAPA", after: "-ERR use TOP and two numbers: message, lines"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := mailboxWith("one\r\n", "two\r\n")
@@ -403,7 +403,7 @@ func TestTheSessionOfAClientThatDoesNotReadEnds(t *testing.T) {
 		s.logIn()
 		s.send("RETR 1")
 		began := time.Now()
-		_, err := s.Conn.Write([]byte("NOOP\r\n")) // nobody reads it before RETR is through
+		_, err := s.Conn.Write([]byte("NOOP\r\n")) // it is not read before RETR has ended
 		require.Error(t, err)
 		require.Equal(t, writeTimeout, time.Since(began))
 	})

@@ -138,7 +138,7 @@ func (s *Provider) register(w http.ResponseWriter, r *http.Request) {
 		webauth.WriteJSON(w, http.StatusBadRequest, map[string]string{"error": code, "error_description": text})
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRegistration)).Decode(&in); err != nil {
-		fail("invalid_client_metadata", "the body is no JSON object of client metadata, or too long")
+		fail("invalid_client_metadata", "the body is not a JSON object of client metadata, or is too long")
 		return
 	}
 	name := []rune(strings.TrimSpace(in.Name))

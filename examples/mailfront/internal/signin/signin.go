@@ -57,7 +57,7 @@ type Provider struct {
 }
 
 // New returns a Provider for the account of auth. clients has the redirect URIs of each client
-// id, beside [BuiltInClient] and the clients that register themselves. What the Provider keeps
+// id, in addition to [BuiltInClient] and the clients that register themselves. What the Provider keeps
 // is in st.
 func New(auth *webauth.Auth, clients map[string][]string, st store.Store) (*Provider, error) {
 	ring := &keys{store: st, restored: func(reason string) {
@@ -186,11 +186,11 @@ func checkRequest(request *oidc.AuthRequest, form url.Values) error {
 	case request.CodeChallenge == "" || request.CodeChallengeMethod != oidc.CodeChallengeMethodS256:
 		return failed.WithDescription("PKCE is required: code_challenge with code_challenge_method S256") // RFC 7636 section 4.4.1
 	case len(request.CodeChallenge) != 43: // of a SHA-256
-		return failed.WithDescription("code_challenge is no S256 challenge")
+		return failed.WithDescription("code_challenge is not an S256 challenge")
 	case request.ResponseMode != "" && request.ResponseMode != oidc.ResponseModeQuery && request.ResponseMode != oidc.ResponseModeFragment:
 		return failed.WithDescription("response_mode is not supported: use query or fragment")
 	case slices.Contains(request.Prompt, oidc.PromptNone):
-		return oidc.ErrLoginRequired().WithDescription("nobody is signed in here: every sign-in asks for the password")
+		return oidc.ErrLoginRequired().WithDescription("no user is signed in here: every sign-in requires the password")
 	}
 	return nil
 }

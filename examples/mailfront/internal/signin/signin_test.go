@@ -15,7 +15,7 @@ func TestAWrongClientOrRedirectURIIsToldToTheUserOnly(t *testing.T) {
 	s := newSite(t, map[string][]string{"app": {"https://app.example/cb", "com.example.app:/cb"}})
 	for name, changes := range map[string][]string{
 		"no client":               {"client_id", ""},
-		"unknown client":          {"client_id", "nobody"},
+		"unknown client":          {"client_id", "unknown"},
 		"no redirect URI":         {"redirect_uri", ""},
 		"elsewhere":               {"redirect_uri", "https://evil.example/callback"},
 		"http elsewhere":          {"redirect_uri", "http://evil.example/callback"},

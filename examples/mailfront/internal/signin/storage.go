@@ -145,7 +145,7 @@ func (s *storage) consume(ctx context.Context, code string) (*grant, error) {
 }
 
 // refreshed returns the grant of a refresh token, which stays good until rotate. Any other
-// token for the grant is an old one, or a guess of somebody who knows the id, and ends it
+// token for the grant is an old one, or a guess by a party that knows the id, and ends it
 // (RFC 9700 section 4.14.2).
 func (s *storage) refreshed(ctx context.Context, token string) (*grant, error) {
 	id, secret, _ := strings.Cut(token, ".")

@@ -94,7 +94,7 @@ func (s *Provider) exchange(w http.ResponseWriter, r *http.Request) (*oidc.Acces
 		return nil, oidc.ErrUnsupportedGrantType().WithDescription("use authorization_code or refresh_token")
 	}
 	if !slices.Contains(scopes, oidc.ScopeOpenID) {
-		answer.IDToken = "" // plain OAuth has none
+		answer.IDToken = "" // plain OAuth has no ID token
 	}
 	return answer, nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // maxQueue is the number of messages that wait for a subscriber. A subscriber that
-// is further behind is told that it missed some.
+// is further behind gets a value that reports missed messages.
 const maxQueue = 64
 
 type subscription struct {

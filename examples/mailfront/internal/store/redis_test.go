@@ -135,7 +135,7 @@ func TestScriptsUseNoOptionNewerThanRedis60(t *testing.T) {
 	}
 }
 
-// Whoever operates the store, or reads its backup, learns no secret.
+// The operator of the store, and a reader of its backup, learn no secret.
 func TestNothingReadableIsStored(t *testing.T) {
 	s := startServer(t)
 	r := s.open(testSecret)

@@ -98,7 +98,7 @@ func (a *Auth) byPassword(r *http.Request, name, password string) (Caller, error
 }
 
 // tooMany is the error for credentials that were not looked at because of err. They may be
-// valid: a client that is told that they are wrong would forget them.
+// valid: a client that gets an answer that they are wrong would forget them.
 func tooMany(err error) error {
 	if errors.Is(err, guard.ErrBanned) {
 		return fmt.Errorf("%w: %w", ErrWrong, err)

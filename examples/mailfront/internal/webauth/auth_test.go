@@ -86,7 +86,7 @@ func TestARequestIsAuthenticatedByPasswordOrToken(t *testing.T) {
 		{name: "Basic, wrong name", authorization: basicOf("else", userPass), err: ErrWrong, guesses: 1},
 		{name: "a token", authorization: "Bearer good", want: byToken},
 		{name: "a token, scheme in lower case", authorization: "bearer good", want: byToken},
-		{name: "an expired token is no guess", authorization: "Bearer expired", err: ErrWrong},
+		{name: "an expired token is not a guess", authorization: "Bearer expired", err: ErrWrong},
 		{name: "the password as a bearer token", authorization: "Bearer " + userPass, want: byPassword},
 		{name: "another text as a bearer token", authorization: "Bearer wrong", err: ErrWrong, guesses: 1},
 	} {

@@ -65,13 +65,13 @@ func TestSignedTokensOfAnotherIssuer(t *testing.T) {
 		{name: "the account as subject", change: func(c map[string]any) { c["sub"] = userName; delete(c, "email") }, want: http.StatusOK},
 		{name: "for another server", change: func(c map[string]any) { c["aud"] = []string{"https://other.example"} }, want: http.StatusUnauthorized},
 		{name: "an ID token", change: func(c map[string]any) { c["aud"] = "app" }, want: http.StatusUnauthorized},
-		{name: "for nobody", change: func(c map[string]any) { delete(c, "aud") }, want: http.StatusUnauthorized},
+		{name: "no audience", change: func(c map[string]any) { delete(c, "aud") }, want: http.StatusUnauthorized},
 		{name: "of an issuer that is not listed", change: func(c map[string]any) { c["iss"] = issuer.URL + "/realms/other" }, want: http.StatusUnauthorized},
 		{name: "of an issuer with a slash", change: func(c map[string]any) { c["iss"] = issuer.URL + "/realms/mail/" }, want: http.StatusUnauthorized},
 		{name: "of no issuer", change: func(c map[string]any) { delete(c, "iss") }, want: http.StatusUnauthorized},
 		{name: "expired", change: func(c map[string]any) { c["exp"] = time.Now().Add(-time.Minute).Unix() }, want: http.StatusUnauthorized},
 		{name: "of another account", change: func(c map[string]any) { c["email"] = "else@example.test" }, want: http.StatusUnauthorized},
-		{name: "an address that nobody has verified", change: func(c map[string]any) { c["email_verified"] = false }, want: http.StatusUnauthorized},
+		{name: "an address that is not verified", change: func(c map[string]any) { c["email_verified"] = false }, want: http.StatusUnauthorized},
 		{name: "an address of which it is not known", change: func(c map[string]any) { delete(c, "email_verified") }, want: http.StatusUnauthorized},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

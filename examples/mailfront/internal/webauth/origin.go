@@ -67,7 +67,7 @@ func SameOrigin(r *http.Request, base publicurl.Base) bool {
 	}
 	text := r.Header.Get("Origin")
 	if text == "" || ownOrigin(text, r.Host, base) {
-		return true // without Origin it is no browser, or one from before 2020
+		return true // without Origin it is not a browser, or one from before 2020
 	}
 	origin, err := url.Parse(text)
 	return err == nil && origin.Scheme == "http" && origin.Host != ""

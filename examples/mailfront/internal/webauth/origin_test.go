@@ -75,7 +75,7 @@ func TestSameOriginKnowsOurPagesBehindAProxyThatChangesHost(t *testing.T) {
 		{"Host, in bootstrap, with TLS", "", "https://other.example:8443", "other.example:8443", relative, true},
 		{"Host, in bootstrap", "", "http://10.0.0.1:8080", "10.0.0.1:8080", relative, true},
 		{"Host is changed, without TLS", "", "http://mail.example.test", "127.0.0.1:80", relative, true},
-		{"an origin that is none", "", "null", "null", base, false},
+		{"a null origin", "", "null", "null", base, false},
 		{"another site, by its origin", "", "https://evil.example", "mail.example.test", base, false},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/admin/setup", nil)
