@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"net/http"
 	"strings"
 	"testing"
@@ -247,6 +248,52 @@ func TestTheDefaultDomainBesideAPublicURLIsInTheLog(t *testing.T) {
 			}
 			require.True(t, s.out.await(s.ctx, 1, "mode ")) // the start is over
 			require.Equal(t, test.want, s.logged("level=WARN", "MAILFRONT_DOMAINS", line))
+		})
+	}
+}
+
+// Autoconfig and PACC announce tokens for mail, of the server's own provider or of another.
+func TestMailClientsAreToldThatTokensAreAccepted(t *testing.T) {
+	for _, test := range []struct {
+		name, issuer string
+		env          map[string]string
+	}{
+		{name: "own provider", issuer: testBase},
+		{name: "another issuer", issuer: "https://id.example", env: map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://id.example"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSite(t, testBase, direct, test.env)
+			_, body := s.do(http.MethodGet, "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=demo@example.test", "")
+			var config struct {
+				Servers []struct {
+					Type    string   `xml:"type,attr"`
+					Methods []string `xml:"authentication"`
+				} `xml:"emailProvider>incomingServer"`
+				Outgoing []struct {
+					Methods []string `xml:"authentication"`
+				} `xml:"emailProvider>outgoingServer"`
+				Issuer string `xml:"oAuth2>issuer"`
+				Scope  string `xml:"oAuth2>scope"`
+			}
+			require.NoError(t, xml.Unmarshal([]byte(body), &config), body)
+			require.Equal(t, test.issuer, config.Issuer)
+			require.Contains(t, strings.Fields(config.Scope), mailScope)
+			want := []string{"OAuth2", "password-cleartext"}
+			types := make(map[string]int)
+			for _, server := range config.Servers {
+				types[server.Type]++
+				if server.Type == "imap" || server.Type == "pop3" {
+					require.Equal(t, want, server.Methods, server.Type)
+				}
+			}
+			require.Equal(t, 2, types["imap"])
+			require.Equal(t, 2, types["pop3"])
+			require.Len(t, config.Outgoing, 2)
+			for _, server := range config.Outgoing {
+				require.Equal(t, want, server.Methods)
+			}
+			_, body = s.do(http.MethodGet, "/.well-known/user-agent-configuration.json", "")
+			require.Contains(t, body, `"oauth-public":{"issuer":"`+test.issuer+`"}`)
 		})
 	}
 }

@@ -188,3 +188,64 @@ func TestAnIssuerOnHTTPSHasItsEndpointsThere(t *testing.T) {
 		})
 	}
 }
+
+// A token without a signature does not name its issuer. An issuer that is asked about the token
+// of another could use it.
+func TestATokenWithoutASignatureIsShownToOneIssuer(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		issuers       int
+		introspection int // the index of the issuer that is set, or -1
+		asked         []int64
+		status        int
+	}{
+		{name: "one issuer", issuers: 1, introspection: -1, asked: []int64{1}, status: http.StatusOK},
+		{name: "two issuers", issuers: 2, introspection: -1, asked: []int64{0, 0}, status: http.StatusUnauthorized},
+		{name: "two issuers, the second is set", issuers: 2, introspection: 1, asked: []int64{0, 1}, status: http.StatusOK},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var all []*introspector
+			var urls []string
+			for range test.issuers {
+				i := newIntrospector(t, httptest.NewServer)
+				all, urls = append(all, i), append(urls, i.URL)
+			}
+			b := new(bytes.Buffer)
+			config := testIssuers("", "", urls...).IssuersConfig
+			config.Introspection, config.Log = "", slog.New(slog.NewTextHandler(b, nil))
+			if test.introspection >= 0 {
+				config.Introspection = urls[test.introspection]
+			}
+			p := NewIssuers(config)
+			require.Equal(t, test.status, statusOf(t, p, "good"))
+			for i, issuer := range all {
+				require.Equal(t, test.asked[i], issuer.asked.Load(), "issuer %d", i)
+			}
+			for range 3 {
+				statusOf(t, p, "good")
+			}
+			lines := strings.Count(b.String(), "MAILFRONT_INTROSPECTION_ISSUER")
+			require.Equal(t, test.status == http.StatusUnauthorized, lines == 1, b)
+		})
+	}
+}
+
+func TestCheckIsNotLimited(t *testing.T) {
+	i := newIntrospector(t, httptest.NewServer)
+	p := testIssuers("", "", i.URL)
+	ctx := apiRequest("").Context() // of a client that is known
+	wrong := func(check func(context.Context, string) (Caller, error), n int) (err error) {
+		for range guard.DefaultLimits.Rates[guard.LoggingIn].Burst + 50 {
+			n++
+			if _, err = check(ctx, fmt.Sprint("wrong", n)); !errors.Is(err, ErrWrong) {
+				return err
+			}
+		}
+		return err
+	}
+	require.ErrorIs(t, wrong(p.Check, 0), ErrWrong)
+	require.ErrorIs(t, wrong(p.Caller, 1000), guard.ErrTooFast)
+	c, err := p.Check(ctx, "good")
+	require.NoError(t, err)
+	require.Equal(t, userName, c.Account)
+}
