@@ -1,3 +1,17 @@
+// How to set up a mail client with tokens, in the place of a password:
+//
+//   - Automatically: a client that reads autoconfig or PACC, such as Thunderbird, finds OAuth2
+//     there for IMAP, POP3 and submission, with the issuer, the scopes and the client id.
+//   - By hand: server and ports as for a password, the mechanism OAUTHBEARER or XOAUTH2, the
+//     address as user name, and a command that prints an access token. For example in msmtp
+//     "auth oauthbearer" with "passwordeval", in mpop the same, and in mbsync
+//     "AuthMechs XOAUTH2" with "PassCmd".
+//   - The token is one of the server's own OpenID provider, or of one in
+//     MAILFRONT_AUTHORIZATION_SERVERS. It needs the scope openid, lasts an hour with the own
+//     provider, and is renewed with a refresh token (scope offline_access).
+//   - The client has to be on TLS, from its own side: a token on an unencrypted connection is
+//     refused, and the log line names the setting to change.
+//
 // What to copy: watchedServer, if your IMAP server is go-imap. What to change: mailScope, if your
 // tokens have a scope for mail.
 

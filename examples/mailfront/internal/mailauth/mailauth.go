@@ -48,7 +48,8 @@ var (
 
 	errUser = errors.New("mailauth: the token is for another account than the client names")
 	errLong = fmt.Errorf("mailauth: the token is longer than %d bytes", maxToken)
-	// errNoToken is for the empty value by which a client asks which server issues tokens.
+	// errNoToken is for the empty value with which a client requests the URL of the OpenID
+	// configuration.
 	errNoToken = errors.New("mailauth: the client sends no token")
 )
 
@@ -61,7 +62,7 @@ type Checker struct {
 	// means that the token cannot be checked at the moment. Without Token the mechanisms for
 	// tokens are not offered.
 	Token func(ctx context.Context, token string) (account string, err error)
-	// Scope is the scope that Token requires, which a client is told after a failure.
+	// Scope is the scope that Token requires. The error message to a client contains it.
 	Scope string
 	// Configuration returns the URL of the OpenID configuration of the server that issues
 	// tokens, or "".
@@ -89,7 +90,7 @@ type Conn struct {
 	// returns an error, the password is not compared and that is the result.
 	Intercept func(name string) error
 
-	unanswered bool // the client has not waited for the end of an exchange that failed
+	unanswered bool // the client has not answered the last error message
 }
 
 // Mechanisms returns the names of the mechanisms that may be offered on the connection. It
