@@ -2,6 +2,7 @@ package main
 
 import (
 	"html"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -81,6 +82,34 @@ func TestEveryPublicURLThatAPageProposesIsAccepted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A page of another site chooses Host if it rebinds its name to this server's address, and
+// proxies change it.
+func TestNoPageProposesTheHostOfTheRequest(t *testing.T) {
+	s := newAdminSite(t, testBase, direct, nil)
+	check := func() {
+		for _, host := range []string{"192.0.2.10:8080", "[2001:db8::1]:8080", "rebound.evil.example", "localhost:8080", "mail_host.example", "evil.example/mail", "xn--a.example"} {
+			r, err := http.NewRequestWithContext(s.ctx, http.MethodGet, testBase+"/admin", nil)
+			require.NoError(t, err)
+			r.Host = host
+			response, err := s.client.Do(r)
+			require.NoError(t, err)
+			b, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			require.NoError(t, err)
+			if response.StatusCode == http.StatusBadRequest { // net/http refuses a malformed Host
+				continue
+			}
+			require.Equal(t, http.StatusOK, response.StatusCode, host)
+			require.NotContains(t, string(b), host)
+			require.NotZero(t, requireAccepted(t, string(b)))
+		}
+	}
+	check() // the set-up
+	s.setUp(testBase, adminPassword)
+	s.signInAdmin(adminPassword)
+	check() // the administration
 }
 
 func TestEveryCorrectionInAnErrorOfThePublicURLIsAccepted(t *testing.T) {

@@ -82,6 +82,28 @@ func TestADifferentURLInTheBrowserIsTheFirstThingOnThePage(t *testing.T) {
 	}
 }
 
+// Without JavaScript the path of the browser is known by the Referer of the form.
+func TestADifferentPathInTheBrowserIsShown(t *testing.T) {
+	for _, test := range []struct {
+		name, referer, browser, class string
+	}{
+		{name: "the same path", referer: testBase + "/admin", browser: testBase, class: "good"},
+		{name: "another path", referer: testBase + "/mail/admin/sign-in", browser: testBase + "/mail", class: "bad"},
+		{name: "no Referer", browser: testBase, class: "good"},
+		{name: "the Referer of another site", referer: "https://evil.example/mail/admin", browser: testBase, class: "good"},
+		{name: "a malformed Referer", referer: testBase + "/%zz/admin", browser: testBase, class: "good"},
+		{name: "a Referer without the page", referer: testBase + "/", browser: testBase, class: "good"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newAdminSite(t, testBase, direct, nil)
+			s.setUp(testBase, adminPassword)
+			_, page := s.signInAdmin(adminPassword, "Origin", testBase, "Sec-Fetch-Site", "same-origin", "Referer", test.referer)
+			require.Contains(t, page, `<section id="urls" class="`+test.class+`">`)
+			require.Contains(t, page, `id="browser-url" data-here>`+test.browser+"<")
+		})
+	}
+}
+
 func TestThePublicURLChangesLive(t *testing.T) {
 	file := stateIn(t)
 	s := newAdminSite(t, testBase+"/mail", kept, map[string]string{"MAILFRONT_STATE": file})

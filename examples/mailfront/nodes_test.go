@@ -204,6 +204,7 @@ func TestTheAdministratorIsSignedInOnEveryNode(t *testing.T) {
 	c.setUp(0)
 	status, page := c.nodes[1].signInAdmin(adminPassword)
 	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, page, "Sign out")
 	for range 2 {
 		for _, node := range c.nodes {
 			status, page = node.admin()
