@@ -427,11 +427,11 @@ func TestDoctorComparesNodes(t *testing.T) {
 		status        int
 		want          []string
 	}{
-		{"one node", good, statusClean, []string{": nothing wrong, ", "each document over 5 connections", "the proxy changes none of the answers"}},
-		{"a node with keys of its own", good + "," + different, statusFindings, []string{": 1 finding, ", "error: nodes-disagree in oauth-authorization-server, jwks_uri", "2 different answers over 6 connections; " + good + " differs from " + different, "share the keys", "Likely cause: nodes-differ", "balance source"}},
-		{"a node that is down", good + "," + gone, statusFindings, []string{": 1 finding, ", "error: unreachable in config", "tcp://" + gone, "refused", "past the proxy at " + good + ": nothing wrong", "Likely cause: backend-not-reached"}},
-		{"the first node is down", gone + "," + good, statusFindings, []string{": 1 finding, ", "tcp://" + gone, "past the proxy at " + good + ": nothing wrong"}},
-		{"the only node is down", gone, statusFindings, []string{": 1 finding, ", "tcp://" + gone, "refused"}},
+		{name: "one node", connect: good, status: statusClean, want: []string{": nothing wrong, ", "each document over 5 connections", "the proxy changes none of the answers"}},
+		{name: "a node with keys of its own", connect: good + "," + different, status: statusFindings, want: []string{": 1 finding, ", "error: nodes-disagree in oauth-authorization-server, jwks_uri", "2 different answers over 6 connections; " + good + " differs from " + different, "share the keys", "Likely cause: nodes-differ", "balance source"}},
+		{name: "a node that is down", connect: good + "," + gone, status: statusFindings, want: []string{": 1 finding, ", "error: unreachable in config", "tcp://" + gone, "refused", "past the proxy at " + good + ": nothing wrong", "Likely cause: backend-not-reached"}},
+		{name: "the first node is down", connect: gone + "," + good, status: statusFindings, want: []string{": 1 finding, ", "tcp://" + gone, "past the proxy at " + good + ": nothing wrong"}},
+		{name: "the only node is down", connect: gone, status: statusFindings, want: []string{": 1 finding, ", "tcp://" + gone, "refused"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			status, stdout, _ := doctor(t, demoToken, "-ca", s.ca, "-connect", c.connect, s.url)

@@ -29,15 +29,15 @@ func TestCaddySendsTheAddressThatItTakesForTheClientsAndNeitherPortNorDestinatio
 		sent    http.Header
 		want    string
 	}{
-		"v1, IPv4": {"v1", ipv4, nil, nil, `^PROXY TCP4 127\.0\.0\.77 0\.0\.0\.0 0 0\r\n$`},
-		"v1, IPv6": {"v1", ipv6, nil, nil, `^PROXY TCP6 ::1 :: 0 0\r\n$`},
-		"v2, IPv4": {"v2", ipv4, nil, nil, v2 + `\x21\x11\x00\x0c\x7f\x00\x00\x4d\x00{4}\x00{4}$`},
-		"v2, IPv6": {"v2", ipv6, nil, nil, v2 + `\x21\x21\x00\x24\x00{15}\x01\x00{16}\x00{4}$`},
+		"v1, IPv4": {version: "v1", visitor: ipv4, changes: nil, sent: nil, want: `^PROXY TCP4 127\.0\.0\.77 0\.0\.0\.0 0 0\r\n$`},
+		"v1, IPv6": {version: "v1", visitor: ipv6, changes: nil, sent: nil, want: `^PROXY TCP6 ::1 :: 0 0\r\n$`},
+		"v2, IPv4": {version: "v2", visitor: ipv4, changes: nil, sent: nil, want: v2 + `\x21\x11\x00\x0c\x7f\x00\x00\x4d\x00{4}\x00{4}$`},
+		"v2, IPv6": {version: "v2", visitor: ipv6, changes: nil, sent: nil, want: v2 + `\x21\x21\x00\x24\x00{15}\x01\x00{16}\x00{4}$`},
 
-		"a lie of a client who is not trusted":         {"v1", ipv4, nil, lie, `^PROXY TCP4 127\.0\.0\.77 `},
-		"a lie of a client who is, without strictness": {"v1", ipv4, []change{{caddyServers, caddyTrusts}}, lie, `^PROXY TCP4 203\.0\.113\.9 `},
-		"a lie of a client who is, with strictness": {"v1", ipv4, []change{{caddyServers, caddyTrusts + "\t\ttrusted_proxies_strict\n"}}, lie,
-			`^PROXY TCP4 192\.0\.2\.7 `},
+		"a lie of a client who is not trusted":         {version: "v1", visitor: ipv4, changes: nil, sent: lie, want: `^PROXY TCP4 127\.0\.0\.77 `},
+		"a lie of a client who is, without strictness": {version: "v1", visitor: ipv4, changes: []change{{caddyServers, caddyTrusts}}, sent: lie, want: `^PROXY TCP4 203\.0\.113\.9 `},
+		"a lie of a client who is, with strictness": {version: "v1", visitor: ipv4, changes: []change{{caddyServers, caddyTrusts + "\t\ttrusted_proxies_strict\n"}}, sent: lie,
+			want: `^PROXY TCP4 192\.0\.2\.7 `},
 	} {
 		t.Run(name, func(t *testing.T) {
 			needAddresses(t)

@@ -60,12 +60,12 @@ var cannotExist = []struct {
 	products, ways, tolds []string
 	why                   string
 }{
-	{nil, []string{passthrough}, []string{toldAtProxy}, "a proxy that passes TLS on does not end it"},
-	{[]string{"caddy"}, []string{passthrough, "SMTP", "SMTPS", "submission", "IMAP", "IMAPS", "POP3", "POP3S"}, nil,
-		"stock Caddy has no TCP mode"},
-	{nil, []string{"SMTP", "submission", "IMAP", "POP3"}, []string{toldAtProxy},
-		"TLS begins with STARTTLS, which is the server's: TCP proxies pass it on (NGINX's mail module ends it, and signs users in itself)"},
-	{[]string{"nginx"}, nil, []string{toldByV2}, "open-source NGINX sends version 1 only, and none from its http module"},
+	{products: nil, ways: []string{passthrough}, tolds: []string{toldAtProxy}, why: "a proxy that passes TLS on does not end it"},
+	{products: []string{"caddy"}, ways: []string{passthrough, "SMTP", "SMTPS", "submission", "IMAP", "IMAPS", "POP3", "POP3S"}, tolds: nil,
+		why: "stock Caddy has no TCP mode"},
+	{products: nil, ways: []string{"SMTP", "submission", "IMAP", "POP3"}, tolds: []string{toldAtProxy},
+		why: "TLS begins with STARTTLS, which is the server's: TCP proxies pass it on (NGINX's mail module ends it, and signs users in itself)"},
+	{products: []string{"nginx"}, ways: nil, tolds: []string{toldByV2}, why: "open-source NGINX sends version 1 only, and none from its http module"},
 }
 
 func (c cell) cannotExist() (why string) {

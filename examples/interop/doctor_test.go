@@ -129,11 +129,11 @@ func TestTheDoctorNamesTheProxysMistake(t *testing.T) {
 		rule    string
 		mistake string
 	}{
-		{"the well-known locations are not routed", m, []change{{"use_backend mail if mail or well-known or mail-host or mail-document\n", "use_backend mail if mail or mail-host or mail-document\n"}}, "document-missing", "well-known-not-routed"},
-		{"the server has another public URL", other, nil, "issuer-not-identical", "public-url-differs"},
-		{"the server has no public URL yet", bootstrap, nil, "stale-relative-document", "public-url-differs"},
-		{"CORS is removed", m, []change{{"    server web \"${HTTP_SERVER}\"\n", "    http-response del-header Access-Control-Allow-Origin\n    server web \"${HTTP_SERVER}\"\n"}}, "cors-missing", "cors-headers"},
-		{"the challenge is removed", m, []change{{"    server web \"${HTTP_SERVER}\"\n", "    http-response del-header WWW-Authenticate\n    server web \"${HTTP_SERVER}\"\n"}}, "challenge", "authorization-removed"},
+		{name: "the well-known locations are not routed", m: m, changes: []change{{"use_backend mail if mail or well-known or mail-host or mail-document\n", "use_backend mail if mail or mail-host or mail-document\n"}}, rule: "document-missing", mistake: "well-known-not-routed"},
+		{name: "the server has another public URL", m: other, changes: nil, rule: "issuer-not-identical", mistake: "public-url-differs"},
+		{name: "the server has no public URL yet", m: bootstrap, changes: nil, rule: "stale-relative-document", mistake: "public-url-differs"},
+		{name: "CORS is removed", m: m, changes: []change{{"    server web \"${HTTP_SERVER}\"\n", "    http-response del-header Access-Control-Allow-Origin\n    server web \"${HTTP_SERVER}\"\n"}}, rule: "cors-missing", mistake: "cors-headers"},
+		{name: "the challenge is removed", m: m, changes: []change{{"    server web \"${HTTP_SERVER}\"\n", "    http-response del-header WWW-Authenticate\n    server web \"${HTTP_SERVER}\"\n"}}, rule: "challenge", mistake: "authorization-removed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := startHAProxy(t, c.m, "http-path.cfg", nil, c.changes...)

@@ -76,8 +76,8 @@ func fetchDocuments(t *testing.T, base string, dial func(*testing.T) net.Conn, h
 		require.NoError(t, err)
 		h := response.Header
 		answers[document] = answer{
-			response.StatusCode, h.Get("Location"), h.Get("Content-Type"), h.Get("Cache-Control"), h.Get("Etag"),
-			h.Get("Access-Control-Allow-Origin"), h.Get("Content-Length"), h.Get("Www-Authenticate"), string(body),
+			Status: response.StatusCode, Location: h.Get("Location"), Type: h.Get("Content-Type"), Cache: h.Get("Cache-Control"), ETag: h.Get("Etag"),
+			CORS: h.Get("Access-Control-Allow-Origin"), Length: h.Get("Content-Length"), Challenge: h.Get("Www-Authenticate"), Body: string(body),
 		}
 	}
 	return answers

@@ -20,18 +20,18 @@ func TestABrowserAgreesOnHTTP2WithMailfrontAndOnHTTP1WithAProxyThatEndsTLS(t *te
 		http    int
 		want    whoami
 	}{
-		{"haproxy passes on", func(t *testing.T, m *mailfront) *proxy {
+		{name: "haproxy passes on", start: func(t *testing.T, m *mailfront) *proxy {
 			return startHAProxy(t, m, "passthrough.cfg", nil)
-		}, endedByServer, 2, whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 2}},
-		{"nginx passes on", func(t *testing.T, m *mailfront) *proxy {
+		}, endedBy: endedByServer, http: 2, want: whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 2}},
+		{name: "nginx passes on", start: func(t *testing.T, m *mailfront) *proxy {
 			return startNGINX(t, m, "passthrough.conf", nil)
-		}, endedByServer, 2, whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 1}},
-		{"haproxy ends TLS", func(t *testing.T, m *mailfront) *proxy {
+		}, endedBy: endedByServer, http: 2, want: whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 1}},
+		{name: "haproxy ends TLS", start: func(t *testing.T, m *mailfront) *proxy {
 			return startHAProxy(t, m, "tls-terminated.cfg", nil)
-		}, endedByProxy, 1, whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 2}},
-		{"nginx ends TLS", func(t *testing.T, m *mailfront) *proxy {
+		}, endedBy: endedByProxy, http: 1, want: whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 2}},
+		{name: "nginx ends TLS", start: func(t *testing.T, m *mailfront) *proxy {
 			return startNGINX(t, m, "tls-terminated.conf", nil)
-		}, endedByProxy, 1, whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 1}},
+		}, endedBy: endedByProxy, http: 1, want: whoami{ClientIP: clientIP, TLS: true, Known: true, Version: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := startMailfront(t, terminatedListeners)

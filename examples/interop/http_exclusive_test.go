@@ -33,10 +33,10 @@ func TestAListenerWithPROXYProtocolBelievesNoHeaderEvenOfATrustedClient(t *testi
 		name, file, listener string
 		changes              []change
 	}{
-		{"http, forged headers pass", "http.cfg", "http", passOnForged},
-		{"http, the proxy appends", "http.cfg", "http", append([]change{sendProxy}, appendInPlaceOfReplace["haproxy"]...)},
-		{"https, forged headers pass", "http-reencrypted.cfg", "https", passOnForged},
-		{"https, the proxy appends", "http-reencrypted.cfg", "https", append([]change{sendProxy}, appendInPlaceOfReplace["haproxy"]...)},
+		{name: "http, forged headers pass", file: "http.cfg", listener: "http", changes: passOnForged},
+		{name: "http, the proxy appends", file: "http.cfg", listener: "http", changes: append([]change{sendProxy}, appendInPlaceOfReplace["haproxy"]...)},
+		{name: "https, forged headers pass", file: "http-reencrypted.cfg", listener: "https", changes: passOnForged},
+		{name: "https, the proxy appends", file: "http-reencrypted.cfg", listener: "https", changes: append([]change{sendProxy}, appendInPlaceOfReplace["haproxy"]...)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := front[c.listener]

@@ -86,16 +86,16 @@ func TestClientsWhoseRequestsShareAConnectionToTheServerAreKeptApart(t *testing.
 		product    httpProxy
 		changes    []change
 	}{
-		{"haproxy", "http", httpProxies[0], nil},
-		{"haproxy re-encrypts, HTTP 2", "http-reencrypted", httpProxies[0], nil},
-		{"haproxy re-encrypts, HTTP 1.1", "http-reencrypted", httpProxies[0],
-			[]change{{`server web "${HTTPS_SERVER}" alpn h2,http/1.1`, `server web "${HTTPS_SERVER}" alpn http/1.1`}}},
-		{"nginx", "http", httpProxies[1], nil},
-		{"nginx re-encrypts", "http-reencrypted", httpProxies[1], nil},
-		{"caddy", "http", httpProxies[2], // which else dials again while a connection is about to be free
-			[]change{{caddyDeletes, "\t\ttransport http {\n\t\t\tmax_conns_per_host 1\n\t\t}\n" + caddyDeletes}}},
-		{"caddy re-encrypts", "http-reencrypted", httpProxies[2],
-			[]change{{"\t\t\ttls\n", "\t\t\ttls\n\t\t\tmax_conns_per_host 1\n"}}},
+		{name: "haproxy", file: "http", product: httpProxies[0], changes: nil},
+		{name: "haproxy re-encrypts, HTTP 2", file: "http-reencrypted", product: httpProxies[0], changes: nil},
+		{name: "haproxy re-encrypts, HTTP 1.1", file: "http-reencrypted", product: httpProxies[0],
+			changes: []change{{`server web "${HTTPS_SERVER}" alpn h2,http/1.1`, `server web "${HTTPS_SERVER}" alpn http/1.1`}}},
+		{name: "nginx", file: "http", product: httpProxies[1], changes: nil},
+		{name: "nginx re-encrypts", file: "http-reencrypted", product: httpProxies[1], changes: nil},
+		{name: "caddy", file: "http", product: httpProxies[2], // which else dials again while a connection is about to be free
+			changes: []change{{caddyDeletes, "\t\ttransport http {\n\t\t\tmax_conns_per_host 1\n\t\t}\n" + caddyDeletes}}},
+		{name: "caddy re-encrypts", file: "http-reencrypted", product: httpProxies[2],
+			changes: []change{{"\t\t\ttls\n", "\t\t\ttls\n\t\t\tmax_conns_per_host 1\n"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changes := slices.Clone(c.changes)

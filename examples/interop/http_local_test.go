@@ -20,11 +20,11 @@ func TestAClientOfAUnixSocketOfAProxyThatSpeaksHTTPIsNobodyUnlessTheProxyWritesN
 		header  []string // what reaches the server of X-Forwarded-For: 203.0.113.9
 		want    forwardedWhoami
 	}{
-		{"haproxy replaces", haproxy, false, []string{""}, nobody("Malformed")},
-		{"haproxy appends, which is nothing", haproxy, true, []string{forgedIP}, proxied(forgedIP, false, true)},
-		{"nginx replaces", nginx, false, []string{"unix:"}, nobody("Malformed")},
-		{"nginx appends", nginx, true, []string{forgedIP + ", unix:"}, nobody("Malformed")},
-		{"caddy deletes", caddy, false, nil, nobody("NoHeader")},
+		{name: "haproxy replaces", product: haproxy, append: false, header: []string{""}, want: nobody("Malformed")},
+		{name: "haproxy appends, which is nothing", product: haproxy, append: true, header: []string{forgedIP}, want: proxied(forgedIP, false, true)},
+		{name: "nginx replaces", product: nginx, append: false, header: []string{"unix:"}, want: nobody("Malformed")},
+		{name: "nginx appends", product: nginx, append: true, header: []string{forgedIP + ", unix:"}, want: nobody("Malformed")},
+		{name: "caddy deletes", product: caddy, append: false, header: nil, want: nobody("NoHeader")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			run := func(m *mailfront, set map[string]string) browser {

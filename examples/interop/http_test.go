@@ -25,10 +25,10 @@ type httpProxy struct {
 }
 
 var httpProxies = []httpProxy{
-	{"haproxy", ".cfg", startHAProxy, startHAProxy},
-	{"nginx", ".conf", startNGINX, startNGINX},
-	{"caddy", ".caddyfile", startCaddy, startCaddy},
-	{"traefik", ".yaml", startTraefik, startTraefik},
+	{product: "haproxy", suffix: ".cfg", start: startHAProxy, startTCP: startHAProxy},
+	{product: "nginx", suffix: ".conf", start: startNGINX, startTCP: startNGINX},
+	{product: "caddy", suffix: ".caddyfile", start: startCaddy, startTCP: startCaddy},
+	{product: "traefik", suffix: ".yaml", start: startTraefik, startTCP: startTraefik},
 }
 
 func (p httpProxy) run(t *testing.T, m *mailfront, name string, set map[string]string, changes ...change) *proxy {
@@ -168,15 +168,15 @@ type webVisitor struct {
 }
 
 var webVisitors = []webVisitor{
-	{"http/IPv4", clientIP, false, func(t *testing.T, p *proxy) browser { return browse(t, p.client("http")(t)) }},
-	{"http/IPv6", client6IP, false, func(t *testing.T, p *proxy) browser { return browse(t, p.client6("http")(t)) }},
-	{"https/IPv4", clientIP, true, func(t *testing.T, p *proxy) browser {
+	{name: "http/IPv4", ip: clientIP, tls: false, browse: func(t *testing.T, p *proxy) browser { return browse(t, p.client("http")(t)) }},
+	{name: "http/IPv6", ip: client6IP, tls: false, browse: func(t *testing.T, p *proxy) browser { return browse(t, p.client6("http")(t)) }},
+	{name: "https/IPv4", ip: clientIP, tls: true, browse: func(t *testing.T, p *proxy) browser {
 		return browse(t, withTLS(p.client("https"), endedByProxy)(t))
 	}},
-	{"https/IPv6", client6IP, true, func(t *testing.T, p *proxy) browser {
+	{name: "https/IPv6", ip: client6IP, tls: true, browse: func(t *testing.T, p *proxy) browser {
 		return browse(t, withTLS(p.client6("https"), endedByProxy)(t))
 	}},
-	{"https/HTTP 2", clientIP, true, func(t *testing.T, p *proxy) browser { return browseHTTP2(t, p.client("https")(t)) }},
+	{name: "https/HTTP 2", ip: clientIP, tls: true, browse: func(t *testing.T, p *proxy) browser { return browseHTTP2(t, p.client("https")(t)) }},
 }
 
 // tryForgeries lets every visitor send every forgery. None may have an effect. The
@@ -223,11 +223,11 @@ func TestForgedHeadersHaveNoEffectThroughAProxyThatSpeaksHTTP(t *testing.T) {
 				what, file, listener string
 				changes              []change
 			}{
-				{"replaces", "http", "http", nil},
-				{"appends", "http", "http", appendInPlaceOfReplace[product.product]},
-				{"appends, behind another", "http-append", "http", nil},
-				{"replaces, re-encrypts", "http-reencrypted", "https", nil},
-				{"appends, re-encrypts", "http-reencrypted", "https", appendInPlaceOfReplace[product.product]},
+				{what: "replaces", file: "http", listener: "http", changes: nil},
+				{what: "appends", file: "http", listener: "http", changes: appendInPlaceOfReplace[product.product]},
+				{what: "appends, behind another", file: "http-append", listener: "http", changes: nil},
+				{what: "replaces, re-encrypts", file: "http-reencrypted", listener: "https", changes: nil},
+				{what: "appends, re-encrypts", file: "http-reencrypted", listener: "https", changes: appendInPlaceOfReplace[product.product]},
 			} {
 				what := fmt.Sprintf("%s/proto %t", c.what, protoBelieved)
 				t.Run(what, func(t *testing.T) {

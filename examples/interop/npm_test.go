@@ -29,14 +29,14 @@ type mount struct {
 }
 
 var mounts = []mount{
-	{"root, direct", "https://" + serverName, "", nil},
-	{"port, direct", "https://" + serverName + ":8443", "", nil},
-	{"path, direct", "https://" + serverName + "/mail", "", nil},
-	{"root, HAProxy", "https://" + serverName, "http.cfg", nil},
-	{"port, HAProxy", "https://" + serverName + ":8443", "http.cfg", nil},
-	{"path stripped, HAProxy", "https://" + serverName + "/mail", "http-path.cfg", nil},
-	{"path kept, HAProxy", "https://" + serverName + "/mail", "http-path.cfg", keepPath["haproxy"]},
-	{"path and port, HAProxy", "https://" + serverName + ":8443/mail", "http-path.cfg", nil},
+	{name: "root, direct", base: "https://" + serverName, file: "", changes: nil},
+	{name: "port, direct", base: "https://" + serverName + ":8443", file: "", changes: nil},
+	{name: "path, direct", base: "https://" + serverName + "/mail", file: "", changes: nil},
+	{name: "root, HAProxy", base: "https://" + serverName, file: "http.cfg", changes: nil},
+	{name: "port, HAProxy", base: "https://" + serverName + ":8443", file: "http.cfg", changes: nil},
+	{name: "path stripped, HAProxy", base: "https://" + serverName + "/mail", file: "http-path.cfg", changes: nil},
+	{name: "path kept, HAProxy", base: "https://" + serverName + "/mail", file: "http-path.cfg", changes: keepPath["haproxy"]},
+	{name: "path and port, HAProxy", base: "https://" + serverName + ":8443/mail", file: "http-path.cfg", changes: nil},
 }
 
 func TestClientsFromNPMSignInByTheDocuments(t *testing.T) {

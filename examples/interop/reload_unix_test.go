@@ -22,8 +22,8 @@ func TestTheOldProcessEndsAfterAReloadThoughClientsStay(t *testing.T) {
 		signal syscall.Signal // what a reload sends to the old process
 		limit  change
 	}{
-		{httpProxies[0], "*.cfg", syscall.SIGUSR1, change{"\n    hard-stop-after 10m", "\n    hard-stop-after 1s"}},
-		{httpProxies[1], "*.conf", syscall.SIGQUIT, change{"\nworker_shutdown_timeout 10m;", "\nworker_shutdown_timeout 1s;"}},
+		{httpProxy: httpProxies[0], files: "*.cfg", signal: syscall.SIGUSR1, limit: change{"\n    hard-stop-after 10m", "\n    hard-stop-after 1s"}},
+		{httpProxy: httpProxies[1], files: "*.conf", signal: syscall.SIGQUIT, limit: change{"\nworker_shutdown_timeout 10m;", "\nworker_shutdown_timeout 1s;"}},
 	} {
 		t.Run(c.product, func(t *testing.T) {
 			p := c.startTCP(t, startMailfront(t), "passthrough"+c.suffix, nil, c.limit)

@@ -16,18 +16,18 @@ func TestTheModeAndTheBaseFollowFromTheSettings(t *testing.T) {
 		relative           bool
 		host               string // of mail services
 	}{
-		{"nothing", "", "", "", modeBootstrap, "", true, ""},
-		{"public URL", "https://Mail.Example.com:443/", "", "", modeNormal, "https://mail.example.com", false, "mail.example.com"},
-		{"public URL on a path", "https://example.com:8443/mail/", "", "", modeNormal, "https://example.com:8443/mail", false, "example.com"},
-		{"public URL, loopback without TLS", "http://127.0.0.1:8080", "", "", modeNormal, "http://127.0.0.1:8080", false, "127.0.0.1"},
-		{"hostname", "", "mail.example.com", "", modeNormal, "https://mail.example.com", false, "mail.example.com"},
-		{"both", "https://web.example.com", "mx.example.com", "", modeNormal, "https://web.example.com", false, "mx.example.com"},
-		{"normal", "https://mail.example.com", "", "normal", modeNormal, "https://mail.example.com", false, "mail.example.com"},
-		{"bootstrap", "", "", "bootstrap", modeBootstrap, "", true, ""},
-		{"bootstrap over a hostname", "", "mail.example.com", "bootstrap", modeBootstrap, "", true, "mail.example.com"},
-		{"bootstrap on a path", "https://example.com/mail", "", "bootstrap", modeBootstrap, "/mail", true, "example.com"},
-		{"recovery", "", "", "recovery", modeRecovery, "", true, ""},
-		{"recovery on a path", "https://example.com/mail", "", "recovery", modeRecovery, "/mail", true, "example.com"},
+		{name: "nothing", url: "", hostname: "", set: "", mode: modeBootstrap, base: "", relative: true, host: ""},
+		{name: "public URL", url: "https://Mail.Example.com:443/", hostname: "", set: "", mode: modeNormal, base: "https://mail.example.com", relative: false, host: "mail.example.com"},
+		{name: "public URL on a path", url: "https://example.com:8443/mail/", hostname: "", set: "", mode: modeNormal, base: "https://example.com:8443/mail", relative: false, host: "example.com"},
+		{name: "public URL, loopback without TLS", url: "http://127.0.0.1:8080", hostname: "", set: "", mode: modeNormal, base: "http://127.0.0.1:8080", relative: false, host: "127.0.0.1"},
+		{name: "hostname", url: "", hostname: "mail.example.com", set: "", mode: modeNormal, base: "https://mail.example.com", relative: false, host: "mail.example.com"},
+		{name: "both", url: "https://web.example.com", hostname: "mx.example.com", set: "", mode: modeNormal, base: "https://web.example.com", relative: false, host: "mx.example.com"},
+		{name: "normal", url: "https://mail.example.com", hostname: "", set: "normal", mode: modeNormal, base: "https://mail.example.com", relative: false, host: "mail.example.com"},
+		{name: "bootstrap", url: "", hostname: "", set: "bootstrap", mode: modeBootstrap, base: "", relative: true, host: ""},
+		{name: "bootstrap over a hostname", url: "", hostname: "mail.example.com", set: "bootstrap", mode: modeBootstrap, base: "", relative: true, host: "mail.example.com"},
+		{name: "bootstrap on a path", url: "https://example.com/mail", hostname: "", set: "bootstrap", mode: modeBootstrap, base: "/mail", relative: true, host: "example.com"},
+		{name: "recovery", url: "", hostname: "", set: "recovery", mode: modeRecovery, base: "", relative: true, host: ""},
+		{name: "recovery on a path", url: "https://example.com/mail", hostname: "", set: "recovery", mode: modeRecovery, base: "/mail", relative: true, host: "example.com"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg, err := parseConfig(nil, lookup(map[string]string{

@@ -76,21 +76,21 @@ func TestJMAPErrors(t *testing.T) {
 	for name, test := range map[string]struct {
 		body, contentType, want, limit string
 	}{
-		"another type":        {echoRequest, "text/plain", "notJSON", ""},
-		"no type":             {echoRequest, "", "notJSON", ""},
-		"no JSON":             {"{", "application/json", "notJSON", ""},
-		"two values":          {echoRequest + echoRequest, "application/json", "notJSON", ""},
-		"no UTF-8":            {`{"using":["` + "\xff" + `"],"methodCalls":[]}`, "application/json", "notJSON", ""},
-		"an array":            {"[]", "application/json", "notRequest", ""},
-		"null":                {"null", "application/json", "notRequest", ""},
-		"no using":            {`{"methodCalls":[]}`, "application/json", "notRequest", ""},
-		"no calls":            {`{"using":[]}`, "application/json", "notRequest", ""},
-		"a call of two":       {`{"using":[],"methodCalls":[["Core/echo",{}]]}`, "application/json", "notRequest", ""},
-		"arguments: array":    {`{"using":[],"methodCalls":[["Core/echo",[],"c"]]}`, "application/json", "notRequest", ""},
-		"an id: number":       {`{"using":[],"methodCalls":[["Core/echo",{},1]]}`, "application/json", "notRequest", ""},
-		"unknown capability":  {`{"using":["urn:ietf:params:jmap:mail"],"methodCalls":[]}`, "application/json", "unknownCapability", ""},
-		"too many calls":      {calls(17), "application/json", "limit", "maxCallsInRequest"},
-		"more than the limit": {`{"using":["` + strings.Repeat("x", 1<<20) + `"]}`, "application/json", "limit", "maxSizeRequest"},
+		"another type":        {body: echoRequest, contentType: "text/plain", want: "notJSON", limit: ""},
+		"no type":             {body: echoRequest, contentType: "", want: "notJSON", limit: ""},
+		"no JSON":             {body: "{", contentType: "application/json", want: "notJSON", limit: ""},
+		"two values":          {body: echoRequest + echoRequest, contentType: "application/json", want: "notJSON", limit: ""},
+		"no UTF-8":            {body: `{"using":["` + "\xff" + `"],"methodCalls":[]}`, contentType: "application/json", want: "notJSON", limit: ""},
+		"an array":            {body: "[]", contentType: "application/json", want: "notRequest", limit: ""},
+		"null":                {body: "null", contentType: "application/json", want: "notRequest", limit: ""},
+		"no using":            {body: `{"methodCalls":[]}`, contentType: "application/json", want: "notRequest", limit: ""},
+		"no calls":            {body: `{"using":[]}`, contentType: "application/json", want: "notRequest", limit: ""},
+		"a call of two":       {body: `{"using":[],"methodCalls":[["Core/echo",{}]]}`, contentType: "application/json", want: "notRequest", limit: ""},
+		"arguments: array":    {body: `{"using":[],"methodCalls":[["Core/echo",[],"c"]]}`, contentType: "application/json", want: "notRequest", limit: ""},
+		"an id: number":       {body: `{"using":[],"methodCalls":[["Core/echo",{},1]]}`, contentType: "application/json", want: "notRequest", limit: ""},
+		"unknown capability":  {body: `{"using":["urn:ietf:params:jmap:mail"],"methodCalls":[]}`, contentType: "application/json", want: "unknownCapability", limit: ""},
+		"too many calls":      {body: calls(17), contentType: "application/json", want: "limit", limit: "maxCallsInRequest"},
+		"more than the limit": {body: `{"using":["` + strings.Repeat("x", 1<<20) + `"]}`, contentType: "application/json", want: "limit", limit: "maxSizeRequest"},
 	} {
 		response, body := s.do(http.MethodPost, "/jmap/", test.body, "Authorization", "Bearer "+testPassword, "Content-Type", test.contentType)
 		require.Equal(t, http.StatusBadRequest, response.StatusCode, name)

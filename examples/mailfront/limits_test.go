@@ -104,12 +104,12 @@ func TestWrongPasswordsOverAllProtocolsCloseEveryListenerToThatClientAndToNobody
 		banned         bool
 		shared, served *proxyproto.Header // others who are locked out, or not
 	}{
-		{"a proxied client", &proxied, clientIP, true, &proxied, &other},
-		{"IPv6", &here, "2001:db8::7", true, &neighbour, &there},
-		{"LOCAL", &local, proxyIP, false, nil, &local},
-		{"UNKNOWN", &unknown, proxyIP, false, nil, &unknown},
-		{"a trusted proxy's own address", &self, proxyIP, false, nil, &self},
-		{"a direct client", nil, directIP, true, nil, &other},
+		{name: "a proxied client", attacker: &proxied, ip: clientIP, banned: true, shared: &proxied, served: &other},
+		{name: "IPv6", attacker: &here, ip: "2001:db8::7", banned: true, shared: &neighbour, served: &there},
+		{name: "LOCAL", attacker: &local, ip: proxyIP, banned: false, shared: nil, served: &local},
+		{name: "UNKNOWN", attacker: &unknown, ip: proxyIP, banned: false, shared: nil, served: &unknown},
+		{name: "a trusted proxy's own address", attacker: &self, ip: proxyIP, banned: false, shared: nil, served: &self},
+		{name: "a direct client", attacker: nil, ip: directIP, banned: true, shared: nil, served: &other},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.ip == directIP {

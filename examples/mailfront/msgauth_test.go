@@ -62,12 +62,12 @@ func TestSPFAndDMARCPassForTheClientAndWouldHaveFailedForTheProxy(t *testing.T) 
 		want    string
 		from    string
 	}{
-		{"the client, by PROXY", proxy, withHeader(header(nil)), pass, "[192.0.2.7]"},
-		{"the proxy, taken for the client", "", without, fail, "[" + proxy + "]"},
-		{"LOCAL", proxy, withHeader(proxyproto.Header{Local: true}), unknown, "client not known"},
-		{"UNKNOWN", proxy, withHeader(proxyproto.Header{Version: 1}), unknown, "client not known"},
-		{"a trusted proxy as the client", proxy, withHeader(self), unknown, "[" + proxy + "]"},
-		{"a proxy on this machine, taken for the client", "", fromHere, unknown, "[127.0.0.1]"},
+		{name: "the client, by PROXY", trusted: proxy, connect: withHeader(header(nil)), want: pass, from: "[192.0.2.7]"},
+		{name: "the proxy, taken for the client", trusted: "", connect: without, want: fail, from: "[" + proxy + "]"},
+		{name: "LOCAL", trusted: proxy, connect: withHeader(proxyproto.Header{Local: true}), want: unknown, from: "client not known"},
+		{name: "UNKNOWN", trusted: proxy, connect: withHeader(proxyproto.Header{Version: 1}), want: unknown, from: "client not known"},
+		{name: "a trusted proxy as the client", trusted: proxy, connect: withHeader(self), want: unknown, from: "[" + proxy + "]"},
+		{name: "a proxy on this machine, taken for the client", trusted: "", connect: fromHere, want: unknown, from: "[127.0.0.1]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			header, answer := run(test.trusted, false, test.connect)
@@ -99,9 +99,9 @@ func TestMailOfUsersAndOfClientsThatMayRelayIsNotJudged(t *testing.T) {
 		header         proxyproto.Header
 		login          bool
 	}{
-		{"submission, logged in", "submission", onTLSAtProxy, true},
-		{"SMTP, logged in", "smtp", onTLSAtProxy, true},
-		{"SMTP, from this machine with MAILFRONT_RELAY_LOOPBACK", "smtp", here, false},
+		{name: "submission, logged in", listener: "submission", header: onTLSAtProxy, login: true},
+		{name: "SMTP, logged in", listener: "smtp", header: onTLSAtProxy, login: true},
+		{name: "SMTP, from this machine with MAILFRONT_RELAY_LOOPBACK", listener: "smtp", header: here, login: false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := ehlo(t, f.proxiedBy(proxyIP, test.listener, test.header))
@@ -128,14 +128,14 @@ func TestTheClientsTLSIsThatOfTheHeaderOrElseWhatWeSee(t *testing.T) {
 		startTLS       bool
 		want           string
 	}{
-		{"direct", "smtp", nil, false, `\(\[127\.0\.0\.77\]\) by example.test with ESMTP id`},
-		{"direct, STARTTLS", "smtp", nil, true, `\(\[127\.0\.0\.77\]\) \(` + ours + `\) by example.test with ESMTPS id`},
-		{"passed on, STARTTLS", "smtp", &clear, true, `\(\[192\.0\.2\.7\]\) \(` + ours + `\) by example.test with ESMTPS id`},
-		{"ended at the proxy, which says so", "smtp", &told, false, `\(\[192\.0\.2\.7\]\) \(using TLSv1\.2 with cipher ECDHE-RSA-AES128-GCM-SHA256\) by example.test with ESMTPS id`},
-		{"ended at the proxy, whose words are odd", "smtp", &odd, false, `\(\[192\.0\.2\.7\]\) \(using TLSv1\.3\) by example.test with ESMTPS id`},
-		{"re-encrypted, and the proxy says of the client's", "smtps", &told, false, `\(\[192\.0\.2\.7\]\) \(using TLSv1\.2 with cipher ECDHE-RSA-AES128-GCM-SHA256\) by example.test with ESMTPS id`},
-		{"re-encrypted, and the proxy says nothing", "smtps", &untold, false, `\(\[192\.0\.2\.7\]\) by example.test with ESMTP id`},
-		{"direct, to a listener for re-encrypted", "smtps", nil, false, `\(\[127\.0\.0\.77\]\) \(` + ours + `\) by example.test with ESMTPS id`},
+		{name: "direct", listener: "smtp", header: nil, startTLS: false, want: `\(\[127\.0\.0\.77\]\) by example.test with ESMTP id`},
+		{name: "direct, STARTTLS", listener: "smtp", header: nil, startTLS: true, want: `\(\[127\.0\.0\.77\]\) \(` + ours + `\) by example.test with ESMTPS id`},
+		{name: "passed on, STARTTLS", listener: "smtp", header: &clear, startTLS: true, want: `\(\[192\.0\.2\.7\]\) \(` + ours + `\) by example.test with ESMTPS id`},
+		{name: "ended at the proxy, which says so", listener: "smtp", header: &told, startTLS: false, want: `\(\[192\.0\.2\.7\]\) \(using TLSv1\.2 with cipher ECDHE-RSA-AES128-GCM-SHA256\) by example.test with ESMTPS id`},
+		{name: "ended at the proxy, whose words are odd", listener: "smtp", header: &odd, startTLS: false, want: `\(\[192\.0\.2\.7\]\) \(using TLSv1\.3\) by example.test with ESMTPS id`},
+		{name: "re-encrypted, and the proxy says of the client's", listener: "smtps", header: &told, startTLS: false, want: `\(\[192\.0\.2\.7\]\) \(using TLSv1\.2 with cipher ECDHE-RSA-AES128-GCM-SHA256\) by example.test with ESMTPS id`},
+		{name: "re-encrypted, and the proxy says nothing", listener: "smtps", header: &untold, startTLS: false, want: `\(\[192\.0\.2\.7\]\) by example.test with ESMTP id`},
+		{name: "direct, to a listener for re-encrypted", listener: "smtps", header: nil, startTLS: false, want: `\(\[127\.0\.0\.77\]\) \(` + ours + `\) by example.test with ESMTPS id`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var c net.Conn

@@ -255,8 +255,8 @@ func TestTooManyWrongPasswordsOfTheAdministratorAreRefused(t *testing.T) {
 		env       map[string]string
 		tries     int
 	}{
-		{"a client that is known", direct, nil, 10},
-		{"clients that are not", plain, map[string]string{"MAILFRONT_TRUSTED_PROXIES": proxyIP}, 21}, // no X-Forwarded-For
+		{name: "a client that is known", how: direct, env: nil, tries: 10},
+		{name: "clients that are not", how: plain, env: map[string]string{"MAILFRONT_TRUSTED_PROXIES": proxyIP}, tries: 21}, // no X-Forwarded-For
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newAdminSite(t, testBase, test.how, test.env)

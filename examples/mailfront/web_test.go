@@ -75,22 +75,22 @@ func TestWhoamiTellsTheClientAndItsTLS(t *testing.T) {
 		version   float64
 		logPrefix string
 	}{
-		{"http, proxy: direct", byProxy, func(r *running) net.Conn { return r.direct("http") },
-			directIP, true, false, true, nil, 0, "proto=http event=session client_ip=" + directIP + " tls=false"},
-		{"http, proxy: plain client", byProxy, func(r *running) net.Conn { return r.proxied("http", clear) },
-			clientIP, true, false, true, proxyIP, 2, "proto=http event=session client_ip=" + clientIP + " tls=false"},
-		{"http, proxy: nothing said of TLS", byProxy, func(r *running) net.Conn { return r.proxied("http", header(nil)) },
-			clientIP, true, false, false, proxyIP, 2, "proto=http event=session client_ip=" + clientIP + " tls=false"},
-		{"http, proxy: client on TLS", byProxy, func(r *running) net.Conn { return r.proxied("http", set) },
-			clientIP, true, true, true, proxyIP, 2, "proto=http event=session client_ip=" + clientIP + " tls=true"},
-		{"https, reencrypted: client on TLS", byProxy, func(r *running) net.Conn { return h2(t, r.proxied("https", set)) },
-			clientIP, true, true, true, proxyIP, 2, "proto=https event=session client_ip=" + clientIP + " tls=true"},
-		{"https, reencrypted: plain client", byProxy, func(r *running) net.Conn { return h2(t, r.proxied("https", clear)) },
-			clientIP, true, false, true, proxyIP, 2, "proto=https event=session client_ip=" + clientIP + " tls=false"},
-		{"https, reencrypted: direct", byProxy, func(r *running) net.Conn { return h2(t, r.direct("https")) },
-			directIP, true, true, true, nil, 0, "proto=https event=session client_ip=" + directIP + " tls=true"},
-		{"http, proxy: LOCAL", byProxy, func(r *running) net.Conn { return r.proxied("http", proxyproto.Header{Local: true}) },
-			proxyIP, false, false, false, proxyIP, 2, "level=DEBUG msg=client proto=http event=session client_ip=" + proxyIP + " tls=false"},
+		{name: "http, proxy: direct", r: byProxy, conn: func(r *running) net.Conn { return r.direct("http") },
+			client: directIP, known: true, tls: false, tlsKnown: true, proxy: nil, version: 0, logPrefix: "proto=http event=session client_ip=" + directIP + " tls=false"},
+		{name: "http, proxy: plain client", r: byProxy, conn: func(r *running) net.Conn { return r.proxied("http", clear) },
+			client: clientIP, known: true, tls: false, tlsKnown: true, proxy: proxyIP, version: 2, logPrefix: "proto=http event=session client_ip=" + clientIP + " tls=false"},
+		{name: "http, proxy: nothing said of TLS", r: byProxy, conn: func(r *running) net.Conn { return r.proxied("http", header(nil)) },
+			client: clientIP, known: true, tls: false, tlsKnown: false, proxy: proxyIP, version: 2, logPrefix: "proto=http event=session client_ip=" + clientIP + " tls=false"},
+		{name: "http, proxy: client on TLS", r: byProxy, conn: func(r *running) net.Conn { return r.proxied("http", set) },
+			client: clientIP, known: true, tls: true, tlsKnown: true, proxy: proxyIP, version: 2, logPrefix: "proto=http event=session client_ip=" + clientIP + " tls=true"},
+		{name: "https, reencrypted: client on TLS", r: byProxy, conn: func(r *running) net.Conn { return h2(t, r.proxied("https", set)) },
+			client: clientIP, known: true, tls: true, tlsKnown: true, proxy: proxyIP, version: 2, logPrefix: "proto=https event=session client_ip=" + clientIP + " tls=true"},
+		{name: "https, reencrypted: plain client", r: byProxy, conn: func(r *running) net.Conn { return h2(t, r.proxied("https", clear)) },
+			client: clientIP, known: true, tls: false, tlsKnown: true, proxy: proxyIP, version: 2, logPrefix: "proto=https event=session client_ip=" + clientIP + " tls=false"},
+		{name: "https, reencrypted: direct", r: byProxy, conn: func(r *running) net.Conn { return h2(t, r.direct("https")) },
+			client: directIP, known: true, tls: true, tlsKnown: true, proxy: nil, version: 0, logPrefix: "proto=https event=session client_ip=" + directIP + " tls=true"},
+		{name: "http, proxy: LOCAL", r: byProxy, conn: func(r *running) net.Conn { return r.proxied("http", proxyproto.Header{Local: true}) },
+			client: proxyIP, known: false, tls: false, tlsKnown: false, proxy: proxyIP, version: 2, logPrefix: "level=DEBUG msg=client proto=http event=session client_ip=" + proxyIP + " tls=false"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

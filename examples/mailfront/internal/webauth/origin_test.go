@@ -63,20 +63,20 @@ func TestSameOriginKnowsOurPagesBehindAProxyThatChangesHost(t *testing.T) {
 		base                     publicurl.Base
 		want                     bool
 	}{
-		{"no browser", "", "", "127.0.0.1:80", base, true},
-		{"the browser says so", "same-origin", "https://changed.example", "127.0.0.1:80", relative, true},
-		{"typed", "none", "", "mail.example.test", base, true},
-		{"another site", "cross-site", serverURL, "mail.example.test", base, false},
-		{"a neighbour", "same-site", serverURL, "mail.example.test", base, false},
-		{"nonsense", "same-origin, cross-site", serverURL, "mail.example.test", base, false},
-		{"the base", "", serverURL, "127.0.0.1:80", base, true},
-		{"another port", "", serverURL + ":8443", "127.0.0.1:80", base, false},
-		{"Host", "", "https://other.example:8443", "other.example:8443", base, false}, // or after DNS rebinding
-		{"Host, in bootstrap, with TLS", "", "https://other.example:8443", "other.example:8443", relative, true},
-		{"Host, in bootstrap", "", "http://10.0.0.1:8080", "10.0.0.1:8080", relative, true},
-		{"Host is changed, without TLS", "", "http://mail.example.test", "127.0.0.1:80", relative, true},
-		{"a null origin", "", "null", "null", base, false},
-		{"another site, by its origin", "", "https://evil.example", "mail.example.test", base, false},
+		{name: "no browser", site: "", origin: "", host: "127.0.0.1:80", base: base, want: true},
+		{name: "the browser says so", site: "same-origin", origin: "https://changed.example", host: "127.0.0.1:80", base: relative, want: true},
+		{name: "typed", site: "none", origin: "", host: "mail.example.test", base: base, want: true},
+		{name: "another site", site: "cross-site", origin: serverURL, host: "mail.example.test", base: base, want: false},
+		{name: "a neighbour", site: "same-site", origin: serverURL, host: "mail.example.test", base: base, want: false},
+		{name: "nonsense", site: "same-origin, cross-site", origin: serverURL, host: "mail.example.test", base: base, want: false},
+		{name: "the base", site: "", origin: serverURL, host: "127.0.0.1:80", base: base, want: true},
+		{name: "another port", site: "", origin: serverURL + ":8443", host: "127.0.0.1:80", base: base, want: false},
+		{name: "Host", site: "", origin: "https://other.example:8443", host: "other.example:8443", base: base, want: false}, // or after DNS rebinding
+		{name: "Host, in bootstrap, with TLS", site: "", origin: "https://other.example:8443", host: "other.example:8443", base: relative, want: true},
+		{name: "Host, in bootstrap", site: "", origin: "http://10.0.0.1:8080", host: "10.0.0.1:8080", base: relative, want: true},
+		{name: "Host is changed, without TLS", site: "", origin: "http://mail.example.test", host: "127.0.0.1:80", base: relative, want: true},
+		{name: "a null origin", site: "", origin: "null", host: "null", base: base, want: false},
+		{name: "another site, by its origin", site: "", origin: "https://evil.example", host: "mail.example.test", base: base, want: false},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/admin/setup", nil)
 		r.Host = test.host
