@@ -79,12 +79,25 @@ func (b *bench) signIn(ctx context.Context) ([]row, error) {
 	}
 	defer c.close()
 	lb := &balancer{nodes: c.all, ready: [3]bool{true, true, true}}
-	rows := make([]row, 0, 2)
+	var rows []row
+	if ok, first := b.signInMany(ctx, lb, func(i int) bool { return i < 1 }); ok == 0 { // makes the signing key
+		return nil, first
+	}
+	before, keysBefore, err := c.values(ctx)
+	if err != nil {
+		return nil, err
+	}
 	ok, first := b.signInMany(ctx, lb, func(i int) bool { return i < b.signIns })
 	rows = append(rows, row{"sign-ins, each step at the next node", fmt.Sprintf("%d of %d", b.signIns, b.signIns), fmt.Sprintf("%d of %d", ok, b.signIns)})
 	if first != nil {
 		return rows, first
 	}
+	after, keysAfter, err := c.values(ctx)
+	if err != nil {
+		return rows, err
+	}
+	rows = append(rows, row{fmt.Sprintf("bytes of the store for each of them, with its tokens, in %.1f keys", float64(keysAfter-keysBefore)/float64(b.signIns)), "printed",
+		fmt.Sprint((after - before) / int64(b.signIns))})
 
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup

@@ -227,11 +227,7 @@ func (b *bench) buckets(ctx context.Context) ([]row, error) {
 	}
 	defer c.close()
 	used := func() (memory, keys int64, err error) {
-		info, err := c.store.Client.InfoMap(ctx, "memory").Result()
-		if err != nil {
-			return 0, 0, err
-		}
-		if _, err := fmt.Sscan(info["Memory"]["used_memory"], &memory); err != nil {
+		if memory, err = c.memory(ctx); err != nil {
 			return 0, 0, err
 		}
 		keys, err = c.buckets(ctx)
@@ -286,14 +282,4 @@ func (b *bench) buckets(ctx context.Context) ([]row, error) {
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
-}
-
-// buckets counts the keys of clients and accounts. The store also has the signing key, and
-// bans.
-func (c *cluster) buckets(ctx context.Context) (count int64, err error) {
-	keys := c.store.Client.Scan(ctx, 0, "mailfront:bucket/*", 1000).Iterator()
-	for keys.Next(ctx) {
-		count++
-	}
-	return count, keys.Err()
 }
