@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
@@ -92,9 +94,11 @@ func TestANodeThatMissedAMessageReadsTheBansAgain(t *testing.T) {
 		time.Sleep(time.Second)
 		require.NoError(t, s.Delete(t.Context(), store.BanName("198.51.100.7/32")))
 		other, _ := testGuard(DefaultLimits)
-		other.Share(s.Store) // without Mirror, and its message is lost
+		other.Share(silentStore{s.Store})
 		n.away.Store(true)
 		wrongPasswords(other, made, 10)
+		here, _ := other.bans.Peek(netip.MustParsePrefix("198.51.100.8/32"))
+		require.True(t, here.stored, "it is not stored again after it was lifted")
 		n.lift(netip.MustParsePrefix("198.51.100.8/32"))
 		n.away.Store(false)
 		time.Sleep(pollInterval)
@@ -103,6 +107,51 @@ func TestANodeThatMissedAMessageReadsTheBansAgain(t *testing.T) {
 		requireRefused(t, ErrBanned, n.Allow(made, Sending))
 	})
 }
+
+// The message has not arrived yet: the store answers first.
+func TestANodeLearnsABanWhenTheClientConnectsOrGuesses(t *testing.T) {
+	for name, ask := range map[string]func(node, client.Client) error{
+		"connects": func(n node, cl client.Client) error { _, err := n.Admit(cl); return err },
+		"requests": func(n node, cl client.Client) error { return n.Allow(cl, Requesting) },
+		"guesses":  func(n node, cl client.Client) error { return n.LogIn(cl, owner, isWrong) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, cl := newTestStore(), knownClient("198.51.100.7")
+				n := startNodes(t, 1, s, DefaultLimits)[0]
+				other, _ := testGuard(DefaultLimits)
+				other.Share(silentStore{s})
+				wrongPasswords(other, cl, 10)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				n.lift(netip.MustParsePrefix("198.51.100.7/32")) // the poll has found it
+				err := ask(n, cl)
+				requireRefused(t, ErrBanned, err)
+				require.Equal(t, DefaultLimits.Ban-time.Minute, RetryAfter(err))
+				require.Equal(t, other.Bans(), n.Bans())
+				require.Zero(t, n.Counts().Connections)
+			})
+		})
+	}
+}
+
+// A value that cannot be opened is not an absent one.
+func TestABanThatWasSealedWithAnotherSecretIsInForceAndReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTestStore()
+		s.refuse.Store(&store.ErrSealed)
+		n := startNodes(t, 1, s, DefaultLimits)[0]
+		_, err := n.Admit(knownClient("198.51.100.7"))
+		requireRefused(t, ErrBanned, err)
+		require.Contains(t, n.log.String(), "MAILFRONT_SECRET")
+		require.NotContains(t, n.log.String(), "event=limits_alone")
+	})
+}
+
+// A silentStore sends no messages.
+type silentStore struct{ store.Store }
+
+func (silentStore) Publish(context.Context, string, []byte) error { return nil }
 
 func TestBansOutliveAStoreThatWasEmptied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

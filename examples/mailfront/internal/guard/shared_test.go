@@ -23,6 +23,7 @@ type testStore struct {
 	admits, others atomic.Int64
 	delay          atomic.Int64 // of each answer, ns
 	away           atomic.Bool
+	refuse         atomic.Pointer[error] // of Admit
 }
 
 func newTestStore() *testStore { return &testStore{Store: store.NewMemory(1000)} }
@@ -49,6 +50,10 @@ func (s *testStore) Admit(ctx context.Context, client string, charges ...store.C
 	answers := make(chan answer, 1)
 	go func() {
 		var a answer
+		if err := s.refuse.Load(); err != nil {
+			answers <- answer{err: *err}
+			return
+		}
 		if a.err = s.answer(context.Background()); a.err == nil {
 			a.Admission, a.err = s.Store.Admit(context.Background(), client, charges...)
 		}
