@@ -124,6 +124,13 @@ func (f *frontend) metrics(w http.ResponseWriter, _ *http.Request) {
 		ready = 1
 	}
 	all := []metric{{name: "ready", help: "1 if /healthz/ready succeeds.", isGauge: true, samples: []sample{{value: ready}}}}
+	if f.watched != nil {
+		available := 0
+		if f.watched.isAway() == nil {
+			available = 1
+		}
+		all = append(all, metric{name: "store_available", help: "1 if the shared store (MAILFRONT_STORE) answers.", isGauge: true, samples: []sample{{value: available}}})
+	}
 	if f.phase.Load() != starting { // before that, the listeners are being opened
 		var names []string
 		stats := make(map[string][]proxyproto.Stats)

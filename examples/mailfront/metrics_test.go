@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
@@ -146,4 +149,21 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	values = readMetrics(t, text)
 	require.Zero(t, values["mailfront_ready"])
 	require.Contains(t, values, "mailfront_open_connections")
+}
+
+func TestMetricsReportWhetherTheSharedStoreAnswers(t *testing.T) {
+	f := startHealth(t, nil)
+	_, text := check(t, f, "GET", "/metrics")
+	require.NotContains(t, text, "store_available", "there is no shared store")
+	f.watched = newWatchedStore(store.NewMemory(1), slog.New(slog.DiscardHandler))
+	for _, tc := range []struct {
+		away error
+		want float64
+	}{{want: 1}, {away: store.ErrUnavailable, want: 0}, {want: 1}} {
+		f.watched.set(tc.away)
+		recorder := httptest.NewRecorder()
+		f.metrics(recorder, nil)
+		require.Equal(t, tc.want, readMetrics(t, recorder.Body.String())["mailfront_store_available"])
+	}
+	f.watched = nil
 }
