@@ -13,8 +13,9 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
-// storeTimeout bounds a call to the store that has no context of a request.
-const storeTimeout = time.Second
+// storeTimeout bounds the calls to the store that have no context of a request, and the time in
+// which the first call makes the keys. A busy machine needs more than a second for that.
+const storeTimeout = 5 * time.Second
 
 // isStoreError reports whether an error is about the store, and not about a value.
 func isStoreError(err error) bool {
