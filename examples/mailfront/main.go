@@ -13,6 +13,7 @@
 //	gate     what happens to a connection before a server sees it
 //	guard    limits and bans by the client's address, and passwords
 //	msgauth  SPF, DKIM, DMARC and the trace fields of a message
+//	mailauth passwords and tokens of the mail protocols
 //	pop3d    a small POP3 server
 //	webauth  passwords and bearer tokens over HTTP
 //	signin   the OpenID provider
@@ -26,6 +27,7 @@
 //	trusted.go                       the trusted proxies, and the names among them
 //	certificate.go reload.go         the certificate, and what SIGHUP reads again
 //	smtp.go imap.go pop3.go web.go   the servers; relay.go decides who may send mail elsewhere
+//	login.go dsn.go                  passwords and tokens for mail; reports of deliveries
 //	documents.go                     the documents of package discovery
 //	jmap*.go dav*.go                 JMAP and DAV, which need a sign-in
 //	setup.go state.go                the set-up, and a new public URL while serving

@@ -45,6 +45,8 @@ func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	// to be on TLS. This lets Auth report a client that does not wait for the offer.
 	s.AllowInsecureAuth = true
 	s.EnableSMTPUTF8 = true
+	// Only a client that has logged in gets reports: others could name any sender.
+	s.EnableDSN = strings.HasPrefix(listener, "submission")
 	s.MaxLineLength = maxAuthLine
 	s.Domain = f.cfg.mailName()
 	s.MaxMessageBytes = maxMessageSize
@@ -72,6 +74,9 @@ type smtpSession struct {
 	utf8   bool     // SMTPUTF8, RFC 6531
 	local  []string // recipients that are ours
 	remote []string // the others
+
+	envelopeID string      // ENVID, RFC 3461 section 4.4
+	reported   []recipient // those of local whose delivery has to be reported
 }
 
 // AuthMechanisms is called by go-smtp for the answer to EHLO.
@@ -101,7 +106,7 @@ func (s *smtpSession) Mail(from string, options *smtp.MailOptions) error {
 		s.client.Log(s.f.log, "mail_refused", slog.String("reason", err.Error()))
 		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too much mail from you: try again in " + guard.RetryAfter(err).String()}
 	}
-	s.from, s.utf8 = from, options.UTF8
+	s.from, s.utf8, s.envelopeID = from, options.UTF8, options.EnvelopeID
 	return nil
 }
 
@@ -114,7 +119,7 @@ func checkAddress(address string, withUTF8 bool) error {
 	return &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 6, 7}, Message: "An address that is not ASCII needs SMTPUTF8, and to be UTF-8"}
 }
 
-func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+func (s *smtpSession) Rcpt(to string, options *smtp.RcptOptions) error {
 	if err := checkAddress(to, s.utf8); err != nil {
 		return err
 	}
@@ -130,7 +135,7 @@ func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 		s.f.reportRelay(s.client)
 		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
 	case slices.Contains(s.f.cfg.domains, domain):
-		s.local = append(s.local, to)
+		s.local, s.reported = append(s.local, to), append(s.reported, wantsReport(to, options)...)
 	case mayRelay:
 		s.remote = append(s.remote, to)
 	default:
@@ -158,6 +163,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 		if err := s.deliver(data); err != nil {
 			return err
 		}
+		s.reportDelivery(data)
 	}
 	if len(s.remote) > 0 {
 		s.f.mail.relay(envelope{Time: time.Now(), From: s.from, To: s.remote, Size: len(data)})
@@ -212,7 +218,8 @@ func (s *smtpSession) judged() netip.Addr {
 }
 
 func (s *smtpSession) Reset() {
-	s.from, s.utf8, s.local, s.remote = "", false, nil, nil
+	s.from, s.utf8, s.envelopeID = "", false, ""
+	s.local, s.reported, s.remote = nil, nil, nil
 }
 
 func (s *smtpSession) Logout() error { return nil }

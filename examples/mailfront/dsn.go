@@ -1,0 +1,116 @@
+// What to copy: reportDelivery, for where a message has reached a mailbox. What to change: where
+// the report goes; and a server that sends mail passes the parameters on (RFC 3461 section 5.2.1).
+
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
+)
+
+// A recipient is one whose delivery the sender wants reported (RFC 3461 section 4.1).
+type recipient struct {
+	address      string
+	original     string // ORCPT, decoded; "" without it
+	originalType smtp.DSNAddressType
+}
+
+// wantsReport returns the recipient if its delivery has to be reported.
+func wantsReport(to string, options *smtp.RcptOptions) []recipient {
+	if !slices.Contains(options.Notify, smtp.DSNNotifySuccess) {
+		return nil
+	}
+	return []recipient{{to, options.OriginalRecipient, options.OriginalRecipientType}}
+}
+
+// A report is a delivery status notification (RFC 3464) for a message that was delivered.
+type report struct {
+	server     string // the name of this server
+	domain     string // of its postmaster
+	to         string
+	envelopeID string // ENVID, decoded; "" without it
+	utf8       bool   // whether the message came with SMTPUTF8
+	at         time.Time
+	recipients []recipient
+	header     []byte // of the message
+}
+
+// message returns the report as a message.
+func (r report) message() []byte {
+	kind, headers, addressType := "message/delivery-status", "text/rfc822-headers", "rfc822"
+	if r.utf8 { // RFC 6533
+		kind, headers, addressType = "message/global-delivery-status", "message/global-headers", "utf-8"
+	}
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
+	boundary := rand.Text()
+	line("From: Mail delivery <postmaster@%s>", r.domain)
+	line("To: <%s>", oneLine(r.to))
+	line("Subject: Your message was delivered")
+	line("Date: %s", r.at.Format(time.RFC1123Z))
+	line("Message-ID: <%s@%s>", rand.Text(), r.server)
+	line("Auto-Submitted: auto-replied") // RFC 3834 section 5
+	line("MIME-Version: 1.0")
+	line("Content-Type: multipart/report; report-type=delivery-status; boundary=%q", boundary)
+	line("\r\n--%s\r\nContent-Type: text/plain; charset=utf-8\r\n", boundary)
+	line("Your message was delivered to the mailbox of")
+	for _, to := range r.recipients {
+		line("    %s", oneLine(to.address))
+	}
+	line("\r\n--%s\r\nContent-Type: %s\r\n", boundary, kind)
+	line("Reporting-MTA: dns; %s", r.server)
+	if r.envelopeID != "" {
+		line("Original-Envelope-Id: %s", r.envelopeID)
+	}
+	line("Arrival-Date: %s", r.at.Format(time.RFC1123Z))
+	for _, to := range r.recipients {
+		line("")
+		if to.original != "" {
+			line("Original-Recipient: %s; %s", strings.ToLower(string(to.originalType)), oneLine(to.original))
+		}
+		line("Final-Recipient: %s; %s", addressType, oneLine(to.address))
+		line("Action: delivered")
+		line("Status: 2.0.0")
+	}
+	line("\r\n--%s\r\nContent-Type: %s\r\n", boundary, headers)
+	b.Write(r.header)
+	line("\r\n--%s--", boundary)
+	return []byte(b.String())
+}
+
+// oneLine replaces control characters, with which a client could add fields.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// reportDelivery sends the report that the sender of a delivered message has asked for. A
+// message without a sender gets none, because it is a report itself.
+func (s *smtpSession) reportDelivery(data []byte) {
+	if len(s.reported) == 0 || s.from == "" {
+		return
+	}
+	header, _ := msgauth.SplitMessage(data)
+	text := report{
+		server: s.f.cfg.mailName(), domain: s.f.cfg.domains[0], to: s.from, envelopeID: s.envelopeID, utf8: s.utf8,
+		at: time.Now(), recipients: s.reported, header: header,
+	}.message()
+	if slices.Contains(s.f.cfg.domains, msgauth.ASCIIDomain(s.from[strings.LastIndexByte(s.from, '@')+1:])) {
+		if err := s.f.mail.deliver(text); err != nil {
+			s.f.log.Warn("cannot deliver the report of a delivery", "reason", err.Error())
+		}
+		return
+	}
+	s.f.mail.relay(envelope{Time: time.Now(), To: []string{s.from}, Size: len(text)})
+}
