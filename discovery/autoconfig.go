@@ -13,9 +13,9 @@ import (
 //	https://<domain>/.well-known/autoconfig/mail/config-v1.1.xml
 //
 // and at /.well-known/mail-v1.xml, which earlier drafts had. The parameter
-// emailaddress selects a mail domain; without it the host does, and the host of the
-// base selects the first. The document contains nothing of the request: the client fills
-// in the user name (%EMAILADDRESS%). All addresses of a domain have one document, whether
+// emailaddress selects a mail domain. Without it the host selects the domain, and the host of
+// the base selects the first domain. The document does not contain the address: the client
+// fills in the user name (%EMAILADDRESS%). All addresses of a domain have one document, whether
 // the account exists or not.
 func AutoconfigDocument(domain string) Document { return autoconfigDocument + ":" + Document(domain) }
 

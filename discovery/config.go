@@ -22,12 +22,12 @@ type Config struct {
 	// authorization servers whose tokens this server accepts: an identity provider such
 	// as Keycloak or Authentik in front of a mail server. Protected resources and
 	// challenges refer to all of them, WebUI and the documents of mail clients to the
-	// first. OAuth is nil then. An issuer is an https URL without query and fragment
+	// first. OAuth must be nil then. An issuer is an https URL without query and fragment
 	// (RFC 8414 section 2), not the URL of a discovery document.
 	AuthorizationServers []string
 
-	OAuth  *OAuth  // the authorization server that this server is itself
-	OpenID *OpenID // what OpenID Connect adds to it; needs OAuth
+	OAuth  *OAuth  // the server's own authorization server
+	OpenID *OpenID // the OpenID Connect part of it; needs OAuth
 	JMAP   *JMAP   // the JMAP session
 	DAV    *DAV    // calendars, address books and files
 	WebUI  *WebUI  // the sign-in for the server's own web application

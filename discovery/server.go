@@ -8,9 +8,9 @@ import (
 // ServerConfig configures a [Server].
 type ServerConfig struct {
 	// Session returns the account that a request is signed in to, for the JMAP
-	// session (RFC 8620 section 2). The answer is 401 with the challenge for
-	// [ErrUnauthenticated], 503 for [ErrUnavailable], both also wrapped, and 500 without
-	// detail for any other error.
+	// session (RFC 8620 section 2). The answer to an error that is or wraps
+	// [ErrUnauthenticated] is 401 with the challenge, to one that is or wraps
+	// [ErrUnavailable] 503, and to any other error 500 without detail.
 	// It may run concurrently. If it is nil, requests for the session go to Next.
 	Session func(*http.Request) (Account, error)
 
@@ -35,7 +35,7 @@ type ServerConfig struct {
 	Next http.Handler
 }
 
-// A Server is an [http.Handler] that serves a [Set], which can be replaced while it does.
+// A Server is an [http.Handler] that serves a [Set]. Swap replaces the Set while requests run.
 type Server struct {
 	config  ServerConfig
 	current atomic.Pointer[Set]

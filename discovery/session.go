@@ -31,7 +31,7 @@ type Account struct {
 // A JMAPAccount is one of the accounts of an [Account].
 type JMAPAccount struct {
 	Name       string // shown to the user, such as the email address of the owner
-	IsPersonal bool   // the account belongs to the user, it is not shared
+	IsPersonal bool   // the account belongs to the user and is not shared
 	IsReadOnly bool   // the user cannot change anything in it
 
 	// Capabilities (accountCapabilities) are those whose methods the user may

@@ -50,14 +50,14 @@ type Config struct {
 
 	// AllowTrustAll permits a Trusted set for which TrustsAll is true. Without
 	// it, New refuses such a set, and no peer is trusted while a Source returns
-	// one later. Without TrustedHops and SingleHeader an address that is trusted
-	// is never the client. With one of them, set it only if nothing but the proxy
-	// can connect: any peer could choose its address.
+	// one later. Without TrustedHops and SingleHeader such a set makes the client
+	// unknown, because a trusted address is never the client. With one of them every
+	// peer can choose its address, so set AllowTrustAll only if no peer except the
+	// proxy can connect.
 	AllowTrustAll bool
 
-	// Header is the header that is read. No other list is read, not even when
-	// this one is missing, because proxies pass on headers that they do not
-	// write.
+	// Header is the header that is read. The other one is never read, even if this one
+	// is missing, because proxies pass on headers that they do not write.
 	Header Header
 
 	// SingleHeader is the name of a header with the address of the client, such

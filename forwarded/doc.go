@@ -13,8 +13,8 @@
 // trusted proxy too, then 198.51.100.9 connected to it. That address is not trusted, so
 // it is the client, and the entry to the left of it is the client's own text. So a
 // [Resolver] begins with the peer of the connection and reads entries from right to left
-// as long as the addresses are in Config.Trusted. The first address that is not is the
-// client. An entry that cannot be read ends the walk; none is skipped. If the peer is
+// as long as the addresses are in Config.Trusted. The first address that is not in
+// Config.Trusted is the client. An entry that cannot be read ends the walk. If the peer is
 // not trusted, the peer is the client, and its headers are ignored.
 //
 // Two kinds of deployment need another rule. Config.TrustedHops counts entries, for load
@@ -50,12 +50,12 @@
 //     length: an element of more than 512 bytes is malformed, so that the client is not
 //     known.
 //
-// Config.Strip removes forwarding headers that were not used before the next handler
-// runs. Trailers are neither read nor removed.
+// If Config.Strip is set, the next handler gets a request without the forwarding headers
+// that were not used. Trailers are neither read nor removed.
 //
 // # One listener, one mechanism
 //
-// If a connection came through a proxyproto.Listener that speaks the PROXY protocol,
+// If a connection came through a proxyproto.Listener that uses the PROXY protocol,
 // the client is the one that the listener reports. No forwarding header on it is read,
 // even if the client's address is in Config.Trusted. For that the server must mark its
 // connections:

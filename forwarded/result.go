@@ -15,9 +15,8 @@ type Result struct {
 
 	// Last is the last address that was read, in the same form: Client if that is
 	// known, or the last hop, often one of your own proxies. It is for logs: derive
-	// no SPF verdict, ban, rate limit or privilege from it. It
-	// is the zero Addr if Reason is NoPeer, and for a peer on a unix socket if no
-	// entry was read.
+	// no SPF verdict, ban, rate limit or privilege from it. It is the zero Addr if
+	// Reason is NoPeer, and for a peer on a unix socket if no entry was read.
 	Last netip.Addr
 
 	// Peer is the address of the connection's peer, in the same form. It is the
@@ -112,12 +111,12 @@ const (
 
 	// Malformed: an entry that was needed is empty, too long, without an
 	// address, or not what the syntax of the header allows. Config.SingleHeader
-	// has more than one line, or not exactly one address. A loopback or multicast
-	// address is where Config.TrustedHops or Config.SingleHeader finds the client.
-	// Last is the hop before it.
+	// has more than one line, or not exactly one address. Or the entry that
+	// Config.TrustedHops or Config.SingleHeader selects is a loopback or multicast
+	// address. Last is the hop before the entry.
 	Malformed
 
-	// Obfuscated: an entry that was needed withholds the address: it is unknown,
+	// Obfuscated: an entry that was needed withholds the address: it is "unknown",
 	// an identifier such as _hidden (RFC 7239 sections 6.2 and 6.3), or an
 	// unspecified address (0.0.0.0, ::). Last is the hop before it.
 	Obfuscated
@@ -129,9 +128,9 @@ const (
 	// ProxyProtocol: the connection came through a PROXY protocol listener. The
 	// client is the one that the PROXY header named, or the peer of a direct
 	// connection; no forwarding header was read. The client is not known if the
-	// header named none (LOCAL, UNKNOWN), and if the connection is direct but its
-	// peer is on the Resolver's own list: then the peer is a proxy that does not
-	// send PROXY headers.
+	// header has no client address (LOCAL, UNKNOWN), and if the connection is direct
+	// and its peer is in Config.Trusted, because the peer is then a proxy that does
+	// not send PROXY headers.
 	ProxyProtocol
 )
 

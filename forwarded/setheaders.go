@@ -29,8 +29,8 @@ import (
 //     proto parameter of its leftmost element.
 //   - X-Forwarded-Host, the Host of in.
 //
-// Do not call it in a Director function: ReverseProxy removes after Director what the
-// client names in its Connection header, which may be X-Forwarded-For.
+// Do not call SetHeaders in a Director function: after Director, ReverseProxy removes the
+// headers that the client names in its Connection header, which may be X-Forwarded-For.
 func (r *Resolver) SetHeaders(out, in *http.Request) {
 	source, res := r, Result{}
 	if c, ok := in.Context().Value(resultKey{}).(*resultContext); ok {

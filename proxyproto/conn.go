@@ -16,8 +16,8 @@ import (
 //
 // On a connection with a PROXY header, Read begins after the header. On a
 // direct connection Read fails with [ErrUntrustedHeader], and the connection is
-// closed, when the first bytes turn out to be a PROXY header. Under [Ignore] Read
-// begins after that header, too.
+// closed, when the first bytes are a PROXY header. Under [Ignore] Read begins after that
+// header, too.
 //
 // Conn has no ConnectionState method: net/http would take it for TLS.
 type Conn struct {
@@ -217,8 +217,8 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// CloseWrite shuts down the writing side, if the connection below can: TCP and
-// unix sockets can. Otherwise the error is errors.ErrUnsupported.
+// CloseWrite shuts down the writing side of a TCP or unix socket. For other connections
+// without a CloseWrite method it returns an error that wraps errors.ErrUnsupported.
 func (c *Conn) CloseWrite() error {
 	if w, ok := c.conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()

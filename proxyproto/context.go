@@ -63,9 +63,9 @@ func NewContext(ctx context.Context, i *Info) context.Context {
 	return proxymark.NewContext(ctx, m)
 }
 
-// FromContext returns the Info of the connection that a request came on. False means
-// that the context did not pass through ConnContext or NewContext: nothing is known,
-// which does not mean that the connection is direct.
+// FromContext returns the Info of the connection that a request came on. It returns false
+// if the context did not pass through ConnContext or NewContext. Nothing is known then; the
+// connection need not be direct.
 func FromContext(ctx context.Context) (*Info, bool) {
 	i, ok := ctx.Value(contextKey{}).(*Info)
 	return i, ok

@@ -18,8 +18,8 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	})
 }
 
-// WriteTo implements io.WriterTo, and with it io.Copy from a Conn. It works as
-// [Conn.ReadFrom] does.
+// WriteTo implements io.WriterTo, which io.Copy from a Conn uses. It works like
+// [Conn.ReadFrom].
 func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	sum, err := c.writeLead(w)
 	if err != nil {

@@ -14,9 +14,8 @@ type Dialer struct {
 	// net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Payload follows the header, in the same write: what a client has sent
-	// already (see [Conn.ReadArrived]) reaches the server in one segment with the
-	// header.
+	// Payload is written together with the header, so that bytes that a client has sent
+	// already (see [Conn.ReadArrived]) reach the server in one segment with the header.
 	Payload []byte
 }
 

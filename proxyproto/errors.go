@@ -40,8 +40,8 @@ var (
 	ErrChecksum = errors.New("proxyproto: PROXY header checksum is wrong")
 
 	// ErrUntrustedHeader is reported, and returned by Read, when a peer that may not send
-	// a PROXY header sent one. Under Ignore it is only reported if the header could be
-	// dropped. Otherwise the error also wraps the reason.
+	// a PROXY header sent one. Under Ignore, Read continues after a header that could be
+	// dropped. If it could not be dropped, the error also wraps the reason.
 	ErrUntrustedHeader = errors.New("proxyproto: PROXY header from an untrusted peer")
 
 	// ErrRefused is reported when the peer is on none of the lists and Config.Untrusted is

@@ -27,13 +27,13 @@ const (
 // Forward copies from src to dst until src ends, as io.Copy does, and returns nil then.
 // It is one direction of a proxy, for many sessions that are silent most of the time.
 // While src sends nothing, Forward needs the smallest stack that a goroutine has, and
-// neither a buffer nor, as splice(2) does, two file descriptors of a pipe. A connection
-// that proves bulky is copied by splice(2) where the operating system has it.
+// neither a buffer nor the two file descriptors of a pipe for splice(2). Large transfers
+// use splice(2) if the operating system supports it.
 //
-// progress may be nil. Forward calls it with writing before it writes to dst, and without
-// and with the number of bytes that dst took, at most 1 MiB, afterwards. Between the two
-// calls Forward waits for dst, and at most 100 ms for src. A proxy can find sessions in
-// which nothing moves that way, without a timer for each.
+// progress may be nil. Forward calls progress(true, 0) before it writes to dst, and
+// progress(false, n) afterwards, where n is the number of bytes that dst accepted, at most
+// 1 MiB. Between the two calls Forward waits for dst, and at most 100 ms for src. With these
+// calls a proxy can find stalled sessions without a timer for each session.
 //
 // Forward neither closes a connection nor ends its writing side. It uses the read
 // deadline of src, which is the zero Time when Forward returns.

@@ -24,9 +24,9 @@ type Info struct {
 	// Version is that of the header, 1 or 2, and 0 when the connection is direct.
 	Version int
 
-	// Local reports the LOCAL command of version 2: the connection is the proxy's
-	// own, such as a health check. HAProxy also sends it for
-	// clients of a unix socket, with their traffic.
+	// Local reports the LOCAL command of version 2: the connection is the proxy's own,
+	// such as a health check. HAProxy also sends it for clients of a unix socket, with
+	// their traffic.
 	Local bool
 
 	unknown  bool // PROXY UNKNOWN of version 1

@@ -44,8 +44,8 @@ func (p TLSPath) String() string {
 
 // Secure reports whether the client's connection is encrypted, and whether that
 // is known. Offer passwords and set Secure cookies only if secure is true. If known
-// is false, secure is false too. It is not known for a connection without TLS from a
-// proxy whose header does not report the client's TLS, and for a health check.
+// is false, secure is false too. The answer is not known for a connection without TLS
+// from a proxy whose header does not report the client's TLS, and for a health check.
 //
 // c is the connection as the application has it: a [Conn], or a *tls.Conn or
 // other wrapper with a NetConn() net.Conn method on top of one. A connection that is
@@ -66,7 +66,7 @@ func Secure(c net.Conn) (secure, known bool) {
 //	info, ok := proxyproto.FromContext(r.Context())
 //	secure, known := info.Secure(r.TLS != nil)
 //
-// For a nil Info the result is not known, also with onTLS, because the TLS may be a
+// For a nil Info the result is not known, even if onTLS is set, because the TLS may be a
 // proxy's own. A handler gets a nil Info if http.Server.ConnContext is not set.
 func (i *Info) Secure(onTLS bool) (secure, known bool) {
 	switch {

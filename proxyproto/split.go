@@ -31,8 +31,8 @@ import (
 // graceful end: Accept of the n continues until choose has returned for every
 // connection and the queues are empty.
 //
-// An Accept error of l ends the n in the same way, and is then returned by every Accept
-// of theirs. Temporary errors, such as too many open files, are retried.
+// If Accept of l returns an error, the n listeners return the connections in their queues
+// and then this error. Temporary errors, such as too many open files, are retried.
 //
 // Each of the n has a method SetDeadline(time.Time) error, as *net.TCPListener does. It
 // limits the Accept of that one only. A deadline that is set on l ends the waiting Accept

@@ -60,7 +60,7 @@ func (k Kind) Error() string { return "publicurl: " + k.String() }
 // Error is the error of every function and method of this package.
 type Error struct {
 	Kind   Kind
-	Input  string // what was given, without user information
+	Input  string // the input without user information
 	Offset int    // index of the first invalid byte of Input
 	Hint   string // the correction, for people to read
 }

@@ -42,9 +42,9 @@ type Names struct {
 	// and AAAA records. A Lookup must return when its context ends. It runs
 	// concurrently for several names, but only once at a time for each.
 	//
-	// No addresses without an error, or a [*net.DNSError] with IsNotFound, mean
-	// that the name does not exist or has no address: its addresses are removed at
-	// once. Every other error is temporary. Addresses together with an error are
+	// If it returns neither addresses nor an error, or a [*net.DNSError] with
+	// IsNotFound, the name does not exist or has no address, and its addresses are
+	// removed at once. Every other error is temporary. Addresses together with an error are
 	// the complete answer for their address family, IPv4 or IPv6, and the other
 	// family has failed.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)

@@ -24,10 +24,9 @@ type Config struct {
 	// set a Transport whose DialContext connects to the server's address.
 	Client *http.Client
 
-	// Bearer is a bearer token (RFC 6750) to sign in with, so that the JMAP session and
-	// the userinfo endpoint can be checked behind their 401. It is sent below the base
-	// and to /.well-known/jmap at the origin of the base, nowhere else, and not along a
-	// redirect. If the server repeats the token, the report has "[token]" in its place. A
+	// Bearer is a bearer token (RFC 6750) with which the JMAP session and the userinfo
+	// endpoint are checked. It is sent only to URLs below the base and to
+	// /.well-known/jmap at the origin of the base, and not along a redirect. If the server repeats the token, the report has "[token]" in its place. A
 	// token that the server repeats in another spelling, such as percent-encoded or base64,
 	// is not recognised, nor is one of fewer than 8 characters.
 	Bearer string
@@ -55,14 +54,15 @@ type Config struct {
 	// how many connections it makes.
 	Fresh int
 
-	// ForeignHosts are hosts, without or with a port, that may be asked for the metadata of
-	// an issuer that the server names (authorization_servers, RFC 9728 section 2) at any
-	// address. The checked server chooses such a URL. Every other host is asked only at
+	// ForeignHosts are hosts, without or with a port, from which the metadata of an issuer
+	// may be requested at any address. The checked server chooses these issuers
+	// (authorization_servers, RFC 9728 section 2). Other hosts are requested only at
 	// public addresses, and only if the Client is nil, or its Transport is nil or an
-	// *http.Transport without dial functions and without a proxy for the URL. A Transport
-	// of another type asks no foreign host. Report.Checked lists the issuers that were not
-	// asked, and why. Foreign hosts are asked by GET and https, without redirects, cookies,
-	// client certificates and Bearer, and no text of their answers is in the report.
+	// *http.Transport without dial functions and without a proxy for the URL. With a
+	// Transport of another type no foreign host is requested. Report.Checked lists the
+	// issuers that were not requested, and the reason. The requests are GET with https,
+	// without redirects, cookies, client certificates and Bearer, and the report has no
+	// text of the answers.
 	ForeignHosts []string
 
 	Timeout        time.Duration // of all requests together; default 1 minute

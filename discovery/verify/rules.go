@@ -40,8 +40,8 @@ type Mistake string
 
 // The mistakes.
 const (
-	// The proxy does not pass on a well-known location to the server: those of a
-	// base with a path lie outside of it (RFC 8414 section 3.1).
+	// The proxy does not pass on a well-known location to the server. The locations of a
+	// base with a path are outside of the path (RFC 8414 section 3.1).
 	MistakeWellKnown Mistake = "well-known-not-routed"
 
 	// The proxy passes on nothing below the path of the base.
@@ -59,7 +59,7 @@ const (
 	// the path that the proxy strips, or with the port of the server.
 	MistakeRedirect Mistake = "redirect-rewritten"
 
-	// A cache keeps documents without asking whether they have changed.
+	// A cache keeps documents and does not revalidate them.
 	MistakeCache Mistake = "stale-cache"
 
 	// Something rewrites or escapes the body of a document on its way.
