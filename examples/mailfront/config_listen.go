@@ -138,17 +138,25 @@ func (a address) key() string {
 	return net.JoinHostPort(strings.ToLower(host), fmt.Sprint(number))
 }
 
-// separateFamilies lets 0.0.0.0:25,[::]:25 be two sockets. On its own, [::]:25 takes IPv4
-// connections, too, and would then be in use already.
+// separateFamilies lets 0.0.0.0:25,[::]:25 be two sockets. On its own, each of the two takes the
+// connections of both families, and the other one would be in use.
 func separateFamilies(list []address) {
-	v4 := make(map[uint16]bool)
+	families := make(map[uint16][2]bool) // by port: IPv4, IPv6
 	for _, a := range list {
-		if ap, err := netip.ParseAddrPort(a.host); err == nil && ap.Addr().Is4() {
-			v4[ap.Port()] = true
+		if ap, err := netip.ParseAddrPort(a.host); err == nil && ap.Port() != 0 {
+			f := families[ap.Port()]
+			families[ap.Port()] = [2]bool{f[0] || ap.Addr().Is4(), f[1] || ap.Addr().Is6()}
 		}
 	}
 	for i, a := range list {
-		if ap, err := netip.ParseAddrPort(a.host); err == nil && ap.Addr() == netip.IPv6Unspecified() && v4[ap.Port()] {
+		ap, err := netip.ParseAddrPort(a.host)
+		if err != nil || families[ap.Port()] != [2]bool{true, true} {
+			continue
+		}
+		switch ap.Addr() {
+		case netip.IPv4Unspecified():
+			list[i].network = "tcp4"
+		case netip.IPv6Unspecified():
 			list[i].network = "tcp6"
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -25,8 +26,10 @@ func TestAddressesOfListeners(t *testing.T) {
 		{name: "one", smtp: "127.0.0.1:25", want: []string{"tcp 127.0.0.1:25"}},
 		{name: "several", smtp: "127.0.0.1:25, [::1]:25,unix:/run/x.sock", want: []string{"tcp 127.0.0.1:25", "tcp [::1]:25", "unix /run/x.sock"}},
 		{name: "a name of a port", smtp: ":smtp", want: []string{"tcp :smtp"}},
-		{name: "both families", smtp: "0.0.0.0:25,[::]:25", want: []string{"tcp 0.0.0.0:25", "tcp6 [::]:25"}},
+		{name: "both families", smtp: "0.0.0.0:25,[::]:25", want: []string{"tcp4 0.0.0.0:25", "tcp6 [::]:25"}},
 		{name: "both families on one socket", smtp: "[::]:25", want: []string{"tcp [::]:25"}},
+		{name: "IPv4 and an address of IPv6", smtp: "0.0.0.0:25,[::1]:25", want: []string{"tcp4 0.0.0.0:25", "tcp [::1]:25"}},
+		{name: "IPv6 and an address of IPv4", smtp: "[::]:25,127.0.0.1:25", want: []string{"tcp6 [::]:25", "tcp 127.0.0.1:25"}},
 		{name: "two ports", smtp: "127.0.0.1:25,[::]:2525", want: []string{"tcp 127.0.0.1:25", "tcp [::]:2525"}},
 		{name: "ports of the kernel", smtp: "127.0.0.1:0,127.0.0.1:0", want: []string{"tcp 127.0.0.1:0", "tcp 127.0.0.1:0"}},
 		{name: "off", smtp: "-"},
@@ -198,4 +201,20 @@ func TestAServerWithoutMailOrWithoutWebStarts(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestBothFamiliesOfAPortCanBeOpened(t *testing.T) {
+	if !bindable("::1") {
+		t.Skip("no IPv6 on this system")
+	}
+	v4, err := listen("tcp4", "0.0.0.0:0")
+	require.NoError(t, err)
+	defer v4.Close()
+	port := fmt.Sprint(v4.Addr().(*net.TCPAddr).Port)
+	list := []address{{network: "tcp", host: "0.0.0.0:" + port}, {network: "tcp", host: "[::]:" + port}}
+	separateFamilies(list)
+	require.Equal(t, "tcp4", list[0].network)
+	v6, err := list[1].listen()
+	require.NoError(t, err)
+	require.NoError(t, v6.Close())
 }

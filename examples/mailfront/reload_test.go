@@ -38,7 +38,7 @@ func TestHangupReadsTheFilesAgainAndKeepsConnections(t *testing.T) {
 	require.True(t, first.Leaf.Equal(shown(t, r.direct("https"))))
 
 	for name, text := range map[string]string{
-		"no list": "no address\n", "nobody": "# nobody\n", "half": "127.0.0.2\n10.0.0.0/", "everybody": "0.0.0.0/0\n",
+		"no list": "no address\n", "no peer": "# empty\n", "half": "127.0.0.2\n10.0.0.0/", "everybody": "0.0.0.0/0\n",
 	} {
 		write(list, text)
 		write(certFile, "half a certificate")
