@@ -35,7 +35,8 @@ func TestThePageTellsHowTheClientAndItsTLSAreKnown(t *testing.T) {
 		{"direct, TLS", direct, nil, "127.0.0.1", "The connection itself: 127.0.0.1 is not on the list", "yes", "The connection itself."},
 		{"direct, plain", plain, nil, "127.0.0.1", "The connection itself", "no", "The connection itself."},
 		{"everybody in the chain is on the list", kept, nil, "not known", "remove it from MAILFRONT_TRUSTED_PROXIES", "not known", "The client is not known"},
-		{"a proxy that is not trusted", kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1"}, "127.0.0.1", "add it to MAILFRONT_TRUSTED_PROXIES", "no", "The connection itself."},
+		{"a proxy that is not trusted", kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1"}, "127.0.0.1", "add it to MAILFRONT_TRUSTED_PROXIES.", "no", "The connection itself."},
+		{"a proxy that is not trusted by the list of the listener", kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES_HTTP": "192.0.2.1"}, "127.0.0.1", "add it to MAILFRONT_TRUSTED_PROXIES_HTTP.", "no", "The connection itself."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newAdminSite(t, testBase, test.how, test.env)
