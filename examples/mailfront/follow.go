@@ -94,8 +94,8 @@ func (f *frontend) firstState() {
 // waits reports whether the node has no public URL because the store did not answer yet.
 func (f *frontend) waits() bool { return f.admin.now.Load().waiting }
 
-// refuseWaiting answers what needs the state while there is none: documents on a wrong base
-// would be cached, and a set-up could be a second one.
+// refuseWaiting answers a request that needs the state if the node has no state. Documents on a
+// wrong base would be cached, and a set-up could be a second one.
 func (f *frontend) refuseWaiting(w http.ResponseWriter) bool {
 	if !f.waits() {
 		return false
