@@ -52,7 +52,7 @@ func (f *frontend) watch(ctx context.Context, l *trustedList) error {
 			f.trustedChanged(l, s)
 		},
 		OnError: func(err error) {
-			f.log.Warn("a name in the list of trusted proxies has no usable address; it is looked up again", "event", "trusted_name",
+			f.log.Warn("a look-up of a trusted proxy has failed, or its answer is refused; it is repeated", "event", "trusted_name",
 				"setting", l.From, "reason", client.Quote(err.Error()))
 		},
 	}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/trustnet"
 )
@@ -186,13 +188,23 @@ func TestListenersTrustDifferentPeers(t *testing.T) {
 			r.awaitLog("proto=" + tc.listener + " event=accept client_ip=" + clientIP)
 		} else {
 			require.Empty(t, c.end())
-			r.awaitLog("proto=" + tc.listener + " event=reject peer=" + proxyIP)
+			r.awaitLog("proto="+tc.listener+" event=reject peer="+proxyIP, "setting=MAILFRONT_TRUSTED_PROXIES_"+strings.ToUpper(tc.listener)+"\n")
 		}
 	}
 	_, got := get(t, r.dial(proxyIP, "http"), "/whoami", http.Header{"X-Forwarded-For": {clientIP}})
 	require.Equal(t, proxyIP, got["client_ip"])
+	r.awaitLog("proto=http event=untrusted_forwarding_header peer="+proxyIP, "setting=MAILFRONT_TRUSTED_PROXIES_HTTP\n")
 	_, got = get(t, r.direct("http"), "/whoami", http.Header{"X-Forwarded-For": {clientIP}})
 	require.Equal(t, clientIP, got["client_ip"])
+}
+
+// A ban or limit never applies to a proxy, whichever listener trusts it.
+func TestAProxyOfOneListenerHasNoLimitsOfAClient(t *testing.T) {
+	f := startHealth(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1", "MAILFRONT_TRUSTED_PROXIES_SMTP": "192.0.2.2"})
+	for address, isProxy := range map[string]bool{"192.0.2.1": true, "192.0.2.2": true, "192.0.2.3": false} {
+		_, why := f.guard.Key(client.Client{IP: netip.MustParseAddr(address), Known: true})
+		require.Equal(t, isProxy, why != "", "%s: %q", address, why)
+	}
 }
 
 // SIGHUP replaces the names of a file, and a bad file leaves the old names in force.
