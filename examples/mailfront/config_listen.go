@@ -24,10 +24,11 @@ const off = "-"
 
 func listenSettings() (list []settings.Setting) {
 	for _, name := range listenerNames {
-		list = append(list, settings.Setting{
-			Name: "LISTEN_" + strings.ToUpper(name), Default: "127.0.0.1:0",
-			Usage: "addresses of the " + name + " listener, separated by commas: host:port, [::1]:port, or unix:/path of a socket; - turns the listener off",
-		})
+		usage := "addresses of the " + name + " listener, separated by commas: host:port, [::1]:port, or unix:/path of a socket; - turns the listener off"
+		if name == "http" {
+			usage += "; a password or token without TLS is refused, except from a program on this machine that opens http://127.0.0.1, http://[::1] or http://localhost and sends no forwarding header, and from clients of a trusted proxy whose TLS is not known"
+		}
+		list = append(list, settings.Setting{Name: "LISTEN_" + strings.ToUpper(name), Default: "127.0.0.1:0", Usage: usage})
 	}
 	return list
 }

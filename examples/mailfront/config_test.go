@@ -215,6 +215,7 @@ func TestHelpListsEverySetting(t *testing.T) {
 	var help bytes.Buffer
 	_, err := parseConfig([]string{"-help"}, lookup(nil), &help)
 	require.ErrorIs(t, err, flag.ErrHelp)
+	require.Contains(t, help.String(), "a password or token without TLS is refused, except from a program on this machine")
 	for _, s := range program.Settings {
 		require.Contains(t, help.String(), "[MAILFRONT_"+s.Name+"]")
 		require.Contains(t, help.String(), "  -"+s.FlagName()+" ")
