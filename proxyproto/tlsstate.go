@@ -66,6 +66,12 @@ func opensslCipher(id uint16) string {
 	return fromIANA.Replace(name)
 }
 
+// crypto/tls has names for these since Go 1.26.
+const (
+	secP256r1MLKEM768  tls.CurveID = 0x11eb
+	secP384r1MLKEM1024 tls.CurveID = 0x11ed
+)
+
 // groupName returns the name in IANA's registry of TLS supported groups, which OpenSSL uses
 // too. It returns "" for a group that is not listed here.
 func groupName(id tls.CurveID) string {
@@ -80,9 +86,9 @@ func groupName(id tls.CurveID) string {
 		return "x25519"
 	case tls.X25519MLKEM768:
 		return "X25519MLKEM768"
-	case tls.SecP256r1MLKEM768:
+	case secP256r1MLKEM768:
 		return "SecP256r1MLKEM768"
-	case tls.SecP384r1MLKEM1024:
+	case secP384r1MLKEM1024:
 		return "SecP384r1MLKEM1024"
 	}
 	return ""

@@ -151,3 +151,15 @@ func TestTLSFromStateCipherNames(t *testing.T) {
 		require.Equal(t, want[suite.Name], facts.Cipher)
 	}
 }
+
+// Go has no names for some of these groups before version 1.26.
+func TestTLSFromStateGroups(t *testing.T) {
+	for id, want := range map[tls.CurveID]string{
+		tls.X25519MLKEM768: "X25519MLKEM768",
+		0x11eb:             "SecP256r1MLKEM768",
+		0x11ed:             "SecP384r1MLKEM1024",
+		0xfefe:             "",
+	} {
+		require.Equal(t, want, proxyproto.TLSFromState(tls.ConnectionState{HandshakeComplete: true, CurveID: id}).Group, "%#x", uint16(id))
+	}
+}
