@@ -135,17 +135,17 @@ func TestInvalidAccountGivesNoSession(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			set := jmapSet(t, "https://example.com", nil)
 			body, state, err := set.Session(tt.account)
-			var told error
+			var reported error
 			h := NewServer(set, ServerConfig{
 				Session: func(*http.Request) (Account, error) { return tt.account, nil },
-				OnError: func(_ *http.Request, err error) { told = err },
+				OnError: func(_ *http.Request, err error) { reported = err },
 			})
 			res, answer := ask(t, h, "GET", "/jmap/session")
 			if tt.field == "" {
 				require.NoError(t, err)
 				require.Equal(t, 200, res.StatusCode)
 				require.Equal(t, string(body), answer)
-				require.NoError(t, told)
+				require.NoError(t, reported)
 				return
 			}
 			var e *Error
@@ -156,7 +156,7 @@ func TestInvalidAccountGivesNoSession(t *testing.T) {
 			require.Empty(t, state)
 			require.Equal(t, 500, res.StatusCode)
 			require.Equal(t, "500 internal server error\n", answer)
-			require.Equal(t, err, told)
+			require.Equal(t, err, reported)
 		})
 	}
 }
@@ -182,10 +182,10 @@ func TestSessionAnswers(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(base+" "+tt.name, func(t *testing.T) {
 				set := jmapSet(t, base, nil)
-				var told error
+				var reported error
 				h := NewServer(set, ServerConfig{
 					Session: func(*http.Request) (Account, error) { return demoAccount(), tt.err },
-					OnError: func(_ *http.Request, err error) { told = err },
+					OnError: func(_ *http.Request, err error) { reported = err },
 				})
 				for _, path := range []string{"/jmap/session", set.Base().Prefix() + "/jmap/session"} {
 					res, body := ask(t, h, tt.method, path, "If-None-Match: *")
@@ -199,9 +199,9 @@ func TestSessionAnswers(t *testing.T) {
 					require.Equal(t, tt.status == 401, res.Header.Get("WWW-Authenticate") != "")
 					require.Equal(t, tt.status == 503, res.Header.Get("Retry-After") == "10")
 					if tt.status >= 500 {
-						require.Equal(t, tt.err, told)
+						require.Equal(t, tt.err, reported)
 					} else {
-						require.NoError(t, told)
+						require.NoError(t, reported)
 					}
 					if tt.status == 200 {
 						want, _, err := set.Session(demoAccount())

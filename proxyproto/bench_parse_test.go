@@ -96,7 +96,7 @@ func TestHeaderIsParsedInOneAllocation(t *testing.T) {
 	}
 }
 
-var told []string
+var reported []string
 
 // facts asks go-proxyproto for the strings that an Info of the header holds.
 func facts(h *peer.Header) error {
@@ -104,10 +104,10 @@ func facts(h *peer.Header) error {
 	if err != nil {
 		return err
 	}
-	told = told[:0]
+	reported = reported[:0]
 	for _, t := range tlvs {
 		if t.Type == peer.PP2_TYPE_ALPN || t.Type == peer.PP2_TYPE_AUTHORITY {
-			told = append(told, string(t.Value))
+			reported = append(reported, string(t.Value))
 		}
 	}
 	ssl, ok := tlvparse.FindSSL(tlvs)
@@ -119,7 +119,7 @@ func facts(h *peer.Header) error {
 		if !ok {
 			return errors.New("a field of the SSL TLV is missing")
 		}
-		told = append(told, s)
+		reported = append(reported, s)
 	}
 	return nil
 }

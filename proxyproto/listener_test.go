@@ -131,29 +131,29 @@ func TestEveryRejectionCountsOnce(t *testing.T) {
 
 // Errors of the listener below
 
-type passingError struct{}
+type temporaryError struct{}
 
-func (passingError) Error() string { return "passes" }
+func (temporaryError) Error() string { return "passes" }
 
-func (passingError) Timeout() bool { return false }
+func (temporaryError) Timeout() bool { return false }
 
-func (passingError) Temporary() bool { return true }
+func (temporaryError) Temporary() bool { return true }
 
 func TestTemporaryAcceptErrors(t *testing.T) {
-	for name, passing := range map[string]error{
+	for name, temporary := range map[string]error{
 		"EMFILE":       os.NewSyscallError("accept4", syscall.EMFILE),
 		"ENFILE":       &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.ENFILE)},
 		"ECONNABORTED": syscall.ECONNABORTED,
 		"ENOBUFS":      syscall.ENOBUFS,
 		"EPERM":        syscall.EPERM,
-		"temporary":    passingError{},
+		"temporary":    temporaryError{},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFixture(t, proxyproto.Config{})
 				start := time.Now()
 				for range 12 {
-					f.mem.errs <- passing
+					f.mem.errs <- temporary
 				}
 				synctest.Wait()
 				require.InDelta(t, 4, time.Since(start).Seconds(), 1, "backs off, to a second at most")
@@ -243,15 +243,15 @@ func TestBackoffStartsAnewAndCloseEndsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		for range 12 {
-			f.mem.errs <- passingError{}
+			f.mem.errs <- temporaryError{}
 		}
 		f.mem.dial(clientAddr)
-		f.mem.errs <- passingError{}
+		f.mem.errs <- temporaryError{}
 		start := time.Now()
 		f.mem.dial(clientAddr)
 		require.Equal(t, 5*time.Millisecond, time.Since(start))
 		for range 12 {
-			f.mem.errs <- passingError{}
+			f.mem.errs <- temporaryError{}
 		}
 		start = time.Now()
 		f.Close()

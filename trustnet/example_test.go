@@ -123,8 +123,8 @@ func ExampleSet_Contains() {
 	fmt.Println(s.Contains(netip.MustParseAddr("::ffff:10.1.2.3"))) // as a dual-stack socket gives it
 	fmt.Println(s.Contains(netip.MustParseAddr("fe80::1%eth0")))
 
-	var nobody *trustnet.Set
-	fmt.Println(nobody.Contains(netip.MustParseAddr("127.0.0.1")))
+	var noPeer *trustnet.Set
+	fmt.Println(noPeer.Contains(netip.MustParseAddr("127.0.0.1")))
 	// Output:
 	// true
 	// true

@@ -37,7 +37,7 @@ type issuerHost struct {
 	answers  map[string]http.HandlerFunc // by path; else 404
 }
 
-func (i *issuerHost) beside(host string, next http.Handler) http.Handler {
+func (i *issuerHost) atOrigin(host string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host != host {
 			next.ServeHTTP(w, r)
@@ -87,7 +87,7 @@ func TestAsksForeignIssuerForItsOwnName(t *testing.T) {
 			foreignOnly(foreignIssuer)(&config)
 			host := &issuerHost{answers: c.answers}
 			check := Config{Bearer: verifyToken, ForeignHosts: []string{"ID.example"}}
-			report := verify(t, host.beside("id.example", correctServer(t, config)), rootBase, check)
+			report := verify(t, host.atOrigin("id.example", correctServer(t, config)), rootBase, check)
 			require.Len(t, host.requests, c.requests)
 			for _, r := range host.requests {
 				require.Equal(t, http.MethodGet, r.Method)
@@ -120,7 +120,7 @@ func TestForeignHostNeedsOwnDialer(t *testing.T) {
 	config := verifyConfig(t, rootBase)
 	foreignOnly(foreignIssuer)(&config)
 	host := &issuerHost{}
-	h := host.beside("id.example", correctServer(t, config))
+	h := host.atOrigin("id.example", correctServer(t, config))
 	client := publicClient(t, h)
 	for name, check := range map[string]Config{
 		"a dial function":                   {Client: client},
@@ -258,10 +258,10 @@ func TestChecksIssuersOfResource(t *testing.T) {
 	resource := func(issuers string) tamper {
 		return replaced("/.well-known/oauth-protected-resource", `["`+rootBase+`"]`, issuers)
 	}
-	const beside = "/.well-known/oauth-authorization-server/other"
+	const atOrigin = "/.well-known/oauth-authorization-server/other"
 	requireFound(t, []fixture{
 		{name: "another server at the origin has another name", base: rootBase, config: oauthOnly,
-			tamper: both(resource(`["`+rootBase+`/other"]`), at(beside, answer(200, "application/json", `{"issuer":"`+rootBase+`/else"}`))),
+			tamper: both(resource(`["`+rootBase+`/other"]`), at(atOrigin, answer(200, "application/json", `{"issuer":"`+rootBase+`/else"}`))),
 			rule:   ruleIssuer, document: discovery.BaseResource, field: "authorization_servers", got: rootBase + "/other", hint: "has another issuer"},
 		{name: "another server at the origin has no metadata", base: rootBase, config: oauthOnly, tamper: resource(`["` + rootBase + `/other"]`),
 			rule: ruleMissing, document: discovery.BaseResource, field: "authorization_servers", got: rootBase + "/other", hint: "no metadata of this issuer"},
@@ -274,7 +274,7 @@ func TestChecksIssuersOfResource(t *testing.T) {
 	})
 	requireClean(t, []neighbour{
 		{name: "another server at the origin", base: rootBase, config: oauthOnly,
-			tamper: both(resource(`["`+rootBase+`/other"]`), at(beside, answer(200, "application/json", `{"issuer":"`+rootBase+`/other"}`)))},
+			tamper: both(resource(`["`+rootBase+`/other"]`), at(atOrigin, answer(200, "application/json", `{"issuer":"`+rootBase+`/other"}`)))},
 		{name: "another server at the origin, with a slash and OpenID", base: pathBase, config: foreignOnly(rootBase + "/other/"),
 			tamper: at("/other/.well-known/openid-configuration", answer(200, "application/json", `{"issuer":"`+rootBase+`/other/"}`))},
 		{name: "an issuer with a slash everywhere", base: rootBase, config: func(c *discovery.Config) { c.OAuth.Issuer = rootBase + "/" }, tamper: func(next http.Handler) http.Handler { return next }, check: Config{Bearer: verifyToken, MailDomains: []string{"example.com"}}},
@@ -290,7 +290,7 @@ func TestAsksFewForeignIssuers(t *testing.T) {
 	config := verifyConfig(t, rootBase)
 	foreignOnly(issuers...)(&config)
 	host := &issuerHost{}
-	report := verify(t, host.beside("id.example", correctServer(t, config)), rootBase, Config{ForeignHosts: []string{"id.example"}})
+	report := verify(t, host.atOrigin("id.example", correctServer(t, config)), rootBase, Config{ForeignHosts: []string{"id.example"}})
 	require.Len(t, host.requests, 2*maxForeign)
 	requireBounded(t, report)
 }

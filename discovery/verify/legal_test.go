@@ -73,7 +73,7 @@ func challengedBy(change func(bearer string) []string) tamper {
 // Servers that differ from package discovery and are correct.
 func TestFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 	// If the base has a path, other programs are at the origin.
-	beside := func(path, location string) tamper { return at(path, redirectTo(location)) }
+	atOrigin := func(path, location string) tamper { return at(path, redirectTo(location)) }
 	for name, c := range map[string]struct {
 		tamper tamper
 		config func(*discovery.Config)
@@ -124,8 +124,8 @@ func TestFindsNothingWrongWithWhatIsUnusual(t *testing.T) {
 		"a sign-in outside of the base": {tamper: func(next http.Handler) http.Handler {
 			return at("/mail/login", redirectTo("/sso/login"))(at("/sso/login", spa)(next))
 		}, base: pathBase},
-		"a calendar of another program": {tamper: beside("/.well-known/caldav", "/cloud/remote.php/dav/"), config: oauthOnly, base: pathBase},
-		"JMAP of another program":       {tamper: beside("/.well-known/jmap", "/other/jmap/session"), config: oauthOnly, base: pathBase},
+		"a calendar of another program": {tamper: atOrigin("/.well-known/caldav", "/cloud/remote.php/dav/"), config: oauthOnly, base: pathBase},
+		"JMAP of another program":       {tamper: atOrigin("/.well-known/jmap", "/other/jmap/session"), config: oauthOnly, base: pathBase},
 		"Latin-1 in XML": {tamper: answers(func(path string, _ *int, _ http.Header, body *string) {
 			if strings.HasSuffix(path, ".xml") {
 				*body = strings.Replace(*body, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>", "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><!-- caf\xe9 -->", 1)

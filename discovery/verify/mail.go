@@ -95,13 +95,13 @@ func (v *verifier) domainDocument(ctx context.Context, l mailLocation, a *fetche
 
 // mailURL checks a URL in a mail document. A provider may have services at other hosts, which
 // Run does not check.
-func (v *verifier) mailURL(ctx context.Context, l mailLocation, field, u string, speaksOf discovery.Document) {
+func (v *verifier) mailURL(ctx context.Context, l mailLocation, field, u string, refersTo discovery.Document) {
 	u = placeholders.Replace(u)
 	if !isRelativeReference(u) && !v.base.SameOrigin(u) && !v.isMistakenHost(u) {
 		return
 	}
-	if v.published(ctx, l.document, l.url, field, u, plainURL) && speaksOf != "" {
-		v.claimed[speaksOf] = l.url
+	if v.published(ctx, l.document, l.url, field, u, plainURL) && refersTo != "" {
+		v.claimed[refersTo] = l.url
 	}
 }
 

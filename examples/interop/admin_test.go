@@ -36,7 +36,7 @@ func startAdminSite(t *testing.T, file, prefix string, changes ...change) *admin
 	t.Helper()
 	chromiumBinary(t)
 	haproxyBinary(t)
-	m := startMailfront(t, "TRUSTED_PROXIES="+sourceIP, "HTTP_CLIENT=forwarded", believeProto, "STATE="+filepath.Join(t.TempDir(), "state.json"))
+	m := startMailfront(t, "TRUSTED_PROXIES="+sourceIP, "HTTP_CLIENT=forwarded", useProto, "STATE="+filepath.Join(t.TempDir(), "state.json"))
 	p := startHAProxy(t, m, file, nil, append([]change{
 		{"    default-server check\n", "    default-server check source " + sourceIP + "\n"},
 	}, changes...)...)
@@ -212,7 +212,7 @@ func TestAWrongPublicURLIsWhatThePageShowsFirst(t *testing.T) {
 	}
 	s.requireFits("mismatch")
 
-	// Who is not signed in is told, too: this is why a sign-in fails.
+	// A visitor who is not signed in gets this, too: it is the reason why a sign-in fails.
 	s.submit(`form[action$="/sign-out"] button`)
 	s.requireURLs("http://127.0.0.1:8080/mail", "scheme", "host", "path")
 	s.requireFits("mismatch-sign-in")

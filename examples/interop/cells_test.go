@@ -18,7 +18,7 @@ import (
 // all others are tried here, or their test fails for the product that is missing.
 
 // A cell is one of the matrix.
-type cell struct{ product, way, told string }
+type cell struct{ product, way, sending string }
 
 var products = []string{"haproxy", "nginx", "caddy", "traefik"}
 
@@ -35,19 +35,19 @@ var cellWays = []string{httpUpstream, httpsUpstream, passthrough,
 // What the server learns from: a PROXY header, or that and the proxy's word or a
 // setting that TLS has ended at the proxy; of requests, forwarding headers.
 const (
-	toldByV1    = "v1"
-	toldByV2    = "v2"
-	toldAtProxy = "TLS ended at the proxy"
+	sentByV1    = "v1"
+	sentByV2    = "v2"
+	sentAtProxy = "TLS ended at the proxy"
 )
 
-var cellTolds = []string{toldByV1, toldByV2, toldAtProxy}
+var cellTolds = []string{sentByV1, sentByV2, sentAtProxy}
 
 // everyCell is a range of all of them.
 func everyCell(yield func(cell) bool) {
 	for _, product := range products {
 		for _, way := range cellWays {
-			for _, told := range cellTolds {
-				if !yield(cell{product, way, told}) {
+			for _, sending := range cellTolds {
+				if !yield(cell{product, way, sending}) {
 					return
 				}
 			}
@@ -57,21 +57,21 @@ func everyCell(yield func(cell) bool) {
 
 // cannotExist is looked through from the top. "" means every one.
 var cannotExist = []struct {
-	products, ways, tolds []string
-	why                   string
+	products, ways, sendings []string
+	why                      string
 }{
-	{products: nil, ways: []string{passthrough}, tolds: []string{toldAtProxy}, why: "a proxy that passes TLS on does not end it"},
-	{products: []string{"caddy"}, ways: []string{passthrough, "SMTP", "SMTPS", "submission", "IMAP", "IMAPS", "POP3", "POP3S"}, tolds: nil,
+	{products: nil, ways: []string{passthrough}, sendings: []string{sentAtProxy}, why: "a proxy that passes TLS on does not end it"},
+	{products: []string{"caddy"}, ways: []string{passthrough, "SMTP", "SMTPS", "submission", "IMAP", "IMAPS", "POP3", "POP3S"}, sendings: nil,
 		why: "stock Caddy has no TCP mode"},
-	{products: nil, ways: []string{"SMTP", "submission", "IMAP", "POP3"}, tolds: []string{toldAtProxy},
+	{products: nil, ways: []string{"SMTP", "submission", "IMAP", "POP3"}, sendings: []string{sentAtProxy},
 		why: "TLS begins with STARTTLS, which is the server's: TCP proxies pass it on (NGINX's mail module ends it, and signs users in itself)"},
-	{products: []string{"nginx"}, ways: nil, tolds: []string{toldByV2}, why: "open-source NGINX sends version 1 only, and none from its http module"},
+	{products: []string{"nginx"}, ways: nil, sendings: []string{sentByV2}, why: "open-source NGINX sends version 1 only, and none from its http module"},
 }
 
 func (c cell) cannotExist() (why string) {
 	has := func(names []string, name string) bool { return names == nil || slices.Contains(names, name) }
 	for _, r := range cannotExist {
-		if has(r.products, c.product) && has(r.ways, c.way) && has(r.tolds, c.told) {
+		if has(r.products, c.product) && has(r.ways, c.way) && has(r.sendings, c.sending) {
 			return r.why
 		}
 	}
@@ -103,7 +103,7 @@ type setup struct {
 	set      map[string]string
 	settings []string // of mailfront
 	version  int      // of the PROXY header; 0: forwarding headers
-	told     string
+	sending  string
 	ways     map[string]way
 	mailTold string // if not "", that of the ways that are mail
 }
@@ -128,43 +128,43 @@ const onlyHTTPTerminated, onlyHTTPSReencrypted = "TLS_TERMINATED=http", "TLS_REE
 func sendProxySet(value string) map[string]string { return map[string]string{"SEND_PROXY": value} }
 func version(value string) map[string]string      { return map[string]string{"PROXY_PROTOCOL": value} }
 
-var byHeaders = []string{"HTTP_CLIENT=forwarded", "HTTPS_CLIENT=forwarded", believeProto}
+var byHeaders = []string{"HTTP_CLIENT=forwarded", "HTTPS_CLIENT=forwarded", useProto}
 
 // forwardedSetups are those of a product that speaks HTTP.
 func forwardedSetups(suffix string) []setup {
 	return []setup{
-		{file: "http" + suffix, settings: byHeaders, told: toldAtProxy, ways: endedHTTP},
-		{file: "http-reencrypted" + suffix, settings: byHeaders, told: toldAtProxy, ways: reencryptedTold},
+		{file: "http" + suffix, settings: byHeaders, sending: sentAtProxy, ways: endedHTTP},
+		{file: "http-reencrypted" + suffix, settings: byHeaders, sending: sentAtProxy, ways: reencryptedTold},
 	}
 }
 
 var setups = map[string][]setup{
 	"haproxy": append(forwardedSetups(".cfg"), []setup{
-		{file: "passthrough.cfg", set: sendProxySet("send-proxy"), version: 1, told: toldByV1, ways: passedWays},
-		{file: "passthrough.cfg", set: sendProxySet("send-proxy-v2"), version: 2, told: toldByV2, ways: passedWays},
-		{file: "tls-terminated.cfg", version: 2, told: toldByV2, ways: endedWays, mailTold: toldAtProxy},
-		{file: "tls-terminated.cfg", set: sendProxySet("send-proxy"), settings: []string{onlyHTTPTerminated}, version: 1, told: toldByV1, ways: endedHTTP},
-		{file: "reencrypted.cfg", settings: []string{onlyHTTPSReencrypted}, version: 2, told: toldByV2, ways: reencryptedTold},
-		{file: "reencrypted.cfg", set: sendProxySet("send-proxy"), settings: []string{onlyHTTPSReencrypted}, version: 1, told: toldByV1, ways: reencryptedBlank},
+		{file: "passthrough.cfg", set: sendProxySet("send-proxy"), version: 1, sending: sentByV1, ways: passedWays},
+		{file: "passthrough.cfg", set: sendProxySet("send-proxy-v2"), version: 2, sending: sentByV2, ways: passedWays},
+		{file: "tls-terminated.cfg", version: 2, sending: sentByV2, ways: endedWays, mailTold: sentAtProxy},
+		{file: "tls-terminated.cfg", set: sendProxySet("send-proxy"), settings: []string{onlyHTTPTerminated}, version: 1, sending: sentByV1, ways: endedHTTP},
+		{file: "reencrypted.cfg", settings: []string{onlyHTTPSReencrypted}, version: 2, sending: sentByV2, ways: reencryptedTold},
+		{file: "reencrypted.cfg", set: sendProxySet("send-proxy"), settings: []string{onlyHTTPSReencrypted}, version: 1, sending: sentByV1, ways: reencryptedBlank},
 	}...),
 	"nginx": append(forwardedSetups(".conf"), []setup{
-		{file: "passthrough.conf", version: 1, told: toldByV1, ways: passedWays},
-		{file: "tls-terminated.conf", settings: []string{terminatedListeners}, version: 1, told: toldByV1, ways: endedWays, mailTold: toldAtProxy},
-		{file: "reencrypted.conf", settings: []string{onlyHTTPSReencrypted}, version: 1, told: toldByV1, ways: reencryptedBlank},
+		{file: "passthrough.conf", version: 1, sending: sentByV1, ways: passedWays},
+		{file: "tls-terminated.conf", settings: []string{terminatedListeners}, version: 1, sending: sentByV1, ways: endedWays, mailTold: sentAtProxy},
+		{file: "reencrypted.conf", settings: []string{onlyHTTPSReencrypted}, version: 1, sending: sentByV1, ways: reencryptedBlank},
 	}...),
 	"caddy": append(forwardedSetups(".caddyfile"), []setup{
-		{file: "tls-terminated.caddyfile", set: version("v1"), settings: []string{onlyHTTPTerminated}, version: 1, told: toldByV1, ways: endedHTTP},
-		{file: "tls-terminated.caddyfile", settings: []string{onlyHTTPTerminated}, version: 2, told: toldByV2, ways: endedHTTP},
-		{file: "reencrypted.caddyfile", set: version("v1"), settings: []string{onlyHTTPSReencrypted}, version: 1, told: toldByV1, ways: reencryptedBlank},
-		{file: "reencrypted.caddyfile", settings: []string{onlyHTTPSReencrypted}, version: 2, told: toldByV2, ways: reencryptedBlank},
+		{file: "tls-terminated.caddyfile", set: version("v1"), settings: []string{onlyHTTPTerminated}, version: 1, sending: sentByV1, ways: endedHTTP},
+		{file: "tls-terminated.caddyfile", settings: []string{onlyHTTPTerminated}, version: 2, sending: sentByV2, ways: endedHTTP},
+		{file: "reencrypted.caddyfile", set: version("v1"), settings: []string{onlyHTTPSReencrypted}, version: 1, sending: sentByV1, ways: reencryptedBlank},
+		{file: "reencrypted.caddyfile", settings: []string{onlyHTTPSReencrypted}, version: 2, sending: sentByV2, ways: reencryptedBlank},
 	}...),
 	"traefik": append(forwardedSetups(".yaml"), []setup{
-		{file: "passthrough.yaml", set: version("1"), version: 1, told: toldByV1, ways: passedWays},
-		{file: "passthrough.yaml", version: 2, told: toldByV2, ways: passedWays},
-		{file: "tls-terminated.yaml", settings: []string{terminatedListeners}, version: 2, told: toldByV2, ways: endedWays, mailTold: toldAtProxy},
-		{file: "tls-terminated.yaml", set: version("1"), settings: []string{terminatedListeners}, version: 1, told: toldByV1, ways: endedHTTP},
-		{file: "reencrypted.yaml", set: version("1"), settings: []string{onlyHTTPSReencrypted}, version: 1, told: toldByV1, ways: reencryptedBlank},
-		{file: "reencrypted.yaml", settings: []string{onlyHTTPSReencrypted}, version: 2, told: toldByV2, ways: reencryptedBlank},
+		{file: "passthrough.yaml", set: version("1"), version: 1, sending: sentByV1, ways: passedWays},
+		{file: "passthrough.yaml", version: 2, sending: sentByV2, ways: passedWays},
+		{file: "tls-terminated.yaml", settings: []string{terminatedListeners}, version: 2, sending: sentByV2, ways: endedWays, mailTold: sentAtProxy},
+		{file: "tls-terminated.yaml", set: version("1"), settings: []string{terminatedListeners}, version: 1, sending: sentByV1, ways: endedHTTP},
+		{file: "reencrypted.yaml", set: version("1"), settings: []string{onlyHTTPSReencrypted}, version: 1, sending: sentByV1, ways: reencryptedBlank},
+		{file: "reencrypted.yaml", settings: []string{onlyHTTPSReencrypted}, version: 2, sending: sentByV2, ways: reencryptedBlank},
 	}...),
 }
 
@@ -172,11 +172,11 @@ var starters = map[string]func(t *testing.T, m *mailfront, file string, set map[
 	"haproxy": startHAProxy, "nginx": startNGINX, "caddy": startCaddy, "traefik": startTraefik,
 }
 
-func (s setup) toldOn(way string) string {
+func (s setup) sentOn(way string) string {
 	if s.mailTold != "" && s.ways[way].listener != "http" {
 		return s.mailTold
 	}
-	return s.told
+	return s.sending
 }
 
 // Every cell is tried by one setup, or cannot exist: so that a cell that TestMatrix did
@@ -186,7 +186,7 @@ func TestTheMatrixLeavesNoCellOut(t *testing.T) {
 	for product, all := range setups {
 		for _, s := range all {
 			for way := range s.ways {
-				have[cell{product, way, s.toldOn(way)}]++
+				have[cell{product, way, s.sentOn(way)}]++
 			}
 		}
 	}
@@ -215,13 +215,13 @@ func TestMatrix(t *testing.T) {
 				traefikBinary(t)
 			}
 			for _, s := range setups[product] {
-				t.Run(s.file+" "+s.told, func(t *testing.T) {
+				t.Run(s.file+" "+s.sending, func(t *testing.T) {
 					t.Parallel()
 					m := startMailfront(t, append([]string{"PUBLIC_URL=https://" + serverName}, s.settings...)...)
 					p := starters[product](t, m, s.file, s.set)
 					for _, name := range cellWays {
 						if w, ok := s.ways[name]; ok {
-							c := cell{product, name, s.toldOn(name)}
+							c := cell{product, name, s.sentOn(name)}
 							t.Run(name, func(t *testing.T) { tryCell(t, c, p, w, s.version) })
 						}
 					}

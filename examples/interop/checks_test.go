@@ -43,7 +43,7 @@ func TestHAProxyChecksTheHealthOfMailfrontWhichSaysNothingAboutThat(t *testing.T
 	require.Zero(t, countLines(lines, proxyIP+" "), "mailfront must not log checks:\n%s", m.stderr)
 	require.Zero(t, countLines(lines, "level=WARN")+countLines(lines, "level=ERROR"), "%s", m.stderr)
 
-	tryWays(t, p, toldV2.sendProxy+" check-send-proxy", 2, checkedWays, ipv4, ipv6)
+	tryWays(t, p, sendV2.sendProxy+" check-send-proxy", 2, checkedWays, ipv4, ipv6)
 	requireNoneDown(t, p)
 }
 
@@ -165,7 +165,7 @@ func TestHAProxysChecksWithVersion1LookLikeAClientOnTheProxysMachine(t *testing.
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	m := startMailfront(t)
-	p := startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": toldV1.sendProxy})
+	p := startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": sendV1.sendProxy})
 	p.stdout.awaitLine(t, 0, "Health check for server smtp/mail succeeded")
 	m.stderr.awaitLine(t, 0, "proto=smtp ", "event=accept", "client_ip="+proxyIP+" ", "client_known=true")
 }

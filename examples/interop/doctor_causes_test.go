@@ -40,7 +40,7 @@ type cause struct {
 
 func TestTheDoctorNamesTheCause(t *testing.T) {
 	const base = "https://" + serverName
-	settings := []string{"PUBLIC_URL=" + base, "DEMO_PASSWORD=" + publicPassword, believeProto}
+	settings := []string{"PUBLIC_URL=" + base, "DEMO_PASSWORD=" + publicPassword, useProto}
 	m := startForwarded(t, settings...)
 	other := startForwarded(t, settings...) // with keys of its own
 	expectsPROXY := startMailfront(t, append([]string{"HTTP_CLIENT=proxy"}, settings[:2]...)...)
@@ -105,7 +105,7 @@ func TestTheDoctorNamesTheCause(t *testing.T) {
 
 // The doctor trusts the root authority and is given the certificate of the server alone.
 func TestTheDoctorNamesAMissingIntermediateCertificate(t *testing.T) {
-	m := startForwarded(t, "PUBLIC_URL=https://"+serverName, believeProto)
+	m := startForwarded(t, "PUBLIC_URL=https://"+serverName, useProto)
 	dir := t.TempDir()
 	authority := func(name string, parent *x509.Certificate, key *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 		c, k, err := issue(&x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, parent, key)

@@ -94,7 +94,7 @@ func TestTheDoctorFindsNothingWhereThePublicURLMatches(t *testing.T) {
 	}
 	for _, base := range []string{"https://" + serverName, "https://" + serverName + ":8443", "https://" + serverName + "/mail", "https://" + serverName + ":8443/mail"} {
 		t.Run(base, func(t *testing.T) {
-			m := startForwarded(t, "PUBLIC_URL="+base, "DEMO_PASSWORD="+publicPassword, believeProto)
+			m := startForwarded(t, "PUBLIC_URL="+base, "DEMO_PASSWORD="+publicPassword, useProto)
 			for _, product := range httpProxies {
 				if !strings.HasSuffix(base, "/mail") {
 					for _, file := range []string{"http", "http-reencrypted"} {
@@ -119,9 +119,9 @@ func TestTheDoctorFindsNothingWhereThePublicURLMatches(t *testing.T) {
 // What people do to http-path, and what the doctor says of it.
 func TestTheDoctorNamesTheProxysMistake(t *testing.T) {
 	const base = "https://" + serverName + "/mail"
-	m := startForwarded(t, "PUBLIC_URL="+base, "DEMO_PASSWORD="+publicPassword, believeProto)
-	other := startForwarded(t, "PUBLIC_URL=https://"+serverName+":8443/mail", "DEMO_PASSWORD="+publicPassword, believeProto)
-	bootstrap := startForwarded(t, "MODE=bootstrap", "DEMO_PASSWORD="+publicPassword, believeProto)
+	m := startForwarded(t, "PUBLIC_URL="+base, "DEMO_PASSWORD="+publicPassword, useProto)
+	other := startForwarded(t, "PUBLIC_URL=https://"+serverName+":8443/mail", "DEMO_PASSWORD="+publicPassword, useProto)
+	bootstrap := startForwarded(t, "MODE=bootstrap", "DEMO_PASSWORD="+publicPassword, useProto)
 	for _, c := range []struct {
 		name    string
 		m       *mailfront

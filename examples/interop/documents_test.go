@@ -129,7 +129,7 @@ func requireMailDocuments(t *testing.T, way string, dial func(*testing.T) net.Co
 func TestDocumentsAreTheSameOnEveryWay(t *testing.T) {
 	t.Run("root", func(t *testing.T) {
 		base := "https://" + serverName
-		byHeader := startForwarded(t, "PUBLIC_URL="+base, believeProto)
+		byHeader := startForwarded(t, "PUBLIC_URL="+base, useProto)
 		want := fetchDocuments(t, base, direct(byHeader, "http"), nil)
 		requireDocuments(t, base, want)
 		byPROXY := startMailfront(t, "PUBLIC_URL="+base, "TLS_REENCRYPTED=https")
@@ -153,7 +153,7 @@ func TestDocumentsAreTheSameOnEveryWay(t *testing.T) {
 	})
 	for _, base := range []string{"https://" + serverName + "/mail", "https://" + serverName + ":8443/mail"} {
 		t.Run(base, func(t *testing.T) {
-			m := startForwarded(t, "PUBLIC_URL="+base, believeProto)
+			m := startForwarded(t, "PUBLIC_URL="+base, useProto)
 			want := fetchDocuments(t, base, direct(m, "http"), nil)
 			requireDocuments(t, base, want)
 			eachHTTPProxy(t, func(t *testing.T, product httpProxy) {

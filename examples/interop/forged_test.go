@@ -109,10 +109,10 @@ func requireNoAnswer(t *testing.T, c net.Conn) {
 func TestAForgedHeaderThroughAProxyIsPayload(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, *mailfront) *proxy{
 		"haproxy/v1": func(t *testing.T, m *mailfront) *proxy {
-			return startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": toldV1.sendProxy})
+			return startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": sendV1.sendProxy})
 		},
 		"haproxy/v2": func(t *testing.T, m *mailfront) *proxy {
-			return startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": toldV2.sendProxy})
+			return startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": sendV2.sendProxy})
 		},
 		"nginx": func(t *testing.T, m *mailfront) *proxy {
 			return startNGINX(t, m, "passthrough.conf", nil)

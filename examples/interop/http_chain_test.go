@@ -23,7 +23,7 @@ func chain(t *testing.T, m *mailfront, first, second httpProxy, file string, cha
 
 func TestForgedHeadersHaveNoEffectThroughTwoProxiesInARow(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, first httpProxy) {
-		m := startForwarded(t, believeProto)
+		m := startForwarded(t, useProto)
 		for _, second := range httpProxies {
 			for _, c := range []struct {
 				what, file string
@@ -49,7 +49,7 @@ func TestForgedHeadersHaveNoEffectThroughTwoProxiesInARow(t *testing.T) {
 // The second proxy is reached past the first one, too: by another peer.
 func TestForgedHeadersHaveNoEffectPastTheFirstOfTwoProxies(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {
-		m := startForwarded(t, believeProto)
+		m := startForwarded(t, useProto)
 		_, q := chain(t, m, httpProxies[0], second, "http")
 		tryForgeries(t, q, m, "second of two", "http", true)
 	})
@@ -59,11 +59,11 @@ func TestForgedHeadersHaveNoEffectPastTheFirstOfTwoProxies(t *testing.T) {
 // but it is the address of all clients, so the client is not known.
 func TestAProxyThatReplacesBehindAnotherOneLeavesNobodyKnown(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {
-		m := startForwarded(t, believeProto)
+		m := startForwarded(t, useProto)
 		q := second.run(t, m, "http", nil)
 		p := httpProxies[0].run(t, m, "http", map[string]string{"HTTP_SERVER": q.front["http"]})
 		for _, f := range forgeries {
-			require.Equal(t, nobody("AllTrusted"), browse(t, p.client("http")(t)).ask(t, f.header), f.name)
+			require.Equal(t, unknownClient("AllTrusted"), browse(t, p.client("http")(t)).ask(t, f.header), f.name)
 		}
 	})
 }

@@ -26,8 +26,8 @@ func TestAListenerWithPROXYProtocolBelievesNoHeaderEvenOfATrustedClient(t *testi
 	haproxyBinary(t)
 	// X-Forwarded-Proto is used on the other listener.
 	front := map[string]*mailfront{
-		"http":  startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "HTTPS_CLIENT=forwarded", believeProto),
-		"https": startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "HTTP_CLIENT=forwarded", "TLS_REENCRYPTED=https", believeProto),
+		"http":  startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "HTTPS_CLIENT=forwarded", useProto),
+		"https": startMailfront(t, "TRUSTED_PROXIES="+proxyIP+","+clientIP, "HTTP_CLIENT=forwarded", "TLS_REENCRYPTED=https", useProto),
 	}
 	for _, c := range []struct {
 		name, file, listener string

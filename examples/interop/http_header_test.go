@@ -103,7 +103,7 @@ func TestAnIPv4ClientOfAnIPv6SocketIsSeenByItsIPv4AddressThroughAProxyThatSpeaks
 			require.Equal(t, []string{"::ffff:" + clientIP}, have["X-Forwarded-For"], p.file)
 		})
 		t.Run("mailfront", func(t *testing.T) {
-			m := startForwarded(t, believeProto)
+			m := startForwarded(t, useProto)
 			_, front := onIPv6Socket(t, product, m, make(map[string]string))
 			b := browse(t, dialFrom(t, clientIP, front))
 			for _, f := range forgeries {

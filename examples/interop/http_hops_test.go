@@ -34,7 +34,7 @@ func TestAConfiguredForwardingHeaderNamesTheClientAndForgedOnesHaveNoEffect(t *t
 			changes: []change{{haproxySetsXFF, "\n    http-request set-header CF-Connecting-IP " + src + "\n"}}, client: balancedIP, reason: "CountedHop"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := startForwarded(t, append([]string{believeProto}, c.settings...)...)
+			m := startForwarded(t, append([]string{useProto}, c.settings...)...)
 			p := startHAProxy(t, m, "http.cfg", nil, c.changes...)
 			want := forwardedWhoami{ClientIP: c.client, Known: true, TLSKnown: true, Proxy: proxyIP, Reason: c.reason}
 			b := browse(t, p.client("http")(t))

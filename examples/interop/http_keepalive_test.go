@@ -105,7 +105,7 @@ func TestClientsWhoseRequestsShareAConnectionToTheServerAreKeptApart(t *testing.
 					change{"\n    default-server check", "\n    default-server no-check"}, // those are connections, too
 					change{"\nglobal\n", "\nglobal\n    nbthread 1\n"})                    // each prefers its own connection
 			}
-			m := startForwarded(t, believeProto)
+			m := startForwarded(t, useProto)
 			listener, server := "http", "HTTP_SERVER"
 			if c.file == "http-reencrypted" {
 				listener, server = "https", "HTTPS_SERVER"

@@ -11,7 +11,7 @@ import (
 // then is not an address either: it is not skipped, for left of it is the client's own
 // text. One that writes nothing lets the client choose its address.
 func TestAClientOfAUnixSocketOfAProxyThatSpeaksHTTPIsNobodyUnlessTheProxyWritesNothing(t *testing.T) {
-	m := startForwarded(t, believeProto)
+	m := startForwarded(t, useProto)
 	haproxy, nginx, caddy := httpProxies[0], httpProxies[1], httpProxies[2]
 	for _, c := range []struct {
 		name    string
@@ -20,11 +20,11 @@ func TestAClientOfAUnixSocketOfAProxyThatSpeaksHTTPIsNobodyUnlessTheProxyWritesN
 		header  []string // what reaches the server of X-Forwarded-For: 203.0.113.9
 		want    forwardedWhoami
 	}{
-		{name: "haproxy replaces", product: haproxy, append: false, header: []string{""}, want: nobody("Malformed")},
+		{name: "haproxy replaces", product: haproxy, append: false, header: []string{""}, want: unknownClient("Malformed")},
 		{name: "haproxy appends, which is nothing", product: haproxy, append: true, header: []string{forgedIP}, want: proxied(forgedIP, false, true)},
-		{name: "nginx replaces", product: nginx, append: false, header: []string{"unix:"}, want: nobody("Malformed")},
-		{name: "nginx appends", product: nginx, append: true, header: []string{forgedIP + ", unix:"}, want: nobody("Malformed")},
-		{name: "caddy deletes", product: caddy, append: false, header: nil, want: nobody("NoHeader")},
+		{name: "nginx replaces", product: nginx, append: false, header: []string{"unix:"}, want: unknownClient("Malformed")},
+		{name: "nginx appends", product: nginx, append: true, header: []string{forgedIP + ", unix:"}, want: unknownClient("Malformed")},
+		{name: "caddy deletes", product: caddy, append: false, header: nil, want: unknownClient("NoHeader")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			run := func(m *mailfront, set map[string]string) browser {

@@ -24,7 +24,7 @@ const (
 
 func TestBehindAProxyThatAddsNoAddressOfItsOwnTheClientIsWhoeverItSaysItIs(t *testing.T) {
 	unknown := func(w forwardedWhoami) forwardedWhoami { w.TLS, w.TLSKnown = false, false; return w }
-	m := startForwarded(t, believeProto)
+	m := startForwarded(t, useProto)
 	honest, lie := proxied(clientIP, false, true), proxied(forgedIP, false, true)
 	for _, c := range []struct {
 		name    string
@@ -35,28 +35,28 @@ func TestBehindAProxyThatAddsNoAddressOfItsOwnTheClientIsWhoeverItSaysItIs(t *te
 	}{
 		{name: "haproxy as it should be", product: httpProxies[0], changes: nil, silent: honest, forging: honest},
 		{name: "haproxy without option forwardfor", product: httpProxies[0],
-			changes: []change{{haproxySetsXFF, "\n"}}, silent: nobody("NoHeader"), forging: lie},
+			changes: []change{{haproxySetsXFF, "\n"}}, silent: unknownClient("NoHeader"), forging: lie},
 		{name: "haproxy with option forwardfor if-none", product: httpProxies[0],
 			changes: []change{{haproxySetsXFF, "\n    option forwardfor if-none\n"}}, silent: honest, forging: lie},
 		{name: "haproxy with option forwardfor except the client's network", product: httpProxies[0],
-			changes: []change{{haproxySetsXFF, "\n    option forwardfor except 127.0.0.0/8\n"}}, silent: nobody("NoHeader"), forging: lie},
+			changes: []change{{haproxySetsXFF, "\n    option forwardfor except 127.0.0.0/8\n"}}, silent: unknownClient("NoHeader"), forging: lie},
 		{name: "haproxy with X-Real-IP alone", product: httpProxies[0],
 			changes: []change{{haproxySetsXFF, "\n"}, {"http-request del-header X-Real-IP\n", "http-request set-header X-Real-IP %[src]\n"}},
-			silent:  nobody("NoHeader"), forging: lie},
+			silent:  unknownClient("NoHeader"), forging: lie},
 		{name: "nginx as it should be", product: httpProxies[1], changes: nil, silent: honest, forging: honest},
 		{name: "nginx with proxy_pass alone", product: httpProxies[1],
-			changes: []change{{nginxSetsXFF, "\n"}}, silent: nobody("NoHeader"), forging: lie},
+			changes: []change{{nginxSetsXFF, "\n"}}, silent: unknownClient("NoHeader"), forging: lie},
 		{name: "nginx with the client's value in place of its own", product: httpProxies[1],
-			changes: []change{{nginxSetsXFF, "\n        proxy_set_header X-Forwarded-For $http_x_forwarded_for;\n"}}, silent: nobody("NoHeader"), forging: lie},
+			changes: []change{{nginxSetsXFF, "\n        proxy_set_header X-Forwarded-For $http_x_forwarded_for;\n"}}, silent: unknownClient("NoHeader"), forging: lie},
 		{name: "nginx with X-Real-IP alone", product: httpProxies[1],
 			changes: []change{{nginxSetsXFF, "\n"}, {`proxy_set_header X-Real-IP "";`, "proxy_set_header X-Real-IP $remote_addr;"}},
-			silent:  nobody("NoHeader"), forging: lie},
+			silent:  unknownClient("NoHeader"), forging: lie},
 		{name: "nginx with a location that has one proxy_set_header of its own", product: httpProxies[1],
 			changes: []change{{nginxPasses, nginxPasses + "            proxy_set_header Upgrade $http_upgrade;\n"}},
-			silent:  nobody("NoHeader"), forging: unknown(lie)},
+			silent:  unknownClient("NoHeader"), forging: unknown(lie)},
 		{name: "caddy as it should be", product: httpProxies[2], changes: nil, silent: honest, forging: honest},
 		{name: "caddy with the client's value in place of its own", product: httpProxies[2],
-			changes: []change{{caddyDeletes, "\t\theader_up X-Forwarded-For {header.X-Forwarded-For}\n"}}, silent: nobody("Malformed"), forging: lie},
+			changes: []change{{caddyDeletes, "\t\theader_up X-Forwarded-For {header.X-Forwarded-For}\n"}}, silent: unknownClient("Malformed"), forging: lie},
 		{name: "caddy with trusted_proxies that hold the client, which adds to his lie", product: httpProxies[2],
 			changes: []change{{caddyServers, caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"}}, silent: honest, forging: honest},
 	} {
@@ -70,35 +70,35 @@ func TestBehindAProxyThatAddsNoAddressOfItsOwnTheClientIsWhoeverItSaysItIs(t *te
 }
 
 func TestBehindAProxyThatDoesNotSetTheProtoAClientHasTLSIfItSaysSoUnlessItIsNotBelieved(t *testing.T) {
-	believing, doubting := startForwarded(t, believeProto), startForwarded(t)
+	using, doubting := startForwarded(t, useProto), startForwarded(t)
 	for _, c := range []struct {
-		name     string
-		product  httpProxy
-		changes  []change
-		believed forwardedWhoami // for a client without TLS that says https
+		name    string
+		product httpProxy
+		changes []change
+		used    forwardedWhoami // for a client without TLS that says https
 	}{
-		{name: "haproxy as it should be", product: httpProxies[0], changes: nil, believed: proxied(clientIP, false, true)},
+		{name: "haproxy as it should be", product: httpProxies[0], changes: nil, used: proxied(clientIP, false, true)},
 		{name: "haproxy without the rules", product: httpProxies[0],
-			changes: []change{{haproxySetsHTTPS, "\n"}, {haproxySetsHTTP, ""}}, believed: proxied(clientIP, true, true)},
+			changes: []change{{haproxySetsHTTPS, "\n"}, {haproxySetsHTTP, ""}}, used: proxied(clientIP, true, true)},
 		{name: "haproxy with the rule for TLS alone", product: httpProxies[0],
-			changes: []change{{haproxySetsHTTP, ""}}, believed: proxied(clientIP, true, true)},
+			changes: []change{{haproxySetsHTTP, ""}}, used: proxied(clientIP, true, true)},
 		{name: "haproxy with add-header, which is two values and so none", product: httpProxies[0],
-			changes: []change{{"http-request set-header X-Forwarded-Proto ", "http-request add-header X-Forwarded-Proto "}}, believed: proxied(clientIP, false, false)},
-		{name: "nginx as it should be", product: httpProxies[1], changes: nil, believed: proxied(clientIP, false, true)},
+			changes: []change{{"http-request set-header X-Forwarded-Proto ", "http-request add-header X-Forwarded-Proto "}}, used: proxied(clientIP, false, false)},
+		{name: "nginx as it should be", product: httpProxies[1], changes: nil, used: proxied(clientIP, false, true)},
 		{name: "nginx without the line", product: httpProxies[1],
-			changes: []change{{nginxSetsProto, "\n"}}, believed: proxied(clientIP, true, true)},
-		{name: "caddy as it should be", product: httpProxies[2], changes: nil, believed: proxied(clientIP, false, true)},
+			changes: []change{{nginxSetsProto, "\n"}}, used: proxied(clientIP, true, true)},
+		{name: "caddy as it should be", product: httpProxies[2], changes: nil, used: proxied(clientIP, false, true)},
 		{name: "caddy with trusted_proxies that hold the client", product: httpProxies[2],
-			changes: []change{{caddyServers, caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"}}, believed: proxied(clientIP, true, true)},
+			changes: []change{{caddyServers, caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"}}, used: proxied(clientIP, true, true)},
 		{name: "caddy that deletes it", product: httpProxies[2],
-			changes: []change{{caddyDeletes, "\t\theader_up -X-Forwarded-Proto\n"}}, believed: proxied(clientIP, false, false)},
+			changes: []change{{caddyDeletes, "\t\theader_up -X-Forwarded-Proto\n"}}, used: proxied(clientIP, false, false)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			says := func(m *mailfront) forwardedWhoami {
 				p := c.product.run(t, m, "http", nil, c.changes...)
 				return browse(t, p.client("http")(t)).ask(t, http.Header{"X-Forwarded-Proto": {"https"}})
 			}
-			require.Equal(t, c.believed, says(believing))
+			require.Equal(t, c.used, says(using))
 			require.Equal(t, proxied(clientIP, false, false), says(doubting), "not used by default")
 		})
 	}

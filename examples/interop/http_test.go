@@ -44,7 +44,7 @@ func eachHTTPProxy(t *testing.T, test func(t *testing.T, p httpProxy)) {
 	}
 }
 
-const believeProto = "FORWARDED_PROTO=true"
+const useProto = "FORWARDED_PROTO=true"
 
 // startForwarded starts a mailfront that learns its clients from headers on both
 // listeners.
@@ -70,7 +70,7 @@ func proxied(ip string, tls, tlsKnown bool) forwardedWhoami {
 }
 
 // unknown is the client if the proxy did not report one.
-func nobody(reason string) forwardedWhoami {
+func unknownClient(reason string) forwardedWhoami {
 	return forwardedWhoami{ClientIP: proxyIP, Proxy: proxyIP, Reason: reason}
 }
 
@@ -180,13 +180,13 @@ var webVisitors = []webVisitor{
 }
 
 // tryForgeries lets every visitor send every forgery. None may have an effect. The
-// log must not name another client either. protoBelieved is a mailfront's setting;
+// log must not name another client either. protoUsed is a mailfront's setting;
 // without it the TLS of a proxy's client is not known.
-func tryForgeries(t *testing.T, p *proxy, m *mailfront, what, listener string, protoBelieved bool) {
+func tryForgeries(t *testing.T, p *proxy, m *mailfront, what, listener string, protoUsed bool) {
 	t.Helper()
 	for _, v := range webVisitors {
 		t.Run(v.name, func(t *testing.T) {
-			want := proxied(v.ip, v.tls && protoBelieved, protoBelieved)
+			want := proxied(v.ip, v.tls && protoUsed, protoUsed)
 			report.add(t, row{product: p.product, file: p.file, header: what, way: v.name + " > " + listener, client: "forging",
 				talk: talk{want: whoami{ClientIP: want.ClientIP, TLS: want.TLS}}})
 			from := m.stderr.now()
@@ -213,10 +213,10 @@ var appendInPlaceOfReplace = map[string][]change{
 
 func TestForgedHeadersHaveNoEffectThroughAProxyThatSpeaksHTTP(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
-		for _, protoBelieved := range []bool{false, true} {
+		for _, protoUsed := range []bool{false, true} {
 			var settings []string
-			if protoBelieved {
-				settings = []string{believeProto}
+			if protoUsed {
+				settings = []string{useProto}
 			}
 			m := startForwarded(t, settings...)
 			for _, c := range []struct {
@@ -229,10 +229,10 @@ func TestForgedHeadersHaveNoEffectThroughAProxyThatSpeaksHTTP(t *testing.T) {
 				{what: "replaces, re-encrypts", file: "http-reencrypted", listener: "https", changes: nil},
 				{what: "appends, re-encrypts", file: "http-reencrypted", listener: "https", changes: appendInPlaceOfReplace[product.product]},
 			} {
-				what := fmt.Sprintf("%s/proto %t", c.what, protoBelieved)
+				what := fmt.Sprintf("%s/proto %t", c.what, protoUsed)
 				t.Run(what, func(t *testing.T) {
 					p := product.run(t, m, c.file, nil, c.changes...)
-					tryForgeries(t, p, m, what, c.listener, protoBelieved)
+					tryForgeries(t, p, m, what, c.listener, protoUsed)
 				})
 			}
 		}
@@ -241,7 +241,7 @@ func TestForgedHeadersHaveNoEffectThroughAProxyThatSpeaksHTTP(t *testing.T) {
 
 // No proxy reported such a client: its own address is known.
 func TestForgedHeadersOfADirectClientAreIgnored(t *testing.T) {
-	for _, settings := range [][]string{nil, {believeProto}, {"TLS_TERMINATED=http,https"}} {
+	for _, settings := range [][]string{nil, {useProto}, {"TLS_TERMINATED=http,https"}} {
 		m := startForwarded(t, settings...)
 		for _, listener := range []string{"http", "https"} {
 			t.Run(fmt.Sprintf("%s/%s", listener, strings.Join(settings, ",")), func(t *testing.T) {

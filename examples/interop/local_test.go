@@ -18,7 +18,7 @@ var localWays = []way{plainPassed("smtp"), plainPassed("imap"), plainPassed("pop
 
 func TestHAProxyPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.T) {
 	haproxyBinary(t)
-	for _, h := range []told{toldV1, toldV2, toldV2TLS} {
+	for _, h := range []sending{sendV1, sendV2, sendV2TLS} {
 		m := startMailfront(t, "LOG=debug", "RELAY_LOOPBACK=true")
 		set := map[string]string{"SEND_PROXY": h.sendProxy}
 		p := startHAProxy(t, m, "unix-socket.cfg", set)
@@ -33,7 +33,7 @@ func TestNGINXPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.
 	nginxBinary(t)
 	m := startMailfront(t, "LOG=debug", "RELAY_LOOPBACK=true")
 	p := startNGINX(t, m, "unix-socket.conf", nil)
-	tryWays(t, p, toldByNGINX, 1, localWays, unixSocket)
+	tryWays(t, p, sentByNGINX, 1, localWays, unixSocket)
 	t.Run("relaying", func(t *testing.T) {
 		requireNoRelayByAddress(t, p, startNGINX(t, m, "passthrough.conf", nil))
 	})

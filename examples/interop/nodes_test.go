@@ -31,7 +31,7 @@ func startNodes(t *testing.T, settings ...string) *nodeSet {
 	t.Helper()
 	needAddresses(t)
 	n := &nodeSet{ports: make(map[string]string)}
-	n.settings = append([]string{"HTTP_CLIENT=forwarded", "HTTPS_CLIENT=forwarded", believeProto, "PUBLIC_URL=https://" + serverName, "DRAIN=0s"}, settings...)
+	n.settings = append([]string{"HTTP_CLIENT=forwarded", "HTTPS_CLIENT=forwarded", useProto, "PUBLIC_URL=https://" + serverName, "DRAIN=0s"}, settings...)
 	// No other test chooses the same addresses, so that a port is still free when a node
 	// opens it.
 	network := fmt.Sprintf("127.%d.%d", 64+rand.IntN(128), rand.IntN(256))

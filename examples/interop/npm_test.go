@@ -63,7 +63,7 @@ func (at mount) start(t *testing.T, more ...string) (front string) {
 	if at.file == "" {
 		return startMailfront(t, settings...).address["https"]
 	}
-	m := startForwarded(t, append(settings, believeProto)...)
+	m := startForwarded(t, append(settings, useProto)...)
 	return startHAProxy(t, m, at.file, nil, at.changes...).front["https"]
 }
 

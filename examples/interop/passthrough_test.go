@@ -9,23 +9,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A told is a directive by which HAProxy reports its clients, and the version of the header.
-type told struct {
+// A sending is a directive by which HAProxy reports its clients, and the version of the header.
+type sending struct {
 	sendProxy string
 	version   int
 }
 
 var (
-	toldV1    = told{"send-proxy", 1}
-	toldV2    = told{"send-proxy-v2", 2}
-	toldV2TLS = told{"send-proxy-v2-ssl", 2}
+	sendV1    = sending{"send-proxy", 1}
+	sendV2    = sending{"send-proxy-v2", 2}
+	sendV2TLS = sending{"send-proxy-v2-ssl", 2}
 )
 
-const toldByNGINX = "proxy_protocol on"
+const sentByNGINX = "proxy_protocol on"
 
 func TestHAProxyPassesOnPlainAndTLS(t *testing.T) {
 	haproxyBinary(t)
-	for _, h := range []told{toldV1, toldV2, toldV2TLS} {
+	for _, h := range []sending{sendV1, sendV2, sendV2TLS} {
 		m := startMailfront(t)
 		p := startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": h.sendProxy})
 		tryWays(t, p, h.sendProxy, h.version, passed, ipv4, ipv6)
@@ -36,7 +36,7 @@ func TestNGINXPassesOnPlainAndTLS(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t)
 	p := startNGINX(t, m, "passthrough.conf", nil)
-	tryWays(t, p, toldByNGINX, 1, passed, ipv4, ipv6)
+	tryWays(t, p, sentByNGINX, 1, passed, ipv4, ipv6)
 }
 
 // Port 465 is for users (RFC 8314), and leads to the listener for that. Servers that
@@ -45,8 +45,8 @@ func TestTheDoorForTLSLeadsToTheListenerSMTPSAsWell(t *testing.T) {
 	smtps := []way{{door: "submissions", listener: "smtps", tls: true, endedBy: endedByServer, seenTLS: true, offer: atOnce}}
 	m := startMailfront(t)
 	set := map[string]string{"SUBMISSIONS_SERVER": m.address["smtps"]}
-	tryWays(t, startHAProxy(t, m, "passthrough.cfg", set), toldV2.sendProxy, 2, smtps, ipv4, ipv6)
-	tryWays(t, startNGINX(t, m, "passthrough.conf", set), toldByNGINX, 1, smtps, ipv4, ipv6)
+	tryWays(t, startHAProxy(t, m, "passthrough.cfg", set), sendV2.sendProxy, 2, smtps, ipv4, ipv6)
+	tryWays(t, startNGINX(t, m, "passthrough.conf", set), sentByNGINX, 1, smtps, ipv4, ipv6)
 }
 
 // An IPv4 client of an IPv6 socket: the header is one for IPv6 and has the
@@ -55,7 +55,7 @@ var ipv4OnIPv6Ways = []way{plainPassed("smtp"), tlsPassed("imaps"), tlsPassed("h
 
 func TestHAProxyPassesOnAnIPv4ClientOfAnIPv6SocketWhichIsSeenByItsIPv4Address(t *testing.T) {
 	haproxyBinary(t)
-	for _, h := range []told{toldV1, toldV2} {
+	for _, h := range []sending{sendV1, sendV2} {
 		m := startMailfront(t)
 		p := startHAProxyOnIPv6Sockets(t, m, h.sendProxy)
 		tryWays(t, p, h.sendProxy, h.version, ipv4OnIPv6Ways, ipv4OnIPv6)
@@ -66,7 +66,7 @@ func TestNGINXPassesOnAnIPv4ClientOfAnIPv6SocketWhichIsSeenByItsIPv4Address(t *t
 	nginxBinary(t)
 	m := startMailfront(t)
 	p := startNGINXOnIPv6Sockets(t, m)
-	tryWays(t, p, toldByNGINX, 1, ipv4OnIPv6Ways, ipv4OnIPv6)
+	tryWays(t, p, sentByNGINX, 1, ipv4OnIPv6Ways, ipv4OnIPv6)
 }
 
 // startHAProxyOnIPv6Sockets lets HAProxy bind some doors itself, on ports that

@@ -23,8 +23,8 @@ func TestHAProxyReencryptsAndTellsWhichClientsHaveTLS(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t, reencryptedListeners)
 	p := startHAProxy(t, m, "reencrypted.cfg", nil)
-	tryWays(t, p, toldV2TLS.sendProxy+", REENCRYPTED", 2, reencrypted(true, atOnce), ipv4, ipv6)
-	tryWays(t, p, toldV2TLS.sendProxy+", REENCRYPTED", 2, []way{{door: "http", listener: "https"}}, ipv4, ipv6)
+	tryWays(t, p, sendV2TLS.sendProxy+", REENCRYPTED", 2, reencrypted(true, atOnce), ipv4, ipv6)
+	tryWays(t, p, sendV2TLS.sendProxy+", REENCRYPTED", 2, []way{{door: "http", listener: "https"}}, ipv4, ipv6)
 }
 
 // The header of such a check is LOCAL, says that there is TLS, and comes on TLS:
@@ -49,12 +49,12 @@ func TestHAProxyReencryptsAPlainClientWhoCountsAsEncryptedIfNobodySaysReencrypte
 	haproxyBinary(t)
 	m := startMailfront(t)
 	p := startHAProxy(t, m, "reencrypted.cfg", nil)
-	tryWays(t, p, toldV2TLS.sendProxy, 2, []way{{door: "http", listener: "https", seenTLS: true}}, ipv4)
+	tryWays(t, p, sendV2TLS.sendProxy, 2, []way{{door: "http", listener: "https", seenTLS: true}}, ipv4)
 }
 
 func TestHAProxyReencryptsWithoutAWordAndNoPasswordIsOffered(t *testing.T) {
 	haproxyBinary(t)
-	for _, h := range []told{toldV1, toldV2} {
+	for _, h := range []sending{sendV1, sendV2} {
 		m := startMailfront(t, reencryptedListeners)
 		p := startHAProxy(t, m, "reencrypted.cfg", map[string]string{"SEND_PROXY": h.sendProxy})
 		tryWays(t, p, h.sendProxy+", REENCRYPTED", h.version, reencrypted(false, never), ipv4)
@@ -65,7 +65,7 @@ func TestNGINXReencryptsWithoutAWordAndNoPasswordIsOffered(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t, reencryptedListeners)
 	p := startNGINX(t, m, "reencrypted.conf", nil)
-	tryWays(t, p, toldByNGINX+", REENCRYPTED", 1, reencrypted(false, never), ipv4, ipv6)
+	tryWays(t, p, sentByNGINX+", REENCRYPTED", 1, reencrypted(false, never), ipv4, ipv6)
 }
 
 func TestAProxyThatReencryptsChecksTheNameInTheServersCertificate(t *testing.T) {

@@ -24,7 +24,7 @@ func TestRelayPassesOnWhoTheClientIs(t *testing.T) {
 	m := startMailfront(t)
 	for _, out := range relaySends {
 		behind, r := behindRelay(t, m, nil, "SEND="+out.send)
-		for _, in := range []told{toldV1, toldV2, toldV2TLS} {
+		for _, in := range []sending{sendV1, sendV2, sendV2TLS} {
 			p := startHAProxy(t, behind, "passthrough.cfg", map[string]string{"SEND_PROXY": in.sendProxy})
 			from := r.stderr.now()
 			tryWays(t, p, fmt.Sprintf("%s, relay %s", in.sendProxy, out.send), out.version, passed, ipv4, ipv6)
@@ -42,8 +42,8 @@ func TestRelayPassesOnWhatHAProxySaysOfTheTLSThatItEnded(t *testing.T) {
 	t.Run("version 2 says it", func(t *testing.T) {
 		behind, r := behindRelay(t, m, nil)
 		p := startHAProxy(t, behind, "tls-terminated.cfg", nil)
-		tryWays(t, p, toldV2TLS.sendProxy+", relay v2", 2, terminated(true, atOnce), ipv4, ipv6)
-		tryWays(t, p, toldV2TLS.sendProxy+", relay v2", 2, plainDoors, ipv4, ipv6)
+		tryWays(t, p, sendV2TLS.sendProxy+", relay v2", 2, terminated(true, atOnce), ipv4, ipv6)
+		tryWays(t, p, sendV2TLS.sendProxy+", relay v2", 2, plainDoors, ipv4, ipv6)
 		lines, _ := r.stderr.since(0)
 		require.NotZero(t, countLines(lines, "client_ip="+clientIP+" ", " tls=true ", "tls_known=true"))
 		require.NotZero(t, countLines(lines, "client_ip="+clientIP+" ", " tls=false ", "tls_known=true"))
@@ -51,14 +51,14 @@ func TestRelayPassesOnWhatHAProxySaysOfTheTLSThatItEnded(t *testing.T) {
 	t.Run("version 1 cannot", func(t *testing.T) {
 		behind, _ := behindRelay(t, m, nil, "SEND=v1")
 		p := startHAProxy(t, behind, "tls-terminated.cfg", nil)
-		tryWays(t, p, toldV2TLS.sendProxy+", relay v1", 1, terminated(false, afterStartTLS), ipv4)
+		tryWays(t, p, sendV2TLS.sendProxy+", relay v1", 1, terminated(false, afterStartTLS), ipv4)
 	})
 }
 
 func TestRelayTellsOfTLSThatAProxyEndedWithoutAWord(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
-	for _, in := range []told{toldV1, toldV2} {
+	for _, in := range []sending{sendV1, sendV2} {
 		behind, _ := behindRelay(t, m, nil, "TLS_TERMINATED=true")
 		p := startHAProxy(t, behind, "tls-terminated.cfg", map[string]string{"SEND_PROXY": in.sendProxy})
 		tryWays(t, p, in.sendProxy+", relay v2 TERMINATED", 2, terminated(true, atOnce), ipv4)
@@ -79,7 +79,7 @@ func TestRelayEndsTLSAndTellsOfIt(t *testing.T) {
 	m := startMailfront(t)
 	certs := testCertificates(t)
 	behind, r := behindRelay(t, m, endedByRelay, "TLS_CERT="+certs.proxyCert, "TLS_KEY="+certs.proxyKey)
-	for _, in := range []told{toldV1, toldV2, toldV2TLS} {
+	for _, in := range []sending{sendV1, sendV2, sendV2TLS} {
 		p := startHAProxy(t, behind, "passthrough.cfg", map[string]string{"SEND_PROXY": in.sendProxy})
 		tryWays(t, p, in.sendProxy+", relay ends TLS", 2, terminated(true, atOnce), ipv4, ipv6)
 	}
@@ -95,10 +95,10 @@ func TestRelayDoesNotTakeAProxysOwnTLSForTheClients(t *testing.T) {
 	certs := testCertificates(t)
 	behind, _ := behindRelay(t, m, endedByRelay, "TLS_CERT="+certs.serverCert, "TLS_KEY="+certs.serverKey, "TLS_REENCRYPTED=true")
 	for _, c := range []struct {
-		told
+		sending
 		seenTLS bool
 		offer   offer
-	}{{toldV2TLS, true, atOnce}, {toldV2, false, afterStartTLS}} {
+	}{{sendV2TLS, true, atOnce}, {sendV2, false, afterStartTLS}} {
 		p := startHAProxy(t, behind, "reencrypted.cfg", map[string]string{"SEND_PROXY": c.sendProxy})
 		tryWays(t, p, c.sendProxy+", relay REENCRYPTED", 2, terminated(c.seenTLS, c.offer), ipv4)
 	}

@@ -26,7 +26,7 @@ func TestRelayPassesHAProxysHealthChecksOn(t *testing.T) {
 	lines, _ = r.stderr.since(0)
 	require.Zero(t, countLines(lines, "client_ip="+proxyIP+" "), "the relay must not log checks:\n%s", r.stderr)
 	require.Zero(t, countLines(lines, "level=WARN")+countLines(lines, "level=ERROR"), "%s", r.stderr)
-	tryWays(t, p, toldV2.sendProxy+" check-send-proxy, relay v2", 2, checkedWays, ipv4)
+	tryWays(t, p, sendV2.sendProxy+" check-send-proxy, relay v2", 2, checkedWays, ipv4)
 	requireNoneDown(t, p)
 }
 
@@ -61,7 +61,7 @@ func TestRelayPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.
 	m := startMailfront(t, "LOG=debug", "RELAY_LOOPBACK=true")
 	for _, out := range relaySends {
 		behind, _ := behindRelay(t, m, nil, "SEND="+out.send)
-		for _, in := range []told{toldV1, toldV2, toldV2TLS} {
+		for _, in := range []sending{sendV1, sendV2, sendV2TLS} {
 			set := map[string]string{"SEND_PROXY": in.sendProxy}
 			p := startHAProxy(t, behind, "unix-socket.cfg", set)
 			tryWays(t, p, in.sendProxy+", relay "+out.send, out.version, localWays, unixSocket)

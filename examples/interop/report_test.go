@@ -88,7 +88,7 @@ func (m *matrix) printCells(w io.Writer) {
 	var impossible, notRun []string
 	ran := 0
 	for c := range everyCell {
-		name := c.product + "\t" + c.way + "\t" + c.told
+		name := c.product + "\t" + c.way + "\t" + c.sending
 		if why := c.cannotExist(); why != "" {
 			impossible = append(impossible, name+"\t"+why)
 			continue

@@ -29,23 +29,23 @@ func TestHAProxyEndsTLSAndTellsWhichClientsHaveIt(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
 	p := startHAProxy(t, m, "tls-terminated.cfg", nil)
-	tryWays(t, p, toldV2TLS.sendProxy, 2, terminated(true, atOnce), ipv4, ipv6)
-	tryWays(t, p, toldV2TLS.sendProxy, 2, plainDoors, ipv4, ipv6)
+	tryWays(t, p, sendV2TLS.sendProxy, 2, terminated(true, atOnce), ipv4, ipv6)
+	tryWays(t, p, sendV2TLS.sendProxy, 2, plainDoors, ipv4, ipv6)
 }
 
 func TestHAProxySayingThatAClientIsPlainOverrulesTheSettingThatAllHaveTLS(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t, terminatedListeners)
 	p := startHAProxy(t, m, "tls-terminated.cfg", nil)
-	tryWays(t, p, toldV2TLS.sendProxy+", TERMINATED", 2, terminated(true, atOnce), ipv4)
-	tryWays(t, p, toldV2TLS.sendProxy+", TERMINATED", 2, plainDoors, ipv4)
+	tryWays(t, p, sendV2TLS.sendProxy+", TERMINATED", 2, terminated(true, atOnce), ipv4)
+	tryWays(t, p, sendV2TLS.sendProxy+", TERMINATED", 2, plainDoors, ipv4)
 }
 
 // STARTTLS is still offered: inside the proxy's TLS it makes sense only to a
 // server that does not know of that.
 func TestHAProxyEndsTLSWithoutAWordAndItCountsForNothing(t *testing.T) {
 	haproxyBinary(t)
-	for _, h := range []told{toldV1, toldV2} {
+	for _, h := range []sending{sendV1, sendV2} {
 		m := startMailfront(t)
 		p := startHAProxy(t, m, "tls-terminated.cfg", map[string]string{"SEND_PROXY": h.sendProxy})
 		tryWays(t, p, h.sendProxy, h.version, terminated(false, afterStartTLS), ipv4)
@@ -54,7 +54,7 @@ func TestHAProxyEndsTLSWithoutAWordAndItCountsForNothing(t *testing.T) {
 
 func TestHAProxyEndsTLSWithoutAWordAndTheSettingSaysIt(t *testing.T) {
 	haproxyBinary(t)
-	for _, h := range []told{toldV1, toldV2} {
+	for _, h := range []sending{sendV1, sendV2} {
 		m := startMailfront(t, terminatedListeners)
 		p := startHAProxy(t, m, "tls-terminated.cfg", map[string]string{"SEND_PROXY": h.sendProxy})
 		tryWays(t, p, h.sendProxy+", TERMINATED", h.version, terminated(true, atOnce), ipv4)
@@ -65,12 +65,12 @@ func TestNGINXEndsTLSWithoutAWordAndItCountsForNothing(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t)
 	p := startNGINX(t, m, "tls-terminated.conf", nil)
-	tryWays(t, p, toldByNGINX, 1, terminated(false, afterStartTLS), ipv4, ipv6)
+	tryWays(t, p, sentByNGINX, 1, terminated(false, afterStartTLS), ipv4, ipv6)
 }
 
 func TestNGINXEndsTLSWithoutAWordAndTheSettingSaysIt(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t, terminatedListeners)
 	p := startNGINX(t, m, "tls-terminated.conf", nil)
-	tryWays(t, p, toldByNGINX+", TERMINATED", 1, terminated(true, atOnce), ipv4, ipv6)
+	tryWays(t, p, sentByNGINX+", TERMINATED", 1, terminated(true, atOnce), ipv4, ipv6)
 }

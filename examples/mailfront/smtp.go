@@ -182,7 +182,7 @@ func (s *smtpSession) deliver(data []byte) error {
 	fields := t.Field()
 	attrs := []slog.Attr{slog.String("id", t.ID)}
 	if s.fromOutside() {
-		v := s.f.auth.Check(s.f.ctx, s.judged(), t.HELO, s.from, data)
+		v := s.f.auth.Check(s.f.ctx, s.authenticated(), t.HELO, s.from, data)
 		attrs = append(attrs, slog.String("spf", string(v.SPF)), slog.String("dmarc", string(v.DMARC)), slog.String("from", v.From))
 		if v.Refuse {
 			s.client.Log(s.f.log, "message_refused", attrs...)
@@ -208,9 +208,9 @@ func (s *smtpSession) fromOutside() bool {
 	return !s.needsAuth && !s.loggedIn && !s.f.relaysFor(s.client)
 }
 
-// judged is the address that SPF is evaluated for. It is the zero Addr if the address does
+// authenticated is the address that SPF is evaluated for. It is the zero Addr if the address does
 // not identify one client. No domain lists the addresses of this machine.
-func (s *smtpSession) judged() netip.Addr {
+func (s *smtpSession) authenticated() netip.Addr {
 	if _, why := s.f.guard.Key(s.client); why != "" || s.client.IsThisMachine() {
 		return netip.Addr{}
 	}
