@@ -257,3 +257,40 @@ func TestSASLExchangesThatAreNotFinished(t *testing.T) {
 	}
 	require.NotContains(t, r.log.String(), "panic")
 }
+
+// A refused login before STARTTLS does no harm after it.
+func TestATokenIsAcceptedAfterSTARTTLS(t *testing.T) {
+	s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_TRUSTED_PROXIES": proxyIP, "MAILFRONT_HTTPS_CLIENT": "forwarded"})
+	token, _, _ := s.AccessToken()
+	for listener, signIn := range tokenClients {
+		listener = strings.TrimSuffix(listener, "s")
+		for _, mechanism := range []string{"OAUTHBEARER", "XOAUTH2"} {
+			t.Run(listener+"/"+mechanism, func(t *testing.T) {
+				r := *s.running
+				r.t = t
+				message := saslBearer("", token)
+				if mechanism == "XOAUTH2" {
+					message = saslXOAuth2(testAccount, token)
+				}
+				c := newScript(t, r.proxied(listener, header(nil)))
+				greet(c, listener)
+				_, answer := signIn(c, mechanism, message)
+				require.NotRegexp(t, tokenAccepted[listener+"s"], answer)
+				protocol := listener
+				if listener == "submission" {
+					protocol = "smtp"
+				}
+				c.send("%s", startTLSCommands[protocol])
+				c.line()
+				c = c.startTLS()
+				if protocol == "smtp" {
+					require.Contains(t, c.smtp("EHLO client.example"), "AUTH PLAIN LOGIN OAUTHBEARER XOAUTH2")
+				}
+				challenge, answer := signIn(c, mechanism, message)
+				require.Empty(t, challenge)
+				require.Regexp(t, tokenAccepted[listener+"s"], answer)
+			})
+		}
+	}
+	require.Zero(t, s.logged("event=login_failed"))
+}

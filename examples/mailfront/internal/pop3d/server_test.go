@@ -430,7 +430,7 @@ func FuzzNoMailIsShownWithoutThePassword(f *testing.F) {
 		s.SetDeadline(time.Now().Add(testTimeout))
 		go func() {
 			s.Conn.Write(input)
-			s.Conn.Write([]byte("\r\nQUIT\r\n"))
+			s.Conn.Write([]byte("\r\n*\r\nQUIT\r\n")) // the asterisk ends an AUTH
 		}()
 		said, err := io.ReadAll(bufio.NewReader(s.Conn))
 		require.NoError(t, err)
