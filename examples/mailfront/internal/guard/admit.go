@@ -97,8 +97,8 @@ func (g *Guard) leave(who netip.Prefix) {
 // Listen returns a listener without the connections of l that [Guard.Admit] refuses. It is
 // for servers that accept by themselves, such as net/http. A connection from a trusted proxy
 // that sends forwarding headers counts in the total only, because it has requests of several
-// clients. An idle connection counts until it is closed. The limit for Connecting is that of
-// this node; the requests on the connection count in that for Requesting.
+// clients. An idle connection counts until it is closed. No connection waits for
+// the store that nodes share; its requests do.
 func (g *Guard) Listen(listener string, l net.Listener) net.Listener {
 	return guardedListener{l, g, listener}
 }

@@ -111,7 +111,20 @@ func TestANodeThatMissedAMessageReadsTheBansAgain(t *testing.T) {
 // The message has not arrived yet: the store answers first.
 func TestANodeLearnsABanWhenTheClientConnectsOrGuesses(t *testing.T) {
 	for name, ask := range map[string]func(node, client.Client) error{
-		"connects": func(n node, cl client.Client) error { _, err := n.Admit(cl); return err },
+		"connects": func(n node, cl client.Client) error {
+			release, err := n.Admit(cl)
+			require.NoError(t, err, "it does not wait for the store")
+			release()
+			time.Sleep(payDelay)
+			synctest.Wait()
+			_, err = n.Admit(cl)
+			return err
+		},
+		"connects after a wrong password": func(n node, cl client.Client) error {
+			n.limiter(bucket{who: netip.MustParsePrefix("198.51.100.7/32"), action: Guessing}).Allow()
+			_, err := n.Admit(cl)
+			return err
+		},
 		"requests": func(n node, cl client.Client) error { return n.Allow(cl, Requesting) },
 		"guesses":  func(n node, cl client.Client) error { return n.LogIn(cl, owner, isWrong) },
 	} {
@@ -127,7 +140,7 @@ func TestANodeLearnsABanWhenTheClientConnectsOrGuesses(t *testing.T) {
 				n.lift(netip.MustParsePrefix("198.51.100.7/32")) // the poll has found it
 				err := ask(n, cl)
 				requireRefused(t, ErrBanned, err)
-				require.Equal(t, DefaultLimits.Ban-time.Minute, RetryAfter(err))
+				require.InDelta(t, DefaultLimits.Ban-time.Minute, RetryAfter(err), float64(time.Second))
 				require.Equal(t, other.Bans(), n.Bans())
 				require.Zero(t, n.Counts().Connections)
 			})
@@ -141,7 +154,7 @@ func TestABanThatWasSealedWithAnotherSecretIsInForceAndReported(t *testing.T) {
 		s := newTestStore()
 		s.refuse.Store(&store.ErrSealed)
 		n := startNodes(t, 1, s, DefaultLimits)[0]
-		_, err := n.Admit(knownClient("198.51.100.7"))
+		err := n.Allow(knownClient("198.51.100.7"), Requesting)
 		requireRefused(t, ErrBanned, err)
 		require.Contains(t, n.log.String(), "MAILFRONT_SECRET")
 		require.NotContains(t, n.log.String(), "event=limits_alone")

@@ -38,9 +38,10 @@ type Guard struct {
 	memory  *budget
 	places  [secrets]struct{ known, others chan struct{} }
 
-	store store.Store  // nil if there is one node
-	away  atomic.Bool  // the store does not answer
-	late  atomic.Int32 // its answers in a row that came too late
+	store store.Store   // nil if there is one node
+	away  atomic.Bool   // the store does not answer
+	late  atomic.Int32  // its answers in a row that came too late
+	wake  chan struct{} // has a value when unpaid has one
 
 	mu       sync.Mutex // of what follows
 	clients  *simplelru.LRU[netip.Prefix, *[Actions]*limit]
@@ -48,8 +49,9 @@ type Guard struct {
 	known    *simplelru.LRU[string, *simplelru.LRU[netip.Prefix, struct{}]] // clients that have signed in to an account
 	unknown  [Actions]*limit                                                // of limits.Unknown
 	bans     *simplelru.LRU[netip.Prefix, *ban]
-	changes  uint64 // of bans
-	epoch    string // of the bans in the store
+	unpaid   map[netip.Prefix]struct{} // clients that pay charges; see chargeLater
+	changes  uint64                    // of bans
+	epoch    string                    // of the bans in the store
 	turns    map[bucket]*turns
 	open     map[netip.Prefix]int // connections of a client, which bounds its size
 	share    map[netip.Prefix]*share
@@ -98,6 +100,7 @@ func New(limits Limits, trusted trustnet.Source, log *slog.Logger) *Guard {
 	g := &Guard{
 		trusted: trusted, log: log, limits: limits, memory: newBudget(limits.Memory), open: make(map[netip.Prefix]int),
 		share: make(map[netip.Prefix]*share), turns: make(map[bucket]*turns),
+		unpaid: make(map[netip.Prefix]struct{}), wake: make(chan struct{}, 1),
 	}
 	for i := range g.places {
 		g.places[i].known, g.places[i].others = make(chan struct{}, limits.Places), make(chan struct{}, limits.Places)

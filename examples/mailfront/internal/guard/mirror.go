@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
@@ -28,26 +29,27 @@ type banMessage struct {
 	Lifted netip.Prefix `json:"lifted,omitzero"`
 }
 
-// Mirror keeps the bans of all nodes in the memory of this one, until ctx ends. It is
-// required after [Guard.Share].
+// Mirror keeps the bans of all nodes in the memory of this one, and makes the charges that no
+// client waits for, until ctx ends. It is required after [Guard.Share].
 func (g *Guard) Mirror(ctx context.Context) {
-	messages, ended := make(chan []byte), make(chan struct{})
-	go func() {
-		defer close(ended)
+	messages := make(chan []byte)
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { g.payCharges(ctx) })
+	running.Go(func() {
 		g.store.Subscribe(ctx, banTopic, func(message []byte) {
 			select {
 			case messages <- message:
 			case <-ctx.Done():
 			}
 		})
-	}()
+	})
 	poll, retry := time.NewTicker(pollInterval), time.NewTicker(retryInterval)
 	defer poll.Stop()
 	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			<-ended
 			return
 		case message := <-messages:
 			if message == nil { // some may have been missed

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
@@ -24,11 +23,12 @@ const (
 // Share makes the guard share its bans and limits with the guards of other nodes. Call it
 // before any other method, and run [Guard.Mirror].
 //
-// A mail connection, an HTTP request and a wrong password are one round trip to the store
-// each. A right password and a message need no round trip: they are charged with the next of
-// the others. The guard waits for at most Limits.StoreWait. Without an answer it
-// decides by its own limits, which are charged all along, and by the bans that it has
-// mirrored.
+// An HTTP request and a wrong password wait for the store, for at most Limits.StoreWait.
+// Without an answer the guard decides by its own limits, which are charged all along, and by
+// the bans that it has mirrored. A mail connection waits only if the client has sent wrong
+// passwords or used half of its limit here. Connections of other clients are charged shortly
+// after, many clients at once. A right password and a message are charged with the next
+// connection or wrong password.
 func (g *Guard) Share(s store.Store) { g.store = s }
 
 // isShared reports whether there is a store that is not away.
@@ -43,7 +43,7 @@ var sharedBuckets = map[Action]string{
 
 // deferred are the actions that are charged in the store with the next call for the client,
 // so that they need no call of their own.
-var deferred = []Action{LoggingIn, Sending}
+var deferred = []Action{Connecting, LoggingIn, Sending}
 
 // sharedCharge returns the charge of a bucket in the store. It is false if the bucket is
 // this node's alone.
@@ -99,8 +99,15 @@ func (g *Guard) leaveStore(reason string) {
 // allows.
 func (g *Guard) admitShared(who netip.Prefix, a Action) error {
 	charge, ok := g.sharedCharge(bucket{who: who, action: a})
-	if !ok || !g.isShared() || slices.Contains(deferred, a) {
+	switch {
+	case !ok || !g.isShared() || a == LoggingIn || a == Sending:
 		return nil
+	case a == Connecting:
+		if !g.isSuspect(who) {
+			g.chargeLater(who)
+			return nil
+		}
+		g.takeBack(who)
 	}
 	return g.inTime(func() error {
 		answer, err := g.admission(who, charge)
@@ -115,6 +122,15 @@ func (g *Guard) admitShared(who netip.Prefix, a Action) error {
 		}
 		return nil
 	})
+}
+
+// takeBack makes a connection that is charged now not a deferred one, too.
+func (g *Guard) takeBack(who netip.Prefix) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.limiter(bucket{who: who, action: Connecting}); l.owed > 0 {
+		l.owed--
+	}
 }
 
 // admission calls the store once. It adds what the client owes for deferred actions, for
@@ -135,7 +151,7 @@ func (g *Guard) admission(who netip.Prefix, charges ...store.Charge) (store.Admi
 	if errors.Is(err, store.ErrSealed) { // there is a ban
 		return store.Admission{Ban: []byte{}}, nil
 	}
-	if err != nil || answer.Ban != nil {
+	if err != nil || answer.Ban != nil || len(answer.Wait) < n {
 		return answer, err
 	}
 	for i, wait := range answer.Wait[n:] {

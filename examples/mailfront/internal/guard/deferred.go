@@ -1,0 +1,94 @@
+package guard
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// payDelay is how long after a connection it is charged in the store. The longer, the more
+	// charges are sent at once, and the more connections a client can make over the limit of
+	// all nodes.
+	payDelay = 20 * time.Millisecond
+	// payAtOnce is the number of clients that are charged at the same time.
+	payAtOnce = 64
+)
+
+// isSuspect reports whether a connection of the client waits for the store: the client has
+// sent wrong passwords to this node, or has used half of its limit for connections.
+func (g *Guard) isSuspect(who netip.Prefix) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	of, ok := g.clients.Peek(who)
+	if !ok {
+		return false
+	}
+	connecting, guessing := of[Connecting], of[Guessing]
+	return connecting != nil && connecting.left() <= connecting.Burst()/2 || guessing != nil && guessing.left() < guessing.Burst()
+}
+
+// chargeLater charges what the client owes after payDelay.
+func (g *Guard) chargeLater(who netip.Prefix) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.unpaid) >= g.limits.Clients { // the limit of this node is charged
+		return
+	}
+	g.unpaid[who] = struct{}{}
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// payCharges makes the deferred charges until ctx ends, and then the last ones.
+func (g *Guard) payCharges(ctx context.Context) {
+	for ctx.Err() == nil {
+		select {
+		case <-g.wake:
+		case <-ctx.Done():
+		}
+		select {
+		case <-time.After(payDelay):
+		case <-ctx.Done():
+		}
+		g.pay(g.takeUnpaid())
+	}
+}
+
+// takeUnpaid omits clients whose charges another call has made.
+func (g *Guard) takeUnpaid() (clients []netip.Prefix) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for who := range g.unpaid {
+		if of, ok := g.clients.Peek(who); ok && of[Connecting] != nil && of[Connecting].owed > 0 {
+			clients = append(clients, who)
+		}
+	}
+	clear(g.unpaid)
+	return clients
+}
+
+// pay returns when all clients are charged. While the store is away they owe the charges.
+func (g *Guard) pay(clients []netip.Prefix) {
+	var all sync.WaitGroup
+	next := make(chan netip.Prefix)
+	for range min(payAtOnce, len(clients)) {
+		all.Go(func() {
+			for who := range next {
+				if answer, err := g.admission(who); err == nil && answer.Ban != nil {
+					g.learn(who, answer.Ban)
+				}
+			}
+		})
+	}
+	for _, who := range clients {
+		if g.isShared() {
+			next <- who
+		}
+	}
+	close(next)
+	all.Wait()
+}
