@@ -48,7 +48,7 @@ func (s *watchedStore) set(away error) {
 	was := s.away
 	s.away = away
 	if away == nil {
-		s.back = time.Now()
+		s.back, s.failed = time.Now(), nil // a failure until now is from before
 	}
 	switch {
 	case was == nil && away != nil:

@@ -72,7 +72,10 @@ func TestAWatchedStoreIsAwayFromItsFirstFailureUntilItIsBack(t *testing.T) {
 
 		late := time.Now()
 		time.Sleep(time.Minute)
+		s.fail(late, store.ErrUnavailable)
 		s.set(nil)
+		s.settle()
+		require.NoError(t, s.isAway(), "the failure is from before it was back")
 		require.Equal(t, 1, strings.Count(log.String(), "event=store_back"), log.String())
 		s.fail(late, store.ErrUnavailable)
 		s.settle()
