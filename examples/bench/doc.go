@@ -6,4 +6,8 @@
 // both and their ratio (below 1: Portico takes less):
 //
 //	go test -bench . ./examples/bench
+//
+// The folders have commands: relay compares proxies, mailfront compares the sample with the
+// servers that it is made of, growth prints how cost grows, and nodes measures several nodes
+// with one store. BENCHMARKS.md has their results.
 package bench
