@@ -119,16 +119,16 @@ func (s *Server) Dump() map[string]string {
 	return dump
 }
 
-// TTL returns how long a name is kept, and 0 for ever.
-func (s *Server) TTL(name string) time.Duration {
+// TTL returns how long a name is kept, and 0 for ever. ok is false if it does not exist.
+func (s *Server) TTL(name string) (ttl time.Duration, ok bool) {
 	s.t.Helper()
 	c := redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket()})
 	defer c.Close()
 	ttl, err := c.PTTL(s.t.Context(), name).Result()
-	if err != nil || ttl == -2 {
-		s.t.Fatalf("PTTL %s: %v, %v", name, ttl, err)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	return max(ttl, 0)
+	return max(ttl, 0), ttl != -2
 }
 
 // Socket returns the path of the socket.
