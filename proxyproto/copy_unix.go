@@ -21,7 +21,7 @@ func (f *forwarding) readReady() error {
 	switch {
 	case err != nil:
 		f.n = 0
-	case f.failure != 0:
+	case f.failure != nil:
 		f.n, err = 0, os.NewSyscallError("read", f.failure)
 	case f.n == 0:
 		err = io.EOF
@@ -35,9 +35,7 @@ func (f *forwarding) tryRead(fd uintptr) bool {
 		f.b = getBuffer()
 	}
 	for {
-		var err error
-		f.n, err = syscall.Read(int(fd), f.b[:])
-		f.failure, _ = err.(syscall.Errno)
+		f.n, f.failure = syscall.Read(int(fd), f.b[:])
 		if f.failure != syscall.EINTR {
 			break
 		}

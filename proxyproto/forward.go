@@ -54,7 +54,7 @@ type forwarding struct {
 	// Of the last read:
 	b       *[smallBuffer]byte
 	n       int
-	failure syscall.Errno
+	failure error
 	try     func(fd uintptr) bool // tryRead
 }
 
