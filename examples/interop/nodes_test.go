@@ -140,6 +140,16 @@ var balancers = []balancer{
 	{product: "traefik", files: []string{"load-balanced.yaml", "load-balanced.dynamic.yaml"}, mail: true, version: 2, start: startTraefik},
 }
 
+// balancerFiles returns the files of a product for several nodes.
+func balancerFiles(product string) []string {
+	for _, b := range balancers {
+		if b.product == product {
+			return b.files
+		}
+	}
+	return nil
+}
+
 // run starts the proxy in front of nodes.
 func (b balancer) run(t *testing.T, n *nodeSet) *proxy {
 	t.Helper()

@@ -31,7 +31,7 @@ func TestEveryProxyUsesTCPKeepaliveTowardsClients(t *testing.T) {
 		{httpProxies[0], "*.cfg", ours},
 		{httpProxies[1], "*.conf", ours},
 		{httpProxies[2], "*.caddyfile", keepalive{15 * time.Second, 15 * time.Second}}, // the default of Caddy
-		{httpProxies[3], "*.yaml", keepalive{3 * time.Minute, 3 * time.Minute}},        // built into Traefik
+		{httpProxies[3], "*.yaml", keepalive{3 * time.Minute, 15 * time.Second}},       // built into Traefik, and Go
 	} {
 		t.Run(product.product, func(t *testing.T) {
 			files, err := filepath.Glob(filepath.Join("..", "proxies", product.product, product.files))
@@ -44,10 +44,19 @@ func TestEveryProxyUsesTCPKeepaliveTowardsClients(t *testing.T) {
 					continue
 				}
 				t.Run(file, func(t *testing.T) {
-					p := product.startTCP(t, m, file, nil)
+					m, set := m, map[string]string(nil)
+					if strings.HasPrefix(file, "load-balanced") {
+						n := startNodes(t)
+						m, set = n.all[0], n.set(t, product.product, balancerFiles(product.product)...)
+					}
+					p := product.startTCP(t, m, file, set)
 					require.NotEmpty(t, p.front)
 					for door := range p.front {
-						for _, c := range []net.Conn{p.client(door)(t), p.client6(door)(t)} {
+						clients := []net.Conn{p.client(door)(t)}
+						if p.front6[door] != "" {
+							clients = append(clients, p.client6(door)(t))
+						}
+						for _, c := range clients {
 							require.Equal(t, product.want, p.keepaliveTowards(t, c), "door %s", door)
 						}
 					}
