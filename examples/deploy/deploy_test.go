@@ -114,7 +114,7 @@ var mutations = map[string][]mutation{
 	},
 }
 
-func TestDeploymentsFitTheServerAndTheProxy(t *testing.T) {
+func TestDeploymentsAreConsistent(t *testing.T) {
 	settings := mailfrontSettings(t)
 	presets, err := readPresets("../proxies/haproxy/load-balanced.cfg")
 	require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestDeploymentsFitTheServerAndTheProxy(t *testing.T) {
 }
 
 // The Dockerfile builds with the version of Go that the module requires.
-func TestTheDockerfileHasTheGoOfTheModule(t *testing.T) {
+func TestDockerfileGoVersion(t *testing.T) {
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readFile(t, "../go.mod"))
 	require.NotNil(t, version)
 	require.Contains(t, readFile(t, "Dockerfile"), "FROM golang:"+version[1]+" ")

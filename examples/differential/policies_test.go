@@ -15,7 +15,7 @@ import (
 )
 
 // The policies of go-proxyproto and the Config that MIGRATION.md names for each.
-func TestThePoliciesOfGoProxyproto(t *testing.T) {
+func TestPoliciesOfGoProxyproto(t *testing.T) {
 	const refused = "refused"
 	peer, elsewhere := trustnet.MustParse("127.0.0.1"), trustnet.MustParse("192.0.2.10")
 	always := func(p theirs.Policy) theirs.ConnPolicyFunc {

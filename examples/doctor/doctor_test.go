@@ -111,7 +111,7 @@ func doctor(t *testing.T, token string, args ...string) (status int, stdout, std
 	return status, out.String(), errs.String()
 }
 
-func TestDoctorIsSilentAboutACorrectServer(t *testing.T) {
+func TestDoctorAcceptsCorrectServer(t *testing.T) {
 	s := newSite(t, wellKnown, nil)
 	for _, token := range []string{"", demoToken} {
 		status, stdout, stderr := doctor(t, token, "-ca", s.ca, s.url)
@@ -122,7 +122,7 @@ func TestDoctorIsSilentAboutACorrectServer(t *testing.T) {
 	}
 }
 
-func TestDoctorNamesTheMistakeAndItsFix(t *testing.T) {
+func TestDoctorNamesMistakeAndFix(t *testing.T) {
 	s := newSite(t, nothing, nil)
 	status, stdout, stderr := doctor(t, "", s.url, "-ca", s.ca, "-connect", s.server.Listener.Addr().String())
 	require.Equal(t, statusFindings, status)
@@ -159,7 +159,7 @@ func TestDoctorPrintsJSON(t *testing.T) {
 }
 
 // A mistake of the server is distinguished from one of the proxy.
-func TestDoctorTellsTheServersMistakesFromTheProxys(t *testing.T) {
+func TestDoctorSeparatesServerMistakes(t *testing.T) {
 	s := newSite(t, wellKnown, func(r *http.Response) error {
 		r.Header.Del("Access-Control-Allow-Origin")
 		return nil
@@ -193,7 +193,7 @@ func TestDoctorComparesBytes(t *testing.T) {
 	require.Equal(t, 1, strings.Count(stdout, "through the proxy  "), stdout)
 }
 
-func TestDoctorAsksAServerWithTLSPastTheProxy(t *testing.T) {
+func TestDoctorConnectsWithTLS(t *testing.T) {
 	s := newSite(t, wellKnown, nil)
 	u, err := url.Parse(s.url)
 	require.NoError(t, err)
@@ -202,7 +202,7 @@ func TestDoctorAsksAServerWithTLSPastTheProxy(t *testing.T) {
 	require.Contains(t, stdout, "the proxy changes none of the answers")
 }
 
-func TestDoctorSaysWhyItCouldNotRun(t *testing.T) {
+func TestDoctorReportsErrors(t *testing.T) {
 	s := newSite(t, wellKnown, nil)
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
@@ -305,7 +305,7 @@ func TestEveryMistakeHasAFix(t *testing.T) {
 }
 
 // The hint is to run the doctor with the other URL. Lines for the proxy would mislead.
-func TestDoctorNamesAnotherURLOfTheServerAsTheCause(t *testing.T) {
+func TestDoctorNamesWrongBase(t *testing.T) {
 	atPath := newSite(t, wellKnown, nil)
 	var documents http.Handler
 	atRoot := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { documents.ServeHTTP(w, r) }))
@@ -329,7 +329,7 @@ func TestDoctorNamesAnotherURLOfTheServerAsTheCause(t *testing.T) {
 	}
 }
 
-func TestATokenGoesInTheClearToThisMachineOnlyUnlessThatIsSaid(t *testing.T) {
+func TestTokenInTheClear(t *testing.T) {
 	for _, c := range []struct {
 		token, address string
 		want           bool
@@ -346,7 +346,7 @@ func TestATokenGoesInTheClearToThisMachineOnlyUnlessThatIsSaid(t *testing.T) {
 	require.False(t, (&config{token: demoToken}).mayGoPlain(&net.UnixAddr{}))
 }
 
-func TestWhatTheServerDoesToOneMemberIsNotTheProxysAlone(t *testing.T) {
+func TestDoctorComparesMembers(t *testing.T) {
 	find := func(field string) *verify.Report {
 		return &verify.Report{Findings: []verify.Finding{{Document: "a", URL: "u", Rule: "r", Field: field}}}
 	}
@@ -365,7 +365,7 @@ func TestWhatTheServerDoesToOneMemberIsNotTheProxysAlone(t *testing.T) {
 	}
 }
 
-func TestDoctorIsNotSilentAboutAServerWhoseMistakeTheProxyHides(t *testing.T) {
+func TestDoctorReportsHiddenMistakes(t *testing.T) {
 	s := newSite(t, wellKnown, nil)
 	broken := httptest.NewServer(newServer(t, "https://other.example/mail"))
 	defer broken.Close()
@@ -375,7 +375,7 @@ func TestDoctorIsNotSilentAboutAServerWhoseMistakeTheProxyHides(t *testing.T) {
 	require.Contains(t, stdout, "only there: ")
 }
 
-func TestDoctorAsksTheServerAlsoWhereTheProxyIsDown(t *testing.T) {
+func TestDoctorChecksServerIfProxyIsDown(t *testing.T) {
 	s := newSite(t, wellKnown, nil)
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
@@ -390,7 +390,7 @@ func TestDoctorAsksTheServerAlsoWhereTheProxyIsDown(t *testing.T) {
 	require.Contains(t, stdout, `"report": null`)
 }
 
-func TestDocumentsThatDoNotGetThroughAreCounted(t *testing.T) {
+func TestDoctorCountsMissingDocuments(t *testing.T) {
 	const u = "https://autoconfig.example.com/.well-known/autoconfig/mail/config-v1.1.xml"
 	const beside = "https://example.com/.well-known/user-agent-configuration.json"
 	d := &diagnosis{
@@ -444,7 +444,7 @@ func TestDoctorComparesNodes(t *testing.T) {
 	}
 }
 
-func TestDoctorPrintsTheCauseOfAnErrorInLines(t *testing.T) {
+func TestDoctorPrintsErrorCauses(t *testing.T) {
 	s := newSite(t, wellKnown, nil)
 	status, stdout, stderr := doctor(t, "", "-json", s.url)
 	require.Equal(t, statusError, status)

@@ -134,7 +134,7 @@ func (s *adminSite) requireURLs(published string, hints ...string) {
 	require.True(s.t, strings.HasPrefix(s.seen("#urls"), says), s.seen("#urls"))
 }
 
-func TestTheSetUpInABrowserFromStartToFinish(t *testing.T) {
+func TestTheSetUpBehindAProxy(t *testing.T) {
 	for _, at := range []struct {
 		name, file, prefix string
 		changes            []change
@@ -194,7 +194,7 @@ func (s *adminSite) openID() {
 	require.NotEmpty(s.t, answer.Get("code"))
 }
 
-func TestAWrongPublicURLIsWhatThePageShowsFirst(t *testing.T) {
+func TestPageReportsWrongPublicURL(t *testing.T) {
 	s := startAdminSite(t, "http.cfg", "")
 	s.setUp()
 	s.signIn()
@@ -232,7 +232,7 @@ func TestAWrongPublicURLIsWhatThePageShowsFirst(t *testing.T) {
 }
 
 // The way of who sets a server up before the proxy is there.
-func TestTheSetUpDirectlyThenTheProxy(t *testing.T) {
+func TestTheSetUpDirectlyThenProxy(t *testing.T) {
 	s := startAdminSite(t, "http.cfg", "")
 	direct := *s
 	direct.base = "http://" + s.m.address["http"]

@@ -16,7 +16,7 @@ import (
 
 const caddyTrusts = caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"
 
-func TestCaddySendsTheAddressThatItTakesForTheClientsAndNeitherPortNorDestination(t *testing.T) {
+func TestCaddyPROXYHeader(t *testing.T) {
 	const (
 		v2 = `^\r\n\r\n\x00\r\nQUIT\n`
 		lr = `192.0.2.7` // what a proxy in front of Caddy would say
@@ -73,7 +73,7 @@ func TestCaddySendsTheAddressThatItTakesForTheClientsAndNeitherPortNorDestinatio
 	}
 }
 
-func TestCaddyWithAPROXYHeaderServesNoClientOfAUnixSocket(t *testing.T) {
+func TestCaddyRefusesUnixSocketClients(t *testing.T) {
 	m := startMailfront(t)
 	path := filepath.Join(shortTempDir(t), "https")
 	p := startCaddy(t, m, "tls-terminated.caddyfile", nil,
@@ -82,7 +82,7 @@ func TestCaddyWithAPROXYHeaderServesNoClientOfAUnixSocket(t *testing.T) {
 	requireStatus(t, http.StatusBadGateway, withTLS(p.local("https"), endedByProxy)(t))
 }
 
-func TestCaddyChecksTheNameInTheServersCertificate(t *testing.T) {
+func TestCaddyChecksServerName(t *testing.T) {
 	for file, m := range map[string]*mailfront{
 		"reencrypted.caddyfile": startMailfront(t, onlyHTTPSReencrypted), "http-reencrypted.caddyfile": startForwarded(t),
 	} {

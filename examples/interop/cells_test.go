@@ -181,7 +181,7 @@ func (s setup) sentOn(way string) string {
 
 // Every cell is tried by one setup, or cannot exist: so that a cell that TestMatrix did
 // not run is one whose proxy is missing.
-func TestTheMatrixLeavesNoCellOut(t *testing.T) {
+func TestMatrixIsComplete(t *testing.T) {
 	have := make(map[cell]int)
 	for product, all := range setups {
 		for _, s := range all {

@@ -30,7 +30,7 @@ func awaitChecks(t *testing.T, p *proxy) {
 
 // A check that is logged as passed, traffic after it, and nothing in the log of
 // mailfront but that traffic.
-func TestHAProxyChecksTheHealthOfMailfrontWhichSaysNothingAboutThat(t *testing.T) {
+func TestHealthChecksAreNotLogged(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	m := startMailfront(t)
@@ -53,7 +53,7 @@ func requireNoneDown(t *testing.T, p *proxy) {
 	require.Zero(t, countLines(lines, " is DOWN")+countLines(lines, "failed, reason"), "%s", p.stdout)
 }
 
-func TestHAProxysChecksAreLocalConnectionsAndTheOneWithoutAByteIsNone(t *testing.T) {
+func TestHealthChecksAreLOCALConnections(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	m := startMailfront(t, "LOG=debug")
@@ -84,7 +84,7 @@ func TestHAProxysChecksAreLocalConnectionsAndTheOneWithoutAByteIsNone(t *testing
 
 // What the check of POP3 is, and that the server would not learn of one without
 // linger: it does learn of the one after it.
-func TestHAProxysCheckWithLingerIsAConnectionWithoutAByte(t *testing.T) {
+func TestHealthCheckWithLinger(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	needAddresses(t)
@@ -123,7 +123,7 @@ func TestHAProxysCheckWithLingerIsAConnectionWithoutAByte(t *testing.T) {
 
 // The header in a check gets lost in two ways that look harmless. The first check
 // says which.
-func TestHAProxysChecksWithoutTheHeaderFail(t *testing.T) {
+func TestHealthChecksWithoutHeaderFail(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	quick := change{"timeout check   5s ", "timeout check 300ms "}
@@ -161,7 +161,7 @@ func TestHAProxysChecksWithoutTheHeaderFail(t *testing.T) {
 
 // Version 1 has no LOCAL, and HAProxy sends no UNKNOWN for a check: it names
 // itself, as it would name a client on its machine.
-func TestHAProxysChecksWithVersion1LookLikeAClientOnTheProxysMachine(t *testing.T) {
+func TestHealthChecksWithVersion1(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	m := startMailfront(t)
@@ -172,7 +172,7 @@ func TestHAProxysChecksWithVersion1LookLikeAClientOnTheProxysMachine(t *testing.
 
 // A proxy that sends no header. Where the server speaks first, both sides wait
 // for the other until the time for the header is over.
-func TestHAProxyWithoutAHeaderIsRefused(t *testing.T) {
+func TestHAProxyWithoutHeaderIsRefused(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	m := startMailfront(t)

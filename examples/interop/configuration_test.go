@@ -14,7 +14,7 @@ import (
 )
 
 // With their own values, except for certificates that do not exist here.
-func TestHAProxyConfigurationsAreValidAsTheyStand(t *testing.T) {
+func TestHAProxyConfigurationsAreValid(t *testing.T) {
 	path := haproxyBinary(t)
 	certs := testCertificates(t)
 	files, err := filepath.Glob(filepath.Join("..", "proxies", "haproxy", "*.cfg"))
@@ -28,7 +28,7 @@ func TestHAProxyConfigurationsAreValidAsTheyStand(t *testing.T) {
 	}
 }
 
-func TestCaddyConfigurationsAreValidAsTheyStand(t *testing.T) {
+func TestCaddyConfigurationsAreValid(t *testing.T) {
 	path := caddyBinary(t)
 	certs := testCertificates(t)
 	files, err := filepath.Glob(filepath.Join("..", "proxies", "caddy", "*.caddyfile"))
@@ -62,7 +62,7 @@ var refusedPorts = []string{
 
 // What people copy is on loopback, leads to the ports of mailfront.env, and has no
 // endpoint for administrators.
-func TestConfigurationsStandOnLoopbackAndLeadToMailfront(t *testing.T) {
+func TestConfigurationsUseMailfrontPorts(t *testing.T) {
 	mailfrontEnv := readEnv(t, "mailfront.env", "")
 	files, err := filepath.Glob(filepath.Join("..", "proxies", "*", "*.[cy]*"))
 	require.NoError(t, err)
@@ -181,7 +181,7 @@ func requireBrowserPort(t *testing.T, name, address string) {
 
 var webAddress = regexp.MustCompile(`(?:https?://|LISTEN_HTTPS?=|-connect )[\w.\[\]:]+:(\d+)`)
 
-func TestBrowsersAcceptThePortsOfTheREADME(t *testing.T) {
+func TestBrowsersAcceptREADMEPorts(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "mailfront", "README.md"))
 	require.NoError(t, err)
 	found := webAddress.FindAllStringSubmatch(string(b), -1)
@@ -198,7 +198,7 @@ var (
 )
 
 // Traefik leaves out what leads nowhere, with a line in the log.
-func TestTraefikConfigurationsNameOnlyWhatTheyHave(t *testing.T) {
+func TestTraefikReferencesAreDefined(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "proxies", "traefik", "*.yaml"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)

@@ -14,13 +14,13 @@ func direct(m *mailfront, listener string) func(*testing.T) net.Conn {
 	return func(t *testing.T) net.Conn { t.Helper(); return m.dial(t, clientIP, listener) }
 }
 
-func TestADirectClientIsServedAsWhatItIs(t *testing.T) {
+func TestDirectClient(t *testing.T) {
 	m := startMailfront(t)
 	tryDirectly(t, m, "", passed)
 	tryDirectly(t, m, "", []way{{door: "http", listener: "http"}})
 }
 
-func TestASettingForTheProxysTLSDoesNotSpeakForADirectClient(t *testing.T) {
+func TestTLSSettingExcludesDirectClients(t *testing.T) {
 	m := startMailfront(t, terminatedListeners, reencryptedListeners)
 	tryDirectly(t, m, "TERMINATED, REENCRYPTED", passed)
 }
@@ -33,7 +33,7 @@ func tryDirectly(t *testing.T, m *mailfront, setting string, ways []way) {
 
 // The server speaks first, and a client that is not a proxy must not have to wait
 // until the time for a PROXY header is over, which is 5 s.
-func TestADirectClientIsGreetedAtOnce(t *testing.T) {
+func TestDirectClientIsGreetedAtOnce(t *testing.T) {
 	m := startMailfront(t)
 	for listener, greeting := range greetings {
 		t.Run(listener, func(t *testing.T) {

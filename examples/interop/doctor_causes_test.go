@@ -104,7 +104,7 @@ func TestTheDoctorNamesTheCause(t *testing.T) {
 }
 
 // The doctor trusts the root authority and is given the certificate of the server alone.
-func TestTheDoctorNamesAMissingIntermediateCertificate(t *testing.T) {
+func TestTheDoctorNamesMissingIntermediate(t *testing.T) {
 	m := startForwarded(t, "PUBLIC_URL=https://"+serverName, useProto)
 	dir := t.TempDir()
 	authority := func(name string, parent *x509.Certificate, key *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {

@@ -82,7 +82,7 @@ func webProxy(t *testing.T, at string) string {
 	return s.URL
 }
 
-func TestTheDoctorFindsNothingWhereThePublicURLMatches(t *testing.T) {
+func TestTheDoctorFindsNothing(t *testing.T) {
 	clean := func(t *testing.T, base, at string, flags ...string) {
 		t.Helper()
 		status, out := askDoctor(t, base, at, append([]string{"-json"}, flags...)...)
@@ -117,7 +117,7 @@ func TestTheDoctorFindsNothingWhereThePublicURLMatches(t *testing.T) {
 }
 
 // What people do to http-path, and what the doctor says of it.
-func TestTheDoctorNamesTheProxysMistake(t *testing.T) {
+func TestTheDoctorNamesProxyMistakes(t *testing.T) {
 	const base = "https://" + serverName + "/mail"
 	m := startForwarded(t, "PUBLIC_URL="+base, "DEMO_PASSWORD="+publicPassword, useProto)
 	other := startForwarded(t, "PUBLIC_URL=https://"+serverName+":8443/mail", "DEMO_PASSWORD="+publicPassword, useProto)

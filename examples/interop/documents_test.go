@@ -126,7 +126,7 @@ func requireMailDocuments(t *testing.T, way string, dial func(*testing.T) net.Co
 	}
 }
 
-func TestDocumentsAreTheSameOnEveryWay(t *testing.T) {
+func TestDocumentsAreIdentical(t *testing.T) {
 	t.Run("root", func(t *testing.T) {
 		base := "https://" + serverName
 		byHeader := startForwarded(t, "PUBLIC_URL="+base, useProto)

@@ -22,7 +22,7 @@ var shortTimeouts = map[string][]change{
 // The event stream of JMAP (RFC 8620 section 7.3) and its web sockets (RFC 8887) are silent
 // until something changes. The timeouts of proxies are for ordinary requests, and a client
 // that is cut off misses what happens until it connects again.
-func TestEventStreamsAndWebSocketsOutliveTheTimeoutOfOtherRequests(t *testing.T) {
+func TestEventStreamsOutliveTimeouts(t *testing.T) {
 	for _, c := range []struct {
 		name, file, prefix string
 		onTLS              bool // between the proxy and the server

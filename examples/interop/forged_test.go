@@ -39,7 +39,7 @@ func requireNotFooled(t *testing.T, m *mailfront) {
 	require.Zero(t, countLines(lines, "client_ip="+forgedIP))
 }
 
-func TestADirectClientWithAForgedHeaderIsRefused(t *testing.T) {
+func TestForgedPROXYHeaderDirect(t *testing.T) {
 	m := startMailfront(t)
 	for name, header := range forgedHeaders(t) {
 		for _, listener := range listenerNames {
@@ -106,7 +106,7 @@ func requireNoAnswer(t *testing.T, c net.Conn) {
 
 // What a client sends after the proxy's header is the client's, whatever it looks
 // like: the protocol's server gets it, and does not understand it.
-func TestAForgedHeaderThroughAProxyIsPayload(t *testing.T) {
+func TestForgedPROXYHeaderIsPayload(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, *mailfront) *proxy{
 		"haproxy/v1": func(t *testing.T, m *mailfront) *proxy {
 			return startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": sendV1.sendProxy})

@@ -13,7 +13,7 @@ import (
 )
 
 // SIGHUP, to a process, with connections open.
-func TestHangupReadsTheListAgainAndKeepsConnections(t *testing.T) {
+func TestHangupReloadsTrustedProxies(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "trusted")
 	write := func(text string) { require.NoError(t, os.WriteFile(list, []byte(text), 0o600)) }
 	write(proxyIP + "\n")

@@ -11,7 +11,7 @@ import (
 
 // What the other tests take for granted: the header that a proxy sends. The server
 // here does nothing but read.
-func TestProxiesSendTheHeadersThatTheyAreKnownFor(t *testing.T) {
+func TestPROXYHeaders(t *testing.T) {
 	const (
 		v2       = `^\r\n\r\n\x00\r\nQUIT\n`
 		plainTLS = `\x20\x00\x05\x00\x00\x00\x00\x00` // the SSL entry: no TLS

@@ -12,7 +12,7 @@ import (
 // net/http's own client, with all its ways to agree on a version of HTTP. Passed on,
 // it agrees with mailfront on 2; a proxy that ends TLS offers 1.1 for it, because
 // behind that is HTTP without TLS.
-func TestABrowserAgreesOnHTTP2WithMailfrontAndOnHTTP1WithAProxyThatEndsTLS(t *testing.T) {
+func TestHTTP2Negotiation(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		start   func(*testing.T, *mailfront) *proxy

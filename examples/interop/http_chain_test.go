@@ -21,7 +21,7 @@ func chain(t *testing.T, m *mailfront, first, second httpProxy, file string, cha
 	return first.run(t, m, file, map[string]string{server: q.front[door]}, changes...), q
 }
 
-func TestForgedHeadersHaveNoEffectThroughTwoProxiesInARow(t *testing.T) {
+func TestForgedHeadersTwoProxies(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, first httpProxy) {
 		m := startForwarded(t, useProto)
 		for _, second := range httpProxies {
@@ -47,7 +47,7 @@ func TestForgedHeadersHaveNoEffectThroughTwoProxiesInARow(t *testing.T) {
 }
 
 // The second proxy is reached past the first one, too: by another peer.
-func TestForgedHeadersHaveNoEffectPastTheFirstOfTwoProxies(t *testing.T) {
+func TestForgedHeadersPastFirstProxy(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {
 		m := startForwarded(t, useProto)
 		_, q := chain(t, m, httpProxies[0], second, "http")
@@ -57,7 +57,7 @@ func TestForgedHeadersHaveNoEffectPastTheFirstOfTwoProxies(t *testing.T) {
 
 // A second proxy that replaces names the first one as the client. That is correct,
 // but it is the address of all clients, so the client is not known.
-func TestAProxyThatReplacesBehindAnotherOneLeavesNobodyKnown(t *testing.T) {
+func TestSecondProxyReplacesHeader(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {
 		m := startForwarded(t, useProto)
 		q := second.run(t, m, "http", nil)
@@ -70,7 +70,7 @@ func TestAProxyThatReplacesBehindAnotherOneLeavesNobodyKnown(t *testing.T) {
 
 // A first proxy that is not on mailfront's list is a client like any other, and what
 // it says of others is its own text. 127.0.0.78 is where it connects from here.
-func TestAFirstProxyThatIsNotTrustedIsItselfTheClient(t *testing.T) {
+func TestUntrustedFirstProxyIsTheClient(t *testing.T) {
 	needOtherIP(t)
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {
 		m := startForwarded(t)

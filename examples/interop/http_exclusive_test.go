@@ -22,7 +22,7 @@ var sendProxy = change{"\n    default-server check", "\n    default-server check
 // passOnForged makes HAProxy pass on what the client says.
 var passOnForged = []change{sendProxy, {haproxySetsXFF, "\n"}, {haproxySetsHTTPS, "\n"}, {haproxySetsHTTP, ""}}
 
-func TestAListenerWithPROXYProtocolBelievesNoHeaderEvenOfATrustedClient(t *testing.T) {
+func TestPROXYListenerIgnoresHTTPHeaders(t *testing.T) {
 	haproxyBinary(t)
 	// X-Forwarded-Proto is used on the other listener.
 	front := map[string]*mailfront{
@@ -56,7 +56,7 @@ func TestAListenerWithPROXYProtocolBelievesNoHeaderEvenOfATrustedClient(t *testi
 
 // The two packages without mailfront, which has no Resolver on such a listener at all.
 // What makes them know of each other is http.Server.ConnContext.
-func TestAResolverOnAPROXYListenerBelievesNoHeaderIfTheServerHasConnContext(t *testing.T) {
+func TestConnContextDisablesResolver(t *testing.T) {
 	needAddresses(t)
 	haproxyBinary(t)
 	trusted := trustnet.MustParse(proxyIP, clientIP)
@@ -96,7 +96,7 @@ func TestAResolverOnAPROXYListenerBelievesNoHeaderIfTheServerHasConnContext(t *t
 
 // The other way round: a PROXY header to a listener that gets its clients from
 // forwarding headers ends the connection, and the log names the setting.
-func TestAPROXYHeaderToAListenerWithForwardingHeadersIsRefused(t *testing.T) {
+func TestForwardedListenerRefusesPROXY(t *testing.T) {
 	haproxyBinary(t)
 	m := startForwarded(t)
 	p := startHAProxy(t, m, "http.cfg", nil, sendProxy)

@@ -25,7 +25,7 @@ func startEcho(t *testing.T) (address string) {
 
 // What the documentation of package forwarded and the comments in the configurations
 // say of the products: the lines that reach the server.
-func TestProxiesMakeOfAClientsForwardingHeadersWhatTheyAreKnownFor(t *testing.T) {
+func TestForwardingHeadersOfProxies(t *testing.T) {
 	forged := http.Header{
 		"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`}, "X-Forwarded-Proto": {"https"},
 		"Forwarded": {"for=" + forgedIP}, "X-Real-Ip": {forgedIP}, "X_forwarded_for": {forgedIP},
@@ -92,7 +92,7 @@ func forwardingLines(t *testing.T, b browser, sent http.Header) map[string][]str
 
 // An IPv4 client of an IPv6 socket, which HAProxy's v4v6 and NGINX's ipv6only=off make:
 // it has the address ::ffff:127.0.0.77, which must not be visible.
-func TestAnIPv4ClientOfAnIPv6SocketIsSeenByItsIPv4AddressThroughAProxyThatSpeaksHTTP(t *testing.T) {
+func TestIPv4ClientOfIPv6SocketHTTP(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
 		if product.product == "caddy" || product.product == "traefik" {
 			return // Go's net package makes an IPv4 address of it before anybody sees it

@@ -18,7 +18,7 @@ const (
 	balancedIP = "203.0.113.77"
 )
 
-func TestAConfiguredForwardingHeaderNamesTheClientAndForgedOnesHaveNoEffect(t *testing.T) {
+func TestTrustedHopsAndSingleHeader(t *testing.T) {
 	haproxyBinary(t)
 	appendsItself := []change{{haproxySetsXFF, "\n    http-request add-header X-Forwarded-For " + src + "\n    http-request add-header X-Forwarded-For " + loadBalancerIP + "\n"}}
 	for _, c := range []struct {

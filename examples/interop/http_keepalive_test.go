@@ -79,7 +79,7 @@ func (r *relay) connections() int {
 
 // Several clients' requests come over one connection from the proxy. Each is its own
 // client's, whichever client came before.
-func TestClientsWhoseRequestsShareAConnectionToTheServerAreKeptApart(t *testing.T) {
+func TestSharedConnectionKeepsClientsApart(t *testing.T) {
 	needOtherIP(t)
 	for _, c := range []struct {
 		name, file string

@@ -10,7 +10,7 @@ import (
 // A client on a unix socket has no address to put into the header. What proxies write
 // then is not an address either: it is not skipped, for left of it is the client's own
 // text. One that writes nothing lets the client choose its address.
-func TestAClientOfAUnixSocketOfAProxyThatSpeaksHTTPIsNobodyUnlessTheProxyWritesNothing(t *testing.T) {
+func TestUnixSocketClientHTTP(t *testing.T) {
 	m := startForwarded(t, useProto)
 	haproxy, nginx, caddy := httpProxies[0], httpProxies[1], httpProxies[2]
 	for _, c := range []struct {

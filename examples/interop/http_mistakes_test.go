@@ -22,7 +22,7 @@ const (
 	caddyServers     = "\t\tprotocols h1 h2\n"
 )
 
-func TestBehindAProxyThatAddsNoAddressOfItsOwnTheClientIsWhoeverItSaysItIs(t *testing.T) {
+func TestProxyThatAddsNoAddress(t *testing.T) {
 	unknown := func(w forwardedWhoami) forwardedWhoami { w.TLS, w.TLSKnown = false, false; return w }
 	m := startForwarded(t, useProto)
 	honest, lie := proxied(clientIP, false, true), proxied(forgedIP, false, true)
@@ -69,7 +69,7 @@ func TestBehindAProxyThatAddsNoAddressOfItsOwnTheClientIsWhoeverItSaysItIs(t *te
 	}
 }
 
-func TestBehindAProxyThatDoesNotSetTheProtoAClientHasTLSIfItSaysSoUnlessItIsNotBelieved(t *testing.T) {
+func TestProxyThatPassesOnProto(t *testing.T) {
 	using, doubting := startForwarded(t, useProto), startForwarded(t)
 	for _, c := range []struct {
 		name    string

@@ -211,7 +211,7 @@ var appendInPlaceOfReplace = map[string][]change{
 	"caddy":   {{caddyDeletes, "\t\theader_up X-Forwarded-For \"{header.X-Forwarded-For}, {remote_host}\"\n" + caddyDeletes}},
 }
 
-func TestForgedHeadersHaveNoEffectThroughAProxyThatSpeaksHTTP(t *testing.T) {
+func TestForgedHeaders(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
 		for _, protoUsed := range []bool{false, true} {
 			var settings []string
@@ -240,7 +240,7 @@ func TestForgedHeadersHaveNoEffectThroughAProxyThatSpeaksHTTP(t *testing.T) {
 }
 
 // No proxy reported such a client: its own address is known.
-func TestForgedHeadersOfADirectClientAreIgnored(t *testing.T) {
+func TestForgedHeadersDirect(t *testing.T) {
 	for _, settings := range [][]string{nil, {useProto}, {"TLS_TERMINATED=http,https"}} {
 		m := startForwarded(t, settings...)
 		for _, listener := range []string{"http", "https"} {

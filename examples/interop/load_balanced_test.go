@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryNodeBehindABalancerGetsMailClientsAndKnowsTheirAddress(t *testing.T) {
+func TestBalancedMail(t *testing.T) {
 	n := startNodes(t)
 	eachMailBalancer(t, func(t *testing.T, b balancer) {
 		p := b.run(t, n)
@@ -66,7 +66,7 @@ func whoamiOf(t *testing.T, listener string, conn net.Conn) (whoami, bool) {
 	return whoami{}, false
 }
 
-func TestEveryNodeBehindABalancerGetsRequestsAndKnowsTheirClient(t *testing.T) {
+func TestBalancedRequests(t *testing.T) {
 	n := startNodes(t)
 	eachBalancer(t, func(t *testing.T, b balancer) {
 		p := b.run(t, n)
@@ -86,7 +86,7 @@ func TestEveryNodeBehindABalancerGetsRequestsAndKnowsTheirClient(t *testing.T) {
 	})
 }
 
-func TestNodesBehindABalancerPublishTheSameDocuments(t *testing.T) {
+func TestBalancedDocuments(t *testing.T) {
 	base := "https://" + serverName
 	n := startNodes(t)
 	want := fetchDocuments(t, base, directly(n.all[0], "http"), nil)

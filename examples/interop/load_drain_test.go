@@ -134,7 +134,7 @@ func keepVisiting(ctx context.Context, all map[string]call) (stop func() (visits
 
 // The node is stopped as the configuration says, while clients come and go. No session fails,
 // the others take over, and the node gets clients again when it is back.
-func TestANodeThatIsStoppedLosesNoSession(t *testing.T) {
+func TestStoppedNodeLosesNoSession(t *testing.T) {
 	eachBalancer(t, func(t *testing.T, b balancer) {
 		switch b.product { // before the nodes are started
 		case "haproxy":
@@ -232,7 +232,7 @@ func reloadNGINX(t *testing.T, p *proxy, host, parameters string) {
 // A node ends without notice, as a machine does. Sessions that it had are lost; the next
 // clients get another node at once, before any check has failed. Traefik has no such rule for
 // TCP, and its file says so.
-func TestAClientDoesNotNoticeANodeThatIsGone(t *testing.T) {
+func TestKilledNodeIsReplaced(t *testing.T) {
 	eachBalancer(t, func(t *testing.T, b balancer) {
 		n := startNodes(t)
 		p := b.run(t, n)
@@ -254,7 +254,7 @@ func TestAClientDoesNotNoticeANodeThatIsGone(t *testing.T) {
 }
 
 // The sample files for nodes name the settings that the comments ask for.
-func TestTheNodesOfTheSampleHaveDistinctAddressesAndTheSamePorts(t *testing.T) {
+func TestNodeAddressesAreDistinct(t *testing.T) {
 	one, two := readEnv(t, "nodes.env", "1"), readEnv(t, "nodes.env", "2")
 	require.NotEmpty(t, one["LISTEN_HEALTH"])
 	for name, value := range one {

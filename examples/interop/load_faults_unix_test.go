@@ -17,7 +17,7 @@ import (
 // The store is paused, killed and started again, and a node is killed, while clients come and
 // go. Mail and pages never fail, sign-in fails as it should, and nothing is restarted but what
 // was killed.
-func TestFaultsOfTheStoreAndOfANodeUnderLoad(t *testing.T) {
+func TestStoreAndNodeFaults(t *testing.T) {
 	haproxyBinary(t)
 	r := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	n := startNodes(t, sharedStore(r)...)

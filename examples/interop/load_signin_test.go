@@ -34,7 +34,7 @@ func signInThrough(t *testing.T, p *proxy) nodes.SignIn {
 
 // Every product sends each step to another node. Without a shared store that fails, which
 // shows that the steps do go to different nodes.
-func TestSignInBehindABalancerNeedsASharedStoreAndWorksWithIt(t *testing.T) {
+func TestBalancedSignIn(t *testing.T) {
 	r := startRedis(t)
 	shared, memory := startNodes(t, sharedStore(r)...), startNodes(t)
 	eachBalancer(t, func(t *testing.T, b balancer) {

@@ -16,7 +16,7 @@ import (
 
 var localWays = []way{plainPassed("smtp"), plainPassed("imap"), plainPassed("pop3"), tlsPassed("https")}
 
-func TestHAProxyPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.T) {
+func TestHAProxyUnixSocketClient(t *testing.T) {
 	haproxyBinary(t)
 	for _, h := range []sending{sendV1, sendV2, sendV2TLS} {
 		m := startMailfront(t, "LOG=debug", "RELAY_LOOPBACK=true")
@@ -29,7 +29,7 @@ func TestHAProxyPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testin
 	}
 }
 
-func TestNGINXPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.T) {
+func TestNGINXUnixSocketClient(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t, "LOG=debug", "RELAY_LOOPBACK=true")
 	p := startNGINX(t, m, "unix-socket.conf", nil)

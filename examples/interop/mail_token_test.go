@@ -212,7 +212,7 @@ func filesBelow(t *testing.T, dir string) (all string) {
 	return all
 }
 
-func TestMailClientsSignInWithATokenBehindHAProxy(t *testing.T) {
+func TestMailClientsSignInWithToken(t *testing.T) {
 	needAddresses(t)
 	haproxyBinary(t)
 	s, token := startTokenSite(t)

@@ -115,16 +115,16 @@ func raceDetector() bool {
 	return false
 }
 
-func TestAMissingProxyIsASkipOrWhereInteropIsRequiredAFailure(t *testing.T) {
+func TestMissingProxy(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	for _, c := range []struct {
 		env, test, says string
 	}{
-		{"PORTICO_HAPROXY", "TestHAProxyConfigurationsAreValidAsTheyStand", "apt-get install haproxy"},
-		{"PORTICO_NGINX", "TestNGINXPassesOnPlainAndTLS", "apt-get install nginx libnginx-mod-stream"},
-		{"PORTICO_CHROMIUM", "TestAWrongPublicURLIsWhatThePageShowsFirst", "apt-get install chromium"},
-		{"PORTICO_CADDY", "TestCaddyConfigurationsAreValidAsTheyStand", "go install github.com/caddyserver/caddy/v2/cmd/caddy@" + caddyVersion},
+		{"PORTICO_HAPROXY", "TestHAProxyConfigurationsAreValid", "apt-get install haproxy"},
+		{"PORTICO_NGINX", "TestNGINXPassthrough", "apt-get install nginx libnginx-mod-stream"},
+		{"PORTICO_CHROMIUM", "TestPageReportsWrongPublicURL", "apt-get install chromium"},
+		{"PORTICO_CADDY", "TestCaddyConfigurationsAreValid", "go install github.com/caddyserver/caddy/v2/cmd/caddy@" + caddyVersion},
 	} {
 		for _, required := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/required=%t", c.env, required), func(t *testing.T) {

@@ -39,7 +39,7 @@ var mounts = []mount{
 	{name: "path and port, HAProxy", base: "https://" + serverName + ":8443/mail", file: "http-path.cfg", changes: nil},
 }
 
-func TestClientsFromNPMSignInByTheDocuments(t *testing.T) {
+func TestNPMClientsSignIn(t *testing.T) {
 	needAddresses(t) // before npm, which needs a minute to give up without a network
 	dir := installNPMClients(t)
 	for _, at := range mounts {
@@ -87,7 +87,7 @@ func runNPMClient(t *testing.T, dir, name, base, front string, variables ...stri
 
 // The identity provider is a second mailfront. The clients know the base of the first, and go
 // where its documents send them.
-func TestClientsFromNPMSignInAtAForeignIssuer(t *testing.T) {
+func TestNPMClientsForeignIssuer(t *testing.T) {
 	needAddresses(t)
 	dir := installNPMClients(t)
 	certs := testCertificates(t)

@@ -151,7 +151,7 @@ func (m *mailfront) setupToken(t *testing.T) (token string) {
 	return token
 }
 
-func TestEveryPageIsAccessibleInLightAndDarkOnEveryScreen(t *testing.T) {
+func TestPagesAreAccessible(t *testing.T) {
 	v := newPageVisitor(t)
 	state := filepath.Join(t.TempDir(), "state.json")
 	m := startMailfront(t, "HTTP_CLIENT=forwarded", "TRUSTED_PROXIES=192.0.2.1", "STATE="+state)

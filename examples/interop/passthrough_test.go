@@ -23,7 +23,7 @@ var (
 
 const sentByNGINX = "proxy_protocol on"
 
-func TestHAProxyPassesOnPlainAndTLS(t *testing.T) {
+func TestHAProxyPassthrough(t *testing.T) {
 	haproxyBinary(t)
 	for _, h := range []sending{sendV1, sendV2, sendV2TLS} {
 		m := startMailfront(t)
@@ -32,7 +32,7 @@ func TestHAProxyPassesOnPlainAndTLS(t *testing.T) {
 	}
 }
 
-func TestNGINXPassesOnPlainAndTLS(t *testing.T) {
+func TestNGINXPassthrough(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t)
 	p := startNGINX(t, m, "passthrough.conf", nil)
@@ -41,7 +41,7 @@ func TestNGINXPassesOnPlainAndTLS(t *testing.T) {
 
 // Port 465 is for users (RFC 8314), and leads to the listener for that. Servers that
 // call it smtps, or have TLS for other servers, want the same of a proxy.
-func TestTheDoorForTLSLeadsToTheListenerSMTPSAsWell(t *testing.T) {
+func TestSubmissionsDoorLeadsToSMTPS(t *testing.T) {
 	smtps := []way{{door: "submissions", listener: "smtps", tls: true, endedBy: endedByServer, seenTLS: true, offer: atOnce}}
 	m := startMailfront(t)
 	set := map[string]string{"SUBMISSIONS_SERVER": m.address["smtps"]}
@@ -53,7 +53,7 @@ func TestTheDoorForTLSLeadsToTheListenerSMTPSAsWell(t *testing.T) {
 // address ::ffff:127.0.0.77. It must not be visible.
 var ipv4OnIPv6Ways = []way{plainPassed("smtp"), tlsPassed("imaps"), tlsPassed("https")}
 
-func TestHAProxyPassesOnAnIPv4ClientOfAnIPv6SocketWhichIsSeenByItsIPv4Address(t *testing.T) {
+func TestHAProxyIPv4ClientOfIPv6Socket(t *testing.T) {
 	haproxyBinary(t)
 	for _, h := range []sending{sendV1, sendV2} {
 		m := startMailfront(t)
@@ -62,7 +62,7 @@ func TestHAProxyPassesOnAnIPv4ClientOfAnIPv6SocketWhichIsSeenByItsIPv4Address(t 
 	}
 }
 
-func TestNGINXPassesOnAnIPv4ClientOfAnIPv6SocketWhichIsSeenByItsIPv4Address(t *testing.T) {
+func TestNGINXIPv4ClientOfIPv6Socket(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t)
 	p := startNGINXOnIPv6Sockets(t, m)

@@ -9,7 +9,7 @@ import (
 
 // Where TLS passes through, the server sees nothing of port 80, and people who type a name
 // come there.
-func TestPort80OfAProxyThatPassesTLSOnRedirectsToHTTPS(t *testing.T) {
+func TestPassthroughRedirectsPort80(t *testing.T) {
 	for _, product := range httpProxies {
 		if product.product == "caddy" {
 			continue // has no TCP mode

@@ -19,7 +19,7 @@ func reencrypted(seenTLS bool, o offer) []way {
 
 const reencryptedListeners = "TLS_REENCRYPTED=smtps,submissions,imaps,pop3s,https"
 
-func TestHAProxyReencryptsAndTellsWhichClientsHaveTLS(t *testing.T) {
+func TestHAProxyReencryptsReportingTLS(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t, reencryptedListeners)
 	p := startHAProxy(t, m, "reencrypted.cfg", nil)
@@ -29,7 +29,7 @@ func TestHAProxyReencryptsAndTellsWhichClientsHaveTLS(t *testing.T) {
 
 // The header of such a check is LOCAL, says that there is TLS, and comes on TLS:
 // HAProxy's own, all of it.
-func TestHAProxyChecksAReencryptedListenerAndItsTLSIsNobodys(t *testing.T) {
+func TestHAProxyChecksReencryptedListener(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	m := startMailfront(t, reencryptedListeners, "LOG=debug")
@@ -45,14 +45,14 @@ func TestHAProxyChecksAReencryptedListenerAndItsTLSIsNobodys(t *testing.T) {
 }
 
 // Without REENCRYPTED the server takes the proxy's TLS for the client's.
-func TestHAProxyReencryptsAPlainClientWhoCountsAsEncryptedIfNobodySaysReencrypted(t *testing.T) {
+func TestHAProxyReencryptsPlainClient(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
 	p := startHAProxy(t, m, "reencrypted.cfg", nil)
 	tryWays(t, p, sendV2TLS.sendProxy, 2, []way{{door: "http", listener: "https", seenTLS: true}}, ipv4)
 }
 
-func TestHAProxyReencryptsWithoutAWordAndNoPasswordIsOffered(t *testing.T) {
+func TestHAProxyReencryptsUnreported(t *testing.T) {
 	haproxyBinary(t)
 	for _, h := range []sending{sendV1, sendV2} {
 		m := startMailfront(t, reencryptedListeners)
@@ -61,14 +61,14 @@ func TestHAProxyReencryptsWithoutAWordAndNoPasswordIsOffered(t *testing.T) {
 	}
 }
 
-func TestNGINXReencryptsWithoutAWordAndNoPasswordIsOffered(t *testing.T) {
+func TestNGINXReencryptsUnreported(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t, reencryptedListeners)
 	p := startNGINX(t, m, "reencrypted.conf", nil)
 	tryWays(t, p, sentByNGINX+", REENCRYPTED", 1, reencrypted(false, never), ipv4, ipv6)
 }
 
-func TestAProxyThatReencryptsChecksTheNameInTheServersCertificate(t *testing.T) {
+func TestReencryptingProxyChecksName(t *testing.T) {
 	for product, start := range map[string]func(*testing.T, *mailfront, map[string]string) *proxy{
 		"haproxy": func(t *testing.T, m *mailfront, set map[string]string) *proxy {
 			return startHAProxy(t, m, "reencrypted.cfg", set)

@@ -19,7 +19,7 @@ type passedOn struct {
 
 var relaySends = []passedOn{{"v2", 2}, {"v1", 1}}
 
-func TestRelayPassesOnWhoTheClientIs(t *testing.T) {
+func TestRelayReportsClient(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
 	for _, out := range relaySends {
@@ -36,7 +36,7 @@ func TestRelayPassesOnWhoTheClientIs(t *testing.T) {
 	}
 }
 
-func TestRelayPassesOnWhatHAProxySaysOfTheTLSThatItEnded(t *testing.T) {
+func TestRelayReportsTLSOfHAProxy(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
 	t.Run("version 2 says it", func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestRelayPassesOnWhatHAProxySaysOfTheTLSThatItEnded(t *testing.T) {
 	})
 }
 
-func TestRelayTellsOfTLSThatAProxyEndedWithoutAWord(t *testing.T) {
+func TestRelayReportsConfiguredTLS(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
 	for _, in := range []sending{sendV1, sendV2} {
@@ -74,7 +74,7 @@ func TestRelayTellsOfTLSThatAProxyEndedWithoutAWord(t *testing.T) {
 // endedByRelay are the listeners of a relay that ends TLS, and where they lead.
 var endedByRelay = map[string]string{"submissions": "submission", "imaps": "imap", "pop3s": "pop3", "https": "http"}
 
-func TestRelayEndsTLSAndTellsOfIt(t *testing.T) {
+func TestRelayReportsOwnTLS(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
 	certs := testCertificates(t)
@@ -89,7 +89,7 @@ func TestRelayEndsTLSAndTellsOfIt(t *testing.T) {
 
 // HAProxy ends the client's TLS and opens its own to the relay. The TLS that ends
 // there says nothing; what HAProxy says counts.
-func TestRelayDoesNotTakeAProxysOwnTLSForTheClients(t *testing.T) {
+func TestRelayIgnoresTLSOfProxyItself(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
 	certs := testCertificates(t)
@@ -104,7 +104,7 @@ func TestRelayDoesNotTakeAProxysOwnTLSForTheClients(t *testing.T) {
 	}
 }
 
-func TestRelayServesDirectClientsAndRefusesTheirForgedHeaders(t *testing.T) {
+func TestRelayDirectClients(t *testing.T) {
 	m := startMailfront(t)
 	behind, r := behindRelay(t, m, nil)
 	tryDirect := talk{

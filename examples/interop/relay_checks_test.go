@@ -9,7 +9,7 @@ import (
 // HAProxy's checks say LOCAL, or nothing at all. LOCAL goes through to mailfront,
 // whose greeting answers it; the one without a byte ends at the relay. Neither is
 // in the log of either, and both serve clients meanwhile.
-func TestRelayPassesHAProxysHealthChecksOn(t *testing.T) {
+func TestRelayForwardsHealthChecks(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	m := startMailfront(t, "LOG=debug")
@@ -31,7 +31,7 @@ func TestRelayPassesHAProxysHealthChecksOn(t *testing.T) {
 }
 
 // A check that waits for a greeting fails when the server behind the relay is gone.
-func TestRelayLetsHealthChecksFailWhenTheBackendIsDown(t *testing.T) {
+func TestRelayHealthChecksFail(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	haproxyBinary(t)
 	m := startMailfront(t)
@@ -46,7 +46,7 @@ func TestRelayLetsHealthChecksFailWhenTheBackendIsDown(t *testing.T) {
 }
 
 // A client that the backend is down for is not left waiting.
-func TestRelayTurnsClientsAwayAtOnceWhenTheBackendIsDown(t *testing.T) {
+func TestRelayRefusesWithoutBackend(t *testing.T) {
 	m := startMailfront(t)
 	behind, r := behindRelay(t, m, nil)
 	m.stop(t)
@@ -56,7 +56,7 @@ func TestRelayTurnsClientsAwayAtOnceWhenTheBackendIsDown(t *testing.T) {
 
 // Real traffic of clients without an address: LOCAL or UNKNOWN, and it must not
 // become the relay's own address on the way.
-func TestRelayPassesOnAClientOfAUnixSocketWhoIsServedAndHasNoAddress(t *testing.T) {
+func TestRelayUnixSocketClient(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t, "LOG=debug", "RELAY_LOOPBACK=true")
 	for _, out := range relaySends {

@@ -79,7 +79,7 @@ func startDovecot(t *testing.T) (*process, string) {
 
 // The client uses no TLS, or TLS to the relay, and the header reports it. Only to the
 // second it offers a password.
-func TestRelayTellsDovecotWhoTheClientIsAndThatItIsOnTLS(t *testing.T) {
+func TestRelayReportsClientToDovecot(t *testing.T) {
 	p, address := startDovecot(t)
 	certs := testCertificates(t)
 	for _, out := range relaySends {
@@ -119,7 +119,7 @@ func TestRelayTellsDovecotWhoTheClientIsAndThatItIsOnTLS(t *testing.T) {
 }
 
 // STARTTLS goes through a relay that passes bytes on: Dovecot ends it.
-func TestRelayPassesSTARTTLSOnToDovecot(t *testing.T) {
+func TestRelaySTARTTLSToDovecot(t *testing.T) {
 	p, address := startDovecot(t)
 	r := startRelayProcess(t, []string{address})
 	from := p.stderr.now()
@@ -131,7 +131,7 @@ func TestRelayPassesSTARTTLSOnToDovecot(t *testing.T) {
 	require.NoError(t, client.Logout().Wait())
 }
 
-func TestRelayPassesHealthChecksOnToDovecot(t *testing.T) {
+func TestRelayHealthChecksToDovecot(t *testing.T) {
 	p, address := startDovecot(t)
 	for _, out := range relaySends {
 		for in := 1; in <= 2; in++ {

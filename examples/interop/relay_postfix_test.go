@@ -108,7 +108,7 @@ func recipient(t *testing.T, conn net.Conn) *textproto.Error {
 	return refusal
 }
 
-func TestRelayTellsPostfixWhoTheClientIs(t *testing.T) {
+func TestRelayReportsClientToPostfix(t *testing.T) {
 	p := startPostfix(t)
 	for _, out := range relaySends {
 		r := startRelayProcess(t, []string{p.smtpd, p.postscreen}, "SEND="+out.send)
@@ -135,7 +135,7 @@ func TestRelayTellsPostfixWhoTheClientIs(t *testing.T) {
 // own, and in everybody's mynetworks: nothing but checks may come so to Postfix, which
 // has no word for a client that is not known. Version 1 says UNKNOWN, and Postfix
 // 3.7 refuses it.
-func TestRelayPassesHealthChecksOnToPostfixIfItSendsVersion2(t *testing.T) {
+func TestRelayHealthChecksToPostfix(t *testing.T) {
 	p := startPostfix(t)
 	for _, out := range relaySends {
 		for in := 1; in <= 2; in++ {

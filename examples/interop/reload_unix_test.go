@@ -15,7 +15,7 @@ import (
 
 // After a reload the old process of HAProxy and the old workers of NGINX serve the clients
 // that they have. Mail clients stay for days.
-func TestTheOldProcessEndsAfterAReloadThoughClientsStay(t *testing.T) {
+func TestOldProcessEndsAfterReload(t *testing.T) {
 	for _, c := range []struct {
 		httpProxy
 		files  string

@@ -21,7 +21,7 @@ type keepalive struct{ idle, interval time.Duration }
 
 // An IMAP client in IDLE is silent for up to 29 minutes (RFC 2177). A NAT forgets the
 // connection before, unless the proxy or the client uses TCP keepalive.
-func TestEveryProxyUsesTCPKeepaliveTowardsClients(t *testing.T) {
+func TestTCPKeepaliveTowardsClients(t *testing.T) {
 	ours := keepalive{2 * time.Minute, 30 * time.Second}
 	for _, product := range []struct {
 		httpProxy

@@ -25,7 +25,7 @@ var plainDoors = []way{
 
 const terminatedListeners = "TLS_TERMINATED=smtp,submission,imap,pop3,http"
 
-func TestHAProxyEndsTLSAndTellsWhichClientsHaveIt(t *testing.T) {
+func TestHAProxyEndsTLSReportingIt(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
 	p := startHAProxy(t, m, "tls-terminated.cfg", nil)
@@ -33,7 +33,7 @@ func TestHAProxyEndsTLSAndTellsWhichClientsHaveIt(t *testing.T) {
 	tryWays(t, p, sendV2TLS.sendProxy, 2, plainDoors, ipv4, ipv6)
 }
 
-func TestHAProxySayingThatAClientIsPlainOverrulesTheSettingThatAllHaveTLS(t *testing.T) {
+func TestPlainClientOverridesTLSSetting(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t, terminatedListeners)
 	p := startHAProxy(t, m, "tls-terminated.cfg", nil)
@@ -43,7 +43,7 @@ func TestHAProxySayingThatAClientIsPlainOverrulesTheSettingThatAllHaveTLS(t *tes
 
 // STARTTLS is still offered: inside the proxy's TLS it makes sense only to a
 // server that does not know of that.
-func TestHAProxyEndsTLSWithoutAWordAndItCountsForNothing(t *testing.T) {
+func TestHAProxyEndsTLSUnreported(t *testing.T) {
 	haproxyBinary(t)
 	for _, h := range []sending{sendV1, sendV2} {
 		m := startMailfront(t)
@@ -52,7 +52,7 @@ func TestHAProxyEndsTLSWithoutAWordAndItCountsForNothing(t *testing.T) {
 	}
 }
 
-func TestHAProxyEndsTLSWithoutAWordAndTheSettingSaysIt(t *testing.T) {
+func TestHAProxyEndsTLSBySetting(t *testing.T) {
 	haproxyBinary(t)
 	for _, h := range []sending{sendV1, sendV2} {
 		m := startMailfront(t, terminatedListeners)
@@ -61,14 +61,14 @@ func TestHAProxyEndsTLSWithoutAWordAndTheSettingSaysIt(t *testing.T) {
 	}
 }
 
-func TestNGINXEndsTLSWithoutAWordAndItCountsForNothing(t *testing.T) {
+func TestNGINXEndsTLSUnreported(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t)
 	p := startNGINX(t, m, "tls-terminated.conf", nil)
 	tryWays(t, p, sentByNGINX, 1, terminated(false, afterStartTLS), ipv4, ipv6)
 }
 
-func TestNGINXEndsTLSWithoutAWordAndTheSettingSaysIt(t *testing.T) {
+func TestNGINXEndsTLSBySetting(t *testing.T) {
 	nginxBinary(t)
 	m := startMailfront(t, terminatedListeners)
 	p := startNGINX(t, m, "tls-terminated.conf", nil)

@@ -86,7 +86,7 @@ var cloudRows = []cloudRow{
 	{name: "Docker, without the gateway", headers: forgedOnly, peer: gatewayPeer, trusted: "private, !172.18.0.1", client: "172.18.0.1", reason: forwarded.UntrustedHeader},
 }
 
-func TestCloudsPageSaysWhatHappens(t *testing.T) {
+func TestCloudsPage(t *testing.T) {
 	for _, row := range cloudRows {
 		t.Run(row.name, func(t *testing.T) {
 			set, err := trustnet.Parse(strings.Fields(strings.ReplaceAll(row.trusted, ",", " "))...)
@@ -112,7 +112,7 @@ func TestCloudsPageSaysWhatHappens(t *testing.T) {
 }
 
 // Every header on the page is in a row, and every row is on the page.
-func TestEveryHeaderOfTheCloudsPageIsARow(t *testing.T) {
+func TestCloudsPageIsComplete(t *testing.T) {
 	page, err := os.ReadFile("clouds.md")
 	require.NoError(t, err)
 	shown := map[string]bool{}

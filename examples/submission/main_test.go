@@ -142,7 +142,7 @@ func TestDocuments(t *testing.T) {
 	assert.Contains(t, string(body), "<hostname>mail.example.com</hostname>")
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	for _, c := range []struct {
 		behaviour string
 		args      []string
@@ -165,7 +165,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 }
 
 // The file is what a newcomer reads first.
-func TestTheServerHasAtMost200Lines(t *testing.T) {
+func TestServerHasAtMost200Lines(t *testing.T) {
 	source, err := os.ReadFile("main.go")
 	require.NoError(t, err)
 	assert.LessOrEqual(t, strings.Count(string(source), "\n"), 200)

@@ -85,7 +85,7 @@ func TestIssueForms(t *testing.T) {
 	}
 }
 
-func TestDependabotUpdatesBothModulesAndTheActions(t *testing.T) {
+func TestDependabot(t *testing.T) {
 	var config struct {
 		Version int
 		Updates []struct {
@@ -111,7 +111,7 @@ func TestDependabotUpdatesBothModulesAndTheActions(t *testing.T) {
 
 var goVersion = regexp.MustCompile(`(?m)^go (\d+\.\d+)`)
 
-func TestTheWorkflowTestsTheMinimumsOfGoMod(t *testing.T) {
+func TestWorkflowTestsMinimums(t *testing.T) {
 	var workflow struct {
 		Jobs map[string]struct {
 			Container struct{ Image string }

@@ -9,7 +9,7 @@ import (
 )
 
 // The connections have the same options as those of net.Listen.
-func TestConnectionsHaveTheKeepAliveOfPackageNet(t *testing.T) {
+func TestKeepAliveIsThatOfNet(t *testing.T) {
 	var got [2][4]int
 	for i, listen := range []func(string, string) (net.Listener, error){net.Listen, Listen} {
 		l, err := listen("tcp", "127.0.0.1:0")

@@ -27,7 +27,7 @@ func lookup(env map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 }
 
-func TestFlagsTakePrecedenceOverVariablesAndVariablesOverDefaults(t *testing.T) {
+func TestPrecedence(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		args    []string
@@ -53,7 +53,7 @@ func TestFlagsTakePrecedenceOverVariablesAndVariablesOverDefaults(t *testing.T) 
 	}
 }
 
-func TestFlagsThatAreNotSettings(t *testing.T) {
+func TestOtherFlags(t *testing.T) {
 	demo := false
 	values, err := testProgram(&demo).Read([]string{"-demo", "-listen", ":1"}, lookup(nil), io.Discard)
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func TestFlagsThatAreNotSettings(t *testing.T) {
 	require.PanicsWithValue(t, `settings: the program has no setting "LISTENS"`, func() { values.Get("LISTENS") })
 }
 
-func TestArgumentsThatAreNotFlagsAreErrors(t *testing.T) {
+func TestInvalidArguments(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		args []string
@@ -78,7 +78,7 @@ func TestArgumentsThatAreNotFlagsAreErrors(t *testing.T) {
 	}
 }
 
-func TestHelpNamesFlagVariableAndDefault(t *testing.T) {
+func TestHelp(t *testing.T) {
 	var help bytes.Buffer
 	_, err := testProgram(new(bool)).Read([]string{"-help"}, lookup(nil), &help)
 	require.ErrorIs(t, err, flag.ErrHelp)
@@ -88,13 +88,13 @@ func TestHelpNamesFlagVariableAndDefault(t *testing.T) {
 	require.Contains(t, help.String(), "  -demo\n")
 }
 
-func TestErrorsNameSettingAndValueAndKeepTheCause(t *testing.T) {
+func TestErrors(t *testing.T) {
 	v := Value{"sample", "a b", "-listen"}
 	require.EqualError(t, v.Errorf("use host:port"), `sample: -listen is "a b": use host:port`)
 	require.ErrorIs(t, v.Errorf("it cannot be read: %w", fs.ErrNotExist), fs.ErrNotExist)
 }
 
-func TestSourceIsTheNameInASentence(t *testing.T) {
+func TestSource(t *testing.T) {
 	for _, test := range []struct{ name, from, want string }{
 		{name: "flag", from: "-listen", want: "the flag -listen"},
 		{name: "variable", from: "SAMPLE_LISTEN", want: "the variable SAMPLE_LISTEN"},

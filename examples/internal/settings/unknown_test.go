@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWarningsNameMisspeltVariablesAndTheNearestSetting(t *testing.T) {
+func TestUnknownVariables(t *testing.T) {
 	for _, test := range []struct {
 		name, variable string
 		want           []string

@@ -22,7 +22,7 @@ func start(t *testing.T, c *ca) {
 	c.mu.Unlock()
 }
 
-func TestTheFirstClientGetsACertificate(t *testing.T) {
+func TestFirstClientGetsCertificate(t *testing.T) {
 	for _, challenge := range []string{"tls-alpn-01", "http-01"} {
 		t.Run(challenge, func(t *testing.T) {
 			log := recipetest.CaptureLog(t)
@@ -46,7 +46,7 @@ func TestTheFirstClientGetsACertificate(t *testing.T) {
 	}
 }
 
-func TestDocumentsBesideTheChallenges(t *testing.T) {
+func TestDocuments(t *testing.T) {
 	c := startCA(t, "http-01")
 	start(t, c)
 	tr := recipetest.Transport(t, c.http, recipetest.Header(nil))
@@ -56,7 +56,7 @@ func TestDocumentsBesideTheChallenges(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, response.StatusCode)
 }
 
-func TestNoCertificateForOtherNames(t *testing.T) {
+func TestOtherNamesAreRefused(t *testing.T) {
 	log := recipetest.CaptureLog(t)
 	c := startCA(t, "tls-alpn-01")
 	start(t, c)
@@ -69,7 +69,7 @@ func TestNoCertificateForOtherNames(t *testing.T) {
 	log.Await(t, `client="" name=elsewhere.example`)
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, "-agree")
 	recipetest.RequireRefused(t, run, `-trusted ""`, "-agree")
 	recipetest.RequireRefused(t, run, "https://mail.example.com", "-agree", "-trusted", "127.0.0.1", "-host", "https://mail.example.com")

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestEveryByteComesBack(t *testing.T) {
+func TestEcho(t *testing.T) {
 	addr := recipetest.Start(t, run, "-trusted", "127.0.0.1", "-addr", "127.0.0.1:0")[0]
 	log := recipetest.CaptureLog(t)
 	conn := recipetest.Dial(t, addr, recipetest.Header(nil))
@@ -31,7 +31,7 @@ func TestEveryByteComesBack(t *testing.T) {
 }
 
 // The comment of the program is about this.
-func TestAConnIsNotATCPConn(t *testing.T) {
+func TestConnIsNotTCPConn(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	l, err := proxyproto.New(inner, proxyproto.Config{})
@@ -49,7 +49,7 @@ func TestAConnIsNotATCPConn(t *testing.T) {
 	require.True(t, ok)
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, `-trusted ""`)
 	recipetest.RequireRefused(t, run, "99999", "-trusted", "127.0.0.1", "-addr", "127.0.0.1:99999")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestAHandlerGetsTheClient(t *testing.T) {
+func TestHandlerGetsClient(t *testing.T) {
 	certFile, keyFile, pool := recipetest.Certificate(t)
 	plain := recipetest.Start(t, run, "-trusted", "127.0.0.1", "-addr", "127.0.0.1:0")[0]
 	tls := recipetest.Start(t, run, "-trusted", "127.0.0.1", "-addr", "127.0.0.1:0", "-cert", certFile, "-key", keyFile)[0]
@@ -61,7 +61,7 @@ func TestAHandlerGetsTheClient(t *testing.T) {
 	}
 }
 
-func TestAServerWithoutWithClientReportsIt(t *testing.T) {
+func TestMissingWithClient(t *testing.T) {
 	_, _, err := clientOf(t.Context())
 	require.ErrorContains(t, err, "not a gRPC call")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -77,7 +77,7 @@ func TestAServerWithoutWithClientReportsIt(t *testing.T) {
 	require.ErrorContains(t, err, "withClient")
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, `-trusted ""`)
 	recipetest.RequireRefused(t, run, "-cert and -key", "-trusted", "127.0.0.1", "-cert", "does-not-exist.pem")
 }

@@ -70,7 +70,7 @@ func TestPasswordsOnlyOnTLS(t *testing.T) {
 	}
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, `-trusted ""`)
 	recipetest.RequireRefused(t, run, "-cert and -key", "-trusted", "127.0.0.1", "-cert", "does-not-exist.pem")
 }

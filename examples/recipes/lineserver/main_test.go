@@ -89,7 +89,7 @@ func TestTLSFirst(t *testing.T) {
 	log.Await(t, "signed in\" client=203.0.113.7:50000")
 }
 
-func TestWhatEndsASession(t *testing.T) {
+func TestSessionErrors(t *testing.T) {
 	addr, _ := start(t)
 	for name, tt := range map[string]struct{ sent, want string }{
 		"commands in clear text after STARTTLS": {sent: "STARTTLS\r\n" + signIn + "\r\n", want: "BYE \"bytes after STARTTLS\"\r\n"},
@@ -105,7 +105,7 @@ func TestWhatEndsASession(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheServerEndsSessions(t *testing.T) {
+func TestShutdownEndsSessions(t *testing.T) {
 	var conn net.Conn
 	t.Run("server", func(t *testing.T) {
 		addr, _ := start(t) // ends with this subtest
@@ -120,7 +120,7 @@ func TestTheEndOfTheServerEndsSessions(t *testing.T) {
 	requireEOF(t, conn)
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, `-trusted ""`)
 	recipetest.RequireRefused(t, run, "-cert and -key", "-trusted", "127.0.0.1", "-cert", "does-not-exist.pem")
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestBothFormatsCountConnections(t *testing.T) {
+func TestBothFormatsCount(t *testing.T) {
 	addrs := recipetest.Start(t, run, "-trusted", "127.0.0.1", "-addr", "127.0.0.1:0", "-metrics", "127.0.0.1:0")
 	log := recipetest.CaptureLog(t)
 	for range 2 {
@@ -79,7 +79,7 @@ func TestEveryCounterIsAMetric(t *testing.T) {
 	require.Len(t, values, fields.NumField(), "two metrics have the value of the same field")
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, `-trusted ""`)
 	recipetest.RequireRefused(t, run, "99999", "-trusted", "127.0.0.1", "-addr", "127.0.0.1:0", "-metrics", "127.0.0.1:99999")
 }

@@ -76,7 +76,7 @@ func TestHTTP2AfterEveryStart(t *testing.T) {
 	}
 }
 
-func TestAProxyThatIsNotTrustedIsTheClient(t *testing.T) {
+func TestUntrustedProxyIsTheClient(t *testing.T) {
 	plain, _, direct := start(t, "-trusted", "192.0.2.1")
 	defer direct.CloseIdleConnections()
 	require.Contains(t, get(t, direct, "http://"+plain), "client: 127.0.0.1:")
@@ -86,7 +86,7 @@ func TestAProxyThatIsNotTrustedIsTheClient(t *testing.T) {
 	log.Await(t, "-trusted")
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, `-trusted ""`)
 	recipetest.RequireRefused(t, run, "-cert and -key", "-trusted", "127.0.0.1", "-cert", "does-not-exist.pem")
 }

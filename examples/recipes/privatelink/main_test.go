@@ -14,7 +14,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestHeadersOfThreeClouds(t *testing.T) {
+func TestCloudHeaders(t *testing.T) {
 	addr := recipetest.Start(t, run, "-trusted", "127.0.0.1", "-addr", "127.0.0.1:0")[0]
 	for name, tt := range map[string]struct{ header, want string }{
 		// From AWS's own compatibility test for the Network Load Balancer, with its CRC32C
@@ -58,7 +58,7 @@ func TestHeadersOfThreeClouds(t *testing.T) {
 	}
 }
 
-func TestCloudEntriesOfAnotherShapeAreNotDecoded(t *testing.T) {
+func TestMalformedEntries(t *testing.T) {
 	for name, tt := range map[string]struct {
 		tlv proxyproto.TLV
 	}{
@@ -84,6 +84,6 @@ func TestCloudEntriesOfAnotherShapeAreNotDecoded(t *testing.T) {
 	require.False(t, ok, "a connection of another listener")
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, `-trusted ""`)
 }

@@ -52,7 +52,7 @@ func clientAt(ip string) *http.Client {
 
 // A proxy in front of another one, and a client that claims to be 192.0.2.1. This needs
 // no second loopback address, which macOS does not have.
-func TestAForgedHeaderDoesNotArrive(t *testing.T) {
+func TestForgedHeaderIsRemoved(t *testing.T) {
 	log := recipetest.CaptureLog(t)
 	backend := startBackend(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, r.Host, r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Proto"], r.Header["X-Forwarded-Host"])
@@ -77,13 +77,13 @@ func TestAForgedHeaderDoesNotArrive(t *testing.T) {
 	log.Await(t, "add it to -trusted\" client=192.0.2.7")
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, "-backend")
 	recipetest.RequireRefused(t, run, `-trusted "127.0.0.1/8"`, "-backend", "http://127.0.0.1:1", "-trusted", "127.0.0.1/8")
 	recipetest.RequireRefused(t, run, "-cert and -key", "-backend", "http://127.0.0.1:1", "-cert", "does-not-exist.pem")
 }
 
-func TestABackendThatDoesNotAnswer(t *testing.T) {
+func TestBackendIsDown(t *testing.T) {
 	stopped := httptest.NewServer(http.NotFoundHandler())
 	backend, err := url.Parse(stopped.URL)
 	require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestABackendThatDoesNotAnswer(t *testing.T) {
 }
 
 // A PROXY header on this port is a misconfiguration, and is reported.
-func TestAPROXYHeaderIsReported(t *testing.T) {
+func TestPROXYHeaderIsReported(t *testing.T) {
 	front := startProxy(t, startBackend(t, http.NotFoundHandler()))
 	log := recipetest.CaptureLog(t)
 	conn := recipetest.Dial(t, front.Host, recipetest.Header(nil))
@@ -127,7 +127,7 @@ var forgedRequests = map[string]http.Header{
 	"8 KiB without commas": {"X-Forwarded-For": {strings.Repeat("1", 8<<10)}},
 }
 
-func TestAChainOfReverseProxiesPassesOnTheClient(t *testing.T) {
+func TestReverseProxyChain(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.77:0")
 	if err != nil {
 		t.Skipf("no client can have the address 127.0.0.77 on this system: %v", err)

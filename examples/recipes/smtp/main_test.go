@@ -81,7 +81,7 @@ func send(t *testing.T, c *smtp.Client) {
 	require.NoError(t, c.SendMail("demo@example.com", []string{"user@example.com"}, strings.NewReader("Subject: test\r\n\r\ntest\r\n")))
 }
 
-func TestAClientWithoutTLSOnTheTLSPort(t *testing.T) {
+func TestPlainClientOnTLSPort(t *testing.T) {
 	certFile, keyFile, _ := recipetest.Certificate(t)
 	addrs := recipetest.Start(t, run, "-trusted", "127.0.0.1", "-starttls", "127.0.0.1:0", "-tls", "127.0.0.1:0", "-cert", certFile, "-key", keyFile)
 	log := recipetest.CaptureLog(t)
@@ -93,7 +93,7 @@ func TestAClientWithoutTLSOnTheTLSPort(t *testing.T) {
 	log.Await(t, `msg="no TLS" client=203.0.113.7:50000`)
 }
 
-func TestSettingsThatAreRefused(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, `-trusted ""`)
 	recipetest.RequireRefused(t, run, "-cert and -key", "-trusted", "127.0.0.1", "-cert", "does-not-exist.pem")
 }
