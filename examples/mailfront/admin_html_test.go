@@ -103,7 +103,7 @@ func focusOf(t *testing.T, page string) string {
 	return ""
 }
 
-func TestEveryFormHasLabelsErrorsAtItsFieldsAndTheFocusOnTheFirstEmptyOne(t *testing.T) {
+func TestFormAccessibility(t *testing.T) {
 	s := newAdminSite(t, testBase, direct, nil)
 	token := s.setupToken()
 	get := func(path string) func() string {
@@ -153,7 +153,7 @@ func TestEveryFormHasLabelsErrorsAtItsFieldsAndTheFocusOnTheFirstEmptyOne(t *tes
 	}
 }
 
-func TestTheSetUpIsConfirmedWithoutAnAlarm(t *testing.T) {
+func TestSetUpConfirmation(t *testing.T) {
 	for _, env := range []map[string]string{nil, {"MAILFRONT_MODE": "recovery"}} {
 		s := newAdminSite(t, "http://127.0.0.1:8080", plain, env)
 		response, _ := s.do(http.MethodGet, "/admin/setup", "")

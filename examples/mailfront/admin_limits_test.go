@@ -47,7 +47,7 @@ func (s *site) isBanned() bool {
 	return response.StatusCode == http.StatusTooManyRequests
 }
 
-func TestTheAdministratorSeesBansAndLiftsThem(t *testing.T) {
+func TestAdministratorLiftsBan(t *testing.T) {
 	needDirect(t)
 	s := newAdminSite(t, testBase, direct, nil)
 	s.setUp(testBase, adminPassword)
@@ -140,7 +140,7 @@ func TestBansSurviveARestart(t *testing.T) {
 	require.ErrorIs(t, f.guard.Allow(other, guard.Sending), guard.ErrBanned)
 }
 
-func TestADamagedFileOfBansIsRefusedByName(t *testing.T) {
+func TestDamagedBanFile(t *testing.T) {
 	state := stateIn(t)
 	for name, text := range map[string]string{"empty": "", "cut": "[\n  {", "not a client": `[{"address":"0.0.0.0/0","reason":"x","since":"2026-01-01T00:00:00Z","until":"2036-01-01T00:00:00Z"}]`} {
 		t.Run(name, func(t *testing.T) {

@@ -36,7 +36,7 @@ func requireAccepted(t *testing.T, page string) (n int) {
 	return n
 }
 
-func TestEveryPublicURLThatAPageProposesIsAccepted(t *testing.T) {
+func TestProposedURLsAreAccepted(t *testing.T) {
 	s := newAdminSite(t, testBase, direct, nil)
 	_, page := s.admin()
 	require.Equal(t, 2, requireAccepted(t, page), "the placeholder and the example")
@@ -86,7 +86,7 @@ func TestEveryPublicURLThatAPageProposesIsAccepted(t *testing.T) {
 
 // A page of another site chooses Host if it rebinds its name to this server's address, and
 // proxies change it.
-func TestNoPageProposesTheHostOfTheRequest(t *testing.T) {
+func TestProposalIgnoresHost(t *testing.T) {
 	s := newAdminSite(t, testBase, direct, nil)
 	check := func() {
 		for _, host := range []string{"192.0.2.10:8080", "[2001:db8::1]:8080", "rebound.evil.example", "localhost:8080", "mail_host.example", "evil.example/mail", "xn--a.example"} {
@@ -115,7 +115,7 @@ func TestNoPageProposesTheHostOfTheRequest(t *testing.T) {
 	check() // the administration
 }
 
-func TestEveryCorrectionInAnErrorOfThePublicURLIsAccepted(t *testing.T) {
+func TestPublicURLCorrections(t *testing.T) {
 	for _, test := range []struct{ typed, correction string }{ // "": none
 		{typed: "mail.example.com", correction: "https://mail.example.com"},
 		{typed: "mail.example.com/admin", correction: "https://mail.example.com"},
@@ -144,7 +144,7 @@ func TestEveryCorrectionInAnErrorOfThePublicURLIsAccepted(t *testing.T) {
 	}
 }
 
-func TestRecoveryBeginsWithThePresentPublicURL(t *testing.T) {
+func TestRecoveryKeepsPublicURL(t *testing.T) {
 	file := stateIn(t)
 	require.NoError(t, os.WriteFile(file, []byte(`{"public_url":"`+testBase+`/mail"}`), 0o600))
 	old := stateIn(t)

@@ -35,7 +35,7 @@ func TestTheBaseLeadsToTheAdministration(t *testing.T) {
 	}
 }
 
-func TestTheBaseLeadsToTheSetUpWherePathsAreNotKnown(t *testing.T) {
+func TestBaseRedirectsToSetUp(t *testing.T) {
 	for _, how := range []string{stripped, direct} {
 		at := testBase
 		if how == stripped {
@@ -50,7 +50,7 @@ func TestTheBaseLeadsToTheSetUpWherePathsAreNotKnown(t *testing.T) {
 	}
 }
 
-func TestOnlyTheBaseItselfLeadsToTheAdministration(t *testing.T) {
+func TestOnlyBaseRedirects(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	for _, test := range []struct {
 		method, path string

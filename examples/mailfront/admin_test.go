@@ -23,7 +23,7 @@ func mustURL(t *testing.T, text string) *url.URL {
 	return u
 }
 
-func TestThePageTellsHowTheClientAndItsTLSAreKnown(t *testing.T) {
+func TestPageExplainsClientAndTLS(t *testing.T) {
 	for _, test := range []struct {
 		name, how string
 		env       map[string]string
@@ -59,7 +59,7 @@ func TestThePageTellsHowTheClientAndItsTLSAreKnown(t *testing.T) {
 	}
 }
 
-func TestADifferentURLInTheBrowserIsTheFirstThingOnThePage(t *testing.T) {
+func TestDifferentBrowserURLIsFirst(t *testing.T) {
 	for origin, differs := range map[string]bool{
 		testBase:                    false,
 		testBase + ":8443":          true,
@@ -84,7 +84,7 @@ func TestADifferentURLInTheBrowserIsTheFirstThingOnThePage(t *testing.T) {
 }
 
 // Without JavaScript the path of the browser is known by the Referer of the form.
-func TestADifferentPathInTheBrowserIsShown(t *testing.T) {
+func TestDifferentBrowserPath(t *testing.T) {
 	for _, test := range []struct {
 		name, referer, browser, class string
 	}{
@@ -179,7 +179,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	require.NotContains(t, s.log.String(), cookies[0].Value)
 }
 
-func TestTheCookieIsSecureWhereTheBrowserHasTLS(t *testing.T) {
+func TestSessionCookieIsSecure(t *testing.T) {
 	base, err := publicurl.Parse(testBase)
 	require.NoError(t, err)
 	for _, test := range []struct {
@@ -290,7 +290,7 @@ func TestThePageIsWhereNothingElseIs(t *testing.T) {
 }
 
 // A proxy may restrict the page by its path, so that it must have no other.
-func TestWithAPublicURLThePageHasNoOtherPath(t *testing.T) {
+func TestPagePathWithPublicURL(t *testing.T) {
 	for _, test := range []struct {
 		name, base, how string
 		found, missing  []string

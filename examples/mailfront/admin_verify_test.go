@@ -31,7 +31,7 @@ func listenAndCount(t *testing.T, address string) (string, *atomic.Int64) {
 }
 
 // The documents of this server name another host, and the check does not connect to it.
-func TestTheCheckOfTheAdministrationReachesNoOtherHost(t *testing.T) {
+func TestCheckReachesNoOtherHost(t *testing.T) {
 	other, connections := listenAndCount(t, "127.0.0.1:0")
 	_, port, err := net.SplitHostPort(other)
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestTheCheckOfTheAdministrationReachesNoOtherHost(t *testing.T) {
 	require.Zero(t, connections.Load())
 }
 
-func TestTheCheckKnowsThePortOfThePublicURL(t *testing.T) {
+func TestCheckUsesPublicPort(t *testing.T) {
 	for base, want := range map[string]string{"https://mail.example.com": "mail.example.com:443", "https://mail.example.com:8443/mail": "mail.example.com:8443", "https://[2001:db8::1]": "[2001:db8::1]:443", "http://localhost": "localhost:80"} {
 		b, err := publicurl.Parse(base)
 		require.NoError(t, err)

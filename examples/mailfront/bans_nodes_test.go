@@ -18,7 +18,7 @@ import (
 // The machine of the tests may be slow. That the wait is short is a test of package guard.
 func init() { guard.DefaultLimits.StoreWait = 500 * time.Millisecond }
 
-func TestTwelveWrongPasswordsOverThreeNodesAreABanOnAll(t *testing.T) {
+func TestBanForGuessesOverThreeNodes(t *testing.T) {
 	needDirect(t)
 	c := newCluster(t, 3, nil)
 	c.setUp(0)
@@ -57,7 +57,7 @@ func TestTwelveWrongPasswordsOverThreeNodesAreABanOnAll(t *testing.T) {
 	}
 }
 
-func TestGuessesAtAllNodesAtTheSameTimeExceedTheLimitByOneForEachNode(t *testing.T) {
+func TestConcurrentGuessesAtAllNodes(t *testing.T) {
 	needDirect(t)
 	c := newCluster(t, 3, configured)
 	var all sync.WaitGroup

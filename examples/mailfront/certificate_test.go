@@ -27,7 +27,7 @@ func certificateFiles(t *testing.T, domain string) (cert *tls.Certificate, certF
 	return cert, certFile, keyFile
 }
 
-func TestTheCertificateOfTheFilesIsServedOnEveryListener(t *testing.T) {
+func TestCertificateOnEveryListener(t *testing.T) {
 	cert, certFile, keyFile := certificateFiles(t, "files.test")
 	r := runMailfront(t, map[string]string{"MAILFRONT_TLS_CERT": certFile, "MAILFRONT_TLS_KEY": keyFile})
 	roots := x509.NewCertPool()
@@ -54,7 +54,7 @@ func TestTheCertificateOfTheFilesIsServedOnEveryListener(t *testing.T) {
 	}
 }
 
-func TestTheSelfSignedCertificateIsForTheDomainsAndThisMachine(t *testing.T) {
+func TestSelfSignedNames(t *testing.T) {
 	cert, err := selfSigned([]string{"one.test", "two.test"})
 	require.NoError(t, err)
 	for _, name := range []string{"one.test", "two.test", "localhost", "127.0.0.1", "::1"} {
@@ -63,7 +63,7 @@ func TestTheSelfSignedCertificateIsForTheDomainsAndThisMachine(t *testing.T) {
 	require.Error(t, cert.Leaf.VerifyHostname("three.test"))
 }
 
-func TestTheSelfSignedCertificateIsForEveryHostThatDocumentsName(t *testing.T) {
+func TestSelfSignedForDocumentHosts(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_PUBLIC_URL": "https://web.test:8443/mail", "MAILFRONT_HOSTNAME": "mx.test", "MAILFRONT_DOMAINS": "one.test"})
 	tc := tls.Client(r.direct("https"), &tls.Config{InsecureSkipVerify: true})
 	require.NoError(t, tc.Handshake())

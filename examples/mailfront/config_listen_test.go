@@ -149,7 +149,7 @@ func TestAListenerServesOnAllItsAddresses(t *testing.T) {
 	}
 }
 
-func TestAListenerThatIsOffIsNotOpenedAndNotAnnounced(t *testing.T) {
+func TestListenerOff(t *testing.T) {
 	env := allOff()
 	env["MAILFRONT_LISTEN_IMAP"], env["MAILFRONT_LISTEN_HTTP"], env["MAILFRONT_HOSTNAME"] = "127.0.0.1:0", "127.0.0.1:0", "mail.example.com"
 	env["MAILFRONT_PUBLIC_PORTS"] = "imaps=993" // the proxy ends TLS
@@ -171,7 +171,7 @@ func TestAListenerThatIsOffIsNotOpenedAndNotAnnounced(t *testing.T) {
 	require.Equal(t, []string{"imap", "imap"}, services)
 }
 
-func TestAServerWithoutMailOrWithoutWebStarts(t *testing.T) {
+func TestStartWithoutMailOrWeb(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		open []string

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-func TestABaseThatIsTheAddressOfAPageIsRefusedWithTheURLToUse(t *testing.T) {
+func TestBaseThatIsAPage(t *testing.T) {
 	for _, test := range []struct{ url, use string }{ // use: "" where the URL is good
 		{url: "https://mail.example.com/admin", use: "https://mail.example.com"},
 		{url: "https://mail.example.com/admin/", use: "https://mail.example.com"},
@@ -59,7 +59,7 @@ func TestABaseThatIsTheAddressOfAPageIsRefusedWithTheURLToUse(t *testing.T) {
 	}
 }
 
-func TestAPageIsRefusedByTheSetUpAndByTheAdministrationPage(t *testing.T) {
+func TestPagesRefuseBaseThatIsAPage(t *testing.T) {
 	s := newAdminSite(t, testBase, direct, nil)
 	_, page := s.admin()
 	target, form := s.fill(page, "/admin", "token",
@@ -79,7 +79,7 @@ func TestAPageIsRefusedByTheSetUpAndByTheAdministrationPage(t *testing.T) {
 }
 
 // An older version accepted such a URL, and kept it.
-func TestAPageInTheStateIsRefusedWithTheWayToCorrectIt(t *testing.T) {
+func TestStateWithBaseThatIsAPage(t *testing.T) {
 	file := stateIn(t)
 	require.NoError(t, os.WriteFile(file, []byte(`{"public_url":"`+testBase+`/mail/admin"}`), 0o600))
 	env := map[string]string{"MAILFRONT_STATE": file}
@@ -97,7 +97,7 @@ func TestAPageInTheStateIsRefusedWithTheWayToCorrectIt(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestEveryPageThatIsRefusedAsABaseExists(t *testing.T) {
+func TestRefusedPagesExist(t *testing.T) {
 	s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_DOMAINS": "example.test"})
 	for _, page := range pages {
 		response, _ := s.do(http.MethodGet, page, "")
@@ -105,7 +105,7 @@ func TestEveryPageThatIsRefusedAsABaseExists(t *testing.T) {
 	}
 }
 
-func TestTheErrorForAWrongPublicURLNamesWhereItIsFrom(t *testing.T) {
+func TestPublicURLErrorNamesSource(t *testing.T) {
 	file := stateIn(t)
 	require.NoError(t, os.WriteFile(file, []byte(`{"public_url":"mail.example.com"}`), 0o600))
 	for _, test := range []struct {

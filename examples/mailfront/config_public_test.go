@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheModeAndTheBaseFollowFromTheSettings(t *testing.T) {
+func TestModeAndBase(t *testing.T) {
 	for _, test := range []struct {
 		name               string
 		url, hostname, set string // settings
@@ -42,7 +42,7 @@ func TestTheModeAndTheBaseFollowFromTheSettings(t *testing.T) {
 	}
 }
 
-func TestAPasswordInThePublicURLIsNotRepeated(t *testing.T) {
+func TestPublicURLWithPassword(t *testing.T) {
 	_, err := parseConfig(nil, lookup(map[string]string{"MAILFRONT_PUBLIC_URL": "https://me:hunter2@mail.example.com"}), io.Discard)
 	require.ErrorContains(t, err, "MAILFRONT_PUBLIC_URL")
 	require.NotContains(t, err.Error(), "hunter2")

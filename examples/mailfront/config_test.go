@@ -16,7 +16,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestABadSettingIsAnErrorThatNamesItAndQuotesTheValue(t *testing.T) {
+func TestBadSettings(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -181,7 +181,7 @@ func TestWhatIsUnsetHasItsDefault(t *testing.T) {
 	require.NotEqual(t, cfg.password, again.password)
 }
 
-func TestSettingsComeFromTheEnvironmentAndFlagsWin(t *testing.T) {
+func TestFlagsOverrideEnvironment(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "proxies")
 	require.NoError(t, os.WriteFile(list, []byte("192.0.2.1 # front\nloopback\n"), 0o600))
 	cfg, err := parseConfig([]string{"-listen-smtp=[::1]:25", "-log", "debug", "-domains=b.test"}, lookup(map[string]string{
@@ -222,7 +222,7 @@ func TestHelpListsEverySetting(t *testing.T) {
 	}
 }
 
-func TestAStartThatFailsNamesTheSettingAndLeavesNothingOpen(t *testing.T) {
+func TestFailedStart(t *testing.T) {
 	busy := runMailfront(t, nil).address["smtp"]
 	l, err := net.Listen("tcp", "127.0.0.88:0") // no other listener is there
 	if err != nil {

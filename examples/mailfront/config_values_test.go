@@ -14,7 +14,7 @@ import (
 
 // A bad value of a setting fails at the start with the name of the setting, the value and the
 // correction. Each setting has to be in the table.
-func TestEverySettingNamesItsBadValueAndTheCorrection(t *testing.T) {
+func TestSettingErrors(t *testing.T) {
 	directory := t.TempDir()
 	damaged := filepath.Join(directory, "state")
 	require.NoError(t, os.WriteFile(damaged, []byte("{"), 0o600))

@@ -10,7 +10,7 @@ import (
 
 // RFC 4918 section 9.1: a response element for the resource that was asked for. Clients
 // compare the href and drop what they did not ask for.
-func TestPROPFINDAnswersTheHrefThatWasAsked(t *testing.T) {
+func TestPROPFINDHref(t *testing.T) {
 	const body = `<propfind xmlns="DAV:"><prop><resourcetype/><current-user-principal/></prop></propfind>`
 	type multistatus struct {
 		Responses []struct {

@@ -16,7 +16,7 @@ import (
 const testEvent = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//portico//EN\r\nBEGIN:VEVENT\r\nUID:one\r\n" +
 	"DTSTAMP:20261122T000000Z\r\nDTSTART:20261123T100000Z\r\nSUMMARY:Behind a proxy\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
 
-func TestDAVClientsFindTheirWayFromTheWellKnownLocation(t *testing.T) {
+func TestDAVDiscovery(t *testing.T) {
 	for _, test := range []struct{ base, how, prefix string }{
 		{testBase, direct, ""}, {testBase + "/mail", direct, "/mail"}, {testBase + "/mail", stripped, "/mail"}, {testBase + "/mail", kept, "/mail"},
 	} {
@@ -78,7 +78,7 @@ func TestDAVClientsFindTheirWayFromTheWellKnownLocation(t *testing.T) {
 }
 
 // A browser sends no credentials with a preflight, and clients ask for the classes first.
-func TestOPTIONSAtDAVCollectionsNeedsNoCredentials(t *testing.T) {
+func TestDAVOptions(t *testing.T) {
 	s := newSite(t, testBase+"/mail", kept, nil)
 	for path, class := range map[string]string{
 		"/dav/cal": "1, 3, calendar-access", "/dav/cal/": "1, 3, calendar-access", "/dav/cal/demo@example.test/calendars/default/": "1, 3, calendar-access",

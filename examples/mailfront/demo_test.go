@@ -37,7 +37,7 @@ func TestTheDemoShowsTheStoryAndEndsWell(t *testing.T) {
 }
 
 // On macOS 127.0.0.1 is the only IPv4 loopback address, and containers often have no IPv6.
-func TestTheDemoNeedsNoOtherAddressThan127001(t *testing.T) {
+func TestDemoAddresses(t *testing.T) {
 	const unavailable = "192.0.2.1"
 	before := temporarySockets(t)
 	var out bytes.Buffer
@@ -70,7 +70,7 @@ func TestTheDemoFailsWhenNothingWorks(t *testing.T) {
 	require.Contains(t, out.String(), "NOT as it must be:")
 }
 
-func TestTheDemoFailsWhenTheServerSeesSomethingElse(t *testing.T) {
+func TestDemoDetectsWrongClient(t *testing.T) {
 	var out bytes.Buffer
 	d := &demo{out: &out, ctx: t.Context(), log: newLogBuffer()}
 	require.NoError(t, d.start(demoClient))

@@ -29,7 +29,7 @@ var sites = []struct{ base, how string }{
 	{"http://127.0.0.1:8080/mail", plain},
 }
 
-func TestSignInFromDiscoveryToUserinfoWithCoreOSGoOIDC(t *testing.T) {
+func TestSignInWithCoreOSClient(t *testing.T) {
 	for _, at := range sites {
 		t.Run(at.base+" "+at.how, func(t *testing.T) {
 			s := newSite(t, at.base, at.how, nil)
@@ -71,7 +71,7 @@ func TestSignInFromDiscoveryToUserinfoWithCoreOSGoOIDC(t *testing.T) {
 	}
 }
 
-func TestSignInFromDiscoveryToUserinfoWithZitadelsClient(t *testing.T) {
+func TestSignInWithZitadelClient(t *testing.T) {
 	for _, at := range sites {
 		t.Run(at.base+" "+at.how, func(t *testing.T) {
 			s := newSite(t, at.base, at.how, nil)
@@ -138,7 +138,7 @@ func TestWhatDocumentsNameIsThere(t *testing.T) {
 	}
 }
 
-func TestInBootstrapDocumentsAreRelativeAndEverythingRuns(t *testing.T) {
+func TestBootstrapDocuments(t *testing.T) {
 	for _, test := range []struct{ name, mode, url, prefix string }{
 		{"nothing is set", "", "", ""},
 		{"bootstrap", "bootstrap", "https://mail.example.com", ""},
@@ -175,7 +175,7 @@ func TestInBootstrapDocumentsAreRelativeAndEverythingRuns(t *testing.T) {
 	}
 }
 
-func TestMailClientsAreToldThePortsThatTheyReach(t *testing.T) {
+func TestPublishedPorts(t *testing.T) {
 	s := newSite(t, testBase, direct, map[string]string{
 		"MAILFRONT_HOSTNAME": "mx.example.test", "MAILFRONT_DOMAINS": "example.test,two.test", "MAILFRONT_PUBLIC_PORTS": "imaps=1993,pop3=-,pop3s=-",
 	})
@@ -200,7 +200,7 @@ func TestMailClientsAreToldThePortsThatTheyReach(t *testing.T) {
 	}
 }
 
-func TestAProxysPathIsNotCleanedBehindItsBack(t *testing.T) {
+func TestUncleanPaths(t *testing.T) {
 	s := newSite(t, testBase+"/mail", stripped, nil)
 	for _, path := range []string{"//login", "/login/../login", "/./login", "//evil.example/%2e%2e"} {
 		response, _ := s.do(http.MethodGet, path, "")
@@ -221,7 +221,7 @@ func TestNoRedirectLosesThePath(t *testing.T) {
 	}
 }
 
-func TestTheDefaultDomainBesideAPublicURLIsInTheLog(t *testing.T) {
+func TestDefaultDomainIsLogged(t *testing.T) {
 	const line = "event=default_domain"
 	for _, test := range []struct {
 		name, url, hostname, domains, set string // set: the URL of the set-up
@@ -253,7 +253,7 @@ func TestTheDefaultDomainBesideAPublicURLIsInTheLog(t *testing.T) {
 }
 
 // Autoconfig and PACC announce tokens for mail, of the server's own provider or of another.
-func TestMailClientsAreToldThatTokensAreAccepted(t *testing.T) {
+func TestPublishedAuthentication(t *testing.T) {
 	for _, test := range []struct {
 		name, issuer string
 		env          map[string]string

@@ -32,7 +32,7 @@ func partsOf(t *testing.T, message []byte) (parts [][2]string) {
 	}
 }
 
-func TestADeliveryIsReportedIfTheSenderAsksForIt(t *testing.T) {
+func TestDeliveryReport(t *testing.T) {
 	f := startWith(t, nil, nil)
 	s := ehlo(t, onTLS(t, f.proxiedBy(proxyIP, "submissions", header(nil))))
 	require.Regexp(t, "^235 ", logins["smtp"](s))
@@ -73,7 +73,7 @@ func TestADeliveryIsReportedIfTheSenderAsksForIt(t *testing.T) {
 }
 
 // Anyone can name any sender where mail comes in.
-func TestReportsAreNotOfferedToClientsThatDoNotSignIn(t *testing.T) {
+func TestDSNRequiresLogin(t *testing.T) {
 	f := startWith(t, nil, nil)
 	s := newScript(t, f.proxiedBy(proxyIP, "smtp", header(nil)))
 	s.until("220 ")

@@ -17,7 +17,7 @@ const (
 	clientHello = "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" // its beginning
 )
 
-func TestWhatAListenerDoesNotExpectIsInTheLogWithTheSetting(t *testing.T) {
+func TestUnexpectedFirstBytesAreLogged(t *testing.T) {
 	trusting := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"})
 	untrusting := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded", "MAILFRONT_TRUSTED_PROXIES": " "})
 	proxied := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy"})
@@ -70,7 +70,7 @@ func TestWhatAListenerDoesNotExpectIsInTheLogWithTheSetting(t *testing.T) {
 	}
 }
 
-func TestWhatAListenerExpectsIsNotInTheLog(t *testing.T) {
+func TestExpectedFirstBytes(t *testing.T) {
 	r := runMailfront(t, nil)
 	for _, listener := range listenerNames {
 		c := r.direct(listener)
@@ -85,7 +85,7 @@ func TestWhatAListenerExpectsIsNotInTheLog(t *testing.T) {
 	require.Zero(t, r.logged("level=WARN", "setting="))
 }
 
-func TestARejectionNamesTheSettingToChange(t *testing.T) {
+func TestRejectionNamesSetting(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy"})
 	for _, test := range []struct{ name, listener, from, first, setting string }{
 		{name: "a header of an untrusted peer", listener: "http", from: directIP, first: headerV1, setting: "MAILFRONT_TRUSTED_PROXIES"},

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAForwardingHeaderOfAnUntrustedPeerIsReported(t *testing.T) {
+func TestUntrustedForwardingHeaderIsLogged(t *testing.T) {
 	trusting := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"})
 	nobody := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " "})
 	for _, tc := range []struct {
@@ -55,7 +55,7 @@ func TestAForwardingHeaderOfAnUntrustedPeerIsReported(t *testing.T) {
 	})
 }
 
-func TestATrustedProxyThatDoesNotSendTheForwardingHeaderIsReported(t *testing.T) {
+func TestMissingForwardingHeaderIsLogged(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		settings map[string]string
@@ -86,7 +86,7 @@ func TestATrustedProxyThatDoesNotSendTheForwardingHeaderIsReported(t *testing.T)
 	}
 }
 
-func TestAForwardingHeaderExemptsNoPeerFromABan(t *testing.T) {
+func TestForwardingHeaderDoesNotExempt(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	s.comeFromElsewhere()
 	for range 10 {
@@ -99,7 +99,7 @@ func TestAForwardingHeaderExemptsNoPeerFromABan(t *testing.T) {
 
 // No proxy is configured, which is the default: all clients of a proxy on this machine
 // have its address.
-func TestWrongPasswordsThroughAnUnlistedProxyOnThisMachineBanNoClient(t *testing.T) {
+func TestUnlistedLocalProxyIsNotBanned(t *testing.T) {
 	s := newAdminSite(t, testBase, kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " "})
 	s.setUp(testBase, adminPassword)
 	c := s.dial(proxyIP, "smtps")
@@ -138,7 +138,7 @@ func TestWrongPasswordsThroughAnUnlistedProxyOnThisMachineBanNoClient(t *testing
 
 // A proxy on this machine that is not trusted and passes bytes on adds no header. What it passes
 // on is for the public host.
-func TestAPeerOnThisMachineThatAsksForAnotherHostIsReportedAndMaySendNoPassword(t *testing.T) {
+func TestLocalPeerWithForeignHost(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1", "MAILFRONT_HOSTNAME": "mail.example.test"})
 	ask := func(host string) int {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address["http"]+"/jmap/session", nil)

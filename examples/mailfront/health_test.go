@@ -53,7 +53,7 @@ func check(t *testing.T, f *frontend, method, path string) (status int, body str
 	return response.StatusCode, string(b)
 }
 
-func TestHealthChecksNeedNoPROXYHeaderFromATrustedPeer(t *testing.T) {
+func TestHealthCheckWithoutPROXYHeader(t *testing.T) {
 	for _, listen := range []string{"127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "health.sock")} {
 		f := startHealth(t, map[string]string{"MAILFRONT_LISTEN_HEALTH": listen})
 		for _, tc := range []struct {
@@ -76,7 +76,7 @@ func TestHealthChecksNeedNoPROXYHeaderFromATrustedPeer(t *testing.T) {
 	}
 }
 
-func TestReadyFailsWhileMailfrontStartsAndDrainsAndLiveDoesNot(t *testing.T) {
+func TestReadyDuringStartAndDrain(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		phase int32
@@ -100,7 +100,7 @@ func TestReadyFailsWhileMailfrontStartsAndDrainsAndLiveDoesNot(t *testing.T) {
 }
 
 // The phases of the last test, in the order of a real life.
-func TestConnectionsAreServedWhileMailfrontDrains(t *testing.T) {
+func TestDrainServesConnections(t *testing.T) {
 	f := startHealth(t, map[string]string{"MAILFRONT_DRAIN": "1h"})
 	ended := make(chan error)
 	go func() { ended <- f.drainConnections() }()
@@ -138,7 +138,7 @@ func TestTheDrainTakesAsLongAsItsSetting(t *testing.T) {
 	}
 }
 
-func TestHTTPClientsAreSentElsewhereWhileMailfrontDrains(t *testing.T) {
+func TestDrainClosesHTTPConnections(t *testing.T) {
 	f := startHealth(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": ""})
 	for _, tc := range []struct {
 		phase int32
@@ -190,7 +190,7 @@ func TestHealthSettings(t *testing.T) {
 	}
 }
 
-func TestAHealthListenerInUseIsAnErrorAtStart(t *testing.T) {
+func TestHealthListenerInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
@@ -200,7 +200,7 @@ func TestAHealthListenerInUseIsAnErrorAtStart(t *testing.T) {
 	require.ErrorContains(t, err, `mailfront: MAILFRONT_LISTEN_HEALTH is "`+l.Addr().String()+`": cannot listen: `)
 }
 
-func TestTheTableHasTheHealthListenerAndACheckWithPROXYHeaderIsReported(t *testing.T) {
+func TestHealthCheckWithPROXYHeader(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_LISTEN_HEALTH": "127.0.0.1:0", "MAILFRONT_DRAIN": "0s"})
 	require.True(t, r.out.await(r.ctx, 1, "health "))
 	m := regexp.MustCompile(`(?m)^health +(127\.0\.0\.1:[1-9][0-9]*) +- +-$`).FindStringSubmatch(r.out.String())

@@ -75,7 +75,7 @@ func secondProcess(t *testing.T) (s *site, end func()) {
 
 // The identity provider is a second process of this sample. Its tokens have no signature:
 // they are introspected.
-func TestTokensOfASecondProcessAreAccepted(t *testing.T) {
+func TestTokensOfSecondProcess(t *testing.T) {
 	if os.Getenv(processVariable) != "" {
 		ctx, cancel := context.WithCancel(context.Background())
 		go func() {

@@ -40,7 +40,7 @@ func (c *pipeliningConn) Read(b []byte) (int, error) {
 
 // go-imap puts a wrapper without NetConn around the connection then, which hides
 // the Info from proxyproto.FromConn. POP3 is ours, and has the same case.
-func TestTheClientIsKnownAfterSTARTTLSWithTheClientHelloInTheSameSegment(t *testing.T) {
+func TestPipelinedClientHello(t *testing.T) {
 	r := runMailfront(t, nil)
 	for listener, command := range map[string]string{"imap": "s STARTTLS\r\n", "pop3": "STLS\r\n"} {
 		t.Run(listener, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestTheClientIsKnownAfterSTARTTLSWithTheClientHelloInTheSameSegment(t *test
 	}
 }
 
-func TestIMAPAnswersWhoamiOnlyWhereLoginIsOffered(t *testing.T) {
+func TestIMAPWhoami(t *testing.T) {
 	r := runMailfront(t, nil)
 	s := newScript(t, r.proxied("imap", header(&proxyproto.TLS{})))
 	s.line()
@@ -113,7 +113,7 @@ func TestINBOXCannotBeDeletedOrRenamed(t *testing.T) {
 	require.Contains(t, s.until("d "), "d OK")
 }
 
-func TestIMAPListsTheSpecialUseOfMailboxes(t *testing.T) {
+func TestIMAPSpecialUse(t *testing.T) {
 	r := runMailfront(t, nil)
 	s := newScript(t, onTLS(t, r.direct("imaps")))
 	s.line()

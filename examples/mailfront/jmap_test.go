@@ -20,7 +20,7 @@ func basicAuth(password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(testAccount+":"+password))
 }
 
-func TestCoreEchoAnswersEveryWayOfSigningIn(t *testing.T) {
+func TestCoreEcho(t *testing.T) {
 	for _, test := range []struct{ base, how string }{
 		{testBase, direct}, {testBase + ":8443", direct}, {testBase + "/mail", direct}, {testBase + "/mail", stripped}, {testBase + "/mail", kept},
 	} {
@@ -49,7 +49,7 @@ func TestCoreEchoAnswersEveryWayOfSigningIn(t *testing.T) {
 	}
 }
 
-func TestWithoutSigningInEveryAPIChallenges(t *testing.T) {
+func TestAPIsChallenge(t *testing.T) {
 	s := newSite(t, testBase+"/mail", stripped, nil)
 	for _, test := range []struct{ method, path string }{
 		{"POST", "/jmap/"}, {"POST", "/jmap"}, {"GET", "/jmap/session"}, {"GET", "/jmap/eventsource/?ping=0"}, {"POST", "/jmap/upload/demo/"},
@@ -204,7 +204,7 @@ func TestTheEventSourceBeginsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAPageOfAnotherSiteCannotLockItsVisitorOut(t *testing.T) {
+func TestCrossSiteJMAPGuesses(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	const evil = "https://evil.example"
 	for range 30 {

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestAPasswordThatWasNotComparedIsNotCalledWrong(t *testing.T) {
+func TestUncomparedPassword(t *testing.T) {
 	s := newSite(t, testBase, direct, nil) // from 127.0.0.1, which is not banned
 	for i := range 15 {
 		response, _ := s.do("PROPFIND", "/dav/cal/", "", "Authorization", basicAuth("wrong"))
@@ -33,7 +33,7 @@ func TestAPasswordThatWasNotComparedIsNotCalledWrong(t *testing.T) {
 	}
 }
 
-func TestOneDirectClientOfAForwardedListenerCannotHoldEveryConnection(t *testing.T) {
+func TestDirectClientConnectionLimit(t *testing.T) {
 	for _, listener := range []string{"http", "https"} {
 		t.Run(listener, func(t *testing.T) {
 			f := startLimited(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"}, func(l *guard.Limits) { l.PerClient, l.Total = 3, 8 })
@@ -74,14 +74,14 @@ func TestOneDirectClientOfAForwardedListenerCannotHoldEveryConnection(t *testing
 	}
 }
 
-func TestABannedClientIsClosedAtAcceptOfAForwardedListener(t *testing.T) {
+func TestBanOnForwardedListener(t *testing.T) {
 	f := startWith(t, nil, nil)
 	require.ErrorIs(t, f.wrongPasswords(client.Client{IP: netip.MustParseAddr(directIP), Known: true}, 10), guard.ErrBanned)
 	require.Empty(t, newScript(t, f.connect(directIP, "http")).end())
 }
 
 // The clients that ten wrong passwords lock out, and on which listeners.
-func TestWrongPasswordsOverAllProtocolsCloseEveryListenerToThatClientAndToNobodyElse(t *testing.T) {
+func TestBanAcrossProtocols(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy"})
 	v6 := func(host string) proxyproto.Header {
 		return proxyproto.Header{Source: &net.TCPAddr{IP: net.ParseIP(host), Port: 4567}, Destination: &net.TCPAddr{IP: net.ParseIP("2001:db8:1::1"), Port: 25}}
@@ -171,7 +171,7 @@ func TestWrongPasswordsOverAllProtocolsCloseEveryListenerToThatClientAndToNobody
 	}
 }
 
-func TestABanEndsSessionsThatWereOpenAtTheirNextPasswordAndNoOthers(t *testing.T) {
+func TestBanEndsOpenSessions(t *testing.T) {
 	f := startWith(t, nil, nil)
 	told := header(&proxyproto.TLS{Client: true})
 	open := map[string]*script{}
@@ -194,7 +194,7 @@ func TestABanEndsSessionsThatWereOpenAtTheirNextPasswordAndNoOthers(t *testing.T
 	require.NoError(t, ask["imap"](user), "who is logged in stays")
 }
 
-func TestMailThatDoesNotFitTheBudgetIsPutOffAndNothingStaysTaken(t *testing.T) {
+func TestMailOverBudgetIsDeferred(t *testing.T) {
 	const firstRead = 32 << 10                                                        // bytes: what package guard takes at first
 	f := startLimited(t, nil, func(l *guard.Limits) { l.Memory = 3*firstRead*2 - 1 }) // too little for a second read
 	s := ehlo(t, f.connect(directIP, "smtp"))
@@ -212,7 +212,7 @@ func TestMailThatDoesNotFitTheBudgetIsPutOffAndNothingStaysTaken(t *testing.T) {
 	require.Len(t, f.mail.messages(), 2)
 }
 
-func TestAMessageThatBreaksOffGivesItsMemoryBack(t *testing.T) {
+func TestAbortedMessageReleasesMemory(t *testing.T) {
 	f := startWith(t, nil, nil)
 	s := ehlo(t, f.connect(directIP, "smtp"))
 	s.smtp("MAIL FROM:<a@elsewhere.test>")
@@ -232,7 +232,7 @@ func (f started) wrongPasswords(cl client.Client, n int) (err error) {
 	return err
 }
 
-func TestTooManyWrongPasswordsAreABanOnTheWebToo(t *testing.T) {
+func TestBanOnWeb(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	s.comeFromElsewhere()
 	action, form := s.Open(s.AuthURL("v"))

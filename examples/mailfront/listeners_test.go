@@ -16,7 +16,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestTheTableNamesEveryListenerAndItsAddress(t *testing.T) {
+func TestListenerTable(t *testing.T) {
 	other := "::1"
 	if !bindable(other) {
 		other = "127.0.0.1" // no IPv6 on this system
@@ -45,7 +45,7 @@ func TestTheTableNamesEveryListenerAndItsAddress(t *testing.T) {
 	require.Equal(t, listenerNames, names)
 }
 
-func TestARandomPasswordIsPrintedAndOneThatWasGivenIsNot(t *testing.T) {
+func TestRandomPasswordIsPrinted(t *testing.T) {
 	for _, password := range []string{"", "given"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		out := newLogBuffer()
@@ -110,7 +110,7 @@ func TestLOCALConnectionsAreLoggedAtDebug(t *testing.T) {
 	}
 }
 
-func TestAForgedHeaderIsRefusedAndItsAddressIsNeverAClients(t *testing.T) {
+func TestForgedHeaderIsRefused(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy"})
 	for _, name := range listenerNames {
 		for version := 1; version <= 2; version++ {
@@ -132,7 +132,7 @@ func TestAForgedHeaderIsRefusedAndItsAddressIsNeverAClients(t *testing.T) {
 	require.Zero(t, r.logged("client_ip="+clientIP))
 }
 
-func TestAPROXYHeaderWhereHeadersAreForwardedIsRefusedAndNotAnswered(t *testing.T) {
+func TestPROXYHeaderOnForwardedListener(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"})
 	for _, name := range []string{"http", "https"} {
 		for version := 1; version <= 2; version++ { // of the proxy itself, which is configured for the wrong port
@@ -147,7 +147,7 @@ func TestAPROXYHeaderWhereHeadersAreForwardedIsRefusedAndNotAnswered(t *testing.
 	}
 }
 
-func TestATrustedPeerWithoutHeaderIsRefusedAndWhatItSaidIsNotLogged(t *testing.T) {
+func TestTrustedPeerWithoutHeader(t *testing.T) {
 	r := runMailfront(t, nil)
 	for i, tag := range []string{"a", "PROXY"} {
 		s := newScript(t, r.dial(proxyIP, "imap"))
@@ -172,7 +172,7 @@ func TestASlowHandshakeHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-func TestShutdownServesWhatWasAcceptedAndWaitsForSessions(t *testing.T) {
+func TestShutdownWaitsForSessions(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy"})
 	byName := make(map[string]*script)
 	for _, name := range []string{"smtp", "imap", "pop3", "smtps", "imaps", "pop3s"} {
@@ -224,7 +224,7 @@ func TestShutdownServesWhatWasAcceptedAndWaitsForSessions(t *testing.T) {
 	require.Zero(t, r.logged("sessions cut"))
 }
 
-func TestShutdownCutsWhatStaysAfterItsGrace(t *testing.T) {
+func TestShutdownGrace(t *testing.T) {
 	cfg, err := parseConfig(nil, lookup(nil), io.Discard)
 	require.NoError(t, err)
 	buffer := newLogBuffer()

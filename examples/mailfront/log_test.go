@@ -21,7 +21,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestAClientsWordsDoNotLookLikeAReport(t *testing.T) {
+func TestQuotedClientText(t *testing.T) {
 	var b bytes.Buffer
 	l := newLogger(&b, slog.LevelDebug)
 	const words = "panic proto=https event=session client_ip=6.6.6.6 tls=true"
@@ -34,7 +34,7 @@ func TestAClientsWordsDoNotLookLikeAReport(t *testing.T) {
 }
 
 // A flood of forged headers must not hide the line about a proxy that sends none.
-func TestRejectionsOfAKindAreOneLineAMinuteWithTheNumberOfTheOthers(t *testing.T) {
+func TestRejectionLogIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		buffer := newLogBuffer()
 		log := logRejection(client.NewLimitedLog(newLogger(buffer, slog.LevelInfo)), "smtp", "-trusted-proxies-smtp")
@@ -58,7 +58,7 @@ func TestRejectionsOfAKindAreOneLineAMinuteWithTheNumberOfTheOthers(t *testing.T
 	})
 }
 
-func TestALineOfARequestHasMethodPathAndStatus(t *testing.T) {
+func TestRequestLogLine(t *testing.T) {
 	for _, tc := range []struct {
 		name, method, target string
 		handle               func(w http.ResponseWriter)

@@ -151,7 +151,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	require.Contains(t, values, "mailfront_open_connections")
 }
 
-func TestMetricsReportWhetherTheSharedStoreAnswers(t *testing.T) {
+func TestStoreMetrics(t *testing.T) {
 	f := startHealth(t, nil)
 	_, text := check(t, f, "GET", "/metrics")
 	require.NotContains(t, text, "store_available", "there is no shared store")

@@ -35,7 +35,7 @@ var senderDNS = txtDNS{records: map[string]string{
 
 // The same message by the same proxy, once with its PROXY header and once to a
 // server that takes the proxy for the client.
-func TestSPFAndDMARCPassForTheClientAndWouldHaveFailedForTheProxy(t *testing.T) {
+func TestSPFAndDMARCUseTheClient(t *testing.T) {
 	const proxy = directIP // any but 127.0.0.1, for which SPF is not evaluated
 	needDirect(t)
 	dns := senderDNS
@@ -87,7 +87,7 @@ func TestSPFAndDMARCPassForTheClientAndWouldHaveFailedForTheProxy(t *testing.T) 
 	}
 }
 
-func TestMailOfUsersAndOfClientsThatMayRelayIsNotJudged(t *testing.T) {
+func TestOwnMailIsNotAuthenticated(t *testing.T) {
 	dns := senderDNS
 	f := startWith(t, map[string]string{"MAILFRONT_RELAY_LOOPBACK": "true"}, func(f *frontend) { f.auth.DNS, f.auth.Enforce = dns, true })
 	onTLSAtProxy := header(&proxyproto.TLS{Client: true})
@@ -116,7 +116,7 @@ func TestMailOfUsersAndOfClientsThatMayRelayIsNotJudged(t *testing.T) {
 	}
 }
 
-func TestTheClientsTLSIsThatOfTheHeaderOrElseWhatWeSee(t *testing.T) {
+func TestClientTLSInReceived(t *testing.T) {
 	f := startWith(t, map[string]string{"MAILFRONT_TLS_REENCRYPTED": "smtps"}, nil)
 	told := header(&proxyproto.TLS{Client: true, Version: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256"})
 	odd := header(&proxyproto.TLS{Client: true, Version: "TLSv1.3", Cipher: "x) by evil (y"})

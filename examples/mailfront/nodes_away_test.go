@@ -73,7 +73,7 @@ func (s *site) request(r appRequest) (*http.Response, string) {
 	return s.do(r.method, r.target, r.body, "Content-Type", r.contentType, "Authorization", r.authorization)
 }
 
-func TestWhileTheStoreIsAwayDocumentsAndMailAreServed(t *testing.T) {
+func TestServiceWhileStoreIsAway(t *testing.T) {
 	for _, outage := range []struct {
 		name       string
 		begin, end func(*storetest.Server)
@@ -149,7 +149,7 @@ func mailGreeted(s *site, listener string) *script {
 	return c
 }
 
-func TestManyRequestsWhileTheStoreIsPausedAreAnsweredInTime(t *testing.T) {
+func TestRequestsWhileStoreIsPaused(t *testing.T) {
 	c := newCluster(t, 1, configured)
 	s := c.nodes[0]
 	request := s.AuthURL(oauth2.GenerateVerifier())
@@ -255,7 +255,7 @@ func healthOf(t *testing.T, s *site, path string) (int, string) {
 	return response.StatusCode, string(b)
 }
 
-func TestANodeThatStartsBeforeANewStoreBeginsWithTheSetUp(t *testing.T) {
+func TestNodeStartsBeforeNewStore(t *testing.T) {
 	c := newCluster(t, 0, nil)
 	c.store.Kill()
 	s := c.start(nil)
@@ -377,7 +377,7 @@ func TestTheFileOfANodeIsACopyOfTheStore(t *testing.T) {
 	})
 }
 
-func TestRecoveryOnOneNodeIsTheRecoveryOfAll(t *testing.T) {
+func TestRecoveryOnAllNodes(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	c.setUp(0)
 	c.nodes[1].signInAdmin(adminPassword)
@@ -400,7 +400,7 @@ func TestRecoveryOnOneNodeIsTheRecoveryOfAll(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestANodeWithAnotherSecretDoesNotStart(t *testing.T) {
+func TestNodeWithAnotherSecret(t *testing.T) {
 	c := newCluster(t, 1, nil)
 	env := maps.Clone(c.env)
 	env["MAILFRONT_SECRET"] = otherSecret

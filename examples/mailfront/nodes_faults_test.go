@@ -137,7 +137,7 @@ func (s *site) setupForm(publicURL, password string) (target string, form url.Va
 	return s.fill(page, "/admin", "token", "token", s.setupToken(), "public_url", publicURL, "password", password, "password_again", password)
 }
 
-func TestALostReplyOfTheStoreIsNoFailedSetUp(t *testing.T) {
+func TestLostReplyDuringSetUp(t *testing.T) {
 	t.Run("the set-up that took effect succeeds", func(t *testing.T) {
 		c := newCluster(t, 0, nil)
 		path := newFaultyPath(t, c.store)
@@ -184,7 +184,7 @@ func TestALostReplyOfTheStoreIsNoFailedSetUp(t *testing.T) {
 	})
 }
 
-func TestAChangeReachesNodesThatGetNoMessages(t *testing.T) {
+func TestPollFindsChanges(t *testing.T) {
 	c := newCluster(t, 1, nil)
 	path := newFaultyPath(t, c.store)
 	path.mute = true
@@ -229,7 +229,7 @@ func TestAnOlderSetUpInTheStoreIsReplaced(t *testing.T) {
 	}
 }
 
-func TestADamagedSetUpInTheStoreIsReportedAndNotReplaced(t *testing.T) {
+func TestDamagedSetUpInStore(t *testing.T) {
 	c := newCluster(t, 0, nil)
 	direct, err := store.NewRedis(c.store.URL(), storetest.Secret)
 	require.NoError(t, err)

@@ -75,7 +75,7 @@ func (c *cluster) startProcess(env map[string]string) *process {
 
 func (p *process) kill() { p.cmd.Process.Kill(); p.cmd.Wait() }
 
-func TestANodeThatIsKilledInASignInLosesNone(t *testing.T) {
+func TestKilledNodeLosesNoSignIn(t *testing.T) {
 	c := newCluster(t, 0, configured)
 	nodes := []*process{c.startProcess(nil), c.startProcess(nil), c.startProcess(nil)}
 	lost := 0
@@ -111,7 +111,7 @@ func TestANodeThatIsKilledInASignInLosesNone(t *testing.T) {
 	require.Zero(t, lost)
 }
 
-func TestANodeThatWasPausedDoesNotOverwriteTheState(t *testing.T) {
+func TestPausedNodeKeepsNewerState(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	c.setUp(0)
 	paused := c.startProcess(nil)
@@ -148,7 +148,7 @@ func TestANodeThatWasPausedDoesNotOverwriteTheState(t *testing.T) {
 }
 
 // What was answered with a token is there after a crash of the store.
-func TestACrashOfTheStoreLosesNothingThatWasAnswered(t *testing.T) {
+func TestStoreCrashLosesNothing(t *testing.T) {
 	c := newCluster(t, 2, configured, "--appendonly", "yes", "--appendfsync", "always")
 	stop := make(chan struct{})
 	answered := make(chan []map[string]any)

@@ -199,7 +199,7 @@ func TestAStolenTokenIsNoticedOnAnyNode(t *testing.T) {
 	})
 }
 
-func TestTheAdministratorIsSignedInOnEveryNode(t *testing.T) {
+func TestAdministratorSessionOnAllNodes(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	c.setUp(0)
 	status, page := c.nodes[1].signInAdmin(adminPassword)
@@ -303,7 +303,7 @@ func TestOfTwoSetUpsAtTheSameTimeOneWins(t *testing.T) {
 	})
 }
 
-func TestAPublicURLThatIsSetOnOneNodeIsServedByAll(t *testing.T) {
+func TestPublicURLOnAllNodes(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	c.setUp(0)
 	_, page := c.nodes[0].signInAdmin(adminPassword)

@@ -88,7 +88,7 @@ var logins = map[string]func(*script) string{
 
 var loggedIn = map[string]string{"smtp": "^235 ", "imap": "^i OK ", "pop3": `^\+OK `}
 
-func TestPasswordsAreOfferedWhereTheClientIsKnownToBeOnTLSAndNowhereElse(t *testing.T) {
+func TestPasswordOfferRequiresKnownTLS(t *testing.T) {
 	noTLV := header(nil)
 	clear := header(&proxyproto.TLS{})
 	set := header(&proxyproto.TLS{Client: true, Version: "TLSv1.3"})

@@ -60,7 +60,7 @@ func TestAReboundPageCannotBanItsVisitor(t *testing.T) {
 	}
 }
 
-func TestAnotherSiteCannotLockOutAnAdministratorWhoseAddressIsNotKnown(t *testing.T) {
+func TestCrossSiteGuessesUnknownClient(t *testing.T) {
 	s := newAdminSite(t, testBase, plain, map[string]string{"MAILFRONT_TRUSTED_PROXIES": proxyIP}) // and no X-Forwarded-For
 	s.Base = "http://" + s.address["http"]
 	s.setUp(testBase, adminPassword)
@@ -75,7 +75,7 @@ func TestAnotherSiteCannotLockOutAnAdministratorWhoseAddressIsNotKnown(t *testin
 	}
 }
 
-func TestGuessesByAnotherSiteAtTheSameTimeCountAgainstTheLimit(t *testing.T) {
+func TestConcurrentCrossSiteGuesses(t *testing.T) {
 	for _, tc := range []struct {
 		name, how string
 		env       map[string]string

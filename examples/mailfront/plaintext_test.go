@@ -57,7 +57,7 @@ var credentialRequests = map[string]struct {
 	"introspection": {method: "POST", path: "/auth/introspect", body: "token=x", header: http.Header{"Authorization": {basicAuth(testPassword)}, "Content-Type": {"application/x-www-form-urlencoded"}}, accepted: 200},
 }
 
-func TestPasswordsInKnownPlaintextAreRefusedAndLogged(t *testing.T) {
+func TestPlaintextPasswordsAreLogged(t *testing.T) {
 	trusting := runMailfront(t, map[string]string{"MAILFRONT_FORWARDED_PROTO": "true", "MAILFRONT_PUBLIC_URL": testBase})
 	quiet := runMailfront(t, map[string]string{"MAILFRONT_PUBLIC_URL": testBase})
 	nobody := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " ", "MAILFRONT_PUBLIC_URL": testBase, "MAILFRONT_HTTPS_CLIENT": "forwarded"})
@@ -124,7 +124,7 @@ func TestPasswordsInKnownPlaintextAreRefusedAndLogged(t *testing.T) {
 	require.Zero(t, nobody.logged("event=login_failed"))
 }
 
-func TestAPasswordIsNotAskedForInPlaintext(t *testing.T) {
+func TestNoBasicChallengeInPlaintext(t *testing.T) {
 	s := newSite(t, testBase, plain, nil)
 	s.comeFromElsewhere()
 	s.Base = "http://mail.example.test"
@@ -135,7 +135,7 @@ func TestAPasswordIsNotAskedForInPlaintext(t *testing.T) {
 	}
 }
 
-func TestTheSignInTakesNoPasswordAndNoTokenInPlaintext(t *testing.T) {
+func TestSignInRequiresTLS(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	verifier := oauth2.GenerateVerifier()
 	action, form := s.Open(s.AuthURL(verifier))
@@ -161,7 +161,7 @@ func TestTheSignInTakesNoPasswordAndNoTokenInPlaintext(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, status, "a proxy on this machine")
 }
 
-func TestTheSignInFormIsNotShownWhereItWouldBeSentInPlaintext(t *testing.T) {
+func TestSignInFormRequiresTLS(t *testing.T) {
 	for name, tc := range map[string]struct {
 		base string
 		want int
@@ -180,7 +180,7 @@ func TestTheSignInFormIsNotShownWhereItWouldBeSentInPlaintext(t *testing.T) {
 	}
 }
 
-func TestTheSetUpAndTheAdministrationAreUsableWithoutTLS(t *testing.T) {
+func TestAdministrationWithoutTLS(t *testing.T) {
 	s := newAdminSite(t, "http://mail.example.test", plain, nil)
 	s.comeFromElsewhere()
 	status, _ := s.setUp(testBase, adminPassword)

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestMailForOtherDomainsNeedsASignInUnlessLoopbackMayRelay(t *testing.T) {
+func TestRelayingNeedsSignIn(t *testing.T) {
 	const (
 		accepted = "^250 "
 		noRelay  = "^550 5.7.1 No relaying: sign in first"
@@ -66,7 +66,7 @@ func TestMailForOtherDomainsNeedsASignInUnlessLoopbackMayRelay(t *testing.T) {
 }
 
 // A proxy on this machine that is not on the list of trusted proxies.
-func TestAForgottenProxyOnThisMachineDoesNotMakeAnOpenRelay(t *testing.T) {
+func TestNoOpenRelayByUnlistedProxy(t *testing.T) {
 	for _, test := range []struct {
 		name, setting string
 		want          string

@@ -22,7 +22,7 @@ func shown(t *testing.T, c net.Conn) *x509.Certificate {
 }
 
 // A connection that was there before goes on, whatever becomes of the files.
-func TestHangupReadsTheFilesAgainAndKeepsConnections(t *testing.T) {
+func TestReloadOnSIGHUP(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "trusted")
 	write := func(path, text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
 	write(list, proxyIP+"\n")

@@ -134,7 +134,7 @@ func (r *running) pop3On() *script {
 	return s
 }
 
-func TestClientsThatCacheLoseNoMailAtARestart(t *testing.T) {
+func TestUIDVALIDITYAcrossRestart(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		env  map[string]string
@@ -206,7 +206,7 @@ func TestEveryAnswerHasTheSameUIDVALIDITY(t *testing.T) {
 	require.NotContains(t, s.imap("UID MOVE 99 Trash"), "COPYUID", "nothing was moved")
 }
 
-func TestMOVETellsOfEachMessageOnceAndMovesIt(t *testing.T) {
+func TestMOVEResponses(t *testing.T) {
 	r := runMailfront(t, nil)
 	r.deliverBySMTP("one", "two", "three")
 	s, other := r.imapOn(), r.imapOn()
@@ -221,7 +221,7 @@ func TestMOVETellsOfEachMessageOnceAndMovesIt(t *testing.T) {
 	require.Contains(t, s.imap("STATUS Trash (MESSAGES DELETED)"), "MESSAGES 2 DELETED 0")
 }
 
-func TestTheMailboxesOfANewAccountAreSubscribed(t *testing.T) {
+func TestNewAccountSubscriptions(t *testing.T) {
 	s := runMailfront(t, nil).imapOn()
 	for _, name := range firstMailboxes {
 		require.Regexp(t, `"/" "?`+name+`"?\n`, s.imap(`LSUB "" "*"`))

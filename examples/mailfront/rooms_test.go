@@ -74,7 +74,7 @@ func rooms(t *testing.T) (names []string) {
 	return names
 }
 
-func TestRoomsImportOnlyWhatTheTableAllows(t *testing.T) {
+func TestImportTable(t *testing.T) {
 	found := rooms(t)
 	for room := range roomImports {
 		require.Contains(t, found, room, "the table has a package that does not exist")

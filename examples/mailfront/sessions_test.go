@@ -111,7 +111,7 @@ func (s *script) ask(command, last string) error {
 	}
 }
 
-func TestACommandNowAndThenDoesNotKeepASessionForEverWithoutALogin(t *testing.T) {
+func TestIdleCommandsDoNotKeepSession(t *testing.T) {
 	for _, test := range []struct {
 		listener string
 		login    bool
@@ -177,7 +177,7 @@ func TestAServerThatBringsMailMayStay(t *testing.T) {
 	})
 }
 
-func TestMailOfOneClientIsPutOffWhenItIsTooMuch(t *testing.T) {
+func TestMessageLimit(t *testing.T) {
 	f := startLimited(t, nil, func(l *guard.Limits) { l.Rates[guard.Sending] = guard.Rate{Burst: 3, Every: time.Hour} })
 	s := ehlo(t, f.proxiedBy(proxyIP, "smtp", header(nil)))
 	for range 3 {

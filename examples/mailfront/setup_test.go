@@ -15,7 +15,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestTheSetUpEndsBootstrapForEveryDocumentAtOnce(t *testing.T) {
+func TestSetUpEndsBootstrap(t *testing.T) {
 	for _, at := range []struct{ url, how, publish string }{
 		{"http://127.0.0.1:8080", plain, testBase},
 		{testBase, direct, testBase},
@@ -113,7 +113,7 @@ func TestTheSetUpEndsBootstrapForEveryDocumentAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheNextStartTakesTheStateUnlessASettingWins(t *testing.T) {
+func TestStateAtNextStart(t *testing.T) {
 	file := stateIn(t)
 	s := newAdminSite(t, testBase, direct, map[string]string{"MAILFRONT_STATE": file})
 	s.setUp(testBase, adminPassword)
@@ -162,7 +162,7 @@ func TestTheNextStartTakesTheStateUnlessASettingWins(t *testing.T) {
 	})
 }
 
-func TestWithoutAnAdministratorThePageTellsHowToGetOneAndNothingElse(t *testing.T) {
+func TestPageWithoutAdministrator(t *testing.T) {
 	s := newAdminSite(t, testBase, direct, map[string]string{"MAILFRONT_PUBLIC_URL": testBase})
 	status, page := s.admin()
 	require.Equal(t, http.StatusForbidden, status)
@@ -182,7 +182,7 @@ func TestWithoutAnAdministratorThePageTellsHowToGetOneAndNothingElse(t *testing.
 	require.Equal(t, testBase, s.issuer())
 }
 
-func TestAStateThatCannotBeKeptChangesNothing(t *testing.T) {
+func TestUnwritableState(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gone")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	s := newAdminSite(t, testBase, direct, map[string]string{"MAILFRONT_STATE": filepath.Join(dir, "state")})
@@ -249,7 +249,7 @@ func TestWrongTokensLockNobodyOut(t *testing.T) {
 	}
 }
 
-func TestTooManyWrongPasswordsOfTheAdministratorAreRefused(t *testing.T) {
+func TestAdministratorGuessLimit(t *testing.T) {
 	for _, test := range []struct {
 		name, how string
 		env       map[string]string
@@ -279,7 +279,7 @@ func TestTooManyWrongPasswordsOfTheAdministratorAreRefused(t *testing.T) {
 	}
 }
 
-func TestAPageOfAnotherSiteCannotLockTheAdministratorOut(t *testing.T) {
+func TestCrossSiteGuesses(t *testing.T) {
 	s := newAdminSite(t, testBase, direct, nil)
 	s.setUp(testBase, adminPassword)
 	for range 30 {

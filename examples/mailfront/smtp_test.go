@@ -23,7 +23,7 @@ func ehlo(t *testing.T, c net.Conn) *script {
 	return s
 }
 
-func TestAnOpenRelayBy127001BehindALOCALHeaderMustNotBePossible(t *testing.T) {
+func TestNoOpenRelayByLOCALHeader(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_RELAY_LOOPBACK": "true"})
 	for _, listener := range []string{"smtp", "smtps", "submission", "submissions"} {
 		for name, h := range map[string]proxyproto.Header{
@@ -47,7 +47,7 @@ func TestAnOpenRelayBy127001BehindALOCALHeaderMustNotBePossible(t *testing.T) {
 	}
 }
 
-func TestSubmissionWantsALoginAndSMTPTakesMailForItsDomains(t *testing.T) {
+func TestSubmissionRequiresLogin(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_DOMAINS": "one.test,two.test"})
 	s := ehlo(t, r.proxied("submission", header(nil)))
 	s.smtp("MAIL FROM:<a@elsewhere.test>")
@@ -73,7 +73,7 @@ func TestAWrongPasswordIsRefused(t *testing.T) {
 	}
 }
 
-func TestMailThatCameInIsReadByIMAPAndPOP3(t *testing.T) {
+func TestReceivedMailInIMAPAndPOP3(t *testing.T) {
 	r := runMailfront(t, nil)
 	s := ehlo(t, r.direct("smtp"))
 	s.smtp("MAIL FROM:<a@elsewhere.test>")
@@ -98,7 +98,7 @@ func TestMailThatCameInIsReadByIMAPAndPOP3(t *testing.T) {
 	require.True(t, strings.HasSuffix(message, "\nSubject: a greeting\n\nhello\n..dots\n."), message)
 }
 
-func TestMailForOtherDomainsIsRememberedAndSentNowhere(t *testing.T) {
+func TestRemoteMailIsNotSent(t *testing.T) {
 	cfg, err := parseConfig(nil, lookup(map[string]string{"MAILFRONT_DEMO_PASSWORD": testPassword, "MAILFRONT_RELAY_LOOPBACK": "true"}), io.Discard)
 	require.NoError(t, err)
 	f, err := start(cfg, newLogger(newLogBuffer(), cfg.logLevel))
@@ -152,7 +152,7 @@ func TestTheOutboxAndTheMailboxAreBounded(t *testing.T) {
 	require.Len(t, m.messages(), 2)
 }
 
-func TestSMTPSessionsAreReportedAtTheFirstEHLOAndTheFirstAfterSTARTTLS(t *testing.T) {
+func TestSMTPSessionLogLines(t *testing.T) {
 	r := runMailfront(t, nil)
 	s := newScript(t, r.proxied("smtp", header(&proxyproto.TLS{})))
 	s.until("220 ")
@@ -176,7 +176,7 @@ func TestSMTPSessionsAreReportedAtTheFirstEHLOAndTheFirstAfterSTARTTLS(t *testin
 	require.Equal(t, 1, r.logged("proto=smtp event=accept client_ip="+clientIP))
 }
 
-func TestWhoamiFitsALineOfSMTPWhateverTheClientSends(t *testing.T) {
+func TestWhoamiFitsSMTPLine(t *testing.T) {
 	r := runMailfront(t, nil)
 	h := header(&proxyproto.TLS{Client: true, CommonName: strings.Repeat("n", 300)})
 	h.Source = &net.TCPAddr{IP: net.ParseIP("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"), Port: 1}
@@ -191,7 +191,7 @@ func TestWhoamiFitsALineOfSMTPWhateverTheClientSends(t *testing.T) {
 
 // What a client sends together with STARTTLS came in plain text, where anyone
 // could have put it. RFC 3207 section 4.2: it is not executed inside TLS.
-func TestPlaintextPipelinedAfterSTARTTLSIsNeverExecutedInsideTLS(t *testing.T) {
+func TestPlaintextAfterSTARTTLSIsDiscarded(t *testing.T) {
 	needDirect(t)
 	r := runMailfront(t, nil)
 	t.Run("smtp", func(t *testing.T) {
@@ -226,7 +226,7 @@ func (m *mailbox) outbox() []envelope {
 	return slices.Clone(m.sent)
 }
 
-func TestAMessageThatWouldGoOnWithOurOwnFieldsIsRefused(t *testing.T) {
+func TestMalformedMessageIsRefused(t *testing.T) {
 	f := startWith(t, nil, nil)
 	for name, c := range map[string]struct{ message, want string }{
 		"begins with a blank": {" (authenticated as ceo@example.test)\r\nSubject: x\r\n\r\n.", "^550 5.6.0 "},

@@ -33,7 +33,7 @@ func TestAStateComesBackAsItWasKept(t *testing.T) {
 	require.Len(t, left, 1, "no temporary files")
 }
 
-func TestAStateThatCannotBeReadEndsTheStart(t *testing.T) {
+func TestUnreadableState(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"empty": "", "cut": `{"public_url": "https://`, "no object": `[]`, "unknown": `{"public_url":"","x":1}`,

@@ -36,7 +36,7 @@ func (s *slowStore) Get(ctx context.Context, name string) ([]byte, error) {
 	}
 }
 
-func TestAWatchedStoreIsAwayFromItsFirstFailureUntilItIsBack(t *testing.T) {
+func TestWatchedStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		inner := &slowStore{Store: store.NewMemory(1)}

@@ -150,7 +150,7 @@ func TestATokenOfTheSignInServesMail(t *testing.T) {
 	require.NotContains(t, s.log.String(), revoked)
 }
 
-func TestWrongTokensCauseABanAsWrongPasswordsDo(t *testing.T) {
+func TestWrongTokensCauseBan(t *testing.T) {
 	r := runMailfront(t, nil)
 	for range 3 {
 		for listener, signIn := range tokenClients {
@@ -164,7 +164,7 @@ func TestWrongTokensCauseABanAsWrongPasswordsDo(t *testing.T) {
 }
 
 // Nothing listens at the issuer.
-func TestATokenThatCannotBeCheckedIsATemporaryFailure(t *testing.T) {
+func TestUncheckedToken(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": "https://127.0.0.1:1", "MAILFRONT_PUBLIC_URL": testBase})
 	for range 5 {
 		for listener, signIn := range tokenClients {
@@ -182,7 +182,7 @@ func TestATokenThatCannotBeCheckedIsATemporaryFailure(t *testing.T) {
 	require.Equal(t, 1, r.logged("identity provider cannot be used"))
 }
 
-func TestATokenIsRefusedInPlaintextAndLogged(t *testing.T) {
+func TestPlaintextTokenIsLogged(t *testing.T) {
 	for listener, refused := range map[string]string{"submission": "^523 ", "imap": `^i NO \[PRIVACYREQUIRED\]`, "pop3": `^-ERR \[SYS/PERM\]`} {
 		for name, c := range map[string]struct {
 			header *proxyproto.TLS

@@ -101,7 +101,7 @@ func (d *fakeDNS) lookUp(_ context.Context, host string) ([]netip.Addr, error) {
 	return []netip.Addr{netip.MustParseAddr(d.addrs[host])}, nil
 }
 
-func TestANameIsLookedUpAgainAfterAFailureAndTrustsNoPeerUntilThen(t *testing.T) {
+func TestFailedLookupIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, err := parseConfig(nil, lookup(map[string]string{
 			"MAILFRONT_TRUSTED_PROXIES": "dns:all,192.0.2.1", "MAILFRONT_TRUSTED_PROXIES_SMTP": "dns:smtp", "MAILFRONT_TRUSTED_PROXIES_WITHIN": "192.0.2.0/24",
@@ -151,7 +151,7 @@ func TestANameIsLookedUpAgainAfterAFailureAndTrustsNoPeerUntilThen(t *testing.T)
 	})
 }
 
-func TestTheEndOfTheProgramDoesNotWaitForALookUp(t *testing.T) {
+func TestShutdownDuringLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &frontend{log: slog.New(slog.DiscardHandler), cfg: &config{trusted: &trustedProxies{
 			lookup: func(ctx context.Context, _ string) ([]netip.Addr, error) { <-ctx.Done(); return nil, ctx.Err() },
@@ -199,7 +199,7 @@ func TestListenersTrustDifferentPeers(t *testing.T) {
 }
 
 // A ban or limit never applies to a proxy, whichever listener trusts it.
-func TestAProxyOfOneListenerHasNoLimitsOfAClient(t *testing.T) {
+func TestProxyOfOneListenerIsExempt(t *testing.T) {
 	f := startHealth(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1", "MAILFRONT_TRUSTED_PROXIES_SMTP": "192.0.2.2"})
 	for address, isProxy := range map[string]bool{"192.0.2.1": true, "192.0.2.2": true, "192.0.2.3": false} {
 		_, why := f.guard.Key(client.Client{IP: netip.MustParseAddr(address), Known: true})
@@ -239,7 +239,7 @@ func TestHangupReadsTheNamesOfAFileAgain(t *testing.T) {
 }
 
 // The first answer counts before the first connection.
-func TestAPeerWithANameIsTrustedFromTheStart(t *testing.T) {
+func TestNameIsTrustedFromStart(t *testing.T) {
 	needDirect(t)
 	cfg, err := parseConfig(nil, lookup(map[string]string{"MAILFRONT_TRUSTED_PROXIES": "dns:proxy,127.0.0.2/31"}), io.Discard)
 	require.NoError(t, err)

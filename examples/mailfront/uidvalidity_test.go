@@ -102,7 +102,7 @@ func larger(t *testing.T, s *imapAccountSession, name string, change func()) {
 	require.Greater(t, after.UIDValidity, before.UIDValidity)
 }
 
-func TestAMailboxIsNotShownBeforeItsUIDVALIDITYIsSecure(t *testing.T) {
+func TestUIDVALIDITYIsSecuredFirst(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		file bool
@@ -155,7 +155,7 @@ func TestTheFileOfUIDVALIDITY(t *testing.T) {
 	}
 }
 
-func TestAFileThatCannotBeWrittenIsInTheLogAndTheClockDecides(t *testing.T) {
+func TestUnwritableFileIsLogged(t *testing.T) {
 	a, err := newIMAPAccount(testAccount, testPassword, newUIDValidity(time.Now()))
 	require.NoError(t, err)
 	log := newLogBuffer()

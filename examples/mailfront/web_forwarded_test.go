@@ -105,7 +105,7 @@ func TestARequestIsResolvedOnItsOwn(t *testing.T) {
 	}
 }
 
-func TestTheConfiguredForwardingHeaderNamesTheClient(t *testing.T) {
+func TestForwardedClient(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		settings map[string]string

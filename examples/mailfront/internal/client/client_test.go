@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestThisMachineIsAKnownClientWithItsOwnLoopbackAddress(t *testing.T) {
+func TestIsThisMachine(t *testing.T) {
 	here, there := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.1")
 	for _, test := range []struct {
 		name   string
@@ -28,7 +28,7 @@ func TestThisMachineIsAKnownClientWithItsOwnLoopbackAddress(t *testing.T) {
 	}
 }
 
-func TestPlaintextOfThisMachineIsAllowedForItsOwnHostOnly(t *testing.T) {
+func TestIsPlaintextOfThisMachine(t *testing.T) {
 	direct := Client{IP: localhost4, Known: true, TLSKnown: true}
 	for _, test := range []struct {
 		name   string

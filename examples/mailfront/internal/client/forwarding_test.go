@@ -9,7 +9,7 @@ import (
 	"github.com/seed-94e48765/portico/forwarded"
 )
 
-func TestForwardingHeadersAreFoundInAnySpelling(t *testing.T) {
+func TestForwardingHeaderSpelling(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		want bool
@@ -32,7 +32,7 @@ func TestForwardingHeadersAreFoundInAnySpelling(t *testing.T) {
 
 // The log of forwarding headers finds every header for which package forwarded reports an
 // untrusted peer.
-func TestEveryForwardingHeaderOfPackageForwardedIsLogged(t *testing.T) {
+func TestAllForwardingHeadersAreLogged(t *testing.T) {
 	resolver, err := forwarded.New(forwarded.Config{})
 	require.NoError(t, err)
 	for _, name := range []string{

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLimitedLogWritesOneLineAMinuteForEachCauseAndListener(t *testing.T) {
+func TestLimitedLogInterval(t *testing.T) {
 	type warning struct {
 		after           time.Duration // since the last one
 		cause, listener string
@@ -62,7 +62,7 @@ func TestLimitedLogWritesOneLineAMinuteForEachCauseAndListener(t *testing.T) {
 	}
 }
 
-func TestLimitedLogIsBoundedWhereClientsChooseTheCause(t *testing.T) {
+func TestLimitedLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		l := NewLimitedLog(slog.New(slog.NewTextHandler(&out, nil)))

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-func TestTheClientOfARequestOnAProxyListener(t *testing.T) {
+func TestFromProxyHeader(t *testing.T) {
 	proxy, address := &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 25}, &net.TCPAddr{IP: net.ParseIP("198.51.100.7"), Port: 4567}
 	clientIP, proxyIP := netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("192.0.2.1")
 	for _, tc := range []struct {
@@ -46,7 +46,7 @@ func TestTheClientOfARequestOnAProxyListener(t *testing.T) {
 	}
 }
 
-func TestTheClientOfARequestWithForwardingHeaders(t *testing.T) {
+func TestFromForwarded(t *testing.T) {
 	peer, clientIP := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.7")
 	for _, tc := range []struct {
 		name     string

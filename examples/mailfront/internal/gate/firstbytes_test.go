@@ -26,7 +26,7 @@ var proxyHeaders = map[string]string{
 	"version 2, LOCAL":   "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00",
 }
 
-func TestWhatComesFirstOnAConnectionIsClassified(t *testing.T) {
+func TestClassify(t *testing.T) {
 	type table []struct {
 		name, first string
 		plain, tls  arrival // on a listener without and with TLS
@@ -63,7 +63,7 @@ func TestWhatComesFirstOnAConnectionIsClassified(t *testing.T) {
 	}
 }
 
-func TestOneLineAMinuteNamesTheNumberOfThoseLeftOut(t *testing.T) {
+func TestFirstBytesLogIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		l := &Listener{Name: "http", Log: client.NewLimitedLog(slog.New(slog.NewTextHandler(&out, nil)))}

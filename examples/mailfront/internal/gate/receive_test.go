@@ -41,7 +41,7 @@ func clientHeader(t *proxyproto.TLS) proxyproto.Header {
 	}
 }
 
-func TestTheServerOfAConnectionDependsOnTheClientsTLS(t *testing.T) {
+func TestOfferDependsOnClientTLS(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		header proxyproto.Header
@@ -86,7 +86,7 @@ func TestAServerDoesNotSeeTheTLSOfAProxy(t *testing.T) {
 	require.Equal(t, net.Conn(tc), hidden.(interface{ NetConn() net.Conn }).NetConn(), "package proxyproto does")
 }
 
-func TestAConnectionThatTheGuardRefusesIsClosedAndHasNoSession(t *testing.T) {
+func TestRefusedConnectionIsClosed(t *testing.T) {
 	limits := guard.DefaultLimits
 	limits.Total = 1
 	var log strings.Builder

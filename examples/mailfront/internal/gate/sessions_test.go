@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestASessionThatIsClosedTwiceOrTooLateIsReleasedOnce(t *testing.T) {
+func TestSessionIsReleasedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		defer here.Close()

@@ -32,7 +32,7 @@ func guessFrom(g *Guard, account string, n int) (compared int) {
 	return compared
 }
 
-func TestGuessesAtOneAccountFromManyAddressesAreSlowed(t *testing.T) {
+func TestAccountGuessesAreSlowed(t *testing.T) {
 	for name, account := range map[string]string{"of a user": owner, "that no user has": "unknown@example.test"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestGuessesAtOneAccountFromManyAddressesAreSlowed(t *testing.T) {
 	}
 }
 
-func TestTheOwnerIsNotLockedOutFromAnAddressThatSignedInBefore(t *testing.T) {
+func TestOwnerKeepsAccessFromKnownAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := testGuard(DefaultLimits)
 		home, phone, elsewhere := knownClient("198.51.100.7"), knownClient("2001:db8::7"), knownClient("198.51.100.8")
@@ -79,7 +79,7 @@ func wrongPasswordsFor(g *Guard, cl client.Client, account string, n int) (err e
 	return err
 }
 
-func TestWrongPasswordsFromAKnownAddressDoNotSlowTheAccount(t *testing.T) {
+func TestKnownAddressDoesNotSlowAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := testGuard(DefaultLimits)
 		for i := range 20 { // an office with an old password in every program
@@ -91,7 +91,7 @@ func TestWrongPasswordsFromAKnownAddressDoNotSlowTheAccount(t *testing.T) {
 	})
 }
 
-func TestGuessesAtOneAccountAtTheSameTimeCount(t *testing.T) {
+func TestConcurrentAccountGuesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := DefaultLimits
 		limits.Waiting, limits.Places, limits.Patience = 1000, 8, time.Hour
@@ -114,7 +114,7 @@ func TestGuessesAtOneAccountAtTheSameTimeCount(t *testing.T) {
 	})
 }
 
-func TestAnAccountHasOneLimitOnAllNodesAndItsKnownAddressesToo(t *testing.T) {
+func TestAccountLimitOnAllNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := DefaultLimits
 		limits.Rates[GuessingAccount] = Rate{12, time.Hour}
@@ -144,7 +144,7 @@ func TestAnAccountHasOneLimitOnAllNodesAndItsKnownAddressesToo(t *testing.T) {
 	})
 }
 
-func TestManyAccountsAndAddressesDoNotMakeTheGuardGrow(t *testing.T) {
+func TestAccountMemoryIsBounded(t *testing.T) {
 	limits := DefaultLimits
 	limits.Clients = 100
 	g, _ := testGuard(limits)

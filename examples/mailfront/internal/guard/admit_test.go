@@ -12,7 +12,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-func TestConnectionsAreLimitedForEachClientAndInTotal(t *testing.T) {
+func TestConnectionLimits(t *testing.T) {
 	limits := DefaultLimits
 	limits.PerClient, limits.Total = 2, 5
 	g, log := testGuard(limits)
@@ -39,7 +39,7 @@ func TestConnectionsAreLimitedForEachClientAndInTotal(t *testing.T) {
 	require.Equal(t, []uint64{5, 2, 3}, []uint64{got.Refused, got.TooManyOpen, got.Full})
 }
 
-func TestRequestsOfABannedClientAreAnsweredByNothingElse(t *testing.T) {
+func TestRefuseBanned(t *testing.T) {
 	g, log := testGuard(DefaultLimits)
 	banned, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")
 	requireRefused(t, ErrBanned, wrongPasswords(g, banned, 10))
@@ -51,7 +51,7 @@ func TestRequestsOfABannedClientAreAnsweredByNothingElse(t *testing.T) {
 	require.Contains(t, log.String(), "event=request_refused client_ip=198.51.100.7")
 }
 
-func TestRequestsOfAClientThatIsTooFastAreRefused(t *testing.T) {
+func TestLimitRequests(t *testing.T) {
 	limits := DefaultLimits
 	limits.Rates[Requesting] = Rate{2, time.Hour}
 	g, _ := testGuard(limits)

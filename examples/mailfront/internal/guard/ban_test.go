@@ -14,7 +14,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
-func TestBansAreListedNewestFirstWithTheirReason(t *testing.T) {
+func TestListBans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := testGuard(DefaultLimits)
 		began := time.Now().UTC()
@@ -35,7 +35,7 @@ func TestBansAreListedNewestFirstWithTheirReason(t *testing.T) {
 	})
 }
 
-func TestRestoredBansAreInForceUntilTheyEnd(t *testing.T) {
+func TestRestoredBans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, _ := testGuard(DefaultLimits)
 		cl, earlier := knownClient("198.51.100.7"), knownClient("198.51.100.8")
@@ -56,7 +56,7 @@ func TestRestoredBansAreInForceUntilTheyEnd(t *testing.T) {
 	})
 }
 
-func TestALiftedBanIsLiftedOnAllNodesAndTheClientHasANewStart(t *testing.T) {
+func TestLiftOnAllNodes(t *testing.T) {
 	for _, n := range []int{0, 3} { // without a store, and with one
 		t.Run(fmt.Sprintf("nodes=%d", n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestALiftedBanIsLiftedOnAllNodesAndTheClientHasANewStart(t *testing.T) {
 }
 
 // The messages are lost: what a node knows follows from the store, sooner or later.
-func TestANodeThatMissedAMessageReadsTheBansAgain(t *testing.T) {
+func TestMissedBanMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore()
 		n := startNodes(t, 1, s, DefaultLimits)[0]
@@ -109,7 +109,7 @@ func TestANodeThatMissedAMessageReadsTheBansAgain(t *testing.T) {
 }
 
 // The message has not arrived yet: the store answers first.
-func TestANodeLearnsABanWhenTheClientConnectsOrGuesses(t *testing.T) {
+func TestBanOfAnotherNode(t *testing.T) {
 	for name, ask := range map[string]func(node, client.Client) error{
 		"connects": func(n node, cl client.Client) error {
 			release, err := n.Admit(cl)
@@ -149,7 +149,7 @@ func TestANodeLearnsABanWhenTheClientConnectsOrGuesses(t *testing.T) {
 }
 
 // A value that cannot be opened is not an absent one.
-func TestABanThatWasSealedWithAnotherSecretIsInForceAndReported(t *testing.T) {
+func TestBanSealedWithAnotherSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore()
 		s.refuse.Store(&store.ErrSealed)
@@ -184,7 +184,7 @@ func TestBansOutliveAStoreThatWasEmptied(t *testing.T) {
 	})
 }
 
-func TestAStoredBanOfThisMachineOrAProxyHitsNoClient(t *testing.T) {
+func TestStoredBanOfExemptAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore()
 		for _, name := range []string{"127.0.0.1/32", "192.0.2.1/32", "-"} {

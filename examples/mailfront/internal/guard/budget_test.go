@@ -11,7 +11,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-func TestMessagesShareABudgetAndGiveItBack(t *testing.T) {
+func TestBudget(t *testing.T) {
 	b := newBudget(4 * firstRead * copiesOfMessage)
 	data, release, err := b.readAll(iotest.OneByteReader(strings.NewReader(strings.Repeat("x", firstRead))))
 	require.NoError(t, err)
@@ -31,7 +31,7 @@ func TestMessagesShareABudgetAndGiveItBack(t *testing.T) {
 	require.Zero(t, b.inUse())
 }
 
-func TestOneClientHasAShareOfTheMemoryAndLeavesTheRest(t *testing.T) {
+func TestBudgetShareOfOneClient(t *testing.T) {
 	limits := DefaultLimits
 	limits.Memory, limits.Share = 8*firstRead*copiesOfMessage, 2*firstRead*copiesOfMessage
 	g, _ := testGuard(limits)

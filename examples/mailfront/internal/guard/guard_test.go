@@ -78,7 +78,7 @@ func wrongPasswords(g *Guard, cl client.Client, n int) (err error) {
 	return err
 }
 
-func TestTheTenthWrongPasswordIsABanThatEndsByItself(t *testing.T) {
+func TestTenthWrongPasswordBans(t *testing.T) {
 	for name, cl := range map[string]client.Client{
 		"direct":        knownClient("198.51.100.7"),
 		"behind proxy":  behind("192.0.2.1", "198.51.100.7"),
@@ -120,7 +120,7 @@ func TestTheTenthWrongPasswordIsABanThatEndsByItself(t *testing.T) {
 	}
 }
 
-func TestARightPasswordAmongTooManyGuessesAtOnceIsRefused(t *testing.T) {
+func TestRightPasswordAmongTooMany(t *testing.T) {
 	g, log := testGuard(DefaultLimits)
 	cl := knownClient("198.51.100.7")
 	g.places[MailSecret].known = make(chan struct{}, 2)
@@ -131,7 +131,7 @@ func TestARightPasswordAmongTooManyGuessesAtOnceIsRefused(t *testing.T) {
 	require.Contains(t, log.String(), "event=login_refused")
 }
 
-func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
+func TestOldGuessesAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := testGuard(DefaultLimits)
 		for range 1000 {
@@ -141,7 +141,7 @@ func TestWrongPasswordsOnceInAWhileAreForgotten(t *testing.T) {
 	})
 }
 
-func TestAnAddressThatIdentifiesNoClientIsNeitherLimitedNorBanned(t *testing.T) {
+func TestUnknownClientsAreExempt(t *testing.T) {
 	unknown := func(ip string) client.Client {
 		return client.Client{IP: netip.MustParseAddr(ip), Listener: "imap", Version: 2}
 	}
@@ -192,7 +192,7 @@ func TestAnAddressThatIdentifiesNoClientIsNeitherLimitedNorBanned(t *testing.T) 
 	}
 }
 
-func TestABanIsForAnIPv4AddressOrAnIPv6Network64(t *testing.T) {
+func TestBanNetwork(t *testing.T) {
 	for _, test := range []struct {
 		banned, other string
 		both          bool
@@ -218,7 +218,7 @@ func TestABanIsForAnIPv4AddressOrAnIPv6Network64(t *testing.T) {
 	}
 }
 
-func TestAProxyThatComesOnTheListIsFreeAtOnce(t *testing.T) {
+func TestNewProxyIsExempt(t *testing.T) {
 	var trusted trustnet.Live
 	g := New(DefaultLimits, &trusted, slog.New(slog.DiscardHandler))
 	cl := knownClient("198.51.100.7")
@@ -227,7 +227,7 @@ func TestAProxyThatComesOnTheListIsFreeAtOnce(t *testing.T) {
 	require.NoError(t, g.Allow(cl, Connecting))
 }
 
-func TestEveryActionHasALimitOfItsOwnThatRefills(t *testing.T) {
+func TestActionLimits(t *testing.T) {
 	for a, limit := range DefaultLimits.Rates {
 		synctest.Test(t, func(t *testing.T) {
 			g, _ := testGuard(DefaultLimits)
@@ -250,7 +250,7 @@ func TestEveryActionHasALimitOfItsOwnThatRefills(t *testing.T) {
 	}
 }
 
-func TestManyAddressesDoNotMakeTheGuardGrow(t *testing.T) {
+func TestAddressMemoryIsBounded(t *testing.T) {
 	limits := DefaultLimits
 	limits.Clients = 100
 	g, _ := testGuard(limits)
@@ -293,7 +293,7 @@ func BenchmarkAdmit(b *testing.B) {
 	}
 }
 
-func TestBehindNAT64EveryIPv4AddressIsAClientOfItsOwn(t *testing.T) {
+func TestNAT64(t *testing.T) {
 	g, _ := testGuard(DefaultLimits)
 	who, why := g.Key(client.Client{IP: netip.MustParseAddr("64:ff9b::cb00:7101"), Known: true})
 	require.Empty(t, why)

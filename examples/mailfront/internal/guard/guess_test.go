@@ -70,7 +70,7 @@ func sameClient(cl client.Client) func(int) client.Client {
 	return func(int) client.Client { return cl }
 }
 
-func TestGuessesAtTheSameTimeCountAgainstTheLimit(t *testing.T) {
+func TestConcurrentGuesses(t *testing.T) {
 	known, local, unknown := knownClient("198.51.100.7"), knownClient("127.0.0.1"), client.Client{IP: netip.MustParseAddr("192.0.2.1"), Listener: "http"}
 	for _, tc := range []struct {
 		name     string
@@ -125,7 +125,7 @@ func TestGuessesAtTheSameTimeCountAgainstTheLimit(t *testing.T) {
 	}
 }
 
-func TestRightPasswordsAtTheSameTimeAllGetTheirTurn(t *testing.T) {
+func TestConcurrentRightPasswords(t *testing.T) {
 	for name, cl := range map[string]client.Client{
 		"an office behind one address": knownClient("198.51.100.7"),
 		"this machine":                 knownClient("127.0.0.1"),
@@ -143,7 +143,7 @@ func TestRightPasswordsAtTheSameTimeAllGetTheirTurn(t *testing.T) {
 	}
 }
 
-func TestAPasswordThatWaitsForTooLongIsRefusedAndNotCharged(t *testing.T) {
+func TestPasswordWaitTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuesser(t, func(l *Limits) { l.Waiting, l.Patience, l.Places = 20, 4*slowHash, 1 })
 		cl := knownClient("198.51.100.7")
@@ -156,7 +156,7 @@ func TestAPasswordThatWaitsForTooLongIsRefusedAndNotCharged(t *testing.T) {
 	})
 }
 
-func TestManyClientsTogetherAreComparedInTheSamePlaces(t *testing.T) {
+func TestManyClientsShareTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuesser(t, func(l *Limits) { l.Patience = time.Hour })
 		many := func(i int) client.Client {
@@ -168,7 +168,7 @@ func TestManyClientsTogetherAreComparedInTheSamePlaces(t *testing.T) {
 	})
 }
 
-func TestGuessesOfClientsThatAreNotKnownHoldUpNoOthers(t *testing.T) {
+func TestUnknownClientsDelayNoOthers(t *testing.T) {
 	for name, cl := range map[string]client.Client{"unknown": {}, "this machine": knownClient("127.0.0.1")} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestGuessesOfClientsThatAreNotKnownHoldUpNoOthers(t *testing.T) {
 	}
 }
 
-func TestAComparisonThatPanicsGivesItsPlaceBack(t *testing.T) {
+func TestPanicReleasesTurn(t *testing.T) {
 	g := newGuesser(t, nil)
 	cl := knownClient("198.51.100.7")
 	for range 20 {
@@ -199,7 +199,7 @@ func TestAComparisonThatPanicsGivesItsPlaceBack(t *testing.T) {
 	requireRefused(t, ErrWrongPassword, wrongPasswords(g.g, cl, 9), "nothing was charged")
 }
 
-func TestThisMachineIsNeverBannedAndEveryLimitApplies(t *testing.T) {
+func TestThisMachineIsNeverBanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := DefaultLimits
 		limits.PerClient = 3
@@ -243,7 +243,7 @@ func TestNoMorePasswordsWaitThanTheLimit(t *testing.T) {
 }
 
 // The first that waits gives up at the moment when its turn comes.
-func TestATurnThatComesTooLateGoesToTheNext(t *testing.T) {
+func TestExpiredTurnGoesToNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := DefaultLimits
 		limits.Comparing = 1
@@ -271,7 +271,7 @@ func TestATurnThatComesTooLateGoesToTheNext(t *testing.T) {
 	})
 }
 
-func TestAPageOfAnotherSiteDoesNotSpendTheVisitorsLogins(t *testing.T) {
+func TestCrossSiteGuessesAreSeparate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := testGuard(DefaultLimits)
 		cl := knownClient("198.51.100.7")

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-func TestRetryAfterIsTheRestOfTheBanOrTheWait(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	limits := DefaultLimits
 	limits.Ban = 10 * time.Minute
 	limits.Rates[Requesting] = Rate{Burst: 2, Every: 40 * time.Second}
@@ -68,7 +68,7 @@ func TestRetryAfterIsTheRestOfTheBanOrTheWait(t *testing.T) {
 	}
 }
 
-func TestACheckThatCannotFindOutChargesNothing(t *testing.T) {
+func TestUndecidedCheckIsNotCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, log := testGuard(DefaultLimits)
 		away := errors.New("the database is away")

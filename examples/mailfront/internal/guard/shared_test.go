@@ -119,7 +119,7 @@ func startNodes(t *testing.T, n int, s store.Store, limits Limits) (nodes []node
 	return nodes
 }
 
-func TestWrongPasswordsSpreadOverNodesAreABanOnAllOfThem(t *testing.T) {
+func TestBanForGuessesOnSeveralNodes(t *testing.T) {
 	for name, cl := range map[string]client.Client{"IPv4": knownClient("198.51.100.7"), "IPv6": knownClient("2001:db8::7")} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestANodeThatStartsLaterKnowsTheBans(t *testing.T) {
 	})
 }
 
-func TestGuessesOnAllNodesAtTheSameTimeExceedTheLimitByOneForEachNode(t *testing.T) {
+func TestConcurrentGuessesOnAllNodes(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		attempt Attempt
@@ -208,7 +208,7 @@ func TestGuessesOnAllNodesAtTheSameTimeExceedTheLimitByOneForEachNode(t *testing
 	}
 }
 
-func TestABucketThatNodesHaveExceededTogetherIsPaidBack(t *testing.T) {
+func TestSharedDebtIsPaidBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n, minutes = 3, 60
 		nodes := startNodes(t, n, newTestStore(), DefaultLimits)
@@ -226,7 +226,7 @@ func TestABucketThatNodesHaveExceededTogetherIsPaidBack(t *testing.T) {
 	})
 }
 
-func TestConnectionsAndRequestsHaveOneLimitOnAllNodes(t *testing.T) {
+func TestSharedAdmissionLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := DefaultLimits
 		limits.Rates[Connecting], limits.Rates[Requesting] = Rate{6, time.Hour}, Rate{6, time.Hour}
@@ -253,7 +253,7 @@ func TestConnectionsAndRequestsHaveOneLimitOnAllNodes(t *testing.T) {
 	})
 }
 
-func TestSignInsAndMessagesHaveOneLimitOnAllNodes(t *testing.T) {
+func TestSharedActionLimits(t *testing.T) {
 	for name, act := range map[string]func(node, client.Client) error{
 		"sign-ins": func(n node, cl client.Client) error { return n.LogIn(cl, owner, isRight) },
 		"messages": func(n node, cl client.Client) error { return n.Allow(cl, Sending) },
@@ -282,7 +282,7 @@ func TestSignInsAndMessagesHaveOneLimitOnAllNodes(t *testing.T) {
 	}
 }
 
-func TestTheStoreIsAskedOnceForEachConnectionAndWrongPassword(t *testing.T) {
+func TestStoreCallsPerEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore()
 		n := startNodes(t, 1, s, DefaultLimits)[0]
@@ -321,7 +321,7 @@ func TestTheStoreIsAskedOnceForEachConnectionAndWrongPassword(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatIsLateIsNeitherLostNorDoubled(t *testing.T) {
+func TestLateAnswerCountsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, cl := newTestStore(), knownClient("198.51.100.7")
 		nodes := startNodes(t, 2, s, DefaultLimits)
@@ -344,7 +344,7 @@ func TestAnAnswerThatIsLateIsNeitherLostNorDoubled(t *testing.T) {
 	})
 }
 
-func TestThePasswordAfterALateAnswerWaitsForIt(t *testing.T) {
+func TestPasswordAfterLateAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, cl := newTestStore(), knownClient("198.51.100.7")
 		n := startNodes(t, 1, s, DefaultLimits)[0]
@@ -361,7 +361,7 @@ func TestThePasswordAfterALateAnswerWaitsForIt(t *testing.T) {
 	})
 }
 
-func TestALateAnswerBansOnTheNodeThatDidNotWaitForIt(t *testing.T) {
+func TestLateAnswerBans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, cl := newTestStore(), knownClient("198.51.100.7")
 		nodes := startNodes(t, 2, s, DefaultLimits)
@@ -376,7 +376,7 @@ func TestALateAnswerBansOnTheNodeThatDidNotWaitForIt(t *testing.T) {
 	})
 }
 
-func TestWhileTheStoreIsAwayANodeDecidesByItself(t *testing.T) {
+func TestLimitsWhileStoreIsAway(t *testing.T) {
 	for name, away := range map[string]func(*testStore, bool){
 		"stopped": func(s *testStore, away bool) { s.away.Store(away) },
 		"paused": func(s *testStore, away bool) {

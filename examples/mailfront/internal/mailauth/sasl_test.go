@@ -114,7 +114,7 @@ func TestMechanismsAcceptWhatIsRight(t *testing.T) {
 	}
 }
 
-func TestRefusedTokensGetTheErrorMessageAndAreCharged(t *testing.T) {
+func TestRefusedTokensAreCharged(t *testing.T) {
 	const rest = `,"schemes":"bearer","scope":"mail","openid-configuration":"https://id.example/.well-known/openid-configuration"}`
 	for _, test := range []struct {
 		name             string
@@ -162,7 +162,7 @@ func TestRefusedTokensGetTheErrorMessageAndAreCharged(t *testing.T) {
 	}
 }
 
-func TestATokenThatCannotBeCheckedIsATemporaryFailureAndIsNotCharged(t *testing.T) {
+func TestUncheckedTokenIsNotCharged(t *testing.T) {
 	for _, token := range []string{"away", "unknown-error"} {
 		c, log := newConn()
 		for range 50 {
@@ -192,7 +192,7 @@ func TestTenWrongTokensAreABan(t *testing.T) {
 	require.ErrorIs(t, c.LogIn(userName, userPass), guard.ErrBanned, "on every listener, and for passwords, too")
 }
 
-func TestPasswordMechanismsReportWhatIsWrong(t *testing.T) {
+func TestPasswordMechanismErrors(t *testing.T) {
 	for _, test := range []struct {
 		name, mechanism string
 		messages        [][]byte
@@ -233,7 +233,7 @@ func TestMechanismsThatAreNotThere(t *testing.T) {
 	}
 }
 
-func TestNothingIsAcceptedUnlessTheClientIsKnownToBeOnTLS(t *testing.T) {
+func TestLoginRequiresKnownTLS(t *testing.T) {
 	for _, test := range []struct {
 		name            string
 		client          client.Client

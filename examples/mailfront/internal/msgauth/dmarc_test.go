@@ -112,7 +112,7 @@ func TestDMARC(t *testing.T) {
 	}
 }
 
-func TestNoMoreThanAFewSignaturesAreLookedAt(t *testing.T) {
+func TestSignatureLimit(t *testing.T) {
 	signed, dns := signedLetter(t, "sender.test")
 	signature := strings.TrimSuffix(signed, letter)
 	v := (&Checker{DNS: dns}).Check(t.Context(), netip.Addr{}, "mx.test", "a@x.test", []byte(strings.Repeat(signature, 50)+letter))

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestReceivedTellsOfTheClientAndOfNothingThatItMadeUp(t *testing.T) {
+func TestReceivedFields(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	v4, v6 := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")
 	for _, test := range []struct {
@@ -54,7 +54,7 @@ func TestReceivedTellsOfTheClientAndOfNothingThatItMadeUp(t *testing.T) {
 	}
 }
 
-func TestTheTLSOfAPROXYHeaderIsDescribedIfItHasTheRightForm(t *testing.T) {
+func TestDescribeTLSOfPROXYHeader(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		tls  proxyproto.TLS

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSPFIsAskedForMAILFROMAndForHELOWhenThatIsEmpty(t *testing.T) {
+func TestSPFIdentity(t *testing.T) {
 	dns := fakeDNS{
 		"sender.test":      {"v=spf1 ip4:192.0.2.7 ip6:2001:db8::7 -all"},
 		"soft.test":        {"unrelated", "v=spf1 ~all"},
@@ -71,7 +71,7 @@ func TestSPFIsAskedForMAILFROMAndForHELOWhenThatIsEmpty(t *testing.T) {
 	}
 }
 
-func TestTheResolverThatIsNamedIsTheOneThatIsAsked(t *testing.T) {
+func TestNewUsesResolver(t *testing.T) {
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer server.Close()

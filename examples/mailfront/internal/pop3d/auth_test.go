@@ -59,7 +59,7 @@ func TestAUTHLogsInAndReportsFailures(t *testing.T) {
 	}
 }
 
-func TestAUTHEndsTheSessionAfterTooManyFailures(t *testing.T) {
+func TestAUTHFailureLimit(t *testing.T) {
 	s := serveTest(t, mailboxWith(), true)
 	s.line()
 	for range gate.LoginTries {

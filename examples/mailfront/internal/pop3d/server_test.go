@@ -256,7 +256,7 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-func TestMessagesAreDeletedAtQUITAndOnlyThen(t *testing.T) {
+func TestDeleteAtQUIT(t *testing.T) {
 	m := mailboxWith("one\r\n", "two\r\n", "three\r\n")
 	for _, quits := range []bool{false, true} {
 		s := serveTest(t, m, true)
@@ -317,7 +317,7 @@ func TestNoPasswordIsTakenInPlainText(t *testing.T) {
 
 // A client may try commands that this server does not have, and what it deleted is gone
 // after its QUIT. Only wrong passwords end a session.
-func TestErrorsOtherThanWrongPasswordsDoNotEndASession(t *testing.T) {
+func TestOtherErrorsKeepSession(t *testing.T) {
 	for _, test := range []struct {
 		name, command, before, after string // the answers before and after the login
 	}{
@@ -348,7 +348,7 @@ func TestErrorsOtherThanWrongPasswordsDoNotEndASession(t *testing.T) {
 	}
 }
 
-func TestASessionEndsAfterThreeWrongPasswords(t *testing.T) {
+func TestWrongPasswordLimit(t *testing.T) {
 	s := serveTest(t, mailboxWith(), true)
 	s.line()
 	for range 3 {
@@ -357,7 +357,7 @@ func TestASessionEndsAfterThreeWrongPasswords(t *testing.T) {
 	require.Empty(t, s.end())
 }
 
-func TestUSERIsForgottenAfterAWrongPassword(t *testing.T) {
+func TestWrongPasswordForgetsUSER(t *testing.T) {
 	s := serveTest(t, mailboxWith(), true)
 	s.line()
 	s.exchange(userCommand,
@@ -378,7 +378,7 @@ func TestALineThatIsTooLongIsRefused(t *testing.T) {
 	}
 }
 
-func TestASilentSessionEndsOneMinuteBeforeLoginAndTenAfter(t *testing.T) {
+func TestSilentSessionTimeouts(t *testing.T) {
 	for _, test := range []struct {
 		login bool
 		want  time.Duration
@@ -396,7 +396,7 @@ func TestASilentSessionEndsOneMinuteBeforeLoginAndTenAfter(t *testing.T) {
 	}
 }
 
-func TestTheSessionOfAClientThatDoesNotReadEnds(t *testing.T) {
+func TestStalledReaderIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveTest(t, mailboxWith(strings.Repeat("x", 1<<20)), true)
 		s.line()

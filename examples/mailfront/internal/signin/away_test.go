@@ -19,7 +19,7 @@ import (
 
 // A token that cannot be looked up is neither wrong nor a guess at the password, and a
 // client that is answered 503 tries again.
-func TestWhileTheStoreIsAwayClientsAreAskedToTryLater(t *testing.T) {
+func TestStoreAwayIsTemporary(t *testing.T) {
 	base, err := publicurl.Parse("https://mail.example.test")
 	require.NoError(t, err)
 	set, err := discovery.Build(discovery.Config{Base: base, OAuth: &discovery.OAuth{}})

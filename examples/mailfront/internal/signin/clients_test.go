@@ -12,7 +12,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
 
-func TestAClientRegistersItselfAndSignsTheUserIn(t *testing.T) {
+func TestClientRegistration(t *testing.T) {
 	s := newSite(t, nil)
 	status, got := s.register(`{"client_name":"<b>Mail</b>","redirect_uris":["http://127.0.0.1/callback"],"grant_types":["authorization_code"],"unknown":1}`)
 	require.Equal(t, http.StatusCreated, status, got)
@@ -36,7 +36,7 @@ func TestAClientRegistersItselfAndSignsTheUserIn(t *testing.T) {
 	}
 }
 
-func TestARegistrationThatWouldBeUnsafeIsRefused(t *testing.T) {
+func TestUnsafeRegistrations(t *testing.T) {
 	s := newSite(t, nil)
 	for name, test := range map[string]struct{ body, want string }{
 		"no JSON":            {"redirect_uris=x", "invalid_client_metadata"},
@@ -64,7 +64,7 @@ func TestARegistrationThatWouldBeUnsafeIsRefused(t *testing.T) {
 	require.Equal(t, http.StatusCreated, status, got)
 }
 
-func TestNobodyIsSentToASelfRegisteredAddressUnasked(t *testing.T) {
+func TestSelfRegisteredNeedsConsent(t *testing.T) {
 	s := newSite(t, nil)
 	response, body := s.do(http.MethodPost, "/auth/register", `{"redirect_uris":["https://evil.example/phish"]}`, "Content-Type", "application/json")
 	require.Equal(t, http.StatusCreated, response.StatusCode, body)
@@ -75,7 +75,7 @@ func TestNobodyIsSentToASelfRegisteredAddressUnasked(t *testing.T) {
 	require.Empty(t, response.Header.Get("Location"))
 }
 
-func TestRedirectURIsAndNamesThatDeceiveAreRefused(t *testing.T) {
+func TestDeceptiveClientsAreRefused(t *testing.T) {
 	s := newSite(t, nil)
 	for _, body := range []string{
 		`{"redirect_uris":["https://%D0%B0pple.com/cb"]}`,

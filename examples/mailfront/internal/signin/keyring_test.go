@@ -31,7 +31,7 @@ func (k *keys) signs(t *testing.T) string {
 	return key.ID()
 }
 
-func TestEveryNodePublishesAKeyBeforeItSignsAndUntilItsTokensExpire(t *testing.T) {
+func TestKeyPublicationPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := store.NewMemory(10)
 		nodes := []*keys{{store: st}, {store: st}, {store: st}}
@@ -113,7 +113,7 @@ func TestVanishedKeysAreRestored(t *testing.T) {
 	require.Contains(t, reports[0], "lost")
 }
 
-func TestANodeThatWasPausedDoesNotBringOldKeysBack(t *testing.T) {
+func TestPausedNodeKeepsNewerKeys(t *testing.T) {
 	st := store.NewMemory(10)
 	node, paused := &keys{store: st}, &keys{store: st}
 	old, err := newKeyring(time.Now().Add(-keyPeriod))
@@ -146,7 +146,7 @@ func TestANodeThatWasPausedDoesNotBringOldKeysBack(t *testing.T) {
 	})
 }
 
-func TestANodeThatCannotReadItsKeysPublishesNoOldOnes(t *testing.T) {
+func TestNodeWithoutKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := &awayStore{Store: store.NewMemory(10)}
 		node := &keys{store: st}
@@ -199,7 +199,7 @@ func TestALostReplyMakesNoSecondKey(t *testing.T) {
 	require.Equal(t, old.Keys[0].id, node.signs(t))
 }
 
-func TestDamagedKeysAreAnErrorThatSaysWhatToDo(t *testing.T) {
+func TestDamagedKeys(t *testing.T) {
 	for _, raw := range []string{"", "{}", `{"seal":"AAAA","keys":[{}]}`, `{"seal":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","keys":[{"private":"AAAA"}]}`} {
 		st := store.NewMemory(10)
 		_, err := st.PutIfAbsent(t.Context(), keyringName, []byte(raw), 0)

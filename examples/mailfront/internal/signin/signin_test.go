@@ -11,7 +11,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
 
-func TestAWrongClientOrRedirectURIIsToldToTheUserOnly(t *testing.T) {
+func TestWrongClientOrRedirectURI(t *testing.T) {
 	s := newSite(t, map[string][]string{"app": {"https://app.example/cb", "com.example.app:/cb"}})
 	for name, changes := range map[string][]string{
 		"no client":               {"client_id", ""},
@@ -46,7 +46,7 @@ func TestAWrongClientOrRedirectURIIsToldToTheUserOnly(t *testing.T) {
 	}
 }
 
-func TestAWrongRequestIsToldToTheApplication(t *testing.T) {
+func TestInvalidRequest(t *testing.T) {
 	s := newSite(t, nil)
 	challenge := oauth2.S256ChallengeFromVerifier("v")
 	for name, test := range map[string]struct {
@@ -110,7 +110,7 @@ func TestTheSignInPageProtectsThePassword(t *testing.T) {
 	require.Contains(t, page, "This page is too old")
 }
 
-func TestAWrongPasswordIsRefusedAndLoggedWithItsClient(t *testing.T) {
+func TestWrongPasswordIsLogged(t *testing.T) {
 	s := newSite(t, nil)
 	action, form := s.Open(s.AuthURL("v"))
 	for name, login := range map[string][2]string{

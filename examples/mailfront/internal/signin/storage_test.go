@@ -170,7 +170,7 @@ func TestARefreshTokenIsReplacedOnce(t *testing.T) {
 	require.ErrorIs(t, err, errNoGrant, "the others have ended the sign-in: one of them may be a thief's")
 }
 
-func TestARefreshTokenOfAnotherSignInChangesNothing(t *testing.T) {
+func TestForeignRefreshToken(t *testing.T) {
 	s := newTestStorage(store.NewMemory(100))
 	var grants []*grant
 	var tokens []string

@@ -59,7 +59,7 @@ func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 }
 
-func TestARefreshTokenIsReplacedAndTheOldOneEndsTheSignIn(t *testing.T) {
+func TestRefreshTokenRotation(t *testing.T) {
 	s := newSite(t, map[string][]string{"app": {signintest.Redirect}})
 	verifier := oauth2.GenerateVerifier()
 	_, first := s.Token(signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier))
@@ -89,7 +89,7 @@ func TestARefreshTokenIsReplacedAndTheOldOneEndsTheSignIn(t *testing.T) {
 	}
 }
 
-func TestWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T) {
+func TestNoOfflineAccess(t *testing.T) {
 	s := newSite(t, nil)
 	verifier := oauth2.GenerateVerifier()
 	_, got := s.Token(signintest.CodeForm(s.SignIn(s.AuthURL(verifier, "scope", "openid more")).Get("code"), verifier))
@@ -98,7 +98,7 @@ func TestWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T) {
 	require.Equal(t, "Bearer", got["token_type"])
 }
 
-func TestIntrospectionTellsWhoShowsATokenOfTheAccount(t *testing.T) {
+func TestIntrospection(t *testing.T) {
 	s := newSite(t, nil)
 	verifier := oauth2.GenerateVerifier()
 	_, tokens := s.Token(signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier))

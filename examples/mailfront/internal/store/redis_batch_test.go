@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAdmissionsThatWaitAreSentTogether(t *testing.T) {
+func TestAdmissionsAreBatched(t *testing.T) {
 	s := startServer(t)
 	r, other := s.open(testSecret), s.open(testSecret)
 	reads := func() int {
@@ -50,7 +50,7 @@ func TestAdmissionsThatWaitAreSentTogether(t *testing.T) {
 	assert.Less(t, reads()-before, calls/2)
 }
 
-func TestAnAdmissionWhoseCallerHasLeftTakesEffectOnce(t *testing.T) {
+func TestAbandonedAdmission(t *testing.T) {
 	s := startServer(t)
 	r := s.open(testSecret)
 	limit := Limit{Burst: 5, Every: time.Hour}

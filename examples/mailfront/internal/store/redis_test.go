@@ -127,7 +127,7 @@ func commandSince(t *testing.T, r *Redis, name string) string {
 	return fields["since"].(string)
 }
 
-func TestScriptsUseNoOptionNewerThanRedis60(t *testing.T) {
+func TestScriptsWorkOnRedis60(t *testing.T) {
 	for name, source := range map[string]string{"take": takeSource, "swap": swapSource, "reseal": resealSource, "admit": admitSource} {
 		for _, newer := range []string{"GETDEL", "GETEX", "EXAT", "PXAT", "'NX', 'GET'"} {
 			assert.NotContains(t, source, newer, name)

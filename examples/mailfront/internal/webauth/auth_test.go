@@ -70,7 +70,7 @@ func basicOf(name, password string) string {
 	return r.Header.Get("Authorization")
 }
 
-func TestARequestIsAuthenticatedByPasswordOrToken(t *testing.T) {
+func TestAuthenticate(t *testing.T) {
 	byToken := Caller{Account: userName, Scopes: []string{"openid"}}
 	byPassword := Caller{Account: userName, ByPassword: true}
 	for _, tc := range []struct {
@@ -100,7 +100,7 @@ func TestARequestIsAuthenticatedByPasswordOrToken(t *testing.T) {
 	}
 }
 
-func TestScopesAreThoseOfTheTokenAndAPasswordHasAll(t *testing.T) {
+func TestScopes(t *testing.T) {
 	require.True(t, Caller{Scopes: []string{"openid", "email"}}.Allows("email"))
 	require.False(t, Caller{Scopes: []string{"openid"}}.Allows("email"))
 	require.True(t, Caller{ByPassword: true}.Allows("email"))
@@ -132,7 +132,7 @@ func TestTheChallengeDependsOnTheError(t *testing.T) {
 	}
 }
 
-func TestAPageOfAnotherSiteLearnsNothingFromItsGuesses(t *testing.T) {
+func TestCrossSiteGuessesLookAlike(t *testing.T) {
 	a, log := newAuth(t, knownTokens{})
 	r := apiRequest(basicOf(userName, "wrong"))
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -145,7 +145,7 @@ func TestAPageOfAnotherSiteLearnsNothingFromItsGuesses(t *testing.T) {
 	require.NoError(t, err, "the visitor is not locked out")
 }
 
-func TestPasswordsInKnownPlaintextAreRefused(t *testing.T) {
+func TestPlaintextPasswords(t *testing.T) {
 	known := client.Client{IP: netip.MustParseAddr("198.51.100.7"), Known: true, TLSKnown: true, Listener: "http"}
 	for _, tc := range []struct {
 		name    string
@@ -169,7 +169,7 @@ func TestPasswordsInKnownPlaintextAreRefused(t *testing.T) {
 	}
 }
 
-func TestCredentialsThatWereNotComparedAreNotCalledWrong(t *testing.T) {
+func TestUncomparedCredentials(t *testing.T) {
 	a, log := newAuth(t, knownTokens{})
 	a.Guard = guard.New(guard.DefaultLimits, nil, slog.New(slog.DiscardHandler))
 	request := func(password string) *http.Request {

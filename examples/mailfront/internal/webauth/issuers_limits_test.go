@@ -59,7 +59,7 @@ func loggedIssuers(issuer string) (*Issuers, *bytes.Buffer) {
 	return p, b
 }
 
-func TestOneClientCannotMakeTheServerAskAnIssuerWithoutLimit(t *testing.T) {
+func TestIssuerRequestsAreLimited(t *testing.T) {
 	issuer := newIntrospector(t, httptest.NewServer)
 	p, log := loggedIssuers(issuer.URL)
 	ctx := apiRequest("").Context()
@@ -131,7 +131,7 @@ func TestAnIssuerHasAFewRequestsAtATime(t *testing.T) {
 	})
 }
 
-func TestAnIssuerThatFailsIsReportedOnceInAWhile(t *testing.T) {
+func TestIssuerFailureLogIsLimited(t *testing.T) {
 	issuer := newIntrospector(t, httptest.NewServer)
 	issuer.answer = func(w http.ResponseWriter, _ *http.Request) bool {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -150,7 +150,7 @@ func TestAnIssuerThatFailsIsReportedOnceInAWhile(t *testing.T) {
 	require.Empty(t, alog.String(), "it was reported where it happened")
 }
 
-func TestAClientThatDoesNotWaitDoesNotBlameTheIssuer(t *testing.T) {
+func TestCanceledRequestIsNotReported(t *testing.T) {
 	issuer := newIntrospector(t, httptest.NewServer)
 	p, log := loggedIssuers(issuer.URL)
 	ctx, cancel := context.WithCancel(apiRequest("").Context())
@@ -167,7 +167,7 @@ func TestAClientThatDoesNotWaitDoesNotBlameTheIssuer(t *testing.T) {
 }
 
 // A token, and the secret of a client, must not leave by plain HTTP.
-func TestAnIssuerOnHTTPSHasItsEndpointsThere(t *testing.T) {
+func TestHTTPSIssuerEndpoints(t *testing.T) {
 	issuer := newIntrospector(t, httptest.NewTLSServer)
 	plain := newIntrospector(t, httptest.NewServer)
 	for _, tc := range []struct {
@@ -191,7 +191,7 @@ func TestAnIssuerOnHTTPSHasItsEndpointsThere(t *testing.T) {
 
 // A token without a signature does not name its issuer. An issuer that is asked about the token
 // of another could use it.
-func TestATokenWithoutASignatureIsShownToOneIssuer(t *testing.T) {
+func TestUnsignedTokenIssuer(t *testing.T) {
 	for _, test := range []struct {
 		name          string
 		issuers       int

@@ -99,7 +99,7 @@ func TestSignedTokensOfAnotherIssuer(t *testing.T) {
 }
 
 // An issuer that wants the secret of its client, and one that sends us elsewhere.
-func TestIntrospectionWithTheSecretOfAClient(t *testing.T) {
+func TestIntrospectionWithSecret(t *testing.T) {
 	mux := http.NewServeMux()
 	issuer := httptest.NewServer(mux)
 	defer issuer.Close()

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-func TestWhatAPageOfAnotherSiteMayHaveSent(t *testing.T) {
+func TestOtherSite(t *testing.T) {
 	absolute, err := publicurl.Parse(serverURL)
 	require.NoError(t, err)
 	relative, err := publicurl.Relative("")
@@ -53,7 +53,7 @@ func TestWhatAPageOfAnotherSiteMayHaveSent(t *testing.T) {
 	}
 }
 
-func TestSameOriginKnowsOurPagesBehindAProxyThatChangesHost(t *testing.T) {
+func TestSameOrigin(t *testing.T) {
 	base, err := publicurl.Parse(serverURL)
 	require.NoError(t, err)
 	relative, err := publicurl.Relative("")

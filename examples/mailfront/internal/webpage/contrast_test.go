@@ -85,7 +85,7 @@ var pairs = []struct {
 // decorative are colours without a meaning of their own.
 var decorative = []string{"line"}
 
-func TestEveryColourPairHasTheContrastOfWCAG(t *testing.T) {
+func TestColourContrast(t *testing.T) {
 	for scheme, colours := range schemes(t) {
 		for _, pair := range pairs {
 			for _, background := range pair.backgrounds {
@@ -105,7 +105,7 @@ func TestTheContrastIsThatOfWCAG(t *testing.T) {
 }
 
 // A colour that the table of pairs does not have is not checked.
-func TestEveryColourIsAVariableOfATestedPair(t *testing.T) {
+func TestColoursAreTested(t *testing.T) {
 	tested := slices.Clone(decorative)
 	for _, pair := range pairs {
 		tested = append(append(tested, pair.foreground), pair.backgrounds...)

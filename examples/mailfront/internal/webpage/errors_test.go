@@ -123,7 +123,7 @@ func TestOtherAnswersPassUnchanged(t *testing.T) {
 	}
 }
 
-func TestTheWriterOfAnErrorCanFlushAndSetDeadlines(t *testing.T) {
+func TestErrorWriterController(t *testing.T) {
 	server := httptest.NewServer(Errors(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := http.NewResponseController(w)
 		if err := out.SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
