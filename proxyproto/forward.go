@@ -25,18 +25,24 @@ const (
 )
 
 // Forward copies from src to dst until src ends, as io.Copy does, and returns nil then.
-// It is one direction of a proxy, for many sessions that are silent most of the time.
-// While src sends nothing, Forward needs the smallest stack that a goroutine has, and
-// neither a buffer nor the two file descriptors of a pipe for splice(2). Large transfers
-// use splice(2) if the operating system supports it.
+// After any other error of src or dst, bytes may be missing at the end.
+//
+// Forward is one direction of a proxy whose sessions are silent most of the time. While it
+// waits for bytes of a TCP or unix socket, or of a [Conn] on top of one, it needs the
+// smallest stack that a goroutine has, and neither a buffer nor the two file descriptors of
+// a pipe for splice(2). For other connections, such as those of crypto/tls, and on systems
+// that are not Unix, it holds a buffer of 8 KiB. Large transfers use splice(2) if the
+// operating system supports it.
 //
 // progress may be nil. Forward calls progress(true, 0) before it writes to dst, and
 // progress(false, n) afterwards, where n is the number of bytes that dst accepted, at most
 // 1 MiB. Between the two calls Forward waits for dst, and at most 100 ms for src. With these
-// calls a proxy can find stalled sessions without a timer for each session.
+// calls a proxy can find stalled sessions without a timer for each session. progress may
+// set the write deadline of dst. It is not called after Forward has returned.
 //
-// Forward neither closes a connection nor ends its writing side. It uses the read
-// deadline of src, which is the zero Time when Forward returns.
+// Forward neither closes a connection nor ends its writing side. Do not set the read
+// deadline of src while Forward runs: large transfers set it, and remove it when they end.
+// To stop Forward, close src and dst.
 func Forward(dst, src net.Conn, progress func(writing bool, n int64)) error {
 	return newForwarding(dst, src, progress).run()
 }
@@ -168,17 +174,21 @@ func (f *forwarding) write(b []byte, readErr error) error {
 func (f *forwarding) bulk() error {
 	defer f.src.SetReadDeadline(time.Time{})
 	for {
-		f.progress(true, 0)
 		if err := f.src.SetReadDeadline(time.Now().Add(bulkPause)); err != nil {
 			return err
 		}
+		f.progress(true, 0)
 		n, err := io.Copy(f.dst, &io.LimitedReader{R: f.src, N: bulkChunk})
+		paused := false
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			// If the deadline is that of dst, bytes are lost and this fails, too. progress may
+			// change that deadline, so it is called later.
+			_, err = f.dst.Write(nil)
+			paused = err == nil
+		}
 		f.progress(false, n)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			_, err = f.dst.Write(nil) // fails if the deadline was that of dst
-			return err
-		case err != nil:
+		case err != nil || paused:
 			return err
 		case n < bulkChunk:
 			return io.EOF

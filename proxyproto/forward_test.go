@@ -223,6 +223,63 @@ func TestForwardOfABulkyConnectionThatPauses(t *testing.T) {
 	}
 }
 
+// progress may limit each transfer with a write deadline of dst. What the deadline cut off
+// is lost, so Forward must not go on even if progress has removed the deadline.
+func TestForwardEndsAtAWriteDeadlineThatProgressRemoves(t *testing.T) {
+	const limit = 300 * time.Millisecond
+	client, conn := socketPair(t)
+	backend, server := socketPair(t)
+	sent := make([]byte, 32<<20) // more than the sockets take
+	rand.Read(sent)
+	go func() {
+		client.Write(sent)
+		client.CloseWrite()
+	}()
+	var once sync.Once
+	cut := make(chan struct{}) // closed when the deadline has passed
+	var deadline time.Time
+	result := make(chan error, 1)
+	go func() {
+		result <- proxyproto.Forward(backend, conn, func(writing bool, _ int64) {
+			if writing {
+				deadline = time.Now().Add(limit)
+				backend.SetWriteDeadline(deadline)
+				return
+			}
+			backend.SetWriteDeadline(time.Time{})
+			if time.Now().After(deadline) {
+				once.Do(func() { close(cut) })
+			}
+		})
+		once.Do(func() { close(cut) })
+		backend.Close()
+	}()
+	<-cut
+	got, err := io.ReadAll(server)
+	require.NoError(t, err)
+	require.ErrorIs(t, <-result, os.ErrDeadlineExceeded)
+	require.True(t, bytes.HasPrefix(sent, got), "bytes are missing in the middle")
+}
+
+// A failed transfer is reported as ended, too.
+func TestForwardEndsEachReportOfProgress(t *testing.T) {
+	client, conn := socketPair(t)
+	backend, server := socketPair(t)
+	go io.Copy(client, zeros{})
+	go io.Copy(io.Discard, server)
+	var f forwarded
+	reports := 0
+	err := proxyproto.Forward(backend, conn, func(writing bool, n int64) {
+		require.NotEqual(t, writing, f.writing)
+		f.progress(writing, n)
+		if reports++; reports == 6 { // a bulky transfer has ended
+			conn.Close()
+		}
+	})
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.False(t, f.writing)
+}
+
 func TestForwardIsForConnectionsThatAreNotSocketsToo(t *testing.T) {
 	client, conn := net.Pipe()
 	backend, server := net.Pipe()
