@@ -48,7 +48,7 @@ func (r *relay) serve(rt *route, conn *proxyproto.Conn) {
 // end is called when both directions have ended.
 func (s *session) end(err error) {
 	s.relay.watch.remove(&s.traffic)
-	s.conn.Close()
+	s.client.Close() // not s.conn: TLS that ends here ends with a close_notify
 	s.backend.Close()
 	s.report(err)
 	s.relay.leave()
