@@ -28,7 +28,7 @@ var (
 type traffic struct {
 	client, backend duplex
 	clock           *clock
-	moved           atomic.Int64 // when bytes last moved in either direction
+	moved           atomic.Int64 // when bytes last arrived or were accepted
 	up, down        direction    // from the client, and to it
 
 	open  atomic.Int32          // directions that have not ended
@@ -47,7 +47,6 @@ type direction struct {
 // The error is what ended both at once; the connections are reset then.
 func (t *traffic) pass() {
 	t.open.Store(2)
-	t.moved.Store(t.clock.now())
 	go t.forward(&t.up, t.backend, t.client)
 	go t.forward(&t.down, t.client, t.backend)
 }
@@ -57,15 +56,13 @@ func (t *traffic) pass() {
 func (t *traffic) forward(d *direction, dst, src duplex) {
 	err := proxyproto.Forward(dst, src, func(writing bool, n int64) {
 		now := t.clock.now()
+		t.moved.Store(now) // bytes have arrived, or were accepted
 		if writing {
 			d.busy.Store(now)
 			return
 		}
 		d.busy.Store(0)
-		if n > 0 {
-			d.bytes += n
-			t.moved.Store(now)
-		}
+		d.bytes += n
 	})
 	t.end(err, dst)
 }

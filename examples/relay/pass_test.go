@@ -96,6 +96,31 @@ func TestAPeerThatTakesNothingIsCut(t *testing.T) {
 	})
 }
 
+// After a long silence, what arrives has the whole time to be taken.
+func TestBytesThatArriveEndTheSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _, _, _, _, outcome := passing(t, time.Minute)
+		<-time.After(59 * time.Second)
+		_, err := client.Write([]byte("NOOP\r\n")) // and backend never reads
+		require.NoError(t, err)
+		began := time.Now()
+		require.ErrorIs(t, <-outcome, errStuck)
+		require.GreaterOrEqual(t, time.Since(began), time.Minute)
+		require.LessOrEqual(t, time.Since(began), 67500*time.Millisecond)
+	})
+}
+
+// The first look may come before anything has moved.
+func TestASessionThatBeginsIsNotCut(t *testing.T) {
+	var w watch
+	w.looks.Store(10 * looks)
+	tr := &traffic{clock: &w.clock}
+	require.True(t, w.add(tr))
+	require.NoError(t, tr.overdue(w.now()))
+	require.NoError(t, tr.overdue(w.now()+looks))
+	require.ErrorIs(t, tr.overdue(w.now()+looks+1), errIdle)
+}
+
 func TestTheEndOfOneDirectionLeavesTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, backend, clientEnd, backendEnd, tr, outcome := passing(t, time.Hour)

@@ -37,6 +37,7 @@ func (w *watch) add(t *traffic) bool {
 	if w.sessions == nil {
 		w.sessions = make(map[*traffic]struct{})
 	}
+	t.moved.Store(w.now())
 	w.sessions[t] = struct{}{}
 	return true
 }
@@ -80,13 +81,13 @@ func (w *watch) cut(why func(*traffic) error) {
 // overdue returns why the session has to be cut. A look that counted when something
 // moved was up to an interval earlier than that, so one more has to pass.
 func (t *traffic) overdue(now int64) error {
-	if now-t.moved.Load() > looks {
-		return errIdle
-	}
 	for _, d := range []*direction{&t.up, &t.down} {
 		if since := d.busy.Load(); since != 0 && now-since > looks {
 			return errStuck
 		}
+	}
+	if now-t.moved.Load() > looks {
+		return errIdle
 	}
 	return nil
 }
