@@ -1,4 +1,4 @@
-// What to copy: form and signedInForm, which check every form. What to change: nothing.
+// Copy form and signedInForm, which check every form. They need no changes.
 
 package main
 
@@ -24,27 +24,28 @@ import (
 
 const maxAdminForm = 16 << 10 // bytes
 
-// An admin serves the administration page: the set-up at first, then the state of the server.
+// An admin serves the administration page. Before the set-up the page is the set-up form; after
+// it, the page shows the state of the server.
 type admin struct {
 	f        *frontend
 	sessions adminSessions
 
 	now      atomic.Pointer[adminState]
-	changing sync.Mutex // held to replace now, and for what follows
-	seen     bool       // the store has answered whether it has a state
-	first    state      // the one that it had then
+	changing sync.Mutex // held while now is replaced; guards seen, first and out
+	seen     bool       // whether the store has answered once
+	first    state      // the state in the store at that time
 	out      io.Writer  // for the set-up token; nil before describe
 
 	verifying  sync.Mutex // held while Verify runs
 	lastReport atomic.Pointer[verifyResult]
 }
 
-// An adminState is replaced, never changed.
+// An adminState is immutable. A change stores a new one.
 type adminState struct {
 	state
-	raw     []byte // the state in the shared store
-	token   string // opens the set-up; "" when that is over
-	waiting bool   // for the shared store, because there is no state
+	raw     []byte // state as it is encoded in the shared store
+	token   string // set-up token; "" after the set-up
+	waiting bool   // there is no state because the shared store has not answered yet
 }
 
 func newAdmin(f *frontend) *admin {
@@ -60,7 +61,7 @@ func newAdmin(f *frontend) *admin {
 	return a
 }
 
-// mode returns the mode in which the documents are served now.
+// mode returns the mode in which the documents are served at present.
 func (a *admin) mode() mode {
 	switch now := a.now.Load(); {
 	case now.waiting:
@@ -71,7 +72,8 @@ func (a *admin) mode() mode {
 	return modeNormal
 }
 
-// describe prints where the set-up is, now or when it begins later.
+// describe prints the address of the set-up. If the set-up begins later, the address is printed
+// then.
 func (a *admin) describe(w io.Writer) {
 	a.changing.Lock()
 	defer a.changing.Unlock()
@@ -79,8 +81,8 @@ func (a *admin) describe(w io.Writer) {
 	a.announce()
 }
 
-// announce prints the set-up token, if there is one, behind "#": browsers do not send that part
-// of a URL. a.changing is held.
+// announce prints the set-up token, if there is one, in the fragment of the URL, because browsers
+// do not send the fragment. a.changing is held.
 func (a *admin) announce() {
 	if a.out == nil {
 		return
@@ -104,7 +106,7 @@ func (a *admin) announce() {
 	}
 }
 
-// reachable is an address for a browser on this machine.
+// reachable returns an address at which a browser on this machine reaches a listener.
 func reachable(listener net.Addr) string {
 	t, ok := listener.(*net.TCPAddr)
 	switch {
@@ -128,7 +130,7 @@ func (a *admin) routes() map[string]http.HandlerFunc {
 		"POST /lift":     a.lift,
 		"GET /":          a.back,
 		"GET /setup":     a.setUpDone,
-		"GET /sign-in":   a.back, // a form's answer, loaded again
+		"GET /sign-in":   a.back, // the browser reloads the answer to a form
 		"GET /sign-out":  a.signedOut,
 		"GET /url":       a.urlChanged,
 		"GET /verify":    a.back,
@@ -138,8 +140,9 @@ func (a *admin) routes() map[string]http.HandlerFunc {
 
 type adminSessionKey struct{}
 
-// admit serves a request for the page with the state that the store has now. While the store is
-// away the page is not available: neither the set-up nor a session can be trusted then.
+// admit serves a request for the page with the current state of the store. While the store is
+// not available the page is not available either, because neither the set-up token nor a session
+// can be checked.
 func (a *admin) admit(own http.Handler, w http.ResponseWriter, r *http.Request) {
 	err := a.refresh(r.Context())
 	var session *adminSession
@@ -153,9 +156,9 @@ func (a *admin) admit(own http.Handler, w http.ResponseWriter, r *http.Request) 
 	own.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), adminSessionKey{}, session)))
 }
 
-// unavailable answers a request that needs the store.
+// unavailable answers a request that requires the store.
 func (a *admin) unavailable(w http.ResponseWriter, r *http.Request, err error) {
-	if !errors.Is(err, store.ErrUnavailable) { // that one is logged once
+	if !errors.Is(err, store.ErrUnavailable) { // the watchedStore logs an outage once
 		a.f.api.LogError(r, err)
 	}
 	webauth.NoStore(w)
@@ -163,7 +166,7 @@ func (a *admin) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, "The administration is not available, because the store does not answer.", http.StatusServiceUnavailable)
 }
 
-// page is the set-up, the sign-in, or the page of the administrator.
+// page serves the set-up, the sign-in or the page of the administrator.
 func (a *admin) page(w http.ResponseWriter, r *http.Request) {
 	p := a.newPage(r)
 	switch {
@@ -178,8 +181,8 @@ func (a *admin) page(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// form reads a form and checks that a page of this server sent it. If it returns false, it has
-// answered the request.
+// form parses a form and checks that a page of this server sent it. If it returns false, the
+// request has been answered.
 func (a *admin) form(w http.ResponseWriter, r *http.Request) (*adminPageData, bool) {
 	p := a.newPage(r)
 	if !webauth.SameOrigin(r, p.set.Base()) {
@@ -198,7 +201,7 @@ func (a *admin) form(w http.ResponseWriter, r *http.Request) (*adminPageData, bo
 	return p, true
 }
 
-// signedInForm is form for the signed-in administrator.
+// signedInForm is like form and also requires the session of the administrator.
 func (a *admin) signedInForm(w http.ResponseWriter, r *http.Request) (*adminPageData, bool) {
 	p, ok := a.form(w, r)
 	if !ok {
@@ -228,7 +231,7 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	cl := client.FromRequest(r)
 	if cl.IsPlaintext() {
-		// It is not refused: this page is where an administrator finds and fixes missing TLS.
+		// The request is not refused: an administrator uses this page to find and fix missing TLS.
 		a.f.limited.Warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", webauth.PlaintextReason))
 	}
 	password := guard.Attempt{Secret: guard.AdminSecret, OtherSite: webauth.OtherSite(r, p.set.Base())}
@@ -272,7 +275,7 @@ func (a *admin) signOut(w http.ResponseWriter, r *http.Request) {
 	a.done(w, r)
 }
 
-// signedOut is the sign-in after a sign-out.
+// signedOut serves the sign-in page after a sign-out.
 func (a *admin) signedOut(w http.ResponseWriter, r *http.Request) {
 	p := a.newPage(r)
 	if p.session != nil || p.now.token != "" || p.now.PasswordHash == "" {

@@ -1,5 +1,5 @@
-// What to copy: the sentences, for a page or a log that explains which address a server uses
-// for a client. What to change: the names of the settings.
+// Copy the sentences for a page or a log that explains which address a server uses for a client.
+// Change the names of the settings.
 
 package main
 
@@ -16,8 +16,8 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// addressLearned returns where the client's address comes from. If the address is not known,
-// the sentence names the cause and the setting to change.
+// addressLearned describes the source of the client's address. If the address is not known, the
+// sentence names the cause and the setting to change.
 func (f *frontend) addressLearned(cl client.Client) string {
 	if cl.Version > 0 {
 		by := fmt.Sprintf("The PROXY header (version %d) of the proxy %s", cl.Version, proxyName(cl))
@@ -53,7 +53,7 @@ func (f *frontend) trustedSetting(listener string) string {
 	return client.TrustedProxies
 }
 
-// proxyName returns the address of the proxy, or a text for a unix socket.
+// proxyName returns the address of the proxy, or "on the unix socket".
 func proxyName(cl client.Client) string {
 	if !cl.Proxy.IsValid() {
 		return "on the unix socket"
@@ -61,7 +61,7 @@ func proxyName(cl client.Client) string {
 	return cl.Proxy.String()
 }
 
-// isDirect reports whether no trusted proxy is in front of the client.
+// isDirect reports whether the client connected without a trusted proxy.
 func isDirect(cl client.Client) bool {
 	switch cl.Reason {
 	case "", forwarded.UntrustedPeer.String(), forwarded.UntrustedHeader.String(), forwarded.NoPeer.String():
@@ -70,7 +70,7 @@ func isDirect(cl client.Client) bool {
 	return false
 }
 
-// tlsLearned returns how it is known whether the client uses TLS. If it is not known, the
+// tlsLearned describes the source of the client's TLS state. If the state is not known, the
 // sentence names the cause and the setting to change.
 func (f *frontend) tlsLearned(cl client.Client) string {
 	path := f.cfg.tlsPath[cl.Listener]
@@ -95,18 +95,18 @@ func (f *frontend) tlsLearned(cl client.Client) string {
 	return "The proxy does not report it. Configure HAProxy with send-proxy-v2-ssl. For a proxy that cannot report it, set MAILFRONT_TLS_TERMINATED if its clients always use TLS."
 }
 
-// verifyTimeout leaves time for the answer, within the server's WriteTimeout.
+// verifyTimeout is shorter than the WriteTimeout of the server, so that the answer can be sent.
 const verifyTimeout = 20 * time.Second
 
 // A verifyResult is the outcome of one run of verify.Run.
 type verifyResult struct {
 	When   time.Time
 	Base   string
-	Report *verify.Report // nil with Err
+	Report *verify.Report // nil if Err is not nil
 	Err    string
 }
 
-// verify requests the documents as a client does, by the public URL.
+// verify requests the documents at the public URL, as a client does.
 func (a *admin) verify(w http.ResponseWriter, r *http.Request) {
 	p, ok := a.signedInForm(w, r)
 	if !ok {

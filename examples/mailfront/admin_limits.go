@@ -1,4 +1,4 @@
-// What to copy: lift, if your administrators lift bans. What to change: nothing.
+// Copy lift if administrators may lift bans. It needs no changes.
 
 package main
 
@@ -18,11 +18,11 @@ const (
 
 // A limitsView is the section of the page with the bans and limits.
 type limitsView struct {
-	Bans   []guard.Ban // the newest
-	Total  int         // of bans
+	Bans   []guard.Ban // the newest bans
+	Total  int         // number of bans
 	Near   []guard.Usage
-	Kept   bool // bans are still there after a restart
-	Shared bool // bans are those of all nodes
+	Kept   bool // bans survive a restart
+	Shared bool // the bans of all nodes are listed
 }
 
 func (a *admin) limits() *limitsView {

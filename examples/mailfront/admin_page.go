@@ -1,6 +1,5 @@
-// What to copy: parsePublicURL, which every URL that a page proposes has passed. What to
-// change: the files in the folder admin. Its sections with a file of their own, such as
-// limits.html, are parts of home.html.
+// Copy parsePublicURL, which accepts every URL that a page proposes. Change the files in the
+// folder admin. Sections with a file of their own, such as limits.html, are parts of home.html.
 
 package main
 
@@ -47,21 +46,21 @@ type adminPageData struct {
 
 	Problem, TokenProblem, URLProblem, PasswordProblem string
 
-	URLDetail string // the part of the error that names the character
-	Done      string // what was changed
+	URLDetail string // the part of the error that names the invalid character
+	Done      string // confirmation of a change
 	Wait      string // when to try again
-	Focus     string // the id of the first field that is empty or wrong
+	Focus     string // id of the first field that is empty or invalid
 
-	Token, URL string // as they were typed
+	Token, URL string // as entered
 	CSRF       string
 
-	Published string // the base; "" while there is none
-	Pages     string // the paths of checkNoPage, for the script
+	Published string // the public base URL; "" if it is not set
+	Pages     string // the paths that checkNoPage rejects, for the script
 	Browser   string // the URL by which the administrator signed in
-	Proposal  string // the same, if it can be the public URL for other machines
-	Differs   bool   // Browser is not the public URL
+	Proposal  string // Browser, if other machines can use it as the public URL
+	Differs   bool   // Browser differs from the public URL
 	StateFile string
-	Shared    bool     // the state is in the store
+	Shared    bool     // the state is in the shared store
 	Settings  []string // sentences about settings that override this page
 	Recovery  bool
 
@@ -77,8 +76,8 @@ type adminPageData struct {
 	session *adminSession
 }
 
-// newPage returns what every view shows. Before the sign-in that is only what the public
-// documents have, too.
+// newPage returns the data that every view shows. Before the sign-in it contains only data that
+// the public documents contain, too.
 func (a *admin) newPage(r *http.Request) *adminPageData {
 	p := &adminPageData{
 		Page:  webpage.Page{Script: template.JS(adminScript), Root: "../" + adminPath[1:]},
@@ -96,7 +95,7 @@ func (a *admin) newPage(r *http.Request) *adminPageData {
 	return p
 }
 
-// complete adds what only the administrator may see, or the person with the set-up token.
+// complete adds the data for the administrator and for holders of the set-up token.
 func (a *admin) complete(p *adminPageData, r *http.Request) {
 	p.StateFile, p.Shared = a.f.cfg.stateFile.path, a.shared()
 	p.Settings = a.f.cfg.settingsThatWin(p.now.state)
@@ -106,7 +105,7 @@ func (a *admin) complete(p *adminPageData, r *http.Request) {
 	p.CSRF, p.Browser = p.session.CSRF, p.session.Browser
 	if base, err := parsePublicURL(p.Browser); err == nil {
 		p.Browser = base.String()
-		if !isLoopbackURL(p.Browser) || isLoopbackURL(p.Published) { // other machines cannot use it
+		if !isLoopbackURL(p.Browser) || isLoopbackURL(p.Published) { // no other machine can use Browser
 			p.Proposal = p.Browser
 		}
 	}
@@ -119,7 +118,7 @@ func (a *admin) complete(p *adminPageData, r *http.Request) {
 	p.AddressBy = a.f.addressLearned(p.Client)
 	p.TLSBy = a.f.tlsLearned(p.Client)
 	if report := a.lastReport.Load(); report != nil && report.Base == p.set.Issuer() {
-		p.Report = report // of this public URL
+		p.Report = report // a report on the current public URL
 	}
 }
 
@@ -131,7 +130,7 @@ func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view st
 		if p.URL == "" && p.URLProblem == "" {
 			p.URL = a.f.cfg.present
 			if base, err := parsePublicURL(p.now.PublicURL); p.URL == "" && err == nil {
-				p.URL = base.String() // of the store
+				p.URL = base.String() // the public URL in the store
 			}
 		}
 	case view == "done":
@@ -150,8 +149,9 @@ func (a *admin) show(w http.ResponseWriter, r *http.Request, status int, view st
 	}
 }
 
-// firstField returns the id of the first field that is empty or wrong. The page of the
-// signed-in administrator has none without an error: the focus would skip the top of it.
+// firstField returns the id of the first field that is empty or invalid. On the page of the
+// signed-in administrator it returns one only after an error, because the focus would scroll past
+// the top of that page.
 func (p *adminPageData) firstField() string {
 	switch {
 	case p.View == "home" && p.URLProblem == "":
@@ -164,7 +164,7 @@ func (p *adminPageData) firstField() string {
 	return "password"
 }
 
-// settingsThatWin returns sentences about settings that override the page at the next start.
+// settingsThatWin returns sentences about settings that override this page at the next start.
 func (cfg *config) settingsThatWin(kept state) (sentences []string) {
 	if s := cfg.publicURL; s.Text != "" {
 		text := s.From + " is " + s.Text + ". It overrides the public URL of this page at every start"
@@ -174,12 +174,12 @@ func (cfg *config) settingsThatWin(kept state) (sentences []string) {
 		sentences = append(sentences, text+". Change or remove that setting.")
 	}
 	if s := cfg.modeSetting; s.Text != "" && cfg.mode != modeNormal {
-		sentences = append(sentences, s.From+" is "+s.Text+". Remove it before the next start, which would ask for a set-up again.")
+		sentences = append(sentences, s.From+" is "+s.Text+". Remove it before the next start. Otherwise the next start requires a set-up again.")
 	}
 	return sentences
 }
 
-// TLSWord is yes, no or not known.
+// TLSWord returns "yes", "no" or "not known".
 func (p *adminPageData) TLSWord() string {
 	if !p.Client.TLSKnown {
 		return "not known"
@@ -187,7 +187,7 @@ func (p *adminPageData) TLSWord() string {
 	return yesNo(p.Client.TLS)
 }
 
-// ClientWord is the client's address, or that it is not known.
+// ClientWord returns the client's address, or a text if it is not known.
 func (p *adminPageData) ClientWord() string {
 	if !p.Client.Known {
 		return "not known"
@@ -195,7 +195,8 @@ func (p *adminPageData) ClientWord() string {
 	return p.Client.IP.String()
 }
 
-// URLState is the class of the section that compares the browser's URL with the public URL.
+// URLState returns the CSS class of the section that compares the browser's URL with the public
+// URL.
 func (p *adminPageData) URLState() string {
 	switch {
 	case p.Browser == "":
@@ -218,7 +219,7 @@ func isLoopbackURL(text string) bool {
 	return err == nil && ip.IsLoopback() || u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")
 }
 
-// Scheme is http or https, for the sentence about what differs.
+// Scheme returns "http" or "https", for the sentence about a different scheme.
 func (p *adminPageData) Scheme() string {
 	scheme, _, _ := strings.Cut(p.Published, ":")
 	return scheme

@@ -1,5 +1,5 @@
-// What to copy: under, by which the page can be reached while the public URL is not set or
-// wrong. Every link of the page is relative for the same reason. What to change: nothing.
+// Copy under, which makes the page reachable while the public URL is not set or wrong. Every link
+// of the page is relative for the same reason. No changes are needed.
 
 package main
 
@@ -11,15 +11,17 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
-// adminPath is the path of the page below the base, and below every path while there is no
-// public URL.
+// adminPath is the path of the page below the base. Without a public URL the page is also found
+// below every other path.
 const adminPath = "/admin"
 
-// under returns a handler that serves the page and passes other requests to next. While there
-// is no public URL, in bootstrap and recovery, the page is at every path that ends like one of
-// its own and that next has no route for, because the path on which a proxy mounts mailfront is
-// not known or wrong. After that it is at adminPath, below the base too. It is also still at the
-// path where the administrator set the public URL, so that a wrong URL can be corrected.
+// under returns a handler that serves the page and passes other requests to next.
+//
+// In bootstrap and recovery, while there is no public URL, the path on which a proxy mounts
+// mailfront may be unknown or wrong. The page is then served at every path that ends in one of its
+// own paths and for which next has no route. With a public URL the page is at adminPath and at
+// adminPath below the base. It also remains at the path where the administrator set the public
+// URL, so that a wrong URL can be corrected.
 func (a *admin) under(next *http.ServeMux) http.Handler {
 	own := http.NewServeMux()
 	tails := make(map[string]bool)
@@ -60,13 +62,13 @@ func (a *admin) under(next *http.ServeMux) http.Handler {
 	})
 }
 
-// isRoot reports whether a person may have opened the base itself.
+// isRoot reports whether a request may be for the base itself.
 func isRoot(r *http.Request) bool {
 	return r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
-// fromRoot redirects from the base to the page. If the base has a path, the location has it too:
-// a relative location is wrong for browsers that opened the base without a slash at the end.
+// fromRoot redirects from the base to the page. The location includes the path of the base,
+// because a relative location is wrong if the URL of the base has no slash at its end.
 func (a *admin) fromRoot(w http.ResponseWriter) {
 	target := adminPath[1:]
 	if prefix := a.f.documents.Current().Base().Prefix(); prefix != "" {
@@ -77,8 +79,8 @@ func (a *admin) fromRoot(w http.ResponseWriter) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// underOf returns the path below which a request for the page arrived, decoded. The path
-// of r itself has lost that of the base.
+// underOf returns the decoded path below which a request for the page arrived. The path of r no
+// longer contains the path of the base.
 func underOf(r *http.Request) string {
 	u, err := url.ParseRequestURI(r.RequestURI)
 	if err != nil {
@@ -87,15 +89,16 @@ func underOf(r *http.Request) string {
 	return u.Path[:max(0, strings.LastIndex(u.Path, adminPath))]
 }
 
-// back redirects to the page from a path below it. http.Redirect would make the location
-// absolute, without the path that a proxy has stripped.
+// back redirects to the page from a path below it. It does not use http.Redirect, which would
+// make the location absolute, without the path that a proxy has stripped.
 func (a *admin) back(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	w.Header().Set("Location", "../"+adminPath[1:])
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// done redirects to the page with the result of a form, which has the path of the form.
+// done redirects to the page with the result of a form. The result is selected by the path of the
+// form.
 func (a *admin) done(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	w.Header().Set("Location", r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])

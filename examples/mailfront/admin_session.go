@@ -1,5 +1,5 @@
-// What to copy: a session is a random text of which only the hash is kept, in a store that the
-// nodes share. What to change: nothing.
+// Copy the sessions: a session is a random text, of which only the hash is kept, in a store that
+// the nodes share. No changes are needed.
 
 package main
 
@@ -25,15 +25,16 @@ import (
 
 const (
 	minPassword = 8  // characters
-	maxPassword = 72 // bytes: bcrypt takes no more
+	maxPassword = 72 // bytes; the limit of bcrypt
 
 	sessionLifetime = 8 * time.Hour
 	sessionCookie   = "mailfront-admin"
 
-	maxSessionCookies = 4 // of one request: one for each path of the page
+	maxSessionCookies = 4 // in one request; a browser may have one for each path of the page
 )
 
-// checkNewPassword returns what is wrong with a new password, for the person who chose it.
+// checkNewPassword returns what is wrong with a new password, as a sentence for the person who
+// chose it. It returns "" for a valid password.
 func checkNewPassword(password, again string) (problem string) {
 	switch {
 	case utf8.RuneCountInString(password) < minPassword:
@@ -46,39 +47,41 @@ func checkNewPassword(password, again string) (problem string) {
 	return ""
 }
 
-var passwordCost = bcrypt.DefaultCost // less in tests
+var passwordCost = bcrypt.DefaultCost // tests use a lower cost
 
 func hashPassword(password string) (string, error) {
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), passwordCost)
 	return string(hash), err
 }
 
-// isPassword compares a password with its hash. The time does not depend on how much is right.
+// isPassword compares a password with its hash. The time does not depend on how many characters
+// match.
 func isPassword(hash, password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
 }
 
-// An adminSession is a browser that the administrator has signed in with.
+// An adminSession is a session of a browser in which the administrator has signed in.
 type adminSession struct {
-	CSRF     string    `json:"csrf"`     // in every form
-	Browser  string    `json:"browser"`  // the URL by which the administrator signed in; "" if it is not known
-	Password string    `json:"password"` // hash of the hash that the password was compared with
+	CSRF     string    `json:"csrf"`     // token of every form
+	Browser  string    `json:"browser"`  // URL at which the administrator signed in; "" if it is not known
+	Password string    `json:"password"` // passwordMark of the password at the sign-in
 	Expires  time.Time `json:"expires"`
 }
 
-// adminSessions are kept in the store, under the hash of the cookie: the administrator is
-// signed in on every node. A new password ends all of them.
+// adminSessions keeps the sessions in the store, under the hash of the cookie. The administrator
+// is therefore signed in on every node. A new password ends all sessions.
 type adminSessions struct{ store store.Store }
 
 func sessionName(cookie string) string { return store.SecretName("admin/session", cookie) }
 
-// passwordMark tells sessions of different passwords apart.
+// passwordMark returns a hash of the password hash. It differs for sessions of different
+// passwords.
 func passwordMark(passwordHash string) string {
 	sum := sha256.Sum256([]byte(passwordHash))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// begin returns the value of the cookie of a new session.
+// begin starts a session and returns the value of its cookie.
 func (s adminSessions) begin(ctx context.Context, browser, passwordHash string) (cookie string, err error) {
 	cookie = rand.Text()
 	b, err := json.Marshal(adminSession{
@@ -91,7 +94,7 @@ func (s adminSessions) begin(ctx context.Context, browser, passwordHash string) 
 	return cookie, err
 }
 
-// of returns the session of a request, or nil. An error is about the store.
+// of returns the session of a request, or nil without one. An error is an error of the store.
 func (s adminSessions) of(r *http.Request, passwordHash string) (*adminSession, error) {
 	for _, cookie := range sessionCookies(r) {
 		b, err := s.store.Get(r.Context(), sessionName(cookie))
@@ -122,7 +125,8 @@ func (s adminSessions) end(r *http.Request) error {
 	return nil
 }
 
-// sessionCookies returns the cookies of a request that could be ours: each costs a look-up.
+// sessionCookies returns the cookies of a request that may belong to a session, at most
+// maxSessionCookies, because each one costs a look-up.
 func sessionCookies(r *http.Request) (values []string) {
 	for _, cookie := range r.CookiesNamed(sessionCookie) {
 		if len(cookie.Value) == len(rand.Text()) && len(values) < maxSessionCookies {
@@ -132,10 +136,10 @@ func sessionCookies(r *http.Request) (values []string) {
 	return values
 }
 
-// newCookie has no Path: the browser then takes the directory of the form's address
-// as it knows it (RFC 6265 section 5.1.4), /mail/admin, which the server does not
-// know while its public URL is wrong. In the same way Secure follows the browser's
-// own scheme: a first sign-in without a proxy has no TLS.
+// newCookie returns a session cookie without Path. The browser then uses the directory of the
+// form's address as the browser sees it (RFC 6265 section 5.1.4), such as /mail/admin. The server
+// does not know that directory while its public URL is wrong. Likewise, Secure depends on the
+// scheme that the browser uses: a first sign-in without a proxy has no TLS.
 func newCookie(r *http.Request, cl client.Client, base publicurl.Base, value string) *http.Cookie {
 	cookie := &http.Cookie{Name: sessionCookie, Value: value, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	if value == "" {
@@ -153,8 +157,9 @@ func newCookie(r *http.Request, cl client.Client, base publicurl.Base, value str
 	return cookie
 }
 
-// browserURL returns the base URL that the browser shows, by the Origin of a form and by its
-// Referer, which has the path that a proxy may have removed. It is "" without Origin.
+// browserURL returns the base URL in the address bar of the browser. It combines the Origin of a
+// form with the path in its Referer, because a proxy may have removed a path from the request.
+// It returns "" without Origin.
 func browserURL(r *http.Request, base publicurl.Base) string {
 	origin := r.Header.Get("Origin")
 	if o, err := url.Parse(origin); err != nil || o.Host == "" {

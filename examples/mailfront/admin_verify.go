@@ -1,6 +1,6 @@
-// What to copy: verifyClient, if your server checks its own documents on behalf of a user:
-// the documents decide which URLs are requested, and no other host may be reached by them.
-// What to change: the expected documents.
+// Copy verifyClient if your server checks its own documents for a user. The documents determine
+// the URLs to request, and verifyClient prevents requests to any other host. Change the expected
+// documents.
 
 package main
 
@@ -16,9 +16,9 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// verifyClient returns a client that connects to the host and port of the public URL alone,
-// without a proxy of the environment. With a dial function of its own, package verify asks
-// no foreign issuer either.
+// verifyClient returns a client that connects only to the host and port of the public URL and
+// ignores the proxy settings of the environment. Because it has a dial function, package verify
+// sends no requests to foreign issuers either.
 func verifyClient(base publicurl.Base) *http.Client {
 	host := net.JoinHostPort(base.Hostname(), strconv.Itoa(int(base.Port())))
 	var dialer net.Dialer
@@ -27,14 +27,14 @@ func verifyClient(base publicurl.Base) *http.Client {
 		MaxResponseHeaderBytes: 64 << 10,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address != host {
-				return nil, fmt.Errorf("mailfront: the check connects to %s alone, not to %s", host, address)
+				return nil, fmt.Errorf("mailfront: the check connects to %s only, not to %s", host, address)
 			}
 			return dialer.DialContext(ctx, network, address)
 		},
 	}}
 }
 
-// verifyDocuments checks the documents as clients see them, by way of the public URL.
+// verifyDocuments checks the documents at the public URL, as clients see them.
 func (a *admin) verifyDocuments(ctx context.Context, base publicurl.Base) (*verify.Report, error) {
 	expected := []discovery.Document{discovery.BaseResource, discovery.JMAPDocument, discovery.DAVDocument}
 	if len(a.f.cfg.issuers) == 0 {

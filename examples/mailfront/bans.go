@@ -1,5 +1,5 @@
-// What to copy: keepBans, which writes the bans a moment after they change, so that a burst
-// of them is one write. What to change: the name of the file.
+// Copy keepBans, which waits a moment after a change, so that a burst of bans causes one write.
+// Change the name of the file.
 
 package main
 
@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// bansFile is what the file of the bans is called, after the name of the state file.
+	// bansFile is the suffix that the file of bans adds to the name of the state file.
 	bansFile = ".bans"
-	// bansDelay is how long after a change they are written, at most.
+	// bansDelay is the maximum time between a change and its write.
 	bansDelay = 2 * time.Second
 )
 
-// openGuard shares the bans and limits with the other nodes, if there is a store for them.
-// Otherwise it restores the bans of the process before, which are kept next to
-// MAILFRONT_STATE. close ends what it began.
+// openGuard shares bans and limits with the other nodes if a shared store is configured.
+// Otherwise it restores the bans of the previous process from the file next to MAILFRONT_STATE.
+// close stops the goroutine that openGuard started.
 func (f *frontend) openGuard() (close func(), err error) {
 	var run func(context.Context)
 	if f.cfg.redis != nil {
@@ -62,8 +62,8 @@ func restoreBans(g *guard.Guard, path string) error {
 	return nil
 }
 
-// keepBans writes the bans after they have changed, and when ctx ends. written is the number of
-// changes that are in the file.
+// keepBans writes the bans after each change and when ctx ends. written is the value of
+// guard.BanChanges for the bans that the file already has.
 func (f *frontend) keepBans(ctx context.Context, path string, written uint64) {
 	failed := false
 	tick := time.NewTicker(bansDelay)
@@ -72,7 +72,7 @@ func (f *frontend) keepBans(ctx context.Context, path string, written uint64) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			ended = true // after what follows
+			ended = true // end the loop after this write
 		}
 		changes := f.guard.BanChanges()
 		if changes == written {
@@ -86,7 +86,7 @@ func (f *frontend) keepBans(ctx context.Context, path string, written uint64) {
 		case err == nil:
 			written = changes
 		case !failed:
-			f.log.Error("bans cannot be written: they are lost when mailfront ends", "event", "bans_not_kept", "setting", "MAILFRONT_STATE", "reason", err.Error())
+			f.log.Error("cannot write the bans: they are lost when mailfront stops", "event", "bans_not_kept", "setting", "MAILFRONT_STATE", "reason", err.Error())
 		}
 		failed = err != nil
 	}

@@ -1,5 +1,5 @@
-// What to copy: GetCertificate as the one way to a certificate, so that it can be
-// replaced while serving. What to change: no self-signed certificate in production.
+// Copy the use of GetCertificate, which allows the certificate to be replaced while serving.
+// Change selfSigned: use no self-signed certificate in production.
 
 package main
 
@@ -20,7 +20,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// loadCertificate reads the files of the settings, or makes a certificate for a base.
+// loadCertificate loads the certificate files of the settings, or makes a self-signed certificate
+// for a base.
 func loadCertificate(cfg *config, base publicurl.Base) (*tls.Certificate, error) {
 	if cfg.certFile.Text == "" {
 		return selfSigned(cfg.certificateNames(base))
@@ -32,7 +33,7 @@ func loadCertificate(cfg *config, base publicurl.Base) (*tls.Certificate, error)
 	return &cert, nil
 }
 
-// certificateNames are those that clients may ask for.
+// certificateNames returns the names for which clients may request a certificate.
 func (cfg *config) certificateNames(base publicurl.Base) []string {
 	names := slices.Clone(cfg.domains)
 	for _, domain := range cfg.domains {
@@ -48,7 +49,7 @@ func (cfg *config) certificateNames(base publicurl.Base) []string {
 	return names
 }
 
-// newTLSConfig is for every listener: STARTTLS, implicit TLS and HTTPS.
+// newTLSConfig returns the configuration of every listener, for STARTTLS, implicit TLS and HTTPS.
 func newTLSConfig(current *atomic.Pointer[tls.Certificate]) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -56,8 +57,8 @@ func newTLSConfig(current *atomic.Pointer[tls.Certificate]) *tls.Config {
 	}
 }
 
-// selfSigned makes a certificate for names, which may be IP addresses, and this
-// machine. Clients must be configured to accept it.
+// selfSigned makes a certificate for this machine and for names, which may include IP addresses.
+// Clients must be configured to accept it.
 func selfSigned(names []string) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -1,5 +1,5 @@
-// What to copy: with package settings, errors that name the setting, the value and the
-// correction. What to change: the settings.
+// Copy the use of package settings: every error names the setting, the value and the correction.
+// Change the settings.
 
 package main
 
@@ -23,8 +23,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// The settings: NAME is the environment variable MAILFRONT_NAME, and the flag
-// -name with hyphens. A flag wins over its variable. Blank is unset.
+// program has the settings. NAME is the environment variable MAILFRONT_NAME and the flag
+// -name, with hyphens. A flag overrides its variable. A blank value counts as unset.
 var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listenSettings(), healthSettings(), trustedSettings(), storeSettings(), []settings.Setting{
 	{Name: "TLS_CERT", Usage: "certificate file, PEM, with its chain; read again on SIGHUP (default: a self-signed certificate, made at start)"},
 	{Name: "TLS_KEY", Usage: "key file of TLS_CERT, PEM; read again on SIGHUP"},
@@ -38,12 +38,12 @@ var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listen
 	{Name: "PUBLIC_URL", Usage: "URL at which clients reach the web part, such as https://mail.example.com or, below a path, https://example.com/mail (default: https:// and HOSTNAME)"},
 	{Name: "HOSTNAME", Usage: "host name of the server and of its mail services (default: the host of PUBLIC_URL)"},
 	{Name: "MODE", Usage: "normal, bootstrap or recovery; in bootstrap and recovery the documents are relative and /admin shows the set-up (default: normal if PUBLIC_URL, HOSTNAME or STATE has a URL, otherwise bootstrap)"},
-	{Name: "STATE", Usage: "file for the values that are set at /admin: the public URL, used where PUBLIC_URL is not set, and the hash of the administrator's password; with STORE it is a copy, with which the node can start while the store is away; next to it, the bans in a file with .bans after the name, unless STORE is set, and the last UIDVALIDITY of IMAP in one with .uidvalidity (default: memory, until the end)"},
+	{Name: "STATE", Usage: "file for the values that are set at /admin: the public URL (used if PUBLIC_URL is not set) and the hash of the administrator's password; with STORE it is a copy, so that the node can start while the store is not available; the file with the suffix .bans has the bans (not with STORE), and the file with the suffix .uidvalidity the last UIDVALIDITY of IMAP (default: the values are kept in memory and lost at the end)"},
 	{Name: "PUBLIC_PORTS", Usage: "ports at which clients reach the mail services, if they are not the standard ones, separated by commas: imaps=1993,submissions=1465; pop3=- leaves a service out of the documents (default: the standard port of each listener that is not off)"},
 	{Name: "CLIENTS", Usage: "applications that users may sign in to, separated by blanks: id=redirect_uri; an id may be repeated (default: mailfront-demo and applications that register themselves)"},
 	{Name: "AUTHORIZATION_SERVERS", Usage: "issuers of identity providers, such as https://id.example.com/realms/mail, separated by commas; their tokens are accepted, and there is no sign-in page of mailfront's own (default: mailfront is the identity provider)"},
-	{Name: "INTROSPECTION_ISSUER", Usage: "the one of AUTHORIZATION_SERVERS that is asked about tokens without a signature, which do not name their issuer (default: the only one; with several, such tokens are refused)"},
-	{Name: "INTROSPECTION_CLIENT", Usage: "id:secret of the client that asks it about such tokens; use the variable, others can see flags (default: the token itself)"},
+	{Name: "INTROSPECTION_ISSUER", Usage: "issuer, from AUTHORIZATION_SERVERS, to which tokens without a signature are sent for introspection; such tokens do not name their issuer (default: the only issuer; if there are several, such tokens are refused)"},
+	{Name: "INTROSPECTION_CLIENT", Usage: "id:secret of the client for introspection; use the variable, others can see flags (default: the token itself)"},
 	{Name: "TOKEN_AUDIENCE", Usage: "the audience (aud) of the tokens of AUTHORIZATION_SERVERS (default: the public URL)"},
 	{Name: "DOMAINS", Usage: "mail domains, separated by commas (default " + defaultDomain + ")"},
 	{Name: "DEMO_PASSWORD", Verbatim: true, Usage: "password and bearer token of the account demo@<first domain> (default: random, printed); use the variable, others can see flags"},
@@ -51,35 +51,35 @@ var program = settings.Program{Name: "mailfront", Settings: slices.Concat(listen
 	{Name: "LOG", Default: "info", Usage: "debug or info"},
 })}
 
-// A config has the values of the settings. The keys of its maps are names of listeners.
+// A config holds the values of the settings. The keys of its maps are names of listeners.
 type config struct {
 	trusted          *trustedProxies
-	listen           map[string][]address // none: the listener is off
+	listen           map[string][]address // addresses; empty if the listener is off
 	health           []address
 	drain            time.Duration    // see drainConnections
-	proxy            map[string]bool  // the client comes from a PROXY header
-	forwarded        forwarded.Config // where it does not; without Trusted
+	proxy            map[string]bool  // whether the PROXY header supplies the client
+	forwarded        forwarded.Config // for listeners without PROXY protocol; Trusted is not set
 	tlsPath          map[string]proxyproto.TLSPath
 	certFile         settings.Value
 	keyFile          settings.Value
 	publicURL        settings.Value
-	base             publicurl.Base // at start, as mode
-	present          string         // the public URL to begin a set-up with; "" for none
+	base             publicurl.Base // at start, like mode
+	present          string         // public URL to enter into the set-up form; may be ""
 	mode             mode
 	modeSetting      settings.Value
-	hostname         string              // of the mail services; "" in bootstrap
-	hostnameIsSet    bool                // else it is the base's
-	ports            map[string]uint16   // that clients know; 0 is kept from them
+	hostname         string              // host name of the mail services; "" in bootstrap
+	hostnameIsSet    bool                // otherwise the hostname is that of the base
+	ports            map[string]uint16   // ports for clients; 0 if the service is not published
 	clients          map[string][]string // redirect URIs by client id
-	issuers          []string            // of identity providers; none: mailfront is its own
+	issuers          []string            // identity providers; if empty, mailfront is its own
 	domains          []string
-	domainsAreSet    bool // else they are the default
+	domainsAreSet    bool // otherwise domains has the default
 	password         string
 	passwordIsRandom bool
 	stateFile        stateFile
 	state            state // at start
 	store            store.Store
-	redis            *store.Redis // the store, if it is shared
+	redis            *store.Redis // the shared store; nil for a single node
 	limits           guard.Limits
 	logLevel         slog.Level
 	relayLoopback    bool // see relay.go
@@ -93,7 +93,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	cfg := config{limits: guard.DefaultLimits}
 	p := program
 	p.Flags = func(flags *flag.FlagSet) {
-		flags.BoolVar(&cfg.demo, "demo", false, "show what mailfront does, and end; takes no other setting")
+		flags.BoolVar(&cfg.demo, "demo", false, "show what mailfront does and exit; no other setting is allowed")
 	}
 	values, err := p.Read(args, env, help)
 	if err != nil {
@@ -159,7 +159,7 @@ func (cfg *config) readTLS(values *settings.Values) error {
 	return nil
 }
 
-// defaultDomain is reserved (RFC 6761 section 6.2): no mail arrives for it.
+// defaultDomain is a reserved domain (RFC 6761 section 6.2), which receives no mail.
 const defaultDomain = "example.test"
 
 func (cfg *config) readAccount(values *settings.Values) error {
@@ -194,8 +194,8 @@ func (cfg *config) readLog(values *settings.Values) error {
 	return nil
 }
 
-// mailName is what the SMTP server calls itself.
+// mailName returns the name of the SMTP server in its greeting.
 func (cfg *config) mailName() string { return cmp.Or(cfg.hostname, cfg.domains[0]) }
 
-// account is the name of the one account.
+// account returns the name of the only account.
 func (cfg *config) account() string { return "demo@" + cfg.domains[0] }

@@ -1,5 +1,5 @@
-// What to copy: how a setting for operators selects one of the three ways in which package
-// forwarded finds a client. What to change: the names of the settings.
+// Copy the way in which settings select one of the three methods by which package forwarded finds
+// a client. Change the names of the settings.
 
 package main
 
@@ -11,8 +11,8 @@ import (
 	"github.com/seed-94e48765/portico/forwarded"
 )
 
-// readForwarded reads how the listeners without PROXY protocol find the client of a
-// request.
+// readForwarded reads the settings by which listeners without PROXY protocol find the client of
+// a request.
 func (cfg *config) readForwarded(values *settings.Values) error {
 	header, hops, proto := values.Get("FORWARDED_HEADER"), values.Get("FORWARDED_HOPS"), values.Get("FORWARDED_PROTO")
 	var err error
@@ -28,7 +28,7 @@ func (cfg *config) readForwarded(values *settings.Values) error {
 		case err != nil || n < 1 || n > forwarded.DefaultMaxHops:
 			return hops.Errorf("use a number from 1 to %d, or unset it to compare addresses with the list of trusted proxies", forwarded.DefaultMaxHops)
 		case cfg.forwarded.SingleHeader != "":
-			return hops.Errorf("%s is %q, a header with one address, in which there are no hops to count: unset one of the two", header.From, header.Text)
+			return hops.Errorf("%s is %q, a header with one address and no hops to count: unset one of the two", header.From, header.Text)
 		}
 		cfg.forwarded.TrustedHops = n
 	}
@@ -59,7 +59,7 @@ func (cfg *config) checkIsRead(s settings.Value) error {
 	if !isForwarded {
 		return s.Errorf("no listener reads forwarding headers: set MAILFRONT_HTTP_CLIENT or MAILFRONT_HTTPS_CLIENT to forwarded, or unset it")
 	}
-	return s.Errorf("no proxy is trusted, so that no forwarding header is read: set MAILFRONT_TRUSTED_PROXIES to the networks of the proxies, or unset it")
+	return s.Errorf("no forwarding header is read, because no proxy is trusted: set MAILFRONT_TRUSTED_PROXIES to the networks of the proxies, or unset it")
 }
 
 func (cfg *config) readForwardedHeader(s settings.Value) error {
@@ -77,7 +77,7 @@ func (cfg *config) readForwardedHeader(s settings.Value) error {
 	return nil
 }
 
-// forwardedHeader is the name of the header that is read.
+// forwardedHeader returns the name of the header that is read.
 func (cfg *config) forwardedHeader() string {
 	if cfg.forwarded.SingleHeader != "" {
 		return cfg.forwarded.SingleHeader

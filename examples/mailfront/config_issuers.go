@@ -11,7 +11,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// readIssuers reads the settings of a server that is not its own identity provider.
+// readIssuers reads the settings of a server that uses other identity providers.
 func (cfg *config) readIssuers(values *settings.Values) error {
 	s := values.Get("AUTHORIZATION_SERVERS")
 	for _, item := range s.List() {
@@ -19,7 +19,7 @@ func (cfg *config) readIssuers(values *settings.Values) error {
 			cfg.issuers = append(cfg.issuers, item.Text)
 		}
 	}
-	base, err := publicurl.FromHostname("mail.example.com") // for the check alone
+	base, err := publicurl.FromHostname("mail.example.com") // a placeholder, to check the issuers
 	if err != nil {
 		return err
 	}
@@ -43,14 +43,14 @@ func (cfg *config) readIssuers(values *settings.Values) error {
 	if client.Text != "" {
 		id, secret, ok := strings.Cut(client.Text, ":")
 		if !ok || id == "" || secret == "" {
-			return fmt.Errorf("mailfront: %s: use id:secret", client.From) // not quoted: it has a secret
+			return fmt.Errorf("mailfront: %s: use id:secret", client.From) // the value is not quoted, because it contains a secret
 		}
 		cfg.introspectionID, cfg.introspectionSecret = id, secret
 	}
 	return nil
 }
 
-// warnOfIntrospection is for a client that is not used.
+// warnOfIntrospection logs that MAILFRONT_INTROSPECTION_CLIENT has no effect.
 func (f *frontend) warnOfIntrospection() {
 	if f.cfg.introspectionID != "" && f.cfg.introspectionIssuer == "" && len(f.cfg.issuers) > 1 {
 		f.log.Warn("MAILFRONT_INTROSPECTION_CLIENT is not used, and tokens without a signature are refused: there are several issuers, and such a token does not name its own",

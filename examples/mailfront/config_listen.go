@@ -1,5 +1,5 @@
-// What to copy: readListeners: a list of addresses for each listener, "-" for a listener that
-// is off, and no address twice. What to change: the names of the listeners.
+// Copy readListeners: it reads a list of addresses for each listener, accepts "-" for a listener
+// that is off, and rejects duplicate addresses. Change the names of the listeners.
 
 package main
 
@@ -14,12 +14,13 @@ import (
 	"github.com/seed-94e48765/portico/examples/internal/settings"
 )
 
-// The listeners. On those that end in s the client begins with TLS.
+// listenerNames are the names of the listeners. Clients of a listener whose name ends in s begin
+// with TLS.
 var listenerNames = []string{
 	"http", "https", "smtp", "smtps", "submission", "submissions", "imap", "imaps", "pop3", "pop3s",
 }
 
-// off is the value of a setting LISTEN_… for a listener that is not opened.
+// off is the value of LISTEN_… for a listener that is not opened.
 const off = "-"
 
 func listenSettings() (list []settings.Setting) {
@@ -33,7 +34,7 @@ func listenSettings() (list []settings.Setting) {
 	return list
 }
 
-// An address is one on which a listener listens. Its Value is the item of the setting.
+// An address is an address to listen on. Its Value is the item in the setting.
 type address struct {
 	settings.Value
 	network, host string // the arguments of net.Listen
@@ -42,7 +43,7 @@ type address struct {
 // readListeners reads the addresses of all listeners.
 func (cfg *config) readListeners(values *settings.Values) (err error) {
 	cfg.listen = make(map[string][]address)
-	seen := make(map[string]string) // where an address is set
+	seen := make(map[string]string) // address to the setting that has it
 	for _, name := range listenerNames {
 		s := values.Get("LISTEN_" + strings.ToUpper(name))
 		if cfg.listen[name], err = parseAddresses(s, name, seen); err != nil {
@@ -57,7 +58,7 @@ func (cfg *config) readListeners(values *settings.Values) (err error) {
 	return err
 }
 
-// isOpen reports whether one of the listeners is not off.
+// isOpen reports whether one of the named listeners has an address.
 func (cfg *config) isOpen(names ...string) bool {
 	for _, name := range names {
 		if len(cfg.listen[name]) > 0 {
@@ -67,8 +68,8 @@ func (cfg *config) isOpen(names ...string) bool {
 	return false
 }
 
-// parseAddresses returns the addresses in a setting LISTEN_…. It adds them to seen, and
-// refuses those that are there.
+// parseAddresses returns the addresses in a setting LISTEN_…. It rejects addresses in seen, and
+// adds the others to it.
 func parseAddresses(s settings.Value, name string, seen map[string]string) (list []address, err error) {
 	if s.Text == off {
 		return nil, nil
@@ -123,7 +124,8 @@ func parseAddress(item settings.Value, name string) (address, error) {
 	return a, nil
 }
 
-// key is the same for two spellings of an address. It is "" if the kernel chooses the port.
+// key returns a text that is the same for all spellings of an address. It is "" if the kernel
+// chooses the port.
 func (a address) key() string {
 	if a.network == "unix" {
 		return "unix:" + filepath.Clean(a.host)
@@ -139,10 +141,10 @@ func (a address) key() string {
 	return net.JoinHostPort(strings.ToLower(host), fmt.Sprint(number))
 }
 
-// separateFamilies lets 0.0.0.0:25,[::]:25 be two sockets. On its own, each of the two takes the
-// connections of both families, and the other one would be in use.
+// separateFamilies allows 0.0.0.0:25,[::]:25 to be two sockets. Otherwise each socket would accept
+// connections of both families, and opening the other one would fail.
 func separateFamilies(list []address) {
-	families := make(map[uint16][2]bool) // by port: IPv4, IPv6
+	families := make(map[uint16][2]bool) // by port; index 0 is IPv4, 1 is IPv6
 	for _, a := range list {
 		if ap, err := netip.ParseAddrPort(a.host); err == nil && ap.Port() != 0 {
 			f := families[ap.Port()]

@@ -1,5 +1,5 @@
-// What to copy: checkNoPage, because people paste the address of the page that the browser
-// shows. What to change: the pages.
+// Copy checkNoPage: people paste the URL of a page from the browser instead of the URL of the
+// server. Change the pages.
 
 package main
 
@@ -15,8 +15,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// pages are the paths of this server below the base. A base that ends in one is the address
-// of a page, and every document would be one level too deep.
+// pages are the paths of this server below the base. A base that ends in one of them is the URL of
+// a page, and every document would be one level too deep.
 var pages = []string{
 	adminPath, adminPath + "/debug", adminPath + "/setup", adminPath + "/sign-in", adminPath + "/sign-out", adminPath + "/url", adminPath + "/verify",
 	signin.LoginPath, signin.PasswordPath,
@@ -27,8 +27,8 @@ var pages = []string{
 	"/mail/config-v1.1.xml", "/autodiscover/autodiscover.xml", "/autodiscover/autodiscover.json",
 }
 
-// parsePublicURL parses a public URL that a person has typed. A URL in the error, as a
-// correction, is one that parsePublicURL accepts.
+// parsePublicURL parses a public URL that a person has entered. parsePublicURL accepts every URL
+// that one of its errors proposes.
 func parsePublicURL(text string) (publicurl.Base, error) {
 	base, err := publicurl.Parse(text)
 	if err == nil {
@@ -46,7 +46,7 @@ func parsePublicURL(text string) (publicurl.Base, error) {
 // suggestedURL matches a URL that package publicurl suggests.
 var suggestedURL = regexp.MustCompile(`"https?://[^"]*"$`)
 
-// withoutPage returns a quoted URL without the page that its path ends in.
+// withoutPage returns a quoted URL without the page at its end.
 func withoutPage(quoted string) string {
 	if text, err := strconv.Unquote(quoted); err == nil {
 		if base, err := publicurl.Parse(text); err == nil {
@@ -67,7 +67,7 @@ func checkNoPage(base publicurl.Base) error {
 		base, page, base.Origin()+rest)
 }
 
-// cutPage returns the page in which the path of a base ends, or "", and what is before it.
+// cutPage splits the path of a base into the page at its end, or "", and the part before the page.
 // Both are escaped.
 func cutPage(path string) (page, rest string) {
 	decoded, err := url.PathUnescape(path)

@@ -1,6 +1,5 @@
-// What to copy: readPublic, the way from two settings to one public base URL,
-// whose errors are publicurl's own and name the variable. What to change: the
-// ports and applications.
+// Copy readPublic, which makes one public base URL of two settings. Its errors are those of
+// package publicurl and name the variable. Change the ports and the applications.
 
 package main
 
@@ -17,13 +16,13 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// A mode says what the documents are built on. Every listener runs in every mode.
+// A mode selects the base of the documents. Every listener runs in every mode.
 type mode string
 
 const (
-	modeNormal    mode = "normal"    // the public base URL
-	modeBootstrap mode = "bootstrap" // nothing yet: documents are relative
-	modeRecovery  mode = "recovery"  // the same, because what there was is wrong
+	modeNormal    mode = "normal"    // documents use the public base URL
+	modeBootstrap mode = "bootstrap" // no public base URL is set yet; documents are relative
+	modeRecovery  mode = "recovery"  // like bootstrap, to correct a wrong public base URL
 )
 
 func (cfg *config) readPublic(values *settings.Values) error {
@@ -41,7 +40,7 @@ func (cfg *config) readPublic(values *settings.Values) error {
 			return fmt.Errorf("mailfront: %s: %w", url.Source(), err) // the error quotes the value, without a password
 		}
 	}
-	if hostname.Text != "" { // wrong is wrong, also where it is not needed
+	if hostname.Text != "" { // reject an invalid value even if it is not used
 		host, err := publicurl.FromHostname(hostname.Text)
 		if err != nil {
 			return fmt.Errorf("mailfront: %s: %w", hostname.Source(), err)
@@ -73,7 +72,7 @@ func (cfg *config) readPublic(values *settings.Values) error {
 		switch {
 		case url == cfg.publicURL:
 			return fmt.Errorf("mailfront: %s: %w", url.Source(), err)
-		case cfg.mode == modeNormal: // an older version has kept it
+		case cfg.mode == modeNormal: // an older version wrote the state
 			return fmt.Errorf("mailfront: %s: %w, which can be set on the administration page after a start with MAILFRONT_MODE=recovery", url.Source(), err)
 		}
 	}
@@ -90,16 +89,16 @@ func (cfg *config) readPublic(values *settings.Values) error {
 	return nil
 }
 
-// standardPorts are those of RFC 8314 section 3 and RFC 5321 section 4.5.4.2.
+// standardPorts are the ports of RFC 8314 section 3 and RFC 5321 section 4.5.4.2.
 var standardPorts = map[string]uint16{
 	"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995,
 }
 
-// readPorts reads what a proxy in front makes of our ports.
+// readPorts reads the ports at which clients reach the mail services through a proxy.
 func (cfg *config) readPorts(values *settings.Values) error {
 	cfg.ports = maps.Clone(standardPorts)
 	for name := range cfg.ports {
-		if !cfg.isOpen(name) { // a proxy may still have a port for clients that leads to another listener
+		if !cfg.isOpen(name) { // a proxy may forward a client port to another listener
 			cfg.ports[name] = 0
 		}
 	}
@@ -112,7 +111,7 @@ func (cfg *config) readPorts(values *settings.Values) error {
 		if value == "-" {
 			value = "0"
 		} else if value == "0" {
-			value = "" // "-" is clearer
+			value = "" // require "-" instead of 0
 		}
 		port, err := strconv.ParseUint(value, 10, 16)
 		if err != nil {
@@ -125,7 +124,7 @@ func (cfg *config) readPorts(values *settings.Values) error {
 
 var clientIDPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// readApplications reads the clients of the sign-in.
+// readApplications reads the applications that users may sign in to.
 func (cfg *config) readApplications(values *settings.Values) error {
 	cfg.clients = make(map[string][]string)
 	s := values.Get("CLIENTS")

@@ -1,5 +1,5 @@
-// What to copy: readStore: a URL and a secret that no error, log line or -help quotes. What
-// to change: nothing.
+// Copy readStore, which reads a URL and a secret that no error, log line or -help quotes. No
+// changes are needed.
 
 package main
 
@@ -16,18 +16,18 @@ import (
 
 func storeSettings() []settings.Setting {
 	return []settings.Setting{
-		{Name: "STORE", Usage: "Redis 6.0 or later, or Valkey, that several nodes share: redis://user:password@host:port/database, rediss:// for TLS, or unix:///path; sign-ins, limits, bans and the set-up are kept there; use the variable, others can see flags (default: the memory of this process, for a single node)"},
-		{Name: "SECRET", Usage: "secrets of 32 bytes or more that seal what is in STORE, separated by commas or blanks; the first one seals, all of them open; required with STORE, and the same on every node; use the variable, others can see flags"},
+		{Name: "STORE", Usage: "Redis 6.0 or later, or Valkey, shared by several nodes: redis://user:password@host:port/database, rediss:// for TLS, or unix:///path; sign-ins, limits, bans and the set-up are kept there; use the variable, others can see flags (default: the memory of this process, for a single node)"},
+		{Name: "SECRET", Usage: "secrets of 32 bytes or more, separated by commas or blanks, that encrypt the values in STORE; the first secret encrypts, and each of them decrypts; required with STORE, and the same on every node; use the variable, others can see flags"},
 	}
 }
 
-// memorySize bounds the memory for what is shared by the nodes, if there is only one.
-const memorySize = 1 << 14 // values
+// memorySize is the maximum number of values in memory without a shared store.
+const memorySize = 1 << 14
 
 // checkTimeout bounds how long a start waits for the store.
 const checkTimeout = 2 * time.Second
 
-// readStore opens the store, which does not connect yet. The values are secrets.
+// readStore opens the store without connecting to it. The values of its settings are secrets.
 func (cfg *config) readStore(values *settings.Values) error {
 	url, secret := values.Get("STORE"), values.Get("SECRET")
 	secrets := strings.FieldsFunc(secret.Text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
@@ -46,8 +46,8 @@ func (cfg *config) readStore(values *settings.Values) error {
 	return nil
 }
 
-// checkStore connects to the shared store. An error that is not store.ErrUnavailable is one that
-// the operator has to correct. A store that is away is not: the node starts, and waits for it.
+// checkStore connects to the shared store. It returns nil if the error is store.ErrUnavailable:
+// the node starts and waits for the store. The operator has to correct any other error.
 func (f *frontend) checkStore(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

@@ -1,6 +1,6 @@
-// What to copy: readTrusted: a list for all listeners and one for each, from a setting or a
-// file, with names of the DNS; and that a list that trusts everyone is refused. What to change:
-// the names of the settings.
+// Copy readTrusted: it reads a list of trusted proxies for all listeners and one for each
+// listener, from a setting or a file, with DNS names. It rejects a list that trusts everyone.
+// Change the names of the settings.
 
 package main
 
@@ -36,24 +36,24 @@ func trustedSettings() []settings.Setting {
 	return list
 }
 
-// A trustedList is a list of trusted proxies, for one or more listeners. Its Value is the list,
-// or the name of a file.
+// A trustedList is a list of trusted proxies for one or more listeners. Its Value is the list or
+// the name of a file.
 type trustedList struct {
 	settings.Value
 	isFile bool
-	items  []string // of trustnet.Names
+	items  []string // as trustnet.Names parses them
 	live   *trustnet.Live
-	stop   context.CancelFunc // ends the look-ups; nil without look-ups
+	stop   context.CancelFunc // stops the look-ups; nil without look-ups
 }
 
-// trustedProxies are all lists. Its maps have a listener's name as key.
+// trustedProxies has all lists. The keys of its maps are names of listeners.
 type trustedProxies struct {
 	lists   []*trustedList
 	of      map[string]*trustedList
-	within  *trustnet.Set // of the addresses of names; nil for all
+	within  *trustnet.Set // bounds the addresses of names; nil allows all
 	uniting sync.Mutex
-	all     trustnet.Live                                                // what any of the lists trusts
-	lookup  func(ctx context.Context, host string) ([]netip.Addr, error) // nil for the system's
+	all     trustnet.Live                                                // the union of all lists
+	lookup  func(ctx context.Context, host string) ([]netip.Addr, error) // nil selects the resolver of the system
 }
 
 // readTrusted reads the lists of trusted proxies.
@@ -110,7 +110,7 @@ func (cfg *config) readTrusted(values *settings.Values) error {
 	return nil
 }
 
-// unite stores what any of the lists trusts.
+// unite stores the union of all lists.
 func (t *trustedProxies) unite() {
 	t.uniting.Lock()
 	defer t.uniting.Unlock()
@@ -121,12 +121,12 @@ func (t *trustedProxies) unite() {
 	t.all.Store(all)
 }
 
-// hasNames reports whether an item is a name of the DNS.
+// hasNames reports whether an item is a DNS name.
 func hasNames(items []string) bool {
 	return slices.ContainsFunc(items, func(item string) bool { return strings.HasPrefix(item, "dns:") })
 }
 
-// read returns the items of the list, and the set of those that are not names. Every error
+// read returns the items of the list, and the set of the items that are not names. Every error
 // names the setting.
 func (l *trustedList) read() (items []string, set *trustnet.Set, err error) {
 	switch {
@@ -151,7 +151,7 @@ func (l *trustedList) read() (items []string, set *trustnet.Set, err error) {
 
 // readItems returns the items of a file.
 func readItems(path string) (items []string, err error) {
-	// A pipe could block here for ever, and with it the end of the program.
+	// Reading a pipe could block for ever and prevent the program from ending.
 	if info, err := os.Stat(path); err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeDir) != 0 {
 		return nil, errors.New("it is a directory, a pipe or a socket: use a regular file")
 	}
@@ -180,7 +180,7 @@ func readItems(path string) (items []string, err error) {
 
 // checkItems returns the set of the items that are not names.
 func checkItems(items []string) (*trustnet.Set, error) {
-	// Names checks the syntax. Its context has ended, so that nothing is looked up later.
+	// Names checks the syntax. Its context is canceled, so that it looks up nothing later.
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	var live trustnet.Live
@@ -189,9 +189,10 @@ func checkItems(items []string) (*trustnet.Set, error) {
 		return nil, err
 	}
 	set := live.Trusted()
-	// proxyproto would trust no peer then, and count it. Report it at the start instead.
+	// Package proxyproto would trust no peer then and count the connections. Report the mistake at
+	// the start instead.
 	if set.TrustsAll() {
-		return nil, errors.New("it covers all of IPv4 or all of IPv6, or half of one, so that a client could claim any address: list the proxies only")
+		return nil, errors.New("it covers all of IPv4 or all of IPv6, or half of one, so that clients could claim any address: list the proxies only")
 	}
 	return set, nil
 }
