@@ -239,7 +239,7 @@ func (p *Issuers) ask(ctx context.Context, token string) (c Caller, expires time
 		return c, expires, err
 	}
 	account := p.accountOf(t)
-	if account == "" {
+	if account == "" || !t.isAccessToken() {
 		return c, expires, ErrWrong
 	}
 	expires = time.Now().Add(activeFor)
@@ -261,6 +261,27 @@ type tokenClaims struct {
 	EmailVerified bool     `json:"email_verified"`
 	Scope         string   `json:"scope"`
 	Expires       float64  `json:"exp"`
+
+	Type       string `json:"token_type"`
+	Use        string `json:"token_use"` // of Ory Hydra and Amazon Cognito
+	Kind       string `json:"typ"`       // of Keycloak, whose ID tokens and refresh tokens have it too
+	AccessHash string `json:"at_hash"`   // OpenID Connect Core 1.0 section 3.1.3.6
+}
+
+// isAccessToken reports whether no claim marks the token as an ID token or a refresh token. A
+// server may also report a refresh token as active (RFC 7662 section 2.1). An application shows
+// neither of them to other servers, and the two are good for longer than an access token.
+func (t tokenClaims) isAccessToken() bool {
+	switch strings.ToLower(t.Use) {
+	case "", "access", "access_token":
+	default:
+		return false
+	}
+	switch strings.ToLower(t.Kind) {
+	case "id", "refresh", "offline", "logout":
+		return false
+	}
+	return t.AccessHash == "" && !strings.Contains(strings.ToLower(t.Type), "refresh")
 }
 
 // An audience is a string or a list (RFC 7519 section 4.1.3).

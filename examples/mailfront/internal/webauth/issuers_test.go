@@ -65,6 +65,12 @@ func TestSignedTokensOfAnotherIssuer(t *testing.T) {
 		{name: "the account as subject", change: func(c map[string]any) { c["sub"] = userName; delete(c, "email") }, want: http.StatusOK},
 		{name: "for another server", change: func(c map[string]any) { c["aud"] = []string{"https://other.example"} }, want: http.StatusUnauthorized},
 		{name: "an ID token", change: func(c map[string]any) { c["aud"] = "app" }, want: http.StatusUnauthorized},
+		{name: "an ID token for an application with the name of the server", change: func(c map[string]any) { c["at_hash"] = "MTIzNDU2Nzg5MDEyMzQ1Ng" }, want: http.StatusUnauthorized},
+		{name: "an ID token of Keycloak", change: func(c map[string]any) { c["typ"] = "ID" }, want: http.StatusUnauthorized},
+		{name: "an offline token of Keycloak", change: func(c map[string]any) { c["typ"] = "Offline" }, want: http.StatusUnauthorized},
+		{name: "an access token of Keycloak", change: func(c map[string]any) { c["typ"] = "Bearer" }, want: http.StatusOK},
+		{name: "an ID token of Cognito", change: func(c map[string]any) { c["token_use"] = "id" }, want: http.StatusUnauthorized},
+		{name: "an access token of Cognito", change: func(c map[string]any) { c["token_use"] = "access" }, want: http.StatusOK},
 		{name: "no audience", change: func(c map[string]any) { delete(c, "aud") }, want: http.StatusUnauthorized},
 		{name: "of an issuer that is not listed", change: func(c map[string]any) { c["iss"] = issuer.URL + "/realms/other" }, want: http.StatusUnauthorized},
 		{name: "of an issuer with a slash", change: func(c map[string]any) { c["iss"] = issuer.URL + "/realms/mail/" }, want: http.StatusUnauthorized},
@@ -115,6 +121,9 @@ func TestIntrospectionWithSecret(t *testing.T) {
 		"expired":   {"active": true, "username": userName, "exp": time.Now().Add(-time.Minute).Unix()},
 		"no one":    {"active": true, "username": "else@example.test"},
 		"unclear":   {"username": userName},
+		"bearer":    {"active": true, "username": userName, "token_type": "Bearer", "token_use": "access_token"},
+		"refresh":   {"active": true, "username": userName, "token_type": "refresh_token"},
+		"of Hydra":  {"active": true, "username": userName, "token_type": "Bearer", "token_use": "refresh_token"},
 	}
 	mux.HandleFunc("/introspect", func(w http.ResponseWriter, r *http.Request) {
 		id, secret, _ := r.BasicAuth()
@@ -133,7 +142,7 @@ func TestIntrospectionWithSecret(t *testing.T) {
 		}
 	})
 	for secret, want := range map[string]map[string]int{
-		"s:c r%t": {"good": 200, "for us": 200, "inactive": 401, "for other": 401, "of other": 401, "expired": 401, "no one": 401, "unclear": 401, "elsewhere": 503, "endless": 503, "page": 503},
+		"s:c r%t": {"good": 200, "for us": 200, "inactive": 401, "for other": 401, "of other": 401, "expired": 401, "no one": 401, "unclear": 401, "bearer": 200, "refresh": 401, "of Hydra": 401, "elsewhere": 503, "endless": 503, "page": 503},
 		"wrong":   {"good": 503}, // not the token is wrong
 	} {
 		issuers := testIssuers("mail", secret, issuer.URL)
