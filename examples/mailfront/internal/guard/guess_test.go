@@ -188,6 +188,23 @@ func TestUnknownClientsDelayNoOthers(t *testing.T) {
 	}
 }
 
+func TestSlowTokenDelaysNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := testGuard(DefaultLimits)
+		token := Attempt{Secret: TokenSecret}
+		answer := make(chan struct{})
+		for i := range 2 * g.limits.Places {
+			go g.Compare(attacker(i), token, func() (bool, error) { <-answer; return false, nil })
+		}
+		synctest.Wait()
+		begun := time.Now()
+		require.NoError(t, g.Compare(knownClient("198.51.100.7"), token, isRight))
+		require.Zero(t, time.Since(begun))
+		close(answer)
+		synctest.Wait()
+	})
+}
+
 func TestPanicReleasesTurn(t *testing.T) {
 	g := newGuesser(t, nil)
 	cl := knownClient("198.51.100.7")

@@ -41,7 +41,7 @@ type Limits struct {
 	Waiting   int           // passwords of one client that wait for that
 	Patience  time.Duration // of one that waits
 	StoreWait time.Duration // for the answer of the store, before the guard decides by itself
-	Places    int           // of passwords that are compared at once: as many for known clients as for others
+	Places    int           // of passwords that are compared at once: as many for known clients as for others; not of tokens
 }
 
 // DefaultLimits suit clients that are a whole office behind one address. They stop programs,

@@ -269,8 +269,8 @@ type tokenClaims struct {
 }
 
 // isAccessToken reports whether no claim marks the token as an ID token or a refresh token. A
-// server may also report a refresh token as active (RFC 7662 section 2.1). An application shows
-// neither of them to other servers, and the two are good for longer than an access token.
+// server may also report a refresh token as active (RFC 7662 section 2.1). Neither of the two is
+// meant for a resource server, and a refresh token is good for longer than an access token.
 func (t tokenClaims) isAccessToken() bool {
 	switch strings.ToLower(t.Use) {
 	case "", "access", "access_token":
