@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-94e48765/portico/discovery"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 	"github.com/seed-94e48765/portico/publicurl"
 )
@@ -55,6 +56,7 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 		a.notChanged(w, r, "setup", p, err)
 		return
 	}
+	a.f.guard.Remember(cl, guard.Attempt{Secret: guard.AdminSecret})
 	cl.Log(a.f.log, "setup_done", slog.String("public_url", base.String()))
 	a.done(w, r)
 }

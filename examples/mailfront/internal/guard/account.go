@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
@@ -29,14 +30,35 @@ func accountKey(name string) string {
 	return store.SecretName("account", strings.ToLower(name))
 }
 
+// account identifies the account that an attempt is for, or returns "" if none was named. The
+// administrator is an account whose name no client can send.
+func (a Attempt) account() string {
+	if a.Secret == AdminSecret {
+		return store.SecretName("administrator", "")
+	}
+	return accountKey(a.Account)
+}
+
 // accountBucket returns the bucket of the account that an attempt is for. It has no account
 // if no limit of an account applies: none was named, the client has signed in to the account
-// before, or the secret is not a password that a person chose.
+// before, or the secret is not a password that a person chose. For the administrator's
+// password, clients that an address does not identify have the limit [GuessingAdmin] instead.
 func (g *Guard) accountBucket(who netip.Prefix, a Attempt) (b bucket) {
-	if a.Secret != MailSecret || a.Account == "" || g.knows(accountKey(a.Account), who) {
+	account := a.account()
+	switch {
+	case account == "", a.Secret == TokenSecret, a.Secret == AdminSecret && !isBannable(who), g.knows(account, who):
 		return b
 	}
-	return bucket{account: accountKey(a.Account), action: GuessingAccount}
+	return bucket{account: account, action: GuessingAccount}
+}
+
+// Remember records that the client is the owner of the account of an attempt, as a right
+// password does. Call it when the client has proved that in another way, such as by the token
+// with which a new password is set.
+func (g *Guard) Remember(cl client.Client, a Attempt) {
+	if who, why := g.Key(cl); why == "" {
+		g.remember(a.account(), who)
+	}
 }
 
 // knows reports whether the client has signed in to the account before.

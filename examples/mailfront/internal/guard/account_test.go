@@ -72,6 +72,32 @@ func TestOwnerKeepsAccessFromKnownAddress(t *testing.T) {
 	})
 }
 
+func TestAdminGuessesFromManyAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := DefaultLimits.Rates[GuessingAccount]
+		g, log := testGuard(DefaultLimits)
+		guess := func(n int, a Attempt) (compared int) {
+			for i := range n {
+				g.Compare(attacker(i), a, func() (bool, error) { compared++; return false, nil })
+			}
+			return compared
+		}
+		desk, laptop, local, unknown := knownClient("198.51.100.7"), knownClient("198.51.100.8"), knownClient("127.0.0.1"), client.Client{Listener: "http"}
+		password := Attempt{Secret: AdminSecret}
+		require.NoError(t, g.Try(desk, password, isRight))
+		g.Remember(laptop, password)
+		require.Equal(t, limit.Burst, guess(1000, password))
+		require.Zero(t, guess(1000, Attempt{Secret: AdminSecret, OtherSite: true}), "a client can write any Origin")
+		requireRefused(t, ErrTooFast, g.Try(knownClient("198.51.100.9"), password, isRight), "an address that never signed in")
+		require.NoError(t, g.Try(desk, password, isRight), "an address that signed in before")
+		require.NoError(t, g.Try(laptop, password, isRight), "an address that set the password")
+		require.NoError(t, g.Try(local, password, isRight), "this machine has a limit of its own")
+		require.NoError(t, g.Try(unknown, password, isRight), "clients that are not known have a limit of their own")
+		require.NoError(t, g.LogIn(knownClient("198.51.100.9"), owner, isRight), "the mail")
+		require.NotContains(t, log.String(), "event=ban ")
+	})
+}
+
 func wrongPasswordsFor(g *Guard, cl client.Client, account string, n int) (err error) {
 	for range n {
 		err = g.LogIn(cl, account, isWrong)

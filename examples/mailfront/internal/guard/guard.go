@@ -7,8 +7,8 @@
 // never applies to the address of a trusted proxy or of a client that is not known, because
 // it would apply to everyone behind the proxy.
 //
-// Wrong passwords also have a limit for each account, which slows guesses from many
-// addresses. It does not apply to addresses that have signed in to the account before.
+// Wrong passwords also have a limit for each account and for the administrator, which slows
+// guesses from many addresses. It does not apply to addresses that have signed in to the account before.
 //
 // Copy with it: client, store.
 //

@@ -138,7 +138,7 @@ func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 	if err := g.banned(cl); err != nil { // by guesses at the same time
 		return g.refuseLogin(cl, err)
 	}
-	g.remember(accountKey(a.Account), b.who)
+	g.remember(a.account(), b.who)
 	return nil
 }
 
