@@ -1,4 +1,4 @@
-// What to copy: compare, which separates the mistakes of the proxy from those of the server.
+// What to copy: compare, which tells the proxy's mistakes from the server's.
 
 package main
 
@@ -15,7 +15,7 @@ import (
 // A diagnosis is what doctor prints.
 type diagnosis struct {
 	URL           string                               `json:"url"`
-	Error         string                               `json:"error,omitempty"`          // why there is no report
+	Error         string                               `json:"error,omitempty"`          // why Report is nil
 	Report        *verify.Report                       `json:"report"`                   // as clients see it
 	Server        *verify.Report                       `json:"server,omitempty"`         // past the proxy
 	ServerError   string                               `json:"server_error,omitempty"`   // why Server is nil
@@ -34,11 +34,12 @@ type difference struct {
 	Proxy  string `json:"proxy"`
 	Server string `json:"server"`
 
-	// The server has a document, and clients cannot get it.
+	// Withheld is true if the server has the document and the proxy does not pass it on.
 	Withheld bool `json:"withheld,omitempty"`
 }
 
-// findings are those through the proxy, or if it was not reached, those past it.
+// findings returns the findings through the proxy, or those at the server if the proxy was
+// not reached.
 func (d *diagnosis) findings() []verify.Finding {
 	switch {
 	case d.Report != nil:
@@ -49,7 +50,7 @@ func (d *diagnosis) findings() []verify.Finding {
 	return nil
 }
 
-// withheld counts the documents that the proxy keeps from clients.
+// withheld returns the number of documents that the proxy does not pass on.
 func (d *diagnosis) withheld() (n int) {
 	for _, x := range d.Differences {
 		if x.Withheld {
@@ -59,7 +60,7 @@ func (d *diagnosis) withheld() (n int) {
 	return n
 }
 
-// compare finds where the two reports differ.
+// compare sets Differences and ProxyOnly from the two reports.
 func (d *diagnosis) compare() {
 	type request struct {
 		method, url string
@@ -72,7 +73,7 @@ func (d *diagnosis) compare() {
 	for _, c := range d.Report.Checked {
 		s, ok := server[request{c.Method, c.URL, c.SignedIn}]
 		if !ok {
-			continue // one answer led on, and the other did not
+			continue // found by an answer that only the proxy gave
 		}
 		through, past := answer(c), answer(s)
 		if through == past && c.SHA256 != s.SHA256 && isDocument(c.URL) {
@@ -84,7 +85,7 @@ func (d *diagnosis) compare() {
 		}
 	}
 	has := make(map[string]bool)
-	keys := func(f verify.Finding) (all []string) { // one for each member
+	keys := func(f verify.Finding) (all []string) { // a key for each member
 		for field := range strings.SplitSeq(f.Field, ", ") {
 			all = append(all, fmt.Sprintf("%s %s %s %s", f.Document, f.URL, f.Rule, field))
 		}
@@ -102,20 +103,20 @@ func (d *diagnosis) compare() {
 	}
 }
 
-// isServers reports whether a URL can only be the server's: it is below the base, or at a
-// host of a mail domain. Other paths of the origin may belong to other programs.
+// isServers reports whether a URL must be the server's, because it is below the base or at
+// a host of a mail domain. Other paths of the origin may belong to other programs.
 func (d *diagnosis) isServers(u string) bool {
 	return d.atMailHost(u) || strings.HasPrefix(u, d.URL+"/")
 }
 
 // atMailHost reports whether a URL is at a host of a mail domain.
 func (d *diagnosis) atMailHost(u string) bool {
-	asked, err := url.Parse(u)
+	target, err := url.Parse(u)
 	if err != nil {
 		return false
 	}
 	return slices.ContainsFunc(d.domains, func(domain string) bool {
-		return slices.ContainsFunc([]string{"autoconfig.", "ua-auto-config.", "mta-sts."}, func(prefix string) bool { return asked.Host == prefix+domain })
+		return slices.ContainsFunc([]string{"autoconfig.", "ua-auto-config.", "mta-sts."}, func(prefix string) bool { return target.Host == prefix+domain })
 	})
 }
 
@@ -136,7 +137,7 @@ func digest(c verify.Checked) string {
 	return fmt.Sprintf("with %d bytes, SHA-256 %.12s…", c.Bytes, c.SHA256)
 }
 
-// isDocument reports whether an answer is to be the same each time; a page is not.
+// isDocument reports whether every answer must have the same bytes. Pages may differ.
 func isDocument(u string) bool {
 	return strings.Contains(u, "/.well-known/") || strings.Contains(u, "/api/discover") || strings.Contains(u, "/config-v1.1.xml")
 }

@@ -1,5 +1,5 @@
-// What to copy: a secret comes from the environment, where other users of the machine
-// do not see it. What to change: the settings.
+// What to copy: the token is read from the environment, because other users of the machine
+// can read arguments. What to change: the settings.
 
 package main
 
@@ -21,7 +21,7 @@ import (
 
 const tokenVariable = "DOCTOR_TOKEN"
 
-// A config is what the flags say.
+// A config has the values of the flags.
 type config struct {
 	base           publicurl.Base
 	json           bool
@@ -36,17 +36,17 @@ type config struct {
 // A node is an address past the proxy.
 type node struct {
 	address string // host:port
-	plain   bool   // no TLS there
+	plain   bool   // HTTP without TLS
 }
 
-// maxNodes is what verify compares.
+// maxNodes is the limit of verify.Config.Connect.
 const maxNodes = 16
 
 const usage = `Usage: doctor [flags] URL
 URL is the public base URL, as people type it: https://mail.example.com,
 https://mail.example.com:8443 or, mounted on a path, https://example.com/mail.
-The variable DOCTOR_TOKEN is a bearer token, if the JMAP session is to be checked too.
-It exits with 0 if it finds nothing, 1 if it does, and 2 if it could not run.
+Set the variable DOCTOR_TOKEN to a bearer token to check the JMAP session too.
+The exit status is 0 without findings, 1 with findings, and 2 if doctor could not run.
 `
 
 func parseConfig(args []string, env func(string) (string, bool), help io.Writer) (*config, error) {
@@ -56,12 +56,12 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	var ca, connect, domains string
 	var insecure bool
 	flags.BoolVar(&cfg.json, "json", false, "print JSON")
-	flags.StringVar(&connect, "connect", "", "`host:port` of the server itself, or of its nodes with commas between them (1 to 16): request the documents past the proxy too, and show where the answers differ; whether a node does TLS is found out, unless it is given as http://host:port")
-	flags.StringVar(&ca, "ca", "", "`file` with certificates, PEM, to trust in addition to those of the system")
-	flags.StringVar(&domains, "domains", "", "mail domains, separated by commas, whose documents are checked too")
-	flags.DurationVar(&cfg.timeout, "timeout", time.Minute, "for everything together, once for the proxy and once for the server")
-	flags.DurationVar(&cfg.requestTimeout, "request-timeout", 10*time.Second, "for each request")
-	flags.BoolVar(&insecure, "insecure-http", false, "allow http for hosts that are not loopback, in a closed test network")
+	flags.StringVar(&connect, "connect", "", "`host:port` of the server, or of up to 16 nodes separated by commas. The documents are requested there too, without the proxy, and differences are shown. TLS is detected; http://host:port disables it")
+	flags.StringVar(&ca, "ca", "", "PEM `file` of certificates to trust in addition to those of the system")
+	flags.StringVar(&domains, "domains", "", "comma-separated mail `domains` whose documents are checked too")
+	flags.DurationVar(&cfg.timeout, "timeout", time.Minute, "limit of all requests through the proxy, and again of those to the server")
+	flags.DurationVar(&cfg.requestTimeout, "request-timeout", 10*time.Second, "limit of each request")
+	flags.BoolVar(&insecure, "insecure-http", false, "allow http URLs with hosts other than loopback, for closed test networks")
 	var urls []string
 	for { // flags may follow the URL
 		if err := flags.Parse(args); err != nil {
@@ -81,7 +81,7 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		return nil, fmt.Errorf("doctor: give one URL, not %d: see -help", len(urls))
 	}
 	if cfg.timeout <= 0 || cfg.requestTimeout <= 0 {
-		return nil, errors.New("doctor: -timeout and -request-timeout are longer than 0")
+		return nil, errors.New("doctor: -timeout and -request-timeout must be longer than 0")
 	}
 	var options []publicurl.Option
 	if insecure {
@@ -141,7 +141,8 @@ func (cfg *config) addresses() (all []string) {
 	return all
 }
 
-// readRoots returns the system's certificates and those of a file; nil without one.
+// readRoots returns the system's certificates and those of a file. Without a file it
+// returns nil.
 func readRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
@@ -155,7 +156,7 @@ func readRoots(file string) (*x509.CertPool, error) {
 		roots = x509.NewCertPool()
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("doctor: -ca: %q has no certificate in PEM: its lines begin with -----BEGIN CERTIFICATE-----", file)
+		return nil, fmt.Errorf("doctor: -ca: %q has no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----", file)
 	}
 	return roots, nil
 }

@@ -27,15 +27,15 @@ import (
 
 const demoToken = "s3cret-token"
 
-// A site is a server behind a proxy that does TLS, and strips /mail.
+// A site is a server behind a proxy that ends TLS and strips /mail.
 type site struct {
-	url    string // the public one
+	url    string // public
 	ca     string // file
 	server *httptest.Server
 }
 
-// newSite starts one. routed selects the paths outside /mail that the proxy passes on,
-// change what it does to the answer.
+// newSite starts a site. routed selects the paths outside /mail that the proxy passes on.
+// change modifies the proxy's answers.
 func newSite(t *testing.T, routed func(path string) bool, change func(*http.Response) error) site {
 	t.Helper()
 	var s site
@@ -72,7 +72,7 @@ func newSite(t *testing.T, routed func(path string) bool, change func(*http.Resp
 func wellKnown(path string) bool { return strings.HasPrefix(path, "/.well-known/") }
 func nothing(string) bool        { return false }
 
-// newServer has OAuth and a JMAP session.
+// newServer returns a server with OAuth and a JMAP session.
 func newServer(t *testing.T, public string) http.Handler {
 	base, err := publicurl.Parse(public)
 	require.NoError(t, err)
@@ -131,7 +131,7 @@ func TestDoctorNamesMistakeAndFix(t *testing.T) {
 		": 4 findings, ",
 		"error: document-missing in oauth-authorization-server",
 		"error: document-missing in jmap-session",
-		"it is between the client and the server",
+		"between the client and the server;",
 		"nothing wrong\n   GET ",
 		"through the proxy  \"404\"\n      at the server      \"200\"",
 		"Likely cause: well-known-not-routed",
@@ -167,13 +167,13 @@ func TestDoctorSeparatesServerMistakes(t *testing.T) {
 	status, stdout, _ := doctor(t, "", "-connect", s.server.Listener.Addr().String(), "-ca", s.ca, s.url)
 	require.Equal(t, statusFindings, status)
 	require.Contains(t, stdout, "cors-missing")
-	require.Contains(t, stdout, "it is between the client and the server")
-	require.NotContains(t, stdout, "the server itself does it, too")
+	require.Contains(t, stdout, "between the client and the server;")
+	require.NotContains(t, stdout, "the server's own answer has it too")
 
 	other := strings.TrimSuffix(s.url, "/mail") // not the server's public URL
 	status, stdout, _ = doctor(t, "", "-connect", s.server.Listener.Addr().String(), "-ca", s.ca, other)
 	require.Equal(t, statusFindings, status)
-	require.Contains(t, stdout, "the server itself does it, too")
+	require.Contains(t, stdout, "the server's own answer has it too")
 }
 
 func TestDoctorComparesBytes(t *testing.T) {
@@ -199,7 +199,7 @@ func TestDoctorConnectsWithTLS(t *testing.T) {
 	require.NoError(t, err)
 	status, stdout, stderr := doctor(t, demoToken, "-connect", u.Host, "-ca", s.ca, s.url)
 	require.Equal(t, statusClean, status, stdout+stderr)
-	require.Contains(t, stdout, "the proxy changes none of the answers")
+	require.Contains(t, stdout, "no differences through the proxy")
 }
 
 func TestDoctorReportsErrors(t *testing.T) {
@@ -229,7 +229,7 @@ func TestDoctorReportsErrors(t *testing.T) {
 		"no certificate in it":   {[]string{"-ca", empty, s.url}, "", "has no certificate in PEM"},
 		"not a token":            {[]string{s.url}, demoToken + "\n!", "is not a bearer token"},
 		"not a domain":           {[]string{"-ca", s.ca, "-domains", "a b", s.url}, "", "invalid mail domain"},
-		"an unknown certificate": {[]string{s.url}, "", "name its file with -ca"},
+		"an unknown certificate": {[]string{s.url}, "", "give its file with -ca"},
 		"another name":           {[]string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, "", "does not have the name localhost"},
 		"no server":              {[]string{closed.URL}, "", "nothing can be reached"},
 		"a bad node":             {[]string{"-connect", "127.0.0.1:8080,127.0.0.1", s.url}, "", `-connect has "127.0.0.1": use host:port`},
@@ -266,8 +266,8 @@ func TestDoctorHelps(t *testing.T) {
 	}
 }
 
-// Every mistake that Verify can name has lines for every product, without what should
-// have been filled in.
+// Every mistake of package verify has lines for every product, with all placeholders
+// replaced.
 func TestEveryMistakeHasAFix(t *testing.T) {
 	base, err := publicurl.Parse("https://example.com/mail")
 	require.NoError(t, err)
@@ -280,7 +280,7 @@ func TestEveryMistakeHasAFix(t *testing.T) {
 	} {
 		require.NotEmpty(t, meaning[m], m)
 		d := &diagnosis{Report: &verify.Report{Findings: []verify.Finding{{Mistake: m}, {Mistake: "other"}}}}
-		if m != verify.MistakePrefix { // it has one
+		if m != verify.MistakePrefix { // needs a base with a path
 			d.addFixes(root)
 			for _, product := range products {
 				if m == verify.MistakeWellKnown {
@@ -304,7 +304,7 @@ func TestEveryMistakeHasAFix(t *testing.T) {
 	require.Len(t, fixes, len(meaning)-1, "only MistakeBase has no lines")
 }
 
-// The hint is to run the doctor with the other URL. Lines for the proxy would mislead.
+// The fix is to run doctor with the other URL, so lines for the proxy are not printed.
 func TestDoctorNamesWrongBase(t *testing.T) {
 	atPath := newSite(t, wellKnown, nil)
 	var documents http.Handler
@@ -312,15 +312,15 @@ func TestDoctorNamesWrongBase(t *testing.T) {
 	t.Cleanup(atRoot.Close)
 	documents = newServer(t, atRoot.URL)
 	for _, c := range []struct {
-		name, asked string
-		published   string
-		flags       []string
+		name, base string
+		published  string
+		flags      []string
 	}{
-		{name: "the root of a server at a path", asked: strings.TrimSuffix(atPath.url, "/mail"), published: atPath.url, flags: []string{"-ca", atPath.ca}},
-		{name: "the page of a server at the root", asked: atRoot.URL + "/login", published: atRoot.URL},
+		{name: "the root of a server at a path", base: strings.TrimSuffix(atPath.url, "/mail"), published: atPath.url, flags: []string{"-ca", atPath.ca}},
+		{name: "the page of a server at the root", base: atRoot.URL + "/login", published: atRoot.URL},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, stdout, _ := doctor(t, "", append(c.flags, c.asked)...)
+			_, stdout, _ := doctor(t, "", append(c.flags, c.base)...)
 			require.Contains(t, stdout, c.published)
 			require.Contains(t, stdout, "Likely cause: wrong-base\nThe server is published at another URL")
 			require.NotContains(t, stdout, "HAProxy")
@@ -372,7 +372,7 @@ func TestDoctorReportsHiddenMistakes(t *testing.T) {
 	status, stdout, _ := doctor(t, "", "-connect", broken.Listener.Addr().String(), "-ca", s.ca, s.url)
 	require.Equal(t, statusFindings, status)
 	require.Contains(t, stdout, "nothing wrong")
-	require.Contains(t, stdout, "only there: ")
+	require.Contains(t, stdout, "only at the server: ")
 }
 
 func TestDoctorChecksServerIfProxyIsDown(t *testing.T) {
@@ -392,19 +392,19 @@ func TestDoctorChecksServerIfProxyIsDown(t *testing.T) {
 
 func TestDoctorCountsMissingDocuments(t *testing.T) {
 	const u = "https://autoconfig.example.com/.well-known/autoconfig/mail/config-v1.1.xml"
-	const beside = "https://example.com/.well-known/user-agent-configuration.json"
+	const other = "https://example.com/.well-known/user-agent-configuration.json"
 	d := &diagnosis{
 		URL:     "https://example.com/mail",
 		domains: []string{"example.com"},
-		Report:  &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Error: "no such host"}, {Method: "GET", URL: beside, Status: 404}, {Method: "GET", URL: "https://example.com/mail/login", Status: 404}}},
-		Server:  &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Status: 200}, {Method: "GET", URL: beside, Status: 200}, {Method: "GET", URL: "https://example.com/mail/login", Status: 200}}},
+		Report:  &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Error: "no such host"}, {Method: "GET", URL: other, Status: 404}, {Method: "GET", URL: "https://example.com/mail/login", Status: 404}}},
+		Server:  &verify.Report{Checked: []verify.Checked{{Method: "GET", URL: u, Status: 200}, {Method: "GET", URL: other, Status: 200}, {Method: "GET", URL: "https://example.com/mail/login", Status: 200}}},
 	}
 	d.compare()
 	require.Equal(t, 1, d.withheld())
-	require.Equal(t, d.Report.Checked[:1], d.notThere())
-	require.Equal(t, "documents of the server that do not get through: 1", d.summary())
+	require.Equal(t, d.Report.Checked[:1], d.notFound())
+	require.Equal(t, "documents of the server that the proxy does not pass on: 1", d.summary())
 	d.Report.Findings = make([]verify.Finding, 2)
-	require.Equal(t, "2 findings, documents of the server that do not get through: 1", d.summary())
+	require.Equal(t, "2 findings, documents of the server that the proxy does not pass on: 1", d.summary())
 }
 
 func TestDoctorComparesNodes(t *testing.T) {
@@ -420,14 +420,14 @@ func TestDoctorComparesNodes(t *testing.T) {
 	defer other.Close()
 	client, err := net.Dial("tcp", other.Listener.Addr().String())
 	require.NoError(t, err)
-	defer client.Close() // until then no listener gets its port
+	defer client.Close() // reserves the port
 	gone, different := client.LocalAddr().String(), other.Listener.Addr().String()
 	for _, c := range []struct {
 		name, connect string
 		status        int
 		want          []string
 	}{
-		{name: "one node", connect: good, status: statusClean, want: []string{": nothing wrong, ", "each document over 5 connections", "the proxy changes none of the answers"}},
+		{name: "one node", connect: good, status: statusClean, want: []string{": nothing wrong, ", "each document over 5 connections", "no differences through the proxy"}},
 		{name: "a node with keys of its own", connect: good + "," + different, status: statusFindings, want: []string{": 1 finding, ", "error: nodes-disagree in oauth-authorization-server, jwks_uri", "2 different answers over 6 connections; " + good + " differs from " + different, "share the keys", "Likely cause: nodes-differ", "balance source"}},
 		{name: "a node that is down", connect: good + "," + gone, status: statusFindings, want: []string{": 1 finding, ", "error: unreachable in config", "tcp://" + gone, "refused", "past the proxy at " + good + ": nothing wrong", "Likely cause: backend-not-reached"}},
 		{name: "the first node is down", connect: gone + "," + good, status: statusFindings, want: []string{": 1 finding, ", "tcp://" + gone, "past the proxy at " + good + ": nothing wrong"}},
@@ -448,7 +448,7 @@ func TestDoctorPrintsErrorCauses(t *testing.T) {
 	s := newSite(t, wellKnown, nil)
 	status, stdout, stderr := doctor(t, "", "-json", s.url)
 	require.Equal(t, statusError, status)
-	require.Contains(t, stderr, "\nif you know the certificate, or its authority, name its file with -ca")
+	require.Contains(t, stderr, "\nif you know the certificate or its authority, give its file with -ca")
 	var d diagnosis
 	require.NoError(t, json.Unmarshal([]byte(stdout), &d))
 	require.Contains(t, d.Error, "\nif you know the certificate")

@@ -1,5 +1,5 @@
-// What to copy: the lines for your proxy. {prefix} is the path of the public base URL,
-// {host} its host and {url} all of it; 127.0.0.1:8080 stands for the server. What to
+// What to copy: the lines for your proxy. {prefix} is replaced by the path of the public
+// base URL, {host} by its host and {url} by the URL. 127.0.0.1:8080 is the server. What to
 // change: the products, to those that you support.
 
 package main
@@ -14,7 +14,7 @@ import (
 // The products, in the order of the lines of each fix.
 var products = []string{"HAProxy", "NGINX", "Caddy", "Traefik"}
 
-// addFixes collects what to do about the mistakes that were found.
+// addFixes sets Fixes for the mistakes in the findings.
 func (d *diagnosis) addFixes(base publicurl.Base) {
 	fill := strings.NewReplacer("{prefix}", base.Prefix(), "{host}", base.Hostname(), "{url}", base.String())
 	d.Fixes = make(map[verify.Mistake]map[string]string)
@@ -25,7 +25,7 @@ func (d *diagnosis) addFixes(base publicurl.Base) {
 		d.Fixes[f.Mistake] = make(map[string]string)
 		lines, ok := fixes[f.Mistake]
 		if !ok {
-			continue // no proxy causes it
+			continue // not caused by a proxy
 		}
 		for i, product := range products {
 			d.Fixes[f.Mistake][product] = fill.Replace(forMount(lines[i], base))
@@ -33,7 +33,7 @@ func (d *diagnosis) addFixes(base publicurl.Base) {
 	}
 }
 
-// forMount leaves out lines about the path itself for a base without one.
+// forMount removes the lines about the path of the base if the base has none.
 func forMount(lines string, base publicurl.Base) string {
 	if base.Prefix() != "" {
 		return lines
@@ -47,24 +47,24 @@ func forMount(lines string, base publicurl.Base) string {
 	return strings.Join(kept, "\n")
 }
 
-// meaning says what a mistake is, for all products.
+// meaning explains a mistake for all products.
 var meaning = map[verify.Mistake]string{
-	verify.MistakeWellKnown:     "The proxy does not pass these well-known locations on to the server. They are at the\norigin, not below the path of the server. Put them before any catch-all.",
-	verify.MistakePrefix:        "The proxy does not pass on what is below the public URL.",
-	verify.MistakePublicURL:     "The server does not know its public URL. Set it there, for mailfront by\nMAILFRONT_PUBLIC_URL. The lines below are for servers that make URLs from the request.",
-	verify.MistakeBase:          "The server is published at another URL than the one that was checked. If clients use that\nURL, run doctor with it. Otherwise set the server's public URL, for mailfront by MAILFRONT_PUBLIC_URL.",
-	verify.MistakeRedirect:      "A redirect is made from the proxy's own side. Portico's are whole and need no rewriting.",
-	verify.MistakeCache:         "A cache keeps documents without asking. Empty it, and let it heed Cache-Control.",
-	verify.MistakeBody:          "Something rewrites bodies on their way.",
-	verify.MistakeCORS:          "The proxy removes the CORS fields, doubles them or answers OPTIONS itself.\nThe server sends them: once is enough.",
-	verify.MistakeBackend:       "The proxy does not reach the server, or not in time. Try -connect.",
-	verify.MistakeAccess:        "The proxy keeps documents from clients that are not signed in yet.",
-	verify.MistakeAuthorization: "A field of the sign-in gets lost on its way.",
-	verify.MistakeMethod:        "The proxy lets only some methods pass. Sign-in needs POST, and calendar clients need\nPROPFIND and REPORT.",
-	verify.MistakeHTTPSForced:   "The server redirects http to https, and sees the proxy's connection only, which is http.\nFor mailfront set MAILFRONT_FORWARDED_PROTO=true.",
-	verify.MistakeProxyHeader:   "The proxy sends a PROXY header to a port that does not expect one, or none to a port\nthat requires it. For mailfront see MAILFRONT_HTTP_CLIENT and MAILFRONT_TRUSTED_PROXIES.",
-	verify.MistakeNodes:         "Several nodes answer, with documents or signing keys of their own. For mailfront set the\nsame MAILFRONT_PUBLIC_URL and MAILFRONT_STORE on all. Balancing by client, as below, only hides it.",
-	verify.MistakeCertificate:   "Clients refuse the certificate: a name or the intermediate certificates are missing, or\nit has expired. The file needs the server's certificate first and the intermediates behind it.",
+	verify.MistakeWellKnown:     "The proxy does not pass these well-known locations on to the server. They are at the\norigin, not below the path of the server. Put the lines before any catch-all.",
+	verify.MistakePrefix:        "The proxy does not pass on requests below the public URL.",
+	verify.MistakePublicURL:     "The public URL of the server is not set, or differs. Set it at the server (mailfront:\nMAILFRONT_PUBLIC_URL). The lines below are for servers that make URLs from the request.",
+	verify.MistakeBase:          "The server is published at another URL than the one that was checked. If clients use that\nURL, run doctor with it. Otherwise set the public URL of the server (mailfront: MAILFRONT_PUBLIC_URL).",
+	verify.MistakeRedirect:      "The proxy makes or rewrites a redirect. Portico's redirects are absolute URLs and need no rewriting.",
+	verify.MistakeCache:         "A cache serves documents without revalidation. Clear it, and make it respect Cache-Control.",
+	verify.MistakeBody:          "The proxy rewrites bodies.",
+	verify.MistakeCORS:          "The proxy removes or duplicates the CORS fields, or answers OPTIONS itself.\nThe server sends these fields; the proxy must not change them.",
+	verify.MistakeBackend:       "The proxy does not reach the server, or the server does not answer in time. Try -connect.",
+	verify.MistakeAccess:        "The proxy requires a sign-in for documents that clients need before they sign in.",
+	verify.MistakeAuthorization: "The proxy removes the Authorization or WWW-Authenticate field.",
+	verify.MistakeMethod:        "The proxy allows some methods only. Sign-in needs POST, and calendar clients need\nPROPFIND and REPORT.",
+	verify.MistakeHTTPSForced:   "The server redirects http to https, and the proxy connects to it by http. The server\nneeds X-Forwarded-Proto (mailfront: set MAILFRONT_FORWARDED_PROTO=true).",
+	verify.MistakeProxyHeader:   "The proxy sends a PROXY header to a port that does not expect it, or omits the header at\na port that requires it. For mailfront see MAILFRONT_HTTP_CLIENT and MAILFRONT_TRUSTED_PROXIES.",
+	verify.MistakeNodes:         "Several nodes answer, with different documents or signing keys. For mailfront set the\nsame MAILFRONT_PUBLIC_URL and MAILFRONT_STORE on all nodes. Balancing by client, as below, only hides the difference.",
+	verify.MistakeCertificate:   "Clients refuse the certificate, because it lacks a name or the intermediate certificates, or\nhas expired. The file needs the server's certificate first, then the intermediates.",
 }
 
 var fixes = map[verify.Mistake][4]string{
@@ -73,7 +73,7 @@ var fixes = map[verify.Mistake][4]string{
 acl well-known path /.well-known/oauth-protected-resource{prefix}
 acl well-known path_beg /.well-known/oauth-protected-resource{prefix}/
 acl well-known path /.well-known/jmap /.well-known/caldav /.well-known/carddav
-use_backend mail if well-known    # before the other use_backend lines: the first that matches counts`,
+use_backend mail if well-known    # before the other use_backend lines, since the first match is used`,
 		`location = /.well-known/oauth-authorization-server{prefix} { proxy_pass http://127.0.0.1:8080; }
 location = {prefix}/.well-known/openid-configuration       { proxy_pass http://127.0.0.1:8080; }
 location = /.well-known/oauth-protected-resource{prefix}   { proxy_pass http://127.0.0.1:8080; }
@@ -92,7 +92,7 @@ handle @well-known {
 acl mail path_beg {prefix}/
 use_backend mail if mail`,
 		`location = {prefix} { proxy_pass http://127.0.0.1:8080; }
-location {prefix}/ { proxy_pass http://127.0.0.1:8080; }    # no path behind the address: it is passed on whole`,
+location {prefix}/ { proxy_pass http://127.0.0.1:8080; }    # no path after the address, so that the whole path is passed on`,
 		`@mail path {prefix} {prefix}/*
 handle @mail {
 	reverse_proxy 127.0.0.1:8080
@@ -102,8 +102,8 @@ handle @mail {
 	verify.MistakePublicURL: {
 		`http-request set-header X-Forwarded-Proto https if { ssl_fc }
 http-request set-header X-Forwarded-Host %[req.hdr(host)]
-# and no "http-request set-header Host"`,
-		`proxy_set_header Host $http_host;    # with the port, which $host has not, and not $proxy_host
+# Remove "http-request set-header Host".`,
+		`proxy_set_header Host $http_host;    # includes the port; $host does not, and $proxy_host is the server's own name
 proxy_set_header X-Forwarded-Proto $scheme;`,
 		`# Caddy passes Host on and sets X-Forwarded-Proto. Remove "header_up Host {upstream_hostport}".
 # Behind another proxy:
@@ -121,27 +121,27 @@ servers {
 		`# Remove "http-response replace-header Location" and "redirect prefix".
 # Redirect to the public URL only: http-request redirect location {url}/ code 308 if { path {prefix} }`,
 		`proxy_redirect off;
-absolute_redirect off;    # NGINX's own redirects then have no host and no port
-location = {prefix} { proxy_pass http://127.0.0.1:8080; }    # else "location {prefix}/" redirects`,
+absolute_redirect off;    # NGINX's own redirects then omit host and port
+location = {prefix} { proxy_pass http://127.0.0.1:8080; }    # otherwise "location {prefix}/" redirects`,
 		`# Remove "redir" and "header_down Location" for these paths.
 # Use handle, not handle_path, so that the server sees {prefix}.`,
 		`# Remove redirectRegex and redirectScheme with a port from the router's middlewares. With
 # stripPrefix set the public URL of the server to {url}, or remove stripPrefix.`,
 	},
 	verify.MistakeCache: {
-		`# Leave these paths out of the cache:
+		`# Exclude these paths from the cache:
 http-request cache-use pages unless { path_sub /.well-known/ } || { path_beg {prefix}/jmap/ {prefix}/api/ }`,
 		`proxy_cache off;    # in the locations of the server
-# Where a cache must be: remove proxy_cache_valid and proxy_ignore_headers Cache-Control.`,
-		`# Caddy keeps nothing by itself. With a cache module leave these paths out:
+# If you need a cache, remove proxy_cache_valid and proxy_ignore_headers Cache-Control.`,
+		`# Caddy has no cache of its own. Exclude these paths from a cache module:
 @cached not path */.well-known/* {prefix}/jmap/* {prefix}/api/*`,
-		`# Traefik keeps nothing by itself. Remove the plugin of the cache, or the headers middleware that
-# sets Cache-Control, from the router.`,
+		`# Traefik has no cache of its own. Remove the cache plugin, or the headers middleware that sets
+# Cache-Control, from the router.`,
 	},
 	verify.MistakeBody: {
 		`# Remove Lua and SPOE filters that change bodies from this backend.`,
-		`# Remove every sub_filter from the locations of the server. A location without one inherits those of
-# the server block: give "sub_filter_types none/none;" there.`,
+		`# Remove every sub_filter from the locations of the server. A location without sub_filter inherits
+# those of the server block; disable them there with "sub_filter_types none/none;".`,
 		`# Remove "replace", "templates" and other handlers that change bodies.`,
 		`# Remove plugins such as rewrite-body from the router's middlewares.`,
 	},
@@ -152,15 +152,15 @@ http-request cache-use pages unless { path_sub /.well-known/ } || { path_beg {pr
 # and: if ($request_method = OPTIONS) { return 204; }`,
 		`# Remove: header Access-Control-…, header_down -Access-Control-…, and respond for method OPTIONS`,
 		`# Remove accessControlAllowOriginList and the other accessControl… options of the headers
-# middleware: with them Traefik answers OPTIONS itself.`,
+# middleware. With these options Traefik answers OPTIONS itself.`,
 	},
 	verify.MistakeBackend: {
-		`server mail 127.0.0.1:8080 check     # HTTPS there: add "ssl verify required ca-file …"
-# send-proxy-v2 exactly if the server's listener expects a PROXY header
+		`server mail 127.0.0.1:8080 check     # for HTTPS add "ssl verify required ca-file …"
+# Add send-proxy-v2 if and only if the server's listener expects a PROXY header.
 timeout server 1m`,
-		`proxy_pass http://127.0.0.1:8080;    # https:// exactly if the server does TLS there
+		`proxy_pass http://127.0.0.1:8080;    # https:// if and only if the server uses TLS on this port
 proxy_read_timeout 60s;`,
-		`reverse_proxy 127.0.0.1:8080 {       # https://127.0.0.1:8443 exactly if the server does TLS there
+		`reverse_proxy 127.0.0.1:8080 {       # https://127.0.0.1:8443 if and only if the server uses TLS on this port
 	transport http {
 		response_header_timeout 60s
 	}
@@ -170,11 +170,11 @@ proxy_read_timeout 60s;`,
     mail:
       loadBalancer:
         servers:
-          - url: http://127.0.0.1:8080    # https:// exactly if the server does TLS there`,
+          - url: http://127.0.0.1:8080    # https:// if and only if the server uses TLS on this port`,
 	},
 	verify.MistakeAccess: {
 		`http-request auth unless { path_sub /.well-known/ } || { path_beg {prefix}/api/discover }`,
-		`location ^~ /.well-known/ {    # ^~ comes before "location ~ /\." that denies hidden files
+		`location ^~ /.well-known/ {    # ^~ has precedence over a "location ~ /\." that denies hidden files
 	auth_basic off;
 	allow all;
 	proxy_pass http://127.0.0.1:8080;
@@ -183,7 +183,7 @@ proxy_read_timeout 60s;`,
 basic_auth @private {
 	…
 }`,
-		`# Give the well-known paths a router of their own, without basicAuth, forwardAuth and ipAllowList.`,
+		`# Add a separate router for the well-known paths, without basicAuth, forwardAuth and ipAllowList.`,
 	},
 	verify.MistakeAuthorization: {
 		`# Remove: http-request del-header Authorization, http-response del-header WWW-Authenticate,
@@ -210,20 +210,20 @@ servers {
 		`# Traefik sets X-Forwarded-Proto. Behind another proxy: entryPoints.websecure.forwardedHeaders.trustedIPs`,
 	},
 	verify.MistakeProxyHeader: {
-		`server mail 127.0.0.1:8080 send-proxy-v2    # exactly if the server's listener expects a PROXY header`,
-		`# stream: "proxy_protocol on;" exactly if the server's listener expects a PROXY header.
-# http: NGINX sends none to the server. Use a listener without the PROXY protocol and X-Forwarded-For.`,
+		`server mail 127.0.0.1:8080 send-proxy-v2    # if and only if the server's listener expects a PROXY header`,
+		`# stream: "proxy_protocol on;" if and only if the server's listener expects a PROXY header.
+# http: NGINX cannot send PROXY headers to the server. Use a listener with X-Forwarded-For instead.`,
 		`reverse_proxy 127.0.0.1:8080 {
 	transport http {
-		proxy_protocol v2    # exactly if the server's listener expects a PROXY header
+		proxy_protocol v2    # if and only if the server's listener expects a PROXY header
 	}
 }`,
 		`tcp:
   services:
     mail:
       loadBalancer:
-        proxyProtocol: {version: 2}    # exactly if the server's listener expects a PROXY header
-# http: Traefik sends none to the server. Use a listener without the PROXY protocol.`,
+        proxyProtocol: {version: 2}    # if and only if the server's listener expects a PROXY header
+# http: Traefik cannot send PROXY headers to the server. Use a listener with X-Forwarded-For instead.`,
 	},
 	verify.MistakeNodes: {
 		`# Until the nodes share their state, send a client to one node:
@@ -248,12 +248,12 @@ http:
           cookie: {name: node}`,
 	},
 	verify.MistakeCertificate: {
-		`bind :443 ssl crt /etc/haproxy/certs/    # a file for each certificate: fullchain.pem, then privkey.pem
+		`bind :443 ssl crt /etc/haproxy/certs/    # one file per certificate, with fullchain.pem and then privkey.pem
 # certbot certonly -d {host} -d autoconfig.example.com -d mta-sts.example.com`,
 		`ssl_certificate     fullchain.pem;    # not cert.pem
 ssl_certificate_key privkey.pem;
 # certbot certonly -d {host} -d autoconfig.example.com -d mta-sts.example.com`,
-		`# Caddy gets a certificate for every site address: add the hosts to it.
+		`# Caddy gets a certificate for every site address. Add the hosts to the addresses.
 {host}, autoconfig.example.com, mta-sts.example.com {
 	reverse_proxy 127.0.0.1:8080
 }`,

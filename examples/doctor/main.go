@@ -1,27 +1,27 @@
-// Doctor asks a server behind a reverse proxy for its documents, from outside, and
-// says what would make sign-in and mail clients fail: which URL is wrong, what the
-// proxy or the server most likely does, and the lines that fix it in HAProxy, NGINX,
-// Caddy and Traefik.
+// Doctor requests the documents of a server behind a reverse proxy, as clients do, and
+// reports what would make sign-in and mail clients fail. A finding has the URL that is
+// wrong, the likely cause at the proxy or the server, and the lines that fix it in
+// HAProxy, NGINX, Caddy and Traefik.
 //
 //	go run ./examples/doctor https://mail.example.com
 //	go run ./examples/doctor -connect 127.0.0.1:8080 https://example.com/mail
 //	go run ./examples/doctor -connect 10.0.0.1:8080,10.0.0.2:8080 https://mail.example.com
 //	DOCTOR_TOKEN=… go run ./examples/doctor -json https://mail.example.com
 //
-// It exits with 0 if it finds nothing, 1 if it does, through the proxy or past it, and 2 if
-// it could not run or could not reach the public URL. A node that cannot be reached is a
-// finding.
+// The exit status is 0 without findings, 1 with findings through the proxy or past it, and
+// 2 if doctor could not run or could not reach the public URL. A node that cannot be
+// reached is a finding.
 //
-// What to copy: run, for what to do with the report and the error of verify.Run. The rest
-// has a file each:
+// What to copy: run, which handles the report and the error of verify.Run. The other files
+// are:
 //
 //	config.go   the settings
-//	connect.go  the HTTP clients: a certificate of your own, and the way past the proxy
-//	compare.go  where proxy and server differ
-//	fix.go      what to write into the proxy's configuration
+//	connect.go  the HTTP clients, with -ca and -connect
+//	compare.go  the differences between proxy and server
+//	fix.go      the lines for the proxy's configuration
 //	print.go    text and JSON
 //
-// What to change: fix.go, if your proxy is another one.
+// What to change: fix.go, if you use another proxy.
 package main
 
 import (
@@ -55,7 +55,7 @@ func main() {
 	os.Exit(status)
 }
 
-// run is the whole program, and returns its exit status.
+// run runs the program and returns its exit status.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) int {
 	cfg, err := parseConfig(args, env, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -67,16 +67,16 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	}
 	d := &diagnosis{URL: cfg.base.String(), domains: cfg.domains}
 	others := cfg.addresses()
-	if d.Report, err = ask(ctx, cfg, nil, others); err != nil {
+	if d.Report, err = verifyAt(ctx, cfg, nil, others); err != nil {
 		d.Error = explain(err, cfg)
 	} else {
-		others = nil // they have been compared
+		others = nil // have been compared
 	}
-	// Also where the proxy is down. The first node that answers is checked as a whole.
+	// Check a node even if the proxy is down. The first node that answers is checked in full.
 	for i := range cfg.nodes {
 		n := &cfg.nodes[i]
 		rest := slices.DeleteFunc(slices.Clone(others), func(a string) bool { return a == n.address })
-		if d.Server, err = ask(ctx, cfg, n, rest); err == nil {
+		if d.Server, err = verifyAt(ctx, cfg, n, rest); err == nil {
 			d.ServerAddress, d.ServerError = n.address, ""
 			break
 		}
@@ -109,14 +109,14 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	return statusClean
 }
 
-// ask checks the server through the proxy, or at a node, and compares the answers of others
-// with it.
-func ask(ctx context.Context, cfg *config, at *node, others []string) (*verify.Report, error) {
+// verifyAt checks the server through the proxy, or at a node if at is not nil, and compares
+// its answers with those of other nodes.
+func verifyAt(ctx context.Context, cfg *config, at *node, others []string) (*verify.Report, error) {
 	client := newClient(cfg, at)
 	defer client.CloseIdleConnections()
-	fresh := 0 // the default
+	fresh := 0 // default number of connections
 	if at != nil {
-		fresh = 1 // one node agrees with itself
+		fresh = 1 // a single node needs no comparison
 	}
 	return verify.Run(ctx, cfg.base, verify.Config{
 		Client:         client,
@@ -129,8 +129,8 @@ func ask(ctx context.Context, cfg *config, at *node, others []string) (*verify.R
 	})
 }
 
-// explain adds to an error about a certificate what the doctor's flags can do about it. The
-// error has its cause: a name, the chain or the time.
+// explain returns the text of an error. For an unknown certificate authority it adds the
+// flag -ca. Errors about a name, the chain or the time have their own fix.
 func explain(err error, cfg *config) string {
 	var (
 		certificate *tls.CertificateVerificationError
@@ -139,5 +139,5 @@ func explain(err error, cfg *config) string {
 	if !errors.As(err, &certificate) || !errors.As(err, &unknown) || strings.Contains(err.Error(), "send the full chain") {
 		return err.Error()
 	}
-	return err.Error() + "\nif you know the certificate, or its authority, name its file with -ca; browsers and mail clients that do not have it refuse it"
+	return err.Error() + "\nif you know the certificate or its authority, give its file with -ca; browsers and mail clients without the certificate refuse it"
 }

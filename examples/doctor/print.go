@@ -1,5 +1,5 @@
-// What to copy: the strings of a report are safe to print; what is not one, such as an
-// error of the network, is quoted.
+// What to copy: strings of a report are safe to print. Other strings, such as network
+// errors, are quoted.
 
 package main
 
@@ -25,7 +25,7 @@ func (d *diagnosis) writeJSON(w io.Writer) error {
 
 func (d *diagnosis) writeText(out io.Writer) error {
 	w := bufio.NewWriter(out)
-	if d.Report == nil { // the error is for standard error
+	if d.Report == nil { // run prints the error to standard error
 		d.writeServer(w)
 		d.writeFixes(w)
 		return w.Flush()
@@ -43,9 +43,9 @@ func (d *diagnosis) writeText(out io.Writer) error {
 		}
 		fmt.Fprintf(w, "\n   at    %s\n   got   %q\n   want  %s\n   hint  %s\n", f.URL, f.Got, f.Want, f.Hint)
 		if d.Server != nil {
-			where := "the server itself does it, too"
+			where := "the server's own answer has it too"
 			if slices.Contains(d.ProxyOnly, i) {
-				where = "the server itself does not do it: it is between the client and the server"
+				where = "between the client and the server; the server's own answer does not have it"
 			}
 			fmt.Fprintf(w, "   where %s\n", where)
 		}
@@ -53,12 +53,12 @@ func (d *diagnosis) writeText(out io.Writer) error {
 	if n := d.Report.Omitted; n > 0 {
 		fmt.Fprintf(w, "\nand %d more\n", n)
 	}
-	for _, c := range d.notThere() {
-		fmt.Fprintf(w, "not there: %s at %s: %s\n", c.Document, c.URL, answer(c))
+	for _, c := range d.notFound() {
+		fmt.Fprintf(w, "not found: %s at %s: %s\n", c.Document, c.URL, answer(c))
 	}
 	for _, c := range d.Report.Checked {
 		if why, ok := strings.CutPrefix(c.Error, "not asked: "); ok {
-			fmt.Fprintf(w, "not asked: %s: %s\n", c.URL, why)
+			fmt.Fprintf(w, "not requested: %s: %s\n", c.URL, why)
 		}
 	}
 	d.writeServer(w)
@@ -86,7 +86,7 @@ func (d *diagnosis) writeServer(w io.Writer) {
 		fmt.Fprintf(w, "   %s %s\n      through the proxy  %q\n      at the server      %q\n", x.Method, x.URL, x.Proxy, x.Server)
 	}
 	if d.Report != nil && len(d.Differences) == 0 {
-		fmt.Fprintln(w, "   the proxy changes none of the answers")
+		fmt.Fprintln(w, "   no differences through the proxy")
 	}
 	for _, f := range d.Server.Findings {
 		if d.Report == nil {
@@ -96,14 +96,14 @@ func (d *diagnosis) writeServer(w io.Writer) {
 		if !slices.ContainsFunc(d.Report.Findings, func(g verify.Finding) bool {
 			return g.Document == f.Document && g.URL == f.URL && g.Rule == f.Rule
 		}) {
-			fmt.Fprintf(w, "   only there: %s\n", f)
+			fmt.Fprintf(w, "   only at the server: %s\n", f)
 		}
 	}
 }
 
-// notThere are the documents of mail domains that were asked for and not found. A domain
-// need not have all of them.
-func (d *diagnosis) notThere() (all []verify.Checked) {
+// notFound returns the documents of mail domains that were requested and not found. A domain
+// need not have all documents.
+func (d *diagnosis) notFound() (all []verify.Checked) {
 	for _, c := range d.Report.Checked {
 		if c.Status != http.StatusOK && d.atMailHost(c.URL) {
 			all = append(all, c)
@@ -117,7 +117,7 @@ func (d *diagnosis) summary() string {
 	if withheld == 0 {
 		return count(n)
 	}
-	s := fmt.Sprintf("documents of the server that do not get through: %d", withheld)
+	s := fmt.Sprintf("documents of the server that the proxy does not pass on: %d", withheld)
 	if n > 0 {
 		s = count(n) + ", " + s
 	}
