@@ -14,8 +14,8 @@ import (
 )
 
 // BenchmarkContains compares trustnet.Set.Contains with netipx.IPSet.Contains.
-// The queries are random and many, so that the branch predictor cannot learn
-// them: in a server, the next peer's address is not known either.
+// There are many random queries, so that the branch predictor cannot learn them. A server
+// cannot predict the next peer's address either.
 func BenchmarkContains(b *testing.B) {
 	for _, family := range []string{"ipv4", "ipv6"} {
 		for _, networks := range []int{3, 20, 200, 10_000} {
@@ -32,9 +32,9 @@ func BenchmarkContains(b *testing.B) {
 	}
 }
 
-// compareContains times both on blocks of the same queries, taking turns to go
-// first, so that caches favour neither. It reports medians over the blocks, which
-// whatever else the machine does in between leaves alone.
+// compareContains times both on blocks of the same queries. They take turns to be first, so
+// that caches favour neither. The medians over the blocks are reported, which other load on
+// the machine disturbs little.
 func compareContains(b *testing.B, ours *trustnet.Set, theirs *netipx.IPSet, queries []netip.Addr, want bool) {
 	const block = 512
 	wrong := 0
@@ -76,7 +76,7 @@ func compareContains(b *testing.B, ours *trustnet.Set, theirs *netipx.IPSet, que
 	if wrong > 0 {
 		b.Fatalf("%d wrong answers", wrong)
 	}
-	b.ReportMetric(0, "ns/op") // of both together: leave it out
+	b.ReportMetric(0, "ns/op") // hides the sum of both
 	b.ReportMetric(median(oursTimes), "portico-ns/op")
 	b.ReportMetric(median(theirsTimes), "netipx-ns/op")
 	b.ReportMetric(median(ratios), "ratio")
@@ -87,9 +87,8 @@ func median(x []float64) float64 {
 	return x[len(x)/2]
 }
 
-// randomSets returns the same set of n random networks of one family for both,
-// and the networks: from /12 to single addresses for IPv4, from /29 to single
-// addresses for IPv6.
+// randomSets returns n random networks of one family, and the same set of them for both
+// packages. The networks have /12 to /32 for IPv4 and /29 to /128 for IPv6.
 func randomSets(b *testing.B, rnd *rand.Rand, family string, n int) (*trustnet.Set, *netipx.IPSet, []netip.Prefix) {
 	var prefixes []netip.Prefix
 	var builder netipx.IPSetBuilder
@@ -113,7 +112,8 @@ func randomSets(b *testing.B, rnd *rand.Rand, family string, n int) (*trustnet.S
 	return ours, theirs, prefixes
 }
 
-// randomQueries returns addresses that are all in the set, or all not.
+// randomQueries returns addresses that are all in the set if hit is true, and otherwise all
+// outside.
 func randomQueries(rnd *rand.Rand, set *netipx.IPSet, prefixes []netip.Prefix, hit bool) []netip.Addr {
 	queries := make([]netip.Addr, 0, 1<<15)
 	for len(queries) < cap(queries) {

@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// composeFile is the part of Compose's format that compose.yaml has.
+// composeFile is the part of Compose's format that compose.yaml uses.
 type composeFile struct {
 	Node     any `yaml:"x-node"`
 	Services map[string]struct {

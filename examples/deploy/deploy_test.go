@@ -15,7 +15,7 @@ var reads = map[string]func(text string) (*deployment, error){"compose.yaml": re
 
 var settingName = regexp.MustCompile(`\[(MAILFRONT_\w+)\]`)
 
-// mailfrontSettings returns the names that mailfront itself lists.
+// mailfrontSettings returns the names in mailfront's list of settings.
 func mailfrontSettings(t *testing.T) map[string]bool {
 	t.Helper()
 	help, err := exec.Command("go", "run", "../mailfront", "-help").CombinedOutput()

@@ -19,25 +19,25 @@ type deployment struct {
 	proxyName []string          // names whose answers are the addresses of the proxy, and only these
 	nodeNames []string          // names of the nodes, as HAProxy looks them up
 	published map[string]string // port of the proxy by public port
-	subnet    string            // in which the proxy connects to the nodes; "" if it is not known
+	subnet    string            // network of the proxy and the nodes; "" if not known
 	store     store
-	problems  []string // of the file's own format
+	problems  []string // found while the file was read
 }
 
 // A node is one mailfront.
 type node struct {
 	name   string
-	env    map[string]string // what the file has
-	secret []string          // names whose values are elsewhere
+	env    map[string]string // variables with a value in the file
+	secret []string          // names of the other variables
 	image  string
 	grace  time.Duration // from SIGTERM to SIGKILL
-	open   []string      // ports of the node that others than the proxy can reach
+	open   []string      // ports that other programs than the proxy can reach
 }
 
 // A store is the Redis or Valkey server.
 type store struct {
 	command string
-	open    []string // ports that others than the nodes can reach
+	open    []string // ports that other programs than the nodes can reach
 	env     map[string]string
 	secret  []string
 }
@@ -45,23 +45,23 @@ type store struct {
 // mailListeners are those that HAProxy passes mail on to.
 var mailListeners = []string{"SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S"}
 
-// publicPorts are those of RFC 8314, RFC 5321, and HTTP.
+// publicPorts are the ports of RFC 8314, RFC 5321 and HTTP.
 var publicPorts = map[string]string{
 	"SMTP": "25", "SUBMISSION": "587", "SUBMISSIONS": "465", "IMAP": "143", "IMAPS": "993", "POP3": "110", "POP3S": "995",
 	"HTTP": "80", "HTTPS": "443",
 }
 
 const (
-	// sessionGrace is what mailfront gives its sessions after MAILFRONT_DRAIN.
+	// sessionGrace is the time that mailfront leaves sessions after MAILFRONT_DRAIN.
 	sessionGrace = 10 * time.Second
 
-	// noticing is how long HAProxy may need to notice that a node drains: two checks, 1 s
-	// apart, with a timeout of 2 s.
+	// noticing is the longest time that HAProxy needs to notice that a node drains. It makes
+	// two checks, 1 s apart, with a timeout of 2 s.
 	noticing = 2 * (1 + 2) * time.Second
 )
 
-// check returns what is wrong with a deployment. settings are the names that mailfront knows,
-// presets the values in the configuration of HAProxy.
+// check returns the problems of a deployment. settings are the names of mailfront's settings,
+// and presets are the values in the configuration of HAProxy.
 func (d *deployment) check(settings map[string]bool, presets map[string]string) []string {
 	problems := slices.Clone(d.problems)
 	report := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
@@ -112,14 +112,14 @@ func (d *deployment) check(settings map[string]bool, presets map[string]string) 
 	case n.grace <= drain+sessionGrace:
 		report("%s is killed after %v, want more than MAILFRONT_DRAIN and %v", n.name, n.grace, sessionGrace)
 	}
-	// As load-balanced.cfg: it sends X-Forwarded-For and X-Forwarded-Proto, and sets both.
+	// load-balanced.cfg sets X-Forwarded-For and X-Forwarded-Proto.
 	if n.env["MAILFRONT_HTTP_CLIENT"] != "forwarded" || n.env["MAILFRONT_FORWARDED_PROTO"] != "true" {
 		report("MAILFRONT_HTTP_CLIENT and MAILFRONT_FORWARDED_PROTO do not fit a proxy that speaks HTTP")
 	}
 	return append(problems, d.store.check()...)
 }
 
-// secretSettings are those whose values must not be in the file.
+// secretSettings are the settings whose values must not be in the file.
 var secretSettings = []string{"MAILFRONT_STORE", "MAILFRONT_SECRET", "MAILFRONT_DEMO_PASSWORD", "MAILFRONT_INTROSPECTION_CLIENT"}
 
 func (n node) checkSecrets() (problems []string) {
@@ -136,7 +136,7 @@ func (n node) checkSecrets() (problems []string) {
 	return problems
 }
 
-// checkTrust checks that only the proxy is trusted: by its name, or by a single address.
+// checkTrust checks that only the proxy is trusted, by its name or a single address.
 func (d *deployment) checkTrust(n node) (problems []string) {
 	items := strings.Split(n.env["MAILFRONT_TRUSTED_PROXIES"], ",")
 	for _, item := range items {

@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// object is the part of Kubernetes' formats that the check looks at.
+// object is the part of Kubernetes' formats that the check uses.
 type object struct {
 	Kind     string
 	Metadata struct{ Name string }
@@ -161,7 +161,7 @@ func readKubernetes(text string) (*deployment, error) {
 	}
 	label := func(o object) map[string]string { return o.Spec.Template.Metadata.Labels }
 	if nodeService.Spec.ClusterIP != "None" || !nodeService.Spec.NotReady || nodes.Spec.ServiceName != nodeService.Metadata.Name || !selects(nodeService, label(nodes)) {
-		report("the Service nodes has not the names of all nodes")
+		report("the Service nodes does not have the names of all nodes")
 	}
 	if budget.Spec.MaxUnavailable != 1 {
 		report("more than one node may end at the same time")

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These packages are what MIGRATION.md is about; the imports keep their version in go.mod.
+// MIGRATION.md describes these packages. The imports keep their version in go.mod.
 var (
 	_ proxyproto.Header
 	_ tlvparse.PP2SSL

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// The policies of go-proxyproto and the Config that MIGRATION.md names for each.
+// Each policy of go-proxyproto behaves like the Config that MIGRATION.md gives for it.
 func TestPoliciesOfGoProxyproto(t *testing.T) {
 	const refused = "refused"
 	peer, elsewhere := trustnet.MustParse("127.0.0.1"), trustnet.MustParse("192.0.2.10")
@@ -24,8 +24,8 @@ func TestPoliciesOfGoProxyproto(t *testing.T) {
 	for name, tt := range map[string]struct {
 		policy       theirs.ConnPolicyFunc
 		config       proxyproto.Config
-		header, none string // what the server sees of a client with and without a header
-		theirHeader  string // with go-proxyproto, if that is not the same
+		header, none string // results of seen for a client with and without a header
+		theirHeader  string // header of go-proxyproto, if it differs
 	}{
 		"REQUIRE": {
 			policy: always(theirs.REQUIRE), config: proxyproto.Config{Trusted: peer},
@@ -97,8 +97,8 @@ func TestPoliciesOfGoProxyproto(t *testing.T) {
 	}
 }
 
-// seen returns the client's address and the first four bytes as a server sees them, or
-// "refused" if it sees nothing of the client or its first Read fails.
+// seen returns the client's address and its first four bytes as a server reads them. It
+// returns "refused" if the connection is not accepted or the first Read fails.
 func seen(t *testing.T, wrap func(net.Listener) net.Listener, sent string) string {
 	inner, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ import (
 
 const signature = "\r\n\r\n\x00\r\nQUIT\n"
 
-// mixedFamilies is a line that NGINX sends for an IPv6 client to an IPv4 socket.
+// mixedFamilies is the line that NGINX sends for an IPv6 client and an IPv4 socket.
 var mixedFamilies = regexp.MustCompile(`^PROXY (TCP4 [^ :]+ [^ ]*:[^ ]* |TCP6 [^ ]*:[^ ]* [^ :]+ )`)
 
 var (
@@ -57,8 +57,8 @@ func (l memListener) Accept() (net.Conn, error) {
 func (l memListener) Close() error   { l.close(); return nil }
 func (l memListener) Addr() net.Addr { return serverAddr }
 
-// receive offers a stream that ends to a listener of ours, as a proxy does. It
-// returns the connection or why it was refused.
+// receive sends a stream to one of our listeners, as a proxy does, and closes it. It
+// returns the connection, or the reason for the refusal.
 func receive(t *testing.T, stream []byte) (conn *proxyproto.Conn, refused error) {
 	inner := memListener{conns: make(chan net.Conn, 1)}
 	inner.closed, inner.close = context.WithCancel(t.Context())
@@ -88,27 +88,27 @@ func receive(t *testing.T, stream []byte) (conn *proxyproto.Conn, refused error)
 	return conn, refused
 }
 
-// knownDifference returns where our reader and go-proxyproto differ on
-// purpose. Everything else must be the same: accepted or not, addresses, TLVs, and
-// the first byte of the payload.
+// knownDifference returns the reason why our reader and go-proxyproto differ on purpose.
+// For all other input the acceptance, the addresses, the TLVs and the first byte of the
+// payload must be the same.
 func knownDifference(stream string, ours error) string {
 	line, _, _ := strings.Cut(stream, "\n")
 	switch {
 	case errors.Is(ours, proxyproto.ErrChecksum):
-		return "it does not verify CRC32C"
+		return "go-proxyproto does not verify CRC32C"
 	case strings.HasPrefix(stream, "PROXY UNKNOWN") && strings.ContainsAny(strings.TrimSuffix(line, "\r"), "\r"):
-		return "it lets a single CR pass in an UNKNOWN line"
+		return "go-proxyproto accepts a single CR in an UNKNOWN line"
 	case mixedFamilies.MatchString(line):
-		return "it refuses a destination of the other family"
+		return "go-proxyproto refuses a destination of the other family"
 	case !strings.HasPrefix(stream, signature) || len(stream) < 16:
 		return ""
 	case stream[12] == 0x20 && ours == nil && stream[13] != 0 && stream[13] != 0x11 && stream[13] != 0x12 &&
 		stream[13] != 0x21 && stream[13] != 0x22 && stream[13] != 0x31 && stream[13] != 0x32:
-		return "it refuses LOCAL with an unknown family, which section 2.2 says is ignored"
+		return "go-proxyproto refuses LOCAL with an unknown family, which section 2.2 ignores"
 	case errors.Is(ours, proxyproto.ErrUnsupported):
-		return "it accepts UDP and UNIX addresses"
+		return "go-proxyproto accepts UDP and UNIX addresses"
 	case errors.Is(ours, proxyproto.ErrMalformed) && stream[12] == 0x21:
-		return "it does not look into TLVs until asked, nor at their rules"
+		return "go-proxyproto parses TLVs only on request and does not check their rules"
 	}
 	return ""
 }
@@ -177,7 +177,7 @@ func FuzzHeaderReaderAgreesWithGoProxyproto(f *testing.F) {
 					require.Equal(t, v.Value[0]&1 != 0, conn.Info().TLS.Client)
 					require.Equal(t, v.Value[0]&6 != 0 && binary.BigEndian.Uint32(v.Value[1:]) == 0, conn.Info().TLS.Verified)
 				case proxyproto.TypeCRC32C:
-				case proxyproto.TypeNoop: // theirs loses the value
+				case proxyproto.TypeNoop: // go-proxyproto drops the value
 					rest2 = append(rest2, proxyproto.TLV{Type: byte(v.Type)})
 				default:
 					rest2 = append(rest2, proxyproto.TLV{Type: byte(v.Type), Value: v.Value})
@@ -190,7 +190,7 @@ func FuzzHeaderReaderAgreesWithGoProxyproto(f *testing.F) {
 					require.Equal(t, string(rest2[i].Value), string(v.Value))
 				}
 			}
-			// And what was read can be passed on.
+			// The header can be passed on.
 			var w bytes.Buffer
 			require.NoError(t, proxyproto.WriteHeader(&w, conn.Info().Header()))
 		})

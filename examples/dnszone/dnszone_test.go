@@ -25,8 +25,8 @@ func parse(t testing.TB, zone string) []dns.RR {
 	return records
 }
 
-// text is what a TXT record has on the wire, where nothing is escaped: its strings,
-// joined as readers do.
+// text returns the joined strings of a TXT record from its wire format, which has no
+// escapes.
 func text(t testing.TB, rr *dns.TXT) string {
 	t.Helper()
 	wire := make([]byte, dns.Len(rr)+1024)
@@ -43,7 +43,7 @@ func text(t testing.TB, rr *dns.TXT) string {
 	return string(joined)
 }
 
-// same checks that what was read is what the record says.
+// same requires that the parsed record equals the record.
 func same(t testing.TB, want discovery.Record, got dns.RR) {
 	t.Helper()
 	require.Equal(t, want.Name, got.Header().Name)
@@ -99,7 +99,7 @@ func TestZoneTextReadsBack(t *testing.T) {
 	}
 }
 
-// Whatever a TXT record holds reads back from its line of zone-file text.
+// Every value of a TXT record can be read back from its line of zone-file text.
 func FuzzZoneTextReadsBack(f *testing.F) {
 	f.Add("path=/dav/cal/")
 	f.Add("quote \" backslash \\ semicolon ; paren ( ) \r\n\t\x00\xff é")

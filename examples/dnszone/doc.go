@@ -1,3 +1,3 @@
-// Package dnszone checks with github.com/miekg/dns that another DNS library reads the records
-// back from the zone-file text of discovery.Records. It has tests only.
+// Package dnszone contains tests only. They parse the zone-file text of discovery.Records
+// with github.com/miekg/dns and compare the records.
 package dnszone

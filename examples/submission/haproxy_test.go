@@ -44,7 +44,7 @@ func haproxy(t *testing.T, smtpAddr, httpAddr string) (submissions, https string
 	cmd.Env = append(os.Environ(), "TLS_PEM="+pemFile, "SMTP_SERVER="+smtpAddr, "HTTP_SERVER="+httpAddr,
 		"SUBMISSIONS_FRONT=fd@3", "HTTPS_FRONT=fd@4")
 	var fronts []string
-	for range 2 { // the kernel chooses the ports, and HAProxy inherits the sockets
+	for range 2 { // HAProxy inherits sockets with ports from the kernel
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		f, err := l.(*net.TCPListener).File()

@@ -1,14 +1,14 @@
-// Submission is the smallest useful server on Portico, in one file: SMTP behind
-// HAProxy, which ends the clients' TLS, and the documents by which mail clients find
-// it. ../mailfront is the complete sample.
+// Submission is the smallest useful server with Portico, in one file. It serves SMTP behind
+// HAProxy, which ends the clients' TLS, and the documents by which mail clients find the
+// server. ../mailfront is the complete sample.
 //
 //	SUBMISSION_PASSWORD=… go run ./examples/submission -trusted 127.0.0.1
 //	TLS_PEM=cert-and-key.pem haproxy -db -f examples/submission/haproxy.cfg
 //
-// Ports 465 and 443 usually need root. For others set, for example,
-// SUBMISSIONS_FRONT=127.0.0.1:20465 HTTPS_FRONT=127.0.0.1:20443 for HAProxy. Users of
-// -domain sign in and send anywhere. Everybody may send to -domain if SPF does not fail.
-// Accepted mail is logged and dropped: replace session.Data.
+// Ports 465 and 443 usually need root. For others set, for example, HAProxy's variables
+// SUBMISSIONS_FRONT=127.0.0.1:20465 HTTPS_FRONT=127.0.0.1:20443. Users of -domain sign in and
+// send to any address. Other clients may send to -domain unless SPF fails. Accepted mail is
+// logged and dropped. Replace session.Data to deliver it.
 package main
 
 import (
@@ -47,7 +47,7 @@ func main() {
 	}
 }
 
-// run serves until ctx ends.
+// run serves until ctx is done.
 func run(ctx context.Context, args []string, password string, started func(smtp, http net.Addr)) error {
 	flags := flag.NewFlagSet("submission", flag.ExitOnError)
 	smtpAddr := flags.String("smtp", "127.0.0.1:10465", "`address` for HAProxy's SMTP connections")
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, password string, started func(smtp,
 		s.secure, _ = proxyproto.Secure(c.Conn()) // false if it is not known
 		return s, nil
 	}))
-	mail.Domain, mail.AllowInsecureAuth = *host, true // go-smtp sees no TLS: AuthMechanisms decides by the client's
+	mail.Domain, mail.AllowInsecureAuth = *host, true // go-smtp sees no TLS; AuthMechanisms checks the client's TLS
 	mail.ReadTimeout, mail.WriteTimeout, mail.MaxMessageBytes, mail.MaxRecipients = 5*time.Minute, 5*time.Minute, 10<<20, 100
 	smtpListener, err := listen("smtp", *smtpAddr, proxies)
 	if err != nil {
@@ -100,12 +100,12 @@ func run(ctx context.Context, args []string, password string, started func(smtp,
 	go func() { ended <- serve(ctx, smtpListener, mail) }()
 	go func() { ended <- serve(ctx, httpListener, web) }()
 	err = <-ended
-	cancel() // if one breaks the other ends, too
+	cancel() // if one server fails, both end
 	return errors.Join(err, <-ended)
 }
 
-// serve ends with ctx: first the listener, so that no accepted connection is lost,
-// then the server, with ten seconds for open sessions.
+// serve ends when ctx is done. The listener ends first, so that no accepted connection is
+// lost. Open sessions have ten seconds.
 func serve(ctx context.Context, l *proxyproto.Listener, s interface {
 	Serve(net.Listener) error
 	Shutdown(context.Context) error
@@ -124,7 +124,7 @@ func serve(ctx context.Context, l *proxyproto.Listener, s interface {
 	return errors.Join(err, s.Shutdown(grace))
 }
 
-// listen requires a PROXY header of HAProxy, and serves other peers as direct clients.
+// listen requires PROXY headers from proxies. Other peers are direct clients.
 func listen(name, addr string, proxies *trustnet.Set) (*proxyproto.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -138,7 +138,7 @@ func listen(name, addr string, proxies *trustnet.Set) (*proxyproto.Listener, err
 	})
 }
 
-// session is one client. Its address is the zero value if it is not known, as for a
+// session is one client. address is the zero value if the client is not known, as for a
 // health check of HAProxy.
 type session struct {
 	conn                   *smtp.Conn
@@ -174,7 +174,7 @@ var lookUpSPF = spf.CheckHostWithSender
 
 func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	s.from, s.spf = from, spf.None
-	if !s.signedIn && s.address.IsValid() { // no verdict about the proxy's own address
+	if !s.signedIn && s.address.IsValid() { // the proxy's address is never checked
 		s.spf, _ = lookUpSPF(s.address.AsSlice(), s.conn.Hostname(), from)
 	}
 	if s.spf == spf.Fail {

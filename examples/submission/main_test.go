@@ -21,8 +21,8 @@ import (
 
 const password = "correct horse"
 
-// start runs the server until the test ends. SPF fails for 203.0.113.66 alone, and
-// asked gets every address that SPF is looked up for.
+// start runs the server until the test ends. SPF fails for 203.0.113.66 only. asked
+// receives every address that SPF is looked up for.
 func start(t *testing.T) (smtpAddr, httpAddr string, asked chan netip.Addr) {
 	t.Helper()
 	asked = make(chan netip.Addr, 10)
@@ -164,7 +164,7 @@ func TestInvalidSettings(t *testing.T) {
 	}
 }
 
-// The file is what a newcomer reads first.
+// The file is the first example that README refers to.
 func TestServerHasAtMost200Lines(t *testing.T) {
 	source, err := os.ReadFile("main.go")
 	require.NoError(t, err)

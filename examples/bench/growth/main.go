@@ -3,7 +3,7 @@
 //
 //	go run ./examples/bench/growth        about half a minute
 //
-// Each value is the least of several measurements, which other load disturbs less than a mean.
+// Each value is the minimum of several measurements, which other load disturbs less than a mean.
 package main
 
 import (
@@ -67,7 +67,7 @@ func least(runs int, f func()) time.Duration {
 	return shortest
 }
 
-// held returns what make returns, and the bytes of the heap that it needs.
+// held returns the result of make and its size on the heap in bytes.
 func held[T any](make func() (T, error)) (T, float64, error) {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -78,8 +78,8 @@ func held[T any](make func() (T, error)) (T, float64, error) {
 	return v, max(0, float64(after.HeapAlloc)-float64(before.HeapAlloc)), err
 }
 
-// networks measures a set of n networks that cannot be joined, and look-ups of other addresses
-// each time.
+// networks measures a set of n networks that cannot be joined. Each look-up is for another
+// address.
 func networks(n int) ([]float64, error) {
 	items := make([]string, n)
 	for i := range items {
@@ -109,7 +109,7 @@ func networks(n int) ([]float64, error) {
 
 func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
-// A memory listener hands out connections in memory: 10,000 need no descriptors.
+// A memory listener returns connections in memory, so that 10,000 need no descriptors.
 type memory struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -129,14 +129,14 @@ func (m *memory) Addr() net.Addr { return proxy }
 
 var proxy = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25}
 
-// An end has the addresses of TCP.
+// An end is a connection with TCP addresses.
 type end struct{ net.Conn }
 
 func (end) LocalAddr() net.Addr  { return proxy }
 func (end) RemoteAddr() net.Addr { return proxy }
 
-// pending measures n trusted peers that have sent nothing, and how long another one whose
-// header is there waits for Accept.
+// pending measures n trusted peers that have sent nothing, and the time until Accept returns
+// another connection that has sent its header.
 func pending(n int) ([]float64, error) {
 	inner := &memory{make(chan net.Conn), make(chan struct{})}
 	l, err := proxyproto.New(inner, proxyproto.Config{
@@ -177,7 +177,7 @@ func pending(n int) ([]float64, error) {
 	return []float64{size / float64(n), micro(one)}, failed
 }
 
-// domains measures a server for n mail domains with an MTA-STS policy of their own each.
+// domains measures a server for n mail domains, each with its own MTA-STS policy.
 func domains(n int) ([]float64, error) {
 	base, err := publicurl.Parse("https://mail.example.org")
 	if err != nil {

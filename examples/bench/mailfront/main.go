@@ -6,10 +6,10 @@
 //	go run ./examples/bench/mailfront                 about a minute
 //	go run ./examples/bench/mailfront -rounds 1 smtp idle
 //
-// 16 clients have sessions one after the other, with both in turns. The clients of mailfront
-// come through a proxy: the first bytes are a PROXY header, or the request has
-// X-Forwarded-For. What is printed is the median over the rounds, and the ratio to bare.
-// "processor" is the processor time of the server, which depends less on what else runs.
+// 16 clients have sessions one after the other, with both programs in turns. The clients of
+// mailfront send a PROXY header or X-Forwarded-For, as a proxy does. The command prints the
+// median over the rounds and its ratio to bare. "processor" is the processor time of the
+// server, which depends less on other load.
 //
 //	smtp  greeting, EHLO, MAIL, RCPT, QUIT
 //	imap  greeting, CAPABILITY, LOGOUT
@@ -56,12 +56,12 @@ func main() {
 type bench struct {
 	rounds, idle int
 	length       time.Duration
-	only         []string // measurements; none is all
+	only         []string // measurements; all if empty
 }
 
 func (b *bench) wants(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
 
-// A session is what a client does after it has connected.
+// A session is the dialogue of a client with a server.
 type session struct {
 	name  string
 	steps []step
@@ -80,7 +80,7 @@ var sessions = []session{
 
 const path = "/.well-known/oauth-authorization-server"
 
-// run has one session of a client. forward is what the proxy adds to a request.
+// run runs one session. forward is the header that the proxy adds to a request.
 func (s *session) run(address string, first []byte, forward string) error {
 	c, err := connect(address, first)
 	if err != nil {
@@ -122,8 +122,8 @@ func connect(address string, first []byte) (net.Conn, error) {
 	return c, nil
 }
 
-// await reads lines until one begins with want. It returns an error for an SMTP reply or an
-// HTTP status that is another.
+// await reads lines until one begins with want. It returns an error for any other SMTP reply
+// or HTTP status.
 func await(r *bufio.Reader, want string) error {
 	for {
 		line, err := r.ReadString('\n')
@@ -146,7 +146,7 @@ type server struct {
 	next    atomic.Uint32
 }
 
-// client returns what the proxy sends for the next of 1,000 clients.
+// client returns the header that the proxy sends for the next of 1,000 clients.
 func (s *server) client(protocol string) (first []byte, forward string, err error) {
 	if !s.proxied {
 		return nil, "", nil
@@ -301,8 +301,8 @@ func (s *server) idle(clients int) (float64, error) {
 	return float64(after-before) / float64(clients), err
 }
 
-// settled returns the memory after sessions that let the garbage collector finish, when
-// it no longer falls.
+// settled runs sessions until the memory no longer falls, and returns it. The sessions let
+// the garbage collector finish.
 func (s *server) settled() (int64, error) {
 	if _, _, err := s.churn(&sessions[1], time.Second); err != nil {
 		return 0, err

@@ -9,7 +9,7 @@ import (
 )
 
 // processorTime returns the processor time that processes have used, in hundredths of a
-// second, or 0 where there is no /proc. Unlike a rate it does not depend on what else runs.
+// second, or 0 without /proc. Unlike a rate it does not depend on other load.
 func processorTime(pids ...int) (sum float64) {
 	for _, pid := range pids {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -25,8 +25,8 @@ const (
 	requestEvery = 2 * time.Millisecond
 )
 
-// wrongUser is an account that no other try is for: wrong passwords for one account have a
-// limit of their own.
+// wrongUser returns an account that is used once, because wrong passwords for one account
+// have a separate limit.
 func wrongUser(client string) string { return "user-" + client + "@example.test" }
 
 // limits sends wrong passwords of one client to all nodes at once, and then requests of
@@ -88,7 +88,7 @@ func (b *bench) limits(ctx context.Context) ([]row, error) {
 		"3 or less", fmt.Sprint(max(0, accepted-allowed)) + alone}), nil
 }
 
-// compared is the number of wrong passwords that were compared, on all nodes.
+// compared returns the number of wrong passwords that were compared, on all nodes.
 func (c *cluster) compared(ctx context.Context) (sum float64, err error) {
 	for _, n := range c.all {
 		v, err := n.metric(ctx, "mailfront_wrong_logins_total")
@@ -100,8 +100,7 @@ func (c *cluster) compared(ctx context.Context) (sum float64, err error) {
 	return sum, nil
 }
 
-// alone is how often a node has left the store because it did not answer in time. The node then
-// decides by its own limits.
+// alone returns how often the store did not answer in time, so that a node used its own limits.
 func (c *cluster) alone() (sum int) {
 	for _, n := range c.all {
 		n.log.mu.Lock()
@@ -111,8 +110,8 @@ func (c *cluster) alone() (sum int) {
 	return sum
 }
 
-// flood sends requests to every node, from parallel workers for each node, and returns how
-// many were accepted.
+// flood sends requests from parallel workers to every node, and returns how many were
+// accepted.
 func (c *cluster) flood(parallel, each int, send func(n *node) (status int, err error)) (int, error) {
 	var accepted atomic.Int64
 	var all sync.WaitGroup

@@ -5,9 +5,9 @@
 //	go run ./examples/bench/nodes                    about three minutes
 //	go run ./examples/bench/nodes sign-in limits     only some
 //
-// The nodes are processes of their own, and the store is a redis-server on a unix socket. The
-// command is the load balancer: it chooses a node for each step and sends the client's
-// address, in a PROXY header for mail and in X-Forwarded-For for HTTP.
+// Each node is a process, and the store is a redis-server on a unix socket. The command acts as
+// the load balancer. It chooses a node for each step and sends the client's address in a PROXY
+// header for mail and in X-Forwarded-For for HTTP.
 //
 //	sign-in   100 sign-ins whose steps go to different nodes, and 100 more while one node
 //	          after the other restarts
@@ -17,7 +17,7 @@
 //	rate      SMTP sessions per second with the shared store and with memory, in turns
 //	buckets   memory of 10,000 clients in the store, and the keys that are left after them
 //
-// It exits with 1 if redis-server is missing or if a measurement could not be made.
+// The exit status is 1 if redis-server is missing or a measurement failed.
 package main
 
 import (
@@ -155,5 +155,5 @@ func (c *cluster) close() {
 	c.store.Close()
 }
 
-// secret is that of the nodes.
+// secret is the MAILFRONT_SECRET of the nodes.
 var secret = strings.Repeat("0123456789abcdef", 2)

@@ -41,7 +41,8 @@ type node struct {
 	web     *http.Transport
 }
 
-// startNode starts a mailfront on free ports. Without a store it keeps everything in memory.
+// startNode starts a mailfront on free ports. Without a store the node keeps its state in
+// memory.
 func (b *bench) startNode(ctx context.Context, store string) (*node, error) {
 	n := &node{cmd: exec.Command(b.binary), address: make(map[string]string), ended: make(chan struct{})}
 	for _, v := range os.Environ() {
@@ -97,7 +98,7 @@ func (n *node) kill() {
 	n.web.CloseIdleConnections()
 }
 
-// terminate ends the node as an update does.
+// terminate ends the node with SIGTERM, as an update does.
 func (n *node) terminate() error {
 	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (n *node) terminate() error {
 	}
 }
 
-// ready asks the health listener.
+// ready reports the answer of the health listener.
 func (n *node) ready(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -187,16 +188,16 @@ func (n *node) status(r *http.Request, client string) (int, error) {
 	return answer.StatusCode, err
 }
 
-// randomClient is an address of a client that has not been used before, most likely.
+// randomClient returns a random client address, which is unlikely to have been used before.
 func randomClient() string {
 	return net.IPv4(100, 64+byte(rand.IntN(64)), byte(rand.IntN(256)), byte(1+rand.IntN(254))).String()
 }
 
-// A script is the commands of an SMTP session, and what the replies begin with.
+// A script has the commands of an SMTP session and the beginnings of the replies.
 type script struct {
 	listener string
-	clients  int  // addresses that the sessions come from
-	tls      bool // the client used TLS, which ended at the proxy
+	clients  int  // number of client addresses
+	tls      bool // the client used TLS to the proxy
 	steps    []step
 }
 
@@ -211,8 +212,8 @@ var (
 		{"EHLO client.example.com", "250"}, {"MAIL FROM:<a@example.org>", "250"}, {"RCPT TO:<whoami@example.test>", "550"}, {"QUIT", "221"},
 	}}
 
-	// submitted signs the user in and submits a message. An account remembers 32 addresses that
-	// it was used from; the store gets each new one.
+	// submitted signs the user in and submits a message. An account keeps the last 32 client
+	// addresses, and each new address is written to the store.
 	submitted = script{listener: "submission", clients: 30, tls: true, steps: []step{
 		{"EHLO client.example.com", "250"},
 		{"AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00"+password)), "235"},
@@ -252,7 +253,7 @@ func (n *node) run(ctx context.Context, s script, client string) error {
 	return nil
 }
 
-// readReply reads one reply of SMTP, of several lines perhaps.
+// readReply reads one SMTP reply, which may have several lines.
 func readReply(r *bufio.Reader, want string) error {
 	for {
 		line, err := r.ReadString('\n')
@@ -272,7 +273,7 @@ func readReply(r *bufio.Reader, want string) error {
 type output struct {
 	mu    sync.Mutex
 	b     bytes.Buffer
-	alone int // times that the node has left the store because it did not answer in time
+	alone int // times that the store did not answer in time
 }
 
 func (o *output) Write(p []byte) (int, error) {

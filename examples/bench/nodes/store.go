@@ -15,8 +15,8 @@ const (
 	bucketPrefix = keyPrefix + "bucket/"
 )
 
-// buckets counts the keys of clients and accounts. The store also has the signing key, and
-// bans.
+// buckets returns the number of keys of clients and accounts. The store also has the signing
+// key and bans.
 func (c *cluster) buckets(ctx context.Context) (count int64, err error) {
 	keys := c.store.Client.Scan(ctx, 0, bucketPrefix+"*", 1000).Iterator()
 	for keys.Next(ctx) {
@@ -35,8 +35,8 @@ func (c *cluster) memory(ctx context.Context) (bytes int64, err error) {
 	return bytes, err
 }
 
-// values returns the bytes of all keys that are not buckets, and their number. It does not
-// count the buffers of connections, as memory does.
+// values returns the bytes of all keys that are not buckets, and their number. Unlike memory
+// it does not count the buffers of connections.
 func (c *cluster) values(ctx context.Context) (bytes, count int64, err error) {
 	keys := c.store.Client.Scan(ctx, 0, keyPrefix+"*", 1000).Iterator()
 	for keys.Next(ctx) {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A counter passes the connections of a node on to the store, and counts round trips: each
-// write of the node that follows an answer, or is the first.
+// A counter passes the connections of a node on to the store and counts round trips. A write
+// of the node is a round trip if it is the first or follows an answer.
 type counter struct {
 	listener net.Listener
 	dir      string
@@ -92,7 +92,7 @@ func (c *counter) pass(node net.Conn, to string) {
 	}
 }
 
-// traffic counts the round trips of mail connections, without those that an idle node has.
+// traffic counts the round trips of mail connections, without those of an idle node.
 func (b *bench) traffic(ctx context.Context) ([]row, error) {
 	c, err := b.start(ctx)
 	if err != nil {
@@ -218,8 +218,8 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// buckets fills the store with one wrong password of each client: its bucket needs a minute to
-// refill.
+// buckets fills the store with one wrong password of each client, whose bucket needs a minute
+// to refill.
 func (b *bench) buckets(ctx context.Context) ([]row, error) {
 	c, err := b.start(ctx)
 	if err != nil {
@@ -263,7 +263,7 @@ func (b *bench) buckets(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	if many < int64(b.clients) {
-		return nil, fmt.Errorf("%d clients have %d keys: the first of them had expired before the last was there", b.clients, many)
+		return nil, fmt.Errorf("%d clients have %d keys; the first key expired before the last was added", b.clients, many)
 	}
 	rows := []row{{fmt.Sprintf("bytes of the store for each of %d clients in the bucket, in %.1f keys", b.clients, float64(many)/float64(b.clients)), "printed", fmt.Sprint((full - memory) / int64(b.clients))}}
 	for {

@@ -18,14 +18,14 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// The first byte of a client is what the backend does.
+// The first byte of a client selects what the backend does.
 const (
 	echo   = 'e' // answers five bytes with five
 	send   = 's' // sends until the client has closed
 	silent = 'i' // reads until the client has closed
 )
 
-// backend requires a PROXY header on every connection: a proxy that sent none
+// backend requires a PROXY header on every connection, because a proxy that sends none
 // would be faster.
 func backend() (net.Listener, error) {
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
@@ -154,8 +154,8 @@ func open(addr string, kind byte) (net.Conn, error) {
 	return c, nil
 }
 
-// idle returns the resident bytes of each of many silent sessions. Churn before and
-// after them lets a garbage collector finish.
+// idle returns the resident bytes of each of many silent sessions. There is churn before and
+// after, so that a garbage collector can finish.
 func idle(p *proxy, sessions int) (float64, error) {
 	before, err := settled(p)
 	if err != nil {
@@ -178,7 +178,7 @@ func idle(p *proxy, sessions int) (float64, error) {
 	return float64(after-before) / float64(sessions), err
 }
 
-// settled returns the memory after some churn, when it no longer falls.
+// settled runs churn until the memory no longer falls, and returns it.
 func settled(p *proxy) (int64, error) {
 	if _, err := churn(p.addr, time.Second); err != nil {
 		return 0, err

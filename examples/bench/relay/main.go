@@ -1,15 +1,15 @@
 //go:build linux
 
-// Relay compares examples/relay with what people would run instead: HAProxy, the
-// stream module of NGINX, and the least that Go allows (./minimal). Each sends a
-// PROXY header to the same backend, on two processors that it shares with the load.
+// Relay compares examples/relay with the alternatives: HAProxy, the stream module of NGINX,
+// and the fastest proxy that Go allows (./minimal). Each sends a PROXY header to the same
+// backend, on two processors that it shares with the load.
 //
 //	go run ./examples/bench/relay                 all rounds, about 4 minutes
 //	go run ./examples/bench/relay -rounds 1 -for 1s churn idle
 //
-// A round measures one proxy after the other, so that a slow moment of the machine
-// meets all of them. What is printed is the median over the rounds and its ratio to
-// HAProxy. A program that is not installed is named and left out.
+// A round measures one proxy after the other, so that other load on the machine affects all
+// of them. The command prints the median over the rounds and its ratio to HAProxy. Programs
+// that are not installed are reported and omitted.
 //
 //	churn  32 clients connect, exchange five bytes each way, and close: connections
 //	       per second and the latency of a session
@@ -53,13 +53,13 @@ type bench struct {
 	sessions int
 	bytes    int64
 	relayLog string
-	only     []string // measurements; none is all
+	only     []string // measurements; all if empty
 }
 
 func (b *bench) wants(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
 
-// maxSessions returns how many sessions the limit of open files allows. With splice(2)
-// a session of a Go program has up to six: two sockets and two pipes.
+// maxSessions returns how many sessions the limit of open files allows. With splice(2) a
+// session of a Go program uses up to six files, for two sockets and two pipes.
 func maxSessions() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

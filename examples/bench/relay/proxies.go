@@ -26,8 +26,8 @@ type proxy struct {
 	log  tail // the end of its standard error
 }
 
-// kinds are the proxies in the order in which they are printed. The first is what
-// the others are compared with.
+// kinds are the proxies in the order in which they are printed. The others are compared with
+// the first.
 var kinds = []struct {
 	name  string
 	start func(dir, backend string, b *bench) (*proxy, error)
@@ -65,7 +65,7 @@ func inherit() (addr string, f *os.File, err error) {
 	if e := raw.Control(func(socket uintptr) { fd, err = syscall.Dup(int(socket)) }); err != nil || e != nil {
 		return "", nil, errors.Join(err, e)
 	}
-	// The file is made of a blocking socket, so that Fd leaves the socket as it is.
+	// The file is made from a blocking socket, so that Fd does not change the socket.
 	// The workers of NGINX need one that does not block.
 	if err := syscall.SetNonblock(fd, false); err != nil {
 		return "", nil, err
@@ -154,7 +154,7 @@ func startRelay(dir, backend string, b *bench) (*proxy, error) {
 	})
 }
 
-// startGo builds a program of this repository. Its first output has its address.
+// startGo builds and starts a program of this repository. The program prints its address.
 func startGo(dir, name, pkg string, env []string, args ...string) (*proxy, error) {
 	program := filepath.Join(dir, filepath.Base(pkg))
 	if _, err := os.Stat(program); err != nil {

@@ -14,7 +14,7 @@ import (
 // figures are the measurements of one proxy by name, one value a round.
 type figures map[string][]float64
 
-// columns are what is printed.
+// columns are the printed columns.
 var columns = []struct{ key, title, format string }{
 	{"churn", "conn/s", "%.0f"},
 	{"p50", "p50 ms", "%.2f"},
@@ -64,7 +64,7 @@ func (b *bench) run(w io.Writer) error {
 	return b.print(w, results)
 }
 
-// measure adds one round. The first sessions are not counted: they warm the proxy up.
+// measure adds one round. The first sessions warm the proxy up and are not counted.
 func (b *bench) measure(p *proxy, f figures) error {
 	if _, err := churn(p.addr, b.length/4); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (b *bench) measure(p *proxy, f figures) error {
 	return nil
 }
 
-// print writes the medians, and the ratio to the first proxy that ran.
+// print writes the medians and their ratio to the first proxy that ran.
 func (b *bench) print(w io.Writer, results map[string]figures) error {
 	fmt.Fprintf(w, "median of %d rounds, %d processors, %s, relay log %s; in parentheses × the first row\n", b.rounds, runtime.NumCPU(), runtime.Version(), b.relayLog)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -1,6 +1,6 @@
 // Package keepalive opens listening sockets whose connections have keep-alive.
 //
-// What to copy: all of it, if connections are short. What to change: nothing.
+// What to copy: this package, if connections are short. What to change: nothing.
 package keepalive
 
 import (
@@ -10,9 +10,10 @@ import (
 	"syscall"
 )
 
-// Listen is net.Listen. TCP connections have keep-alive as package net sets it: after 15 s
-// of silence, every 15 s, nine times. On Linux they inherit it from the listening socket
-// (tcp(7)), which saves four system calls for each connection.
+// Listen calls net.Listen. TCP connections have the keep-alive of package net, which sends a
+// probe after 15 s of silence and then every 15 s, up to nine times. On Linux the connections
+// inherit the options from the listening socket (tcp(7)), which saves four system calls for
+// each connection.
 func Listen(network, address string) (net.Listener, error) {
 	if network == "unix" {
 		return net.Listen(network, address)

@@ -5,5 +5,5 @@ package keepalive
 
 import "net"
 
-// Listen is net.Listen, which sets keep-alive of each connection.
+// Listen calls net.Listen, which sets keep-alive of each connection.
 func Listen(network, address string) (net.Listener, error) { return net.Listen(network, address) }

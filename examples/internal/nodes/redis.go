@@ -1,6 +1,5 @@
-// Package nodes has what the tests and benchmarks of several mailfront nodes need: a
-// Redis server of their own, and an application that signs a user in, each step at
-// another node.
+// Package nodes helps tests and benchmarks of several mailfront nodes. It starts a Redis
+// server, and signs users in with each step at another node.
 package nodes
 
 import (
@@ -22,7 +21,7 @@ var ErrNoRedis = errors.New("redis-server is not installed: apt-get install redi
 
 // A Redis is a redis-server or valkey-server on a unix socket. It listens on no port.
 type Redis struct {
-	Client *redis.Client // for what a test looks at
+	Client *redis.Client // for assertions
 
 	path, dir string
 	args      []string
@@ -31,7 +30,7 @@ type Redis struct {
 	output    output
 }
 
-// StartRedis starts a server with further arguments, such as --appendonly yes. Its files
+// StartRedis starts a server with additional arguments, such as --appendonly yes. Its files
 // are in a new directory, which Close removes.
 func StartRedis(args ...string) (*Redis, error) {
 	name := os.Getenv("PORTICO_REDIS")
@@ -60,7 +59,7 @@ func (r *Redis) socket() string { return filepath.Join(r.dir, "s") }
 // URL returns the value of MAILFRONT_STORE.
 func (r *Redis) URL() string { return "unix://" + r.socket() }
 
-// Start starts the server again after Stop, and returns when it answers.
+// Start starts the server again after Stop. It returns when the server answers.
 func (r *Redis) Start() error {
 	r.cmd = exec.Command(r.path, append([]string{"--port", "0", "--unixsocket", r.socket(), "--dir", r.dir, "--save", "", "--loglevel", "warning"}, r.args...)...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
@@ -89,7 +88,7 @@ func (r *Redis) Start() error {
 // Process returns the process, for signals.
 func (r *Redis) Process() *os.Process { return r.cmd.Process }
 
-// Stop kills the server and waits for its end. What it has on the disk remains.
+// Stop kills the server and waits for its end. Its files remain.
 func (r *Redis) Stop() {
 	if r.cmd == nil || r.cmd.Process == nil {
 		return
@@ -106,7 +105,7 @@ func (r *Redis) Close() {
 	os.RemoveAll(r.dir)
 }
 
-// An output keeps what a process writes.
+// An output collects the output of a process.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer

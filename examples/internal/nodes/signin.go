@@ -16,7 +16,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// The steps of a sign-in, in their order.
+// Steps of a sign-in, in order.
 var Steps = []string{"sign-in page", "password", "token", "userinfo", "refresh", "keys"}
 
 // A SignIn is an application that signs a user in.
@@ -25,15 +25,15 @@ type SignIn struct {
 	User     string
 	Password string
 
-	// Do sends the request of a step, whose URL is below Base, to a node. It follows no
-	// redirect.
+	// Do sends the request of a step, whose URL is below Base, to a node. It must not
+	// follow redirects.
 	Do func(step int, r *http.Request) (*http.Response, error)
 
 	// Before is called before each step, if it is not nil.
 	Before func(step int)
 }
 
-// What mailfront has for every application.
+// Client and scopes that mailfront accepts from every application.
 const (
 	clientID = "mailfront-demo"
 	redirect = "http://127.0.0.1:5555/callback"
@@ -44,7 +44,7 @@ var (
 	formRequest = regexp.MustCompile(`name="request" value="([^"]*)"`)
 )
 
-// tokens are an answer of the token endpoint.
+// tokens is an answer of the token endpoint.
 type tokens struct {
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
@@ -52,7 +52,7 @@ type tokens struct {
 	Error   string `json:"error"`
 }
 
-// Run signs the user in by the authorization code with PKCE, asks for the user's
+// Run signs the user in with an authorization code and PKCE, requests the user's
 // information, redeems the refresh token, and verifies the ID tokens with the published
 // keys. The error names the step.
 func (s SignIn) Run(ctx context.Context) error {
@@ -71,7 +71,7 @@ func (s SignIn) Run(ctx context.Context) error {
 	}
 	path, ok := strings.CutPrefix(html.UnescapeString(string(action[1])), s.Base)
 	if !ok {
-		return failed(0, "the form goes to %q, want a URL below %q", action[1], s.Base)
+		return failed(0, "the form's action is %q, want a URL below %q", action[1], s.Base)
 	}
 	answer, err := s.post(ctx, 1, path, url.Values{"request": {html.UnescapeString(string(hidden[1]))}, "username": {s.User}, "password": {s.Password}})
 	if err != nil {
@@ -109,7 +109,7 @@ func (s SignIn) Run(ctx context.Context) error {
 	return nil
 }
 
-// Refused is the error of a step that was answered with another status than it should be.
+// Refused is the error of a step that was answered with an unexpected status.
 type Refused struct {
 	Status     int
 	RetryAfter string
@@ -185,7 +185,7 @@ func (s SignIn) tokens(ctx context.Context, step int, form url.Values) (t tokens
 	return t, nil
 }
 
-// A stepTransport sends the requests of a library.
+// A stepTransport sends the requests of a library by SignIn.Do.
 type stepTransport struct {
 	s    SignIn
 	step int

@@ -1,7 +1,8 @@
 // Package settings reads the settings of a program from flags and environment
 // variables. Its errors name the flag or variable, quote the value and state the fix.
 //
-// What to copy: this package; it imports no other room. What to change: nothing.
+// What to copy: this package, which imports no other package of the examples. What to
+// change: nothing.
 package settings
 
 import (
@@ -14,7 +15,7 @@ import (
 
 // Program describes the settings of a program.
 type Program struct {
-	Name     string // begins every error; in upper case and with "_" it begins every variable
+	Name     string // prefix of every error and, in upper case with "_", of every variable
 	Settings []Setting
 	Flags    func(*flag.FlagSet) // defines flags that are not settings, or nil
 }
@@ -33,9 +34,9 @@ func (s Setting) FlagName() string {
 	return strings.ToLower(strings.ReplaceAll(s.Name, "_", "-"))
 }
 
-// Values are the settings as they were given to a program.
+// Values has the settings that were given to a program.
 type Values struct {
-	NFlag  int // number of flags that were given, those of Program.Flags included
+	NFlag  int // number of flags that were given, including those of Program.Flags
 	values map[string]Value
 }
 

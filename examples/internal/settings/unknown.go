@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// kubernetesVariable matches what Kubernetes sets in every container for a service, here one with
-// the name of the program, unless enableServiceLinks is false. It is not a mistake.
+// kubernetesVariable matches the variables that Kubernetes sets in every container for a Service
+// with the name of the program, unless enableServiceLinks is false. They are not mistakes.
 var kubernetesVariable = regexp.MustCompile(`^(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// Warnings returns a line for each variable in an environment, as of [os.Environ], that begins
-// like a variable of the program and is not a setting, with the setting that has the nearest
-// name. A misspelt variable leaves the default in force without an error.
+// Warnings returns a line for each variable in env (see [os.Environ]) that has the prefix of the
+// program and is not a setting. The line suggests the setting with the nearest name. Without
+// the warning, a misspelt variable would leave the default in force silently.
 func (p Program) Warnings(environment []string) (lines []string) {
 	for _, v := range environment {
 		name, _, _ := strings.Cut(v, "=")
@@ -41,7 +41,7 @@ func (p Program) nearest(name string) (nearest string) {
 	return nearest
 }
 
-// distance returns the number of bytes to insert, remove or replace that make b of a (Levenshtein).
+// distance returns the Levenshtein distance of a and b in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1) // from the first i bytes of a to the first j of b
 	for j := range row {

@@ -23,15 +23,14 @@ func (v Value) Source() string {
 	return v.From
 }
 
-// Errorf returns the error of a value that cannot be used. It names the setting and
-// quotes the value: do not use it for a secret. The rest is what [fmt.Errorf] returns for
-// the arguments, which state the fix.
+// Errorf returns an error that names the setting and quotes the value, followed by the
+// result of [fmt.Errorf], which must state the fix. Do not use Errorf for secrets.
 func (v Value) Errorf(format string, args ...any) error {
 	return fmt.Errorf("%s: %s is %q: %w", v.Program, v.From, v.Text, fmt.Errorf(format, args...))
 }
 
-// List returns the items of a list that is separated by commas, without the spaces around
-// them. An unset value has no items. An empty item is returned as such.
+// List returns the items of a comma-separated list, without surrounding spaces. An unset
+// value has no items. Empty items are returned as empty strings.
 func (v Value) List() (items []Value) {
 	if v.Text == "" {
 		return nil

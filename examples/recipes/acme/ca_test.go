@@ -31,12 +31,12 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// A ca is an ACME server (RFC 8555) for one name. It checks no signatures of requests,
-// but it does check challenges: it connects to the servers of the name as a client behind
+// A ca is an ACME server (RFC 8555) for one name. It does not check the signatures of
+// requests. It checks challenges by connecting to the servers of the name, as a client behind
 // the proxy.
 type ca struct {
 	*httptest.Server
-	challenge   string // the kind that it offers
+	challenge   string // type of the offered challenge
 	http, https string // the servers of the name, set after they are started
 	key         *ecdsa.PrivateKey
 	cert        *x509.Certificate
@@ -130,7 +130,7 @@ func (c *ca) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// thumbprint returns that of the key in a JWS header (RFC 7638).
+// thumbprint returns the thumbprint of the key in a JWS header (RFC 7638).
 func thumbprint(protected string) string {
 	raw, _ := base64.RawURLEncoding.DecodeString(protected)
 	var header struct {
@@ -143,7 +143,7 @@ func thumbprint(protected string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// header is the PROXY header for the CA's own connections.
+// header is the PROXY header of the CA's connections.
 var header = proxyproto.Header{
 	Source:      &net.TCPAddr{IP: net.IPv4(192, 0, 2, 99), Port: 40000},
 	Destination: &net.TCPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 443},

@@ -1,11 +1,11 @@
 // Acme is an HTTPS server that gets its own certificate (RFC 8555) behind a proxy that
-// passes connections through with PROXY headers. The CA may check either way:
+// passes connections through with PROXY headers. The CA can use either challenge:
 //
-//   - TLS-ALPN-01 on the TLS listener. The proxy must pass TLS through: a proxy that ends
-//     TLS would have to answer itself.
-//   - HTTP-01 on the clear-text listener, with the discovery documents.
+//   - TLS-ALPN-01 on the TLS listener. The proxy must pass TLS through, because a proxy that
+//     ends TLS would have to answer the challenge itself.
+//   - HTTP-01 on the clear-text listener, which also serves the discovery documents.
 //
-// GetCertificate has the client's address from hello.Conn.
+// GetCertificate gets the client's address from hello.Conn.
 //
 //	go run ./examples/recipes/acme -trusted 127.0.0.1 -host mail.example.com -agree
 package main
@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	manager := &autocert.Manager{
 		Prompt:     autocert.AcceptTOS,
 		Cache:      autocert.DirCache(*cache),
-		HostPolicy: autocert.HostWhitelist(base.Hostname()), // no client can make it ask for another name
+		HostPolicy: autocert.HostWhitelist(base.Hostname()), // clients cannot request certificates for other names
 		Client:     &acme.Client{DirectoryURL: *directory},
 	}
 	// Every listener has an http.Server of its own: see ../nethttp.
@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 		ended <- serve(ctx, httpsListener, https, func(l net.Listener) error { return https.ServeTLS(l, "", "") })
 	}()
 	err = <-ended
-	cancel() // if one of them fails, the other one ends too
+	cancel() // if one server fails, both end
 	return errors.Join(err, <-ended)
 }
 
@@ -134,8 +134,8 @@ func listen(addr string, proxies *trustnet.Set) (*proxyproto.Listener, error) {
 	})
 }
 
-// serve ends with ctx: first the listener, so that no accepted connection is lost, and
-// then the server, with ten seconds for open requests.
+// serve ends when ctx is done. The listener ends first, so that no accepted connection is
+// lost. Open requests have ten seconds.
 func serve(ctx context.Context, l *proxyproto.Listener, s *http.Server, serve func(net.Listener) error) error {
 	served := make(chan error, 1)
 	go func() { served <- serve(l) }()

@@ -1,15 +1,14 @@
-// Echo is for servers that assert *net.TCPConn, which a *proxyproto.Conn is not: with
-// ok the assertion is false, without it panics. What such servers need is available:
+// Echo shows how to replace type assertions to *net.TCPConn. A *proxyproto.Conn is not a
+// *net.TCPConn, so such an assertion fails or panics. A Conn has the following instead:
 //
 //   - CloseWrite is a method of Conn. Assert interface{ CloseWrite() error }.
-//   - SetNoDelay, SetKeepAlivePeriod and SetLinger are options of the socket, which
-//     NetConn returns. Set options on it, and nothing else: bytes that were read along
-//     with the header are not in it, so that its Read or File loses the first bytes of
-//     the client.
-//   - io.Copy still uses splice(2), by ReadFrom and WriteTo.
+//   - SetNoDelay, SetKeepAlivePeriod and SetLinger are methods of the socket, which NetConn
+//     returns. Use the socket only for options. Bytes that were read along with the header
+//     are no longer in the socket, so its Read and File lose the client's first bytes.
+//   - ReadFrom and WriteTo are methods of Conn, so that io.Copy still uses splice(2).
 //   - SyscallConn is a method of Conn.
 //
-// It is the echo service of RFC 862:
+// The program is the echo service of RFC 862:
 //
 //	go run ./examples/recipes/echo -trusted 127.0.0.1
 package main

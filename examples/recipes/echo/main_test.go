@@ -30,7 +30,7 @@ func TestEcho(t *testing.T) {
 	require.Empty(t, log.String())
 }
 
-// The comment of the program is about this.
+// The package comment describes this.
 func TestConnIsNotTCPConn(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -43,7 +43,7 @@ func main() {
 func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	flags := flag.NewFlagSet("grpc", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:18050", "`address` for the proxy's connections")
-	certFile := flags.String("cert", "", "`file` of the certificate; if it is not set the proxy ends TLS")
+	certFile := flags.String("cert", "", "`file` of the certificate; if unset, the proxy ends TLS")
 	keyFile := flags.String("key", "", "`file` of its key")
 	trusted := flags.String("trusted", "", "comma-separated `networks` of the proxies")
 	flags.Parse(args)
@@ -82,14 +82,14 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	}
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	err = l.Shutdown(grace) // first the listener, so that no accepted connection is lost
+	err = l.Shutdown(grace) // before the server, so that no accepted connection is lost
 	<-served
 	defer context.AfterFunc(grace, server.Stop)()
 	server.GracefulStop()
 	return err
 }
 
-// withClient adds what is known about the client to the AuthInfo of other credentials.
+// withClient adds the proxyproto.Info of the client to the AuthInfo of other credentials.
 type withClient struct {
 	credentials.TransportCredentials
 }
@@ -130,8 +130,8 @@ func clientOf(ctx context.Context) (client *proxyproto.Info, secure bool, err er
 	return auth.client, secure, nil
 }
 
-// whoami is a handler that uses the client's address, its TLS and an entry that
-// HAProxy's "set-proxy-v2-tlv-fmt(0xE1)" adds, for example a tenant.
+// whoami is a handler that uses the client's address, its TLS, and the entry of HAProxy's
+// "set-proxy-v2-tlv-fmt(0xE1)", for example a tenant.
 func whoami(ctx context.Context, _ *emptypb.Empty) (*wrapperspb.StringValue, error) {
 	client, secure, err := clientOf(ctx)
 	if err != nil {
@@ -141,7 +141,7 @@ func whoami(ctx context.Context, _ *emptypb.Empty) (*wrapperspb.StringValue, err
 	return wrapperspb.String(fmt.Sprintf("client: %v TLS: %v tenant: %q", client.ClientAddr(), secure, tenant)), nil
 }
 
-// service is what protoc-gen-go-grpc generates in a real program.
+// service describes the service. protoc-gen-go-grpc generates it in a real program.
 var service = grpc.ServiceDesc{
 	ServiceName: "recipes.Demo",
 	Methods: []grpc.MethodDesc{{MethodName: "Whoami", Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {

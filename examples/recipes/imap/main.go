@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	started(startTLSListener.Addr(), tlsListener.Addr())
 
 	secure := newServer(store, &imapserver.Options{InsecureAuth: true}) // there is no *tls.Conn if the proxy ended TLS
-	other := newServer(store, &imapserver.Options{TLSConfig: config})   // offers STARTTLS, and LOGIN only after it
+	other := newServer(store, &imapserver.Options{TLSConfig: config})   // offers STARTTLS, and LOGIN only after STARTTLS
 	ended := make(chan error)
 	for l, implicitTLS := range map[*proxyproto.Listener]*tls.Config{startTLSListener: nil, tlsListener: config} {
 		parts := proxyproto.Split(l, numServers, choose(implicitTLS))
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	}
 	running := 4
 	select {
-	case err = <-ended: // if one of them fails, all end
+	case err = <-ended: // if one server fails, all end
 		running--
 	case <-ctx.Done():
 	}
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	for range running {
 		<-ended
 	}
-	return errors.Join(err, secure.Close(), other.Close()) // go-imap has no Shutdown: this ends open sessions
+	return errors.Join(err, secure.Close(), other.Close()) // go-imap has no Shutdown; Close ends open sessions
 }
 
 func listen(addr string, proxies *trustnet.Set) (*proxyproto.Listener, error) {
@@ -112,13 +112,13 @@ func listen(addr string, proxies *trustnet.Set) (*proxyproto.Listener, error) {
 
 // The servers behind one listener, by their index.
 const (
-	secureServer = iota // the client is on TLS, and that is known
+	secureServer = iota // clients that are known to be on TLS
 	otherServer
 	numServers
 )
 
-// choose returns the function for proxyproto.Split. If implicitTLS is set, clients begin
-// with TLS, unless the proxy has ended it.
+// choose returns the function for proxyproto.Split. If implicitTLS is set, a client begins
+// with TLS unless the proxy has ended its TLS.
 func choose(implicitTLS *tls.Config) func(net.Conn) (net.Conn, int) {
 	return func(c net.Conn) (net.Conn, int) {
 		secure, _ := proxyproto.Secure(c) // false if it is not known

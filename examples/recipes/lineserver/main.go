@@ -1,5 +1,6 @@
-// Lineserver is a server for a protocol of lines, without a library: a greeting first,
-// STARTTLS, and passwords only on TLS. It has a part of ManageSieve (RFC 5804).
+// Lineserver is a server for a line protocol, without a library. It sends a greeting first,
+// supports STARTTLS, and accepts passwords only on TLS. The protocol is a part of ManageSieve
+// (RFC 5804).
 //
 //	go run ./examples/recipes/lineserver -trusted 127.0.0.1 -cert cert.pem -key key.pem
 package main
@@ -108,7 +109,7 @@ type session struct {
 	conn   net.Conn // a *tls.Conn after STARTTLS
 	r      *bufio.Reader
 	config *tls.Config
-	client net.Addr // nil if it is not known
+	client net.Addr // nil if the client is not known
 }
 
 func (s *session) serve(ctx context.Context) {
@@ -165,8 +166,8 @@ func (s *session) reply(text string) bool {
 	return err == nil
 }
 
-// secure reports whether the client's connection is encrypted, here or at the proxy. It
-// is false if that is not known.
+// secure reports whether the client's connection is known to be encrypted, here or at the
+// proxy.
 func (s *session) secure() bool {
 	secure, _ := proxyproto.Secure(s.conn)
 	return secure
@@ -179,7 +180,7 @@ func (s *session) capabilities() string {
 	return "\"IMPLEMENTATION\" \"lineserver\"\r\n\"SASL\" \"\"\r\n\"STARTTLS\"\r\n"
 }
 
-// startTLS reports whether the session goes on.
+// startTLS answers STARTTLS. It reports whether the session continues.
 func (s *session) startTLS(ctx context.Context) bool {
 	if s.r.Buffered() > 0 { // commands in clear text must not run on TLS
 		s.reply("BYE \"bytes after STARTTLS\"\r\n")

@@ -65,8 +65,8 @@ func TestPasswordsOnlyOnTLS(t *testing.T) {
 	}
 }
 
-// A client's connection may be on TLS from its first byte, too: the order is TCP, PROXY,
-// TLS, and proxyproto.Secure looks below a *tls.Conn.
+// A connection may also begin with TLS. The PROXY header comes before TLS, and
+// proxyproto.Secure accepts a *tls.Conn.
 func TestTLSFirst(t *testing.T) {
 	certFile, keyFile, pool := recipetest.Certificate(t)
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)

@@ -1,6 +1,6 @@
-// Metrics publishes the counters of a listener, proxyproto.Stats: at /debug/vars for
-// expvar, and at /metrics in Prometheus' text format. The server behind the listener is
-// not the subject: it greets its client and closes the connection.
+// Metrics publishes proxyproto.Stats, the counters of a listener, at /debug/vars for expvar
+// and at /metrics in the text format of Prometheus. The server behind the listener only
+// greets its clients and closes the connection.
 //
 //	go run ./examples/recipes/metrics -trusted 127.0.0.1
 package main
@@ -41,7 +41,7 @@ var published = expvar.NewMap("proxyproto")
 func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	flags := flag.NewFlagSet("metrics", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:10025", "`address` for the proxy's connections")
-	metricsAddr := flags.String("metrics", "127.0.0.1:19100", "`address` of the metrics, which clients cannot reach")
+	metricsAddr := flags.String("metrics", "127.0.0.1:19100", "`address` of the metrics; clients must not be able to connect to it")
 	trusted := flags.String("trusted", "", "comma-separated `networks` of the proxies")
 	flags.Parse(args)
 	proxies, err := trustnet.Parse(strings.Split(*trusted, ",")...)
@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	go func() { ended <- serve(l) }()
 	running := 2
 	select {
-	case err = <-ended: // if one of them fails, both end
+	case err = <-ended: // if one server fails, both end
 		running--
 	case <-ctx.Done():
 	}

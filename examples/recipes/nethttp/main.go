@@ -1,6 +1,6 @@
-// Nethttp is net/http on two listeners behind a proxy that sends PROXY headers: clear
-// text for a proxy that ends the clients' TLS, and TLS for a proxy that passes it
-// through. Both serve HTTP/1.1 and HTTP/2.
+// Nethttp is net/http on two listeners behind a proxy that sends PROXY headers. The first
+// listener is clear text, for a proxy that ends the clients' TLS. The second uses TLS, for a
+// proxy that passes TLS through. Both serve HTTP/1.1 and HTTP/2.
 //
 //	go run ./examples/recipes/nethttp -trusted 127.0.0.1 -cert cert.pem -key key.pem
 package main
@@ -50,9 +50,9 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	if err != nil {
 		return fmt.Errorf("nethttp: -cert and -key: %w", err)
 	}
-	// Every listener has an http.Server of its own. A Server sets HTTP/2 up once: if
-	// Serve and ServeTLS share it and Serve is first, HTTPS breaks for clients that
-	// support HTTP/2.
+	// Every listener needs its own http.Server. A Server sets HTTP/2 up once. If Serve and
+	// ServeTLS share a Server and Serve is first, HTTPS breaks for clients that support
+	// HTTP/2.
 	plain, https := newServer(), newServer()
 	plain.Protocols = new(http.Protocols)
 	plain.Protocols.SetHTTP1(true)
@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 		ended <- serve(ctx, httpsListener, https, func(l net.Listener) error { return https.ServeTLS(l, "", "") })
 	}()
 	err = <-ended
-	cancel() // if one of them fails, the other one ends too
+	cancel() // if one server fails, both end
 	return errors.Join(err, <-ended)
 }
 
@@ -114,8 +114,8 @@ func listen(addr string, proxies *trustnet.Set) (*proxyproto.Listener, error) {
 	})
 }
 
-// serve ends with ctx: first the listener, so that no accepted connection is lost, and
-// then the server, with ten seconds for open requests.
+// serve ends when ctx is done. The listener ends first, so that no accepted connection is
+// lost. Open requests have ten seconds.
 func serve(ctx context.Context, l *proxyproto.Listener, s *http.Server, serve func(net.Listener) error) error {
 	served := make(chan error, 1)
 	go func() { served <- serve(l) }()

@@ -63,7 +63,7 @@ func TestClientsThroughTheProxy(t *testing.T) {
 	}
 }
 
-// The servers start at the same time. HTTPS clients get HTTP/2 in whatever order that happens.
+// The servers start at the same time. HTTPS clients must get HTTP/2 in either order.
 func TestHTTP2AfterEveryStart(t *testing.T) {
 	for range 10 {
 		t.Run("start", func(t *testing.T) {

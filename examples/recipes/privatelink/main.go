@@ -1,11 +1,11 @@
 // Privatelink decodes the identifiers that the load balancers of AWS, Azure and Google
 // Cloud send in the PROXY header for clients of a private link, with proxyproto.Info.TLV.
-// It answers each client with what it knows about it.
+// The answer to each client is the client's address and identifier.
 //
 //	go run ./examples/recipes/privatelink -trusted 10.0.1.0/24
 //
-// Only the load balancer may send these entries: a client that could choose them could
-// take the identifier of another tenant.
+// Only the load balancer may send these entries. A client that can choose them can use the
+// identifier of another tenant.
 package main
 
 import (

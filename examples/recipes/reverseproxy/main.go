@@ -1,6 +1,6 @@
-// Reverseproxy is httputil.ReverseProxy with package forwarded in front and
-// Resolver.SetHeaders behind: the backend gets the client's address, scheme and host,
-// and no header that the client wrote itself.
+// Reverseproxy is httputil.ReverseProxy with package forwarded. Handler determines the
+// client, and Resolver.SetHeaders sends the client's address, scheme and host to the backend.
+// Forwarding headers that the client wrote itself are removed.
 //
 //	go run ./examples/recipes/reverseproxy -backend http://127.0.0.1:8080
 package main
@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	flags := flag.NewFlagSet("reverseproxy", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:18090", "`address` for HTTP")
 	backend := flags.String("backend", "", "`URL` of the server behind this proxy")
-	certFile := flags.String("cert", "", "`file` of the certificate; if it is set clients use TLS")
+	certFile := flags.String("cert", "", "`file` of the certificate; if set, clients use TLS")
 	keyFile := flags.String("key", "", "`file` of its key")
 	trusted := flags.String("trusted", "", "comma-separated `networks` of proxies in front of this one, which set X-Forwarded-For and X-Forwarded-Proto")
 	flags.Parse(args)
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	if err != nil || target.Host == "" {
 		return fmt.Errorf("reverseproxy: -backend %q: want a URL such as http://127.0.0.1:8080", *backend)
 	}
-	var proxies *trustnet.Set // none: clients connect to this proxy
+	var proxies *trustnet.Set // nil if clients connect to this proxy
 	if *trusted != "" {
 		if proxies, err = trustnet.Parse(strings.Split(*trusted, ",")...); err != nil {
 			return fmt.Errorf("reverseproxy: -trusted %q: %w", *trusted, err)
@@ -93,13 +93,13 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	}
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	err = l.Shutdown(grace) // first the listener, so that no accepted connection is lost
+	err = l.Shutdown(grace) // before the server, so that no accepted connection is lost
 	<-served
 	return errors.Join(err, server.Shutdown(grace))
 }
 
-// newServer returns the proxy. proxies are those in front of it, nil for one that
-// clients connect to.
+// newServer returns the proxy. proxies are the proxies in front of it, or nil if clients
+// connect to it.
 func newServer(backend *url.URL, proxies *trustnet.Set) (*http.Server, error) {
 	resolver, err := forwarded.New(forwarded.Config{
 		Trusted: proxies,

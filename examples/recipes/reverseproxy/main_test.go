@@ -40,7 +40,7 @@ func startBackend(t *testing.T, handler http.Handler) *url.URL {
 	return u
 }
 
-// clientAt returns a client that connects from an address of loopback.
+// clientAt returns a client that connects from a loopback address.
 func clientAt(ip string) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
 	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{
@@ -50,8 +50,8 @@ func clientAt(ip string) *http.Client {
 	}}
 }
 
-// A proxy in front of another one, and a client that claims to be 192.0.2.1. This needs
-// no second loopback address, which macOS does not have.
+// The recipe is behind another proxy, and the client claims to be 192.0.2.1. The test needs
+// only one loopback address, because macOS has no second one.
 func TestForgedHeaderIsRemoved(t *testing.T) {
 	log := recipetest.CaptureLog(t)
 	backend := startBackend(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -106,7 +106,7 @@ func TestPROXYHeaderIsReported(t *testing.T) {
 	log.Await(t, "not the PROXY protocol")
 }
 
-// forgedRequests are what a client sends that wants to have another address, or TLS.
+// forgedRequests are headers of a client that claims another address or TLS.
 var forgedRequests = map[string]http.Header{
 	"nothing":              {},
 	"X-Forwarded-For":      {"X-Forwarded-For": {"192.0.2.1"}},

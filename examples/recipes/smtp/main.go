@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 
 	secure, other := newServer(), newServer()
 	secure.AllowInsecureAuth = true // the client is on TLS, but there is no *tls.Conn if the proxy ended it
-	other.TLSConfig = config        // offers STARTTLS, and AUTH only after it
+	other.TLSConfig = config        // offers STARTTLS, and AUTH only after STARTTLS
 	ended := make(chan error)
 	for l, implicitTLS := range map[*proxyproto.Listener]*tls.Config{startTLSListener: nil, tlsListener: config} {
 		parts := proxyproto.Split(l, numServers, choose(implicitTLS))
@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	}
 	running := 4
 	select {
-	case err = <-ended: // if one of them fails, all end
+	case err = <-ended: // if one server fails, all end
 		running--
 	case <-ctx.Done():
 	}
@@ -107,13 +107,13 @@ func listen(addr string, proxies *trustnet.Set) (*proxyproto.Listener, error) {
 
 // The servers behind one listener, by their index.
 const (
-	secureServer = iota // the client is on TLS, and that is known
+	secureServer = iota // clients that are known to be on TLS
 	otherServer
 	numServers
 )
 
-// choose returns the function for proxyproto.Split. If implicitTLS is set, clients begin
-// with TLS, unless the proxy has ended it.
+// choose returns the function for proxyproto.Split. If implicitTLS is set, a client begins
+// with TLS unless the proxy has ended its TLS.
 func choose(implicitTLS *tls.Config) func(net.Conn) (net.Conn, int) {
 	return func(c net.Conn) (net.Conn, int) {
 		secure, _ := proxyproto.Secure(c) // false if it is not known
@@ -179,7 +179,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 
 func (s *session) Rcpt(string, *smtp.RcptOptions) error { return nil }
 
-// Data drops the message. Send it here.
+// Data drops the message. Replace it to send the message.
 func (s *session) Data(r io.Reader) error {
 	_, err := io.Copy(io.Discard, r)
 	return err

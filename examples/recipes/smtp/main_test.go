@@ -73,7 +73,7 @@ func TestPasswordsOnlyOnTLS(t *testing.T) {
 	}
 }
 
-// send signs in, after a wrong password, and sends a message.
+// send tries a wrong password, signs in, and sends a message.
 func send(t *testing.T, c *smtp.Client) {
 	t.Helper()
 	require.Error(t, c.Auth(sasl.NewPlainClient("", "demo", "wrong")))

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Bare is the servers of mailfront without mailfront: go-smtp, go-imap and net/http with
-// nothing in front of them. It knows no client, limits nothing and logs nothing: it is the
-// yardstick of the benchmark, not an example.
+// Bare runs the servers of mailfront without mailfront, that is go-smtp, go-imap and net/http
+// with nothing in front of them. It has no client addresses, limits or log, and serves only
+// as the baseline of the benchmark. Do not copy it.
 package main
 
 import (

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Minimal is what Go itself allows a TCP proxy: accept, dial, send a PROXY header,
-// copy both ways. It has no limits, no timeouts, no log and no trusted proxies: it
-// is the yardstick of the benchmark, not an example.
+// Minimal is the fastest TCP proxy that Go allows. It accepts, dials, sends a PROXY header
+// and copies both ways. It has no limits, timeouts, log or trusted proxies, and serves only
+// as the baseline of the benchmark. Do not copy it.
 package main
 
 import (

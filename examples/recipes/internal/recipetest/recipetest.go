@@ -1,5 +1,5 @@
-// Package recipetest has what the tests of the recipes share: it runs a recipe, and
-// it connects to the recipe as the proxy in front of it does.
+// Package recipetest helps the tests of the recipes. It runs a recipe and connects to it, as
+// the proxy in front of it does.
 package recipetest
 
 import (
@@ -152,8 +152,8 @@ func (l *Log) String() string {
 	return l.text.String()
 }
 
-// Await waits until the log contains want. OnReject and others write after the client
-// sees what happened.
+// Await waits until the log contains want. Lines of OnReject, for example, are written after
+// the connection is closed.
 func (l *Log) Await(t testing.TB, want string) {
 	t.Helper()
 	late := time.After(time.Minute)
