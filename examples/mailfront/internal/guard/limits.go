@@ -10,14 +10,15 @@ type Action int
 
 // The actions. Actions is their number.
 const (
-	Connecting        Action = iota // to any listener
-	LoggingIn                       // with a right or a wrong password, in any protocol
-	Sending                         // MAIL FROM
-	Requesting                      // HTTP
-	Guessing                        // a wrong password
-	GuessingAdmin                   // the same, where the administrator's password has a limit of its own
-	GuessingElsewhere               // a wrong password that a page of another site may have sent
-	GuessingAccount                 // a wrong password for an account, from addresses that never signed in to it
+	Connecting         Action = iota // to any listener
+	LoggingIn                        // with a right or a wrong password, in any protocol
+	LoggingInElsewhere               // with a token that a page of another site may have sent
+	Sending                          // MAIL FROM
+	Requesting                       // HTTP
+	Guessing                         // a wrong password
+	GuessingAdmin                    // the same, where the administrator's password has a limit of its own
+	GuessingElsewhere                // a wrong password that a page of another site may have sent
+	GuessingAccount                  // a wrong password for an account, from addresses that never signed in to it
 	Actions
 )
 
@@ -54,9 +55,10 @@ var DefaultLimits = Limits{
 		Requesting: {5000, 2 * time.Millisecond},
 		Guessing:   {9, time.Minute}, // the tenth is the ban
 
-		GuessingAdmin:     {9, time.Minute},
-		GuessingElsewhere: {9, time.Minute},
-		GuessingAccount:   {100, 30 * time.Second}, // of one account
+		LoggingInElsewhere: {200, 100 * time.Millisecond},
+		GuessingAdmin:      {9, time.Minute},
+		GuessingElsewhere:  {9, time.Minute},
+		GuessingAccount:    {100, 30 * time.Second}, // of one account
 	},
 	Unknown: [Actions]Rate{
 		// Higher: one client that guesses locks out all others that are not known.

@@ -39,7 +39,7 @@ func (a Action) String() string {
 	switch a {
 	case Connecting:
 		return "connections"
-	case LoggingIn:
+	case LoggingIn, LoggingInElsewhere:
 		return "sign-ins"
 	case Sending:
 		return "messages"

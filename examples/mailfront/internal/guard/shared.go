@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
@@ -37,13 +38,13 @@ func (g *Guard) isShared() bool { return g.store != nil && !g.away.Load() }
 // sharedBuckets has the names of the buckets in the store. The limits of clients that are not
 // known, and of this machine, are those of each node.
 var sharedBuckets = map[Action]string{
-	Connecting: "connect/", Requesting: "request/", LoggingIn: "login/", Sending: "send/",
+	Connecting: "connect/", Requesting: "request/", LoggingIn: "login/", LoggingInElsewhere: "login-elsewhere/", Sending: "send/",
 	Guessing: "guess/", GuessingElsewhere: "elsewhere/", GuessingAccount: "",
 }
 
 // deferred are the actions that are charged in the store with the next call for the client,
 // so that they need no call of their own.
-var deferred = []Action{Connecting, LoggingIn, Sending}
+var deferred = []Action{Connecting, LoggingIn, LoggingInElsewhere, Sending}
 
 // sharedCharge returns the charge of a bucket in the store. It is false if the bucket is
 // this node's alone.
@@ -100,7 +101,7 @@ func (g *Guard) leaveStore(reason string) {
 func (g *Guard) admitShared(who netip.Prefix, a Action) error {
 	charge, ok := g.sharedCharge(bucket{who: who, action: a})
 	switch {
-	case !ok || !g.isShared() || a == LoggingIn || a == Sending:
+	case !ok || !g.isShared() || a != Connecting && slices.Contains(deferred, a):
 		return nil
 	case a == Connecting:
 		if !g.isSuspect(who) {

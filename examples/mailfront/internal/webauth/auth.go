@@ -72,7 +72,7 @@ func (a *Auth) Authenticate(r *http.Request) (Caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return Caller{}, ErrNoCredentials
 	}
-	c, err := a.Tokens.Caller(r.Context(), token)
+	c, err := a.Tokens.Caller(withSite(r, a.Current().Base()), token)
 	if errors.Is(err, ErrNotToken) {
 		return a.byPassword(r, a.Account, token)
 	}

@@ -52,7 +52,9 @@ type IssuersConfig struct {
 	// authenticated with the token itself.
 	ClientID, ClientSecret string
 	// Guard limits how often a client can make the server ask an issuer, by the limit for
-	// logging in. A token that was valid a moment ago is not counted.
+	// logging in. A token that was valid a moment ago is not counted. Tokens that a page of
+	// another site may have sent have a limit of their own: such a page cannot use up the
+	// logins of its visitor.
 	Guard *guard.Guard
 	Log   *slog.Logger
 }
@@ -182,7 +184,11 @@ func (p *Issuers) Caller(ctx context.Context, token string) (Caller, error) {
 		return c, nil
 	}
 	cl := client.FromContext(ctx)
-	if err := p.Guard.Allow(cl, guard.LoggingIn); err != nil {
+	action := guard.LoggingIn
+	if isFromOtherSite(ctx) {
+		action = guard.LoggingInElsewhere
+	}
+	if err := p.Guard.Allow(cl, action); err != nil {
 		return Caller{}, tooMany(err)
 	}
 	c, err := p.check(ctx, key, token)

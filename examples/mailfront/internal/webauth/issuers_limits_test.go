@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
@@ -86,6 +87,25 @@ func TestIssuerRequestsAreLimited(t *testing.T) {
 	w := httptest.NewRecorder()
 	a.Challenge(w, apiRequest(""), tooMany(guard.ErrTooFast))
 	require.Equal(t, http.StatusTooManyRequests, w.Code)
+}
+
+func TestTokensOfOtherSiteLeaveLogins(t *testing.T) {
+	issuer := newIntrospector(t, httptest.NewServer)
+	p, _ := loggedIssuers(issuer.URL)
+	a, _ := newAuth(t, p)
+	limit := guard.DefaultLimits.Rates[guard.LoggingInElsewhere].Burst
+	var tooFast int
+	for i := range 2 * limit {
+		r := apiRequest(fmt.Sprintf("Bearer wrong%d", i))
+		r.Header.Set("Origin", "https://other.example")
+		if _, err := a.Authenticate(r); errors.Is(err, guard.ErrTooFast) {
+			tooFast++
+		}
+	}
+	require.Positive(t, tooFast, "they have a limit, too")
+	require.NoError(t, p.Guard.Allow(client.FromRequest(apiRequest("")), guard.LoggingIn))
+	_, err := a.Authenticate(apiRequest("Bearer good"))
+	require.NoError(t, err)
 }
 
 // pipes is a listener for the connections of its own dial.

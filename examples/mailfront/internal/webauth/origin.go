@@ -1,6 +1,7 @@
 package webauth
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -29,6 +30,19 @@ func OtherSite(r *http.Request, base publicurl.Base) bool {
 		return !ownHost(r.Host, base)
 	}
 	return !ownOrigin(text, r.Host, base)
+}
+
+type otherSiteKey struct{}
+
+// withSite returns the context of a request with the result of OtherSite, for a TokenSource.
+func withSite(r *http.Request, base publicurl.Base) context.Context {
+	return context.WithValue(r.Context(), otherSiteKey{}, OtherSite(r, base))
+}
+
+// isFromOtherSite returns what withSite has added, or false.
+func isFromOtherSite(ctx context.Context) bool {
+	other, _ := ctx.Value(otherSiteKey{}).(bool)
+	return other
 }
 
 // ownOrigin reports whether an Origin is that of our own page.
