@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -57,6 +58,9 @@ func (f *frontend) checkStore(ctx context.Context) error {
 		for _, warning := range warnings {
 			f.log.Warn("the store", "event", "store_warning", "setting", "MAILFRONT_STORE", "reason", warning)
 		}
+	}
+	if errors.Is(err, store.ErrSealed) {
+		return fmt.Errorf("mailfront: MAILFRONT_STORE: %w: add the secret of the other nodes to MAILFRONT_SECRET, or use an empty database", err)
 	}
 	if err != nil {
 		return fmt.Errorf("mailfront: MAILFRONT_STORE: %w", err)

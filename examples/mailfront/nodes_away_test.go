@@ -405,7 +405,7 @@ func TestNodeWithAnotherSecret(t *testing.T) {
 	env := maps.Clone(c.env)
 	env["MAILFRONT_SECRET"] = otherSecret
 	err := run(t.Context(), nil, lookup(env), io.Discard, io.Discard, make(chan os.Signal))
-	require.ErrorContains(t, err, "MAILFRONT_SECRET")
+	require.ErrorContains(t, err, "add the secret of the other nodes to MAILFRONT_SECRET")
 	require.NotContains(t, err.Error(), otherSecret)
 	env["MAILFRONT_SECRET"] = otherSecret + " " + storetest.Secret
 	s := c.start(env)

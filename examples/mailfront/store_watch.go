@@ -52,8 +52,9 @@ func (s *watchedStore) set(away error) {
 	}
 	switch {
 	case was == nil && away != nil:
-		s.log.Error("the store is not available: sign-in and administration wait for it, documents and mail go on",
-			"event", "store_away", "setting", "MAILFRONT_STORE", "reason", away.Error())
+		s.log.Error("the store is not available: sign-in and administration answer 503 until it is",
+			"event", "store_away", "setting", "MAILFRONT_STORE", "reason", away.Error(),
+			"advice", "start the store: mailfront need not be restarted; if the address is wrong, correct MAILFRONT_STORE")
 	case was != nil && away == nil:
 		s.log.Info("the store is available again", "event", "store_back", "setting", "MAILFRONT_STORE")
 	}

@@ -63,6 +63,7 @@ func TestWatchedStore(t *testing.T) {
 		s.set(store.ErrUnavailable)
 		require.Equal(t, 1, strings.Count(log.String(), "event=store_away"), log.String())
 		require.Contains(t, log.String(), "setting=MAILFRONT_STORE")
+		require.Contains(t, log.String(), "advice=\"start the store")
 
 		calls := inner.calls
 		begun = time.Now()

@@ -146,7 +146,10 @@ func (c *Conn) record(err error) error {
 func (c *Conn) token(sent bearer) (account string, why, err error) {
 	err = c.Guard.Try(c.Client, guard.Attempt{Secret: guard.TokenSecret, Account: sent.user}, func() (bool, error) {
 		account, why = c.accountOf(sent)
-		if isTemporary(why) {
+		switch {
+		case errors.Is(why, discovery.ErrUnavailable):
+			return false, why
+		case isTemporary(why):
 			return false, fmt.Errorf("%w: %w", discovery.ErrUnavailable, why)
 		}
 		return why == nil, nil

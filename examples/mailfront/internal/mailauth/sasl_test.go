@@ -174,6 +174,7 @@ func TestUncheckedTokenIsNotCharged(t *testing.T) {
 		}
 		require.Zero(t, c.Guard.Counts().WrongLogins)
 		require.Equal(t, 1, strings.Count(log.String(), "event=token_unchecked"), "one line a minute")
+		require.Equal(t, 1, strings.Count(log.String(), discovery.ErrUnavailable.Error()), "the reason has it once")
 	}
 }
 

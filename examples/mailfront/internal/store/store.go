@@ -112,7 +112,7 @@ var (
 	ErrUnavailable = errors.New("store: not available")
 
 	// ErrSealed is returned when a value cannot be opened with any of the secrets.
-	ErrSealed = errors.New("store: a value was sealed with a secret that this node does not have (MAILFRONT_SECRET)")
+	ErrSealed = errors.New("store: a value was sealed with a secret that is not in MAILFRONT_SECRET")
 )
 
 const (
