@@ -95,7 +95,7 @@ func (v *verifier) davContext(ctx context.Context, u string, a *fetched) {
 		v.add(f)
 	case p.isAbsent():
 		f.Rule, f.Mistake = ruleEndpoint, ""
-		f.Hint = "the well-known location leads here, and nothing answers: route the path to the server"
+		f.Hint = "the well-known location leads here, and nothing answers: route the path to the server, or make the server answer there"
 		if v.base.Prefix() != "" {
 			f.Mistake = MistakePrefix
 		}

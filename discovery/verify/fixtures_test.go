@@ -193,6 +193,8 @@ func verifyFixtures() []fixture {
 		// Endpoints.
 		{name: "no JWKS", base: rootBase, config: openIDOnly, tamper: at("/auth/jwks.json", http.NotFound),
 			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "jwks_uri", got: "Not Found", hint: "no endpoint answers"},
+		{name: "no JMAP session", base: rootBase, config: jmapOnly, tamper: at("/jmap/session", http.NotFound),
+			rule: ruleEndpoint, document: discovery.JMAPDocument, got: "404", hint: "or make the server answer there"},
 		{name: "a page for the JWKS", base: rootBase, config: openIDOnly, tamper: at("/auth/jwks.json", spa),
 			rule: ruleEndpoint, document: discovery.OAuthDocument, field: "jwks_uri", got: "<!DOCTYPE html>", hint: "cannot verify"},
 		{name: "a JWKS without keys", base: rootBase, config: openIDOnly, tamper: at("/auth/jwks.json", body("application/json", `{"keys":[]}`)),

@@ -111,7 +111,7 @@ func (v *verifier) session(ctx context.Context, a *fetched) {
 	}
 	o, state := v.decode(ctx, discovery.JMAPDocument, u, a)
 	if state == absent {
-		v.add(Finding{Document: discovery.JMAPDocument, URL: u, Rule: ruleEndpoint, Severity: SeverityError, Got: "404", Want: "the session, or 401", Hint: "the well-known location leads here, and nothing answers: route the path to the server"})
+		v.add(Finding{Document: discovery.JMAPDocument, URL: u, Rule: ruleEndpoint, Severity: SeverityError, Got: "404", Want: "the session, or 401", Hint: "the well-known location leads here, and nothing answers: route the path to the server, or make the server answer there"})
 	}
 	if state != there {
 		return
