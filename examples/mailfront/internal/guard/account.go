@@ -52,6 +52,22 @@ func (g *Guard) accountBucket(who netip.Prefix, a Attempt) (b bucket) {
 	return bucket{account: account, action: GuessingAccount}
 }
 
+// keptAccounts bounds how many accounts keepUsedAccounts looks at.
+const keptAccounts = 16
+
+// keepUsedAccounts moves accounts of which half of the limit is used away from the end of the
+// list, where they would be forgotten next: one guess at each of many other names must not give
+// a new limit to the guesses at one account. g.mu is held.
+func (g *Guard) keepUsedAccounts() {
+	for range keptAccounts {
+		account, l, ok := g.accounts.GetOldest()
+		if !ok || l.left() > l.Burst()/2 {
+			return
+		}
+		g.accounts.Get(account)
+	}
+}
+
 // Remember records that the client is the owner of the account of an attempt, as a right
 // password does. Call it when the client has proved that in another way, such as by the token
 // with which a new password is set.

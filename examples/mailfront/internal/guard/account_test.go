@@ -98,6 +98,20 @@ func TestAdminGuessesFromManyAddresses(t *testing.T) {
 	})
 }
 
+func TestOtherNamesDoNotResetAccountLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := DefaultLimits
+		limits.Clients = 100
+		g, _ := testGuard(limits)
+		require.Equal(t, limits.Rates[GuessingAccount].Burst, guessFrom(g, owner, 1000))
+		for i := range 10 * limits.Clients {
+			g.LogIn(attacker(2000+i), fmt.Sprintf("%d@example.test", i), isWrong)
+		}
+		require.Equal(t, limits.Clients, g.accounts.Len())
+		require.Zero(t, guessFrom(g, owner, 1000))
+	})
+}
+
 func wrongPasswordsFor(g *Guard, cl client.Client, account string, n int) (err error) {
 	for range n {
 		err = g.LogIn(cl, account, isWrong)

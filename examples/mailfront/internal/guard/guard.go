@@ -196,6 +196,7 @@ func (g *Guard) limiter(b bucket) *limit {
 		l, ok := g.accounts.Get(b.account)
 		if !ok {
 			l = newLimit(g.limits.Rates[b.action])
+			g.keepUsedAccounts()
 			g.accounts.Add(b.account, l)
 		}
 		return l
