@@ -58,7 +58,7 @@ func headerLine(b []byte) string {
 }
 
 func newLogger(w io.Writer, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+	return slog.New(client.NewTextHandler(w, level))
 }
 
 // libraryLog is the ErrorLog of a library's server. Most of what they log are

@@ -22,20 +22,32 @@ func (cl Client) Warn(l *slog.Logger, event string, more ...slog.Attr) {
 	cl.logAt(l, slog.LevelWarn, event, more)
 }
 
-// logAt does not call l.LogAttrs, which looks up the caller for handlers that print it.
-func (cl Client) logAt(l *slog.Logger, level slog.Level, event string, more []slog.Attr) {
-	ctx := context.Background()
-	if !l.Enabled(ctx, level) {
+// message is that of every line of a client.
+const message = "client"
+
+// logAt and what it calls have small frames if the handler is a TextHandler.
+func (cl *Client) logAt(l *slog.Logger, level slog.Level, event string, more []slog.Attr) {
+	if !l.Enabled(context.Background(), level) {
 		return
 	}
-	r := slog.NewRecord(time.Now(), level, "client", 0)
+	if h, ok := l.Handler().(*TextHandler); ok && h.handle(cl, level, event, more) {
+		return
+	}
+	cl.logRecord(l, level, event, more)
+}
+
+// logRecord does not call l.LogAttrs, which looks up the caller for handlers that print it.
+//
+//go:noinline
+func (cl *Client) logRecord(l *slog.Logger, level slog.Level, event string, more []slog.Attr) {
+	r := slog.NewRecord(time.Now(), level, message, 0)
 	r.AddAttrs(
 		slog.String("proto", cl.Listener), slog.String("event", event),
 		slog.String("client_ip", cl.LogIP().String()), slog.Bool("tls", cl.TLS),
 		slog.Bool("tls_known", cl.TLSKnown), slog.Bool("client_known", cl.Known),
 		slog.String("proxy", cl.proxyName()), slog.Int("version", cl.Version))
 	r.AddAttrs(more...)
-	_ = l.Handler().Handle(ctx, r)
+	_ = l.Handler().Handle(context.Background(), r)
 }
 
 // LogIP returns the client's address, or that of the last hop if the client is not known.
@@ -47,9 +59,12 @@ func (cl Client) LogIP() netip.Addr {
 	return cl.Last
 }
 
-func (cl Client) proxyName() string {
+// noProxy is the proxy of a client that connects itself.
+const noProxy = "none"
+
+func (cl *Client) proxyName() string {
 	if !cl.Proxy.IsValid() {
-		return "none"
+		return noProxy
 	}
 	return cl.Proxy.String()
 }

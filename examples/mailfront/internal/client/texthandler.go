@@ -1,0 +1,107 @@
+package client
+
+import (
+	"io"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A TextHandler is a slog.TextHandler that formats most lines of [Client.Log] itself, with the
+// same result. There are one or two of these for each connection. slog.TextHandler needs several
+// KiB of stack for a line, which stay with the goroutine of a session.
+type TextHandler struct {
+	*slog.TextHandler
+	w *lockedWriter
+}
+
+// NewTextHandler returns a handler that writes lines of this level and above to w.
+func NewTextHandler(w io.Writer, level slog.Level) *TextHandler {
+	locked := &lockedWriter{w: w}
+	return &TextHandler{slog.NewTextHandler(locked, &slog.HandlerOptions{Level: level}), locked}
+}
+
+// lines are buffers for one line each.
+var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+
+// handle writes the line of a client, and reports false if it cannot: a value would need quotes,
+// or is of another kind than those that the lines have.
+func (h *TextHandler) handle(cl *Client, level slog.Level, event string, more []slog.Attr) bool {
+	if !isPlain(event) || !isPlain(cl.Listener) {
+		return false
+	}
+	for i := range more {
+		if !isPlainAttr(&more[i]) {
+			return false
+		}
+	}
+	line := lines.Get().(*[]byte)
+	b := time.Now().AppendFormat(append((*line)[:0], "time="...), "2006-01-02T15:04:05.000Z07:00")
+	b = append(append(b, " level="...), level.String()...)
+	b = append(append(b, " msg="...), message...)
+	b = append(append(b, " proto="...), cl.Listener...)
+	b = append(append(b, " event="...), event...)
+	b = appendAddr(append(b, " client_ip="...), cl.LogIP(), "\"invalid IP\"")
+	b = strconv.AppendBool(append(b, " tls="...), cl.TLS)
+	b = strconv.AppendBool(append(b, " tls_known="...), cl.TLSKnown)
+	b = strconv.AppendBool(append(b, " client_known="...), cl.Known)
+	b = appendAddr(append(b, " proxy="...), cl.Proxy, noProxy)
+	b = strconv.AppendInt(append(b, " version="...), int64(cl.Version), 10)
+	for i := range more {
+		b = appendAttr(b, &more[i])
+	}
+	b = append(b, '\n')
+	_, _ = h.w.Write(b)
+	*line = b
+	lines.Put(line)
+	return true
+}
+
+func appendAddr(b []byte, a netip.Addr, invalid string) []byte {
+	if !a.IsValid() {
+		return append(b, invalid...)
+	}
+	return a.AppendTo(b)
+}
+
+func appendAttr(b []byte, a *slog.Attr) []byte {
+	b = append(append(append(b, ' '), a.Key...), '=')
+	if a.Value.Kind() == slog.KindInt64 {
+		return strconv.AppendInt(b, a.Value.Int64(), 10)
+	}
+	return append(b, a.Value.String()...)
+}
+
+func isPlainAttr(a *slog.Attr) bool {
+	switch a.Value.Kind() {
+	case slog.KindInt64:
+		return isPlain(a.Key)
+	case slog.KindString:
+		return isPlain(a.Key) && isPlain(a.Value.String())
+	}
+	return false
+}
+
+// isPlain reports whether slog.TextHandler certainly writes s without quotes.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '=' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// A lockedWriter writes one line after the other.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (w *lockedWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.w.Write(b)
+}
