@@ -1,6 +1,6 @@
-// What to copy: serveDAV: the answers of DAV hold paths, so that the prefix of the
-// public base, which was stripped from the request, is put back. What to change: the
-// collections, which are one calendar and one address book in memory.
+// Copy serveDAV: the answers of DAV contain paths, so it adds the prefix of the public base that
+// was stripped from the request. Change the collections, which are one calendar and one address
+// book in memory.
 
 package main
 
@@ -36,7 +36,7 @@ func (f *frontend) davRoutes(mux *http.ServeMux) {
 		addressBookPath: addressBooks.handler,
 	} {
 		h := f.serveDAV(path, handler)
-		mux.Handle(path, h) // else ServeMux would redirect, without the prefix
+		mux.Handle(path, h) // otherwise ServeMux would redirect without the prefix
 		mux.Handle(path+"/", h)
 	}
 }
@@ -47,8 +47,8 @@ var davClasses = map[string]string{calendarPath: "1, 3, calendar-access", addres
 
 const davMethods = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL"
 
-// serveDAV takes every method of DAV. OPTIONS needs no credentials: browsers send none with
-// a preflight, and clients ask for the classes before they sign in.
+// serveDAV handles every method of DAV. OPTIONS requires no credentials: browsers send none with
+// a preflight, and clients read the compliance classes before they sign in.
 func (f *frontend) serveDAV(path string, handler func(*davTree) http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		webauth.AllowOrigins(w, "DAV, ETag, Location, WWW-Authenticate")
@@ -86,14 +86,14 @@ func (f *frontend) serveDAV(path string, handler func(*davTree) http.Handler) ht
 	})
 }
 
-// A davTree is where things are: root/account/home/collection/object.
+// A davTree has the layout of the paths: root/account/home/collection/object.
 type davTree struct{ root, account, homeName string }
 
 func (t davTree) principal() string  { return t.root + "/" + t.account + "/" }
 func (t davTree) home() string       { return t.principal() + t.homeName + "/" }
 func (t davTree) collection() string { return t.home() + "default/" }
 
-// isCollection takes the slash at the end for granted.
+// isCollection compares paths without the slash at the end.
 func (t davTree) isCollection(path string) bool {
 	return strings.TrimSuffix(path, "/")+"/" == t.collection()
 }
@@ -109,12 +109,12 @@ func (t davTree) object(path string) (string, error) {
 
 var (
 	errNotFound     = webdav.NewHTTPError(http.StatusNotFound, errors.New("not found"))
-	errForbidden    = webdav.NewHTTPError(http.StatusForbidden, errors.New("there is one collection, which stays"))
-	errPrecondition = webdav.NewHTTPError(http.StatusPreconditionFailed, errors.New("the object is not as you think"))
+	errForbidden    = webdav.NewHTTPError(http.StatusForbidden, errors.New("the server has one collection, which cannot be replaced or deleted"))
+	errPrecondition = webdav.NewHTTPError(http.StatusPreconditionFailed, errors.New("the object does not match the condition of the request"))
 	errFull         = webdav.NewHTTPError(http.StatusInsufficientStorage, errors.New("the collection is full"))
 )
 
-// A davCollection holds calendar objects or address cards, by name.
+// A davCollection holds calendar objects or address cards by name.
 type davCollection[T any] struct {
 	mu      sync.Mutex
 	objects map[string]davObject[T]
@@ -123,7 +123,7 @@ type davCollection[T any] struct {
 type davObject[T any] struct {
 	name, etag string
 	modified   time.Time
-	data       T // is not changed
+	data       T // never modified
 }
 
 func (c *davCollection[T]) get(name string) (davObject[T], error) {
@@ -146,7 +146,7 @@ func (c *davCollection[T]) all() []davObject[T] {
 	return all
 }
 
-// put is PUT with its conditions (RFC 9110 section 13.1).
+// put stores an object if the conditions of the request hold (RFC 9110 section 13.1).
 func (c *davCollection[T]) put(name string, data T, ifNone, ifMatch webdav.ConditionalMatch) (davObject[T], error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,7 +180,7 @@ func (c *davCollection[T]) remove(name string) error {
 	return nil
 }
 
-// principals is webdav.UserPrincipalBackend.
+// principals implements webdav.UserPrincipalBackend.
 type principals struct{ tree davTree }
 
 func (p principals) CurrentUserPrincipal(context.Context) (string, error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/emersion/go-webdav/carddav"
 )
 
-// A davView is a collection as a backend shows it, with objects of type O.
+// A davView adapts a collection to a backend whose objects have the type O.
 type davView[T, O any] struct {
 	principals
 	*davCollection[T]
@@ -67,7 +67,7 @@ func (v *davView[T, O]) removeAt(path string) error {
 	return v.remove(name)
 }
 
-// calendars is one calendar (RFC 4791).
+// calendars is a CalDAV backend with one calendar (RFC 4791).
 type calendars struct{ davCollection[*ical.Calendar] }
 
 func newCalendars() *calendars {
@@ -145,8 +145,8 @@ func (b *calendarBackend) DeleteCalendarObject(_ context.Context, path string) e
 	return b.removeAt(path)
 }
 
-// repeatsTooOften is for rules that a query would have to expand to a list of
-// millions (RFC 5545 section 3.3.10).
+// repeatsTooOften reports whether a calendar has a rule that a query would expand to millions of
+// instances (RFC 5545 section 3.3.10).
 func repeatsTooOften(data *ical.Calendar) bool {
 	for _, event := range data.Children {
 		for _, rule := range event.Props.Values(ical.PropRecurrenceRule) {
@@ -159,7 +159,7 @@ func repeatsTooOften(data *ical.Calendar) bool {
 	return false
 }
 
-// addressBooks is one address book (RFC 6352).
+// addressBooks is a CardDAV backend with one address book (RFC 6352).
 type addressBooks struct{ davCollection[vcard.Card] }
 
 func newAddressBooks() *addressBooks {

@@ -1,5 +1,5 @@
-// go-webdav answers PROPFIND on its root with the path of the principal, and a request for a
-// collection without its final slash with nothing. This file corrects both.
+// go-webdav answers PROPFIND on its root with the path of the principal, and reports nothing for a
+// collection without its final slash. This file corrects both answers.
 
 package main
 
@@ -11,11 +11,11 @@ import (
 	"strings"
 )
 
-// maxHrefSearch is how much of an answer may come before its first href, in bytes.
+// maxHrefSearch is the number of bytes of an answer in which the first href is searched.
 const maxHrefSearch = 4096
 
-// findProperties serves PROPFIND: the first response has the href that was asked for,
-// with or without a slash at its end (RFC 4918 sections 5.2 and 9.1).
+// findProperties serves PROPFIND. It sets the href of the first response to the requested path,
+// with or without its final slash (RFC 4918 sections 5.2 and 9.1).
 func (t davTree) findProperties(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimSuffix(r.URL.Path, "/") + "/"
 	answered := path
@@ -24,7 +24,7 @@ func (t davTree) findProperties(next http.Handler, w http.ResponseWriter, r *htt
 		answered = t.principal()
 	case t.principal(), t.home(), t.collection():
 	default:
-		if strings.Count(strings.TrimPrefix(path, t.root), "/") <= 3 { // where a principal or a home would be
+		if strings.Count(strings.TrimPrefix(path, t.root), "/") <= 3 { // the path of a principal or a home
 			http.Error(w, errNotFound.Error(), http.StatusNotFound)
 			return
 		}
@@ -52,7 +52,7 @@ func hrefElement(path string) []byte {
 	return b.Bytes()
 }
 
-// A hrefWriter replaces an element, once, within the first maxHrefSearch bytes.
+// A hrefWriter replaces the first href within the first maxHrefSearch bytes.
 type hrefWriter struct {
 	http.ResponseWriter
 	from, to []byte
@@ -76,7 +76,7 @@ func (w *hrefWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// release writes what is held.
+// release writes the bytes that are held back.
 func (w *hrefWriter) release() error {
 	w.done = true
 	held := w.held

@@ -6,16 +6,16 @@ import (
 	"reflect"
 )
 
-// statistics are numbers under a name.
+// statistics is a named group of numbers.
 type statistics struct {
 	Name   string
 	Rows   []statistic
-	Zeroes string // names of what is zero
+	Zeroes string // names of the numbers that are zero
 }
 
 type statistic struct{ Name, Value string }
 
-// debug is the page of the counters, for the administrator.
+// debug serves the page of the counters to the administrator.
 func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 	p := a.newPage(r)
 	if p.session == nil {
@@ -31,7 +31,7 @@ func (a *admin) debug(w http.ResponseWriter, r *http.Request) {
 	a.show(w, r, http.StatusOK, "debug", p)
 }
 
-// newStatistics takes the names from a struct of numbers.
+// newStatistics returns the fields of a struct of numbers.
 func newStatistics(name string, numbers any) statistics {
 	s := statistics{Name: name}
 	v := reflect.ValueOf(numbers)

@@ -1,6 +1,5 @@
-// What to copy: newDocuments: one Config for every document, and prepare, which
-// replaces them all at once or none. What to change: the sections, to what your
-// server has.
+// Copy newDocuments, which has one Config for all documents, and prepare, which replaces all
+// documents at once or none. Change the sections to those of your server.
 
 package main
 
@@ -18,7 +17,7 @@ import (
 
 const jmapSessionPath = "/jmap/session"
 
-// discoveryConfig is what mailfront has, on a base.
+// discoveryConfig returns the services of mailfront on a base.
 func (cfg *config) discoveryConfig(base publicurl.Base) discovery.Config {
 	c := discovery.Config{
 		Base: base,
@@ -54,16 +53,16 @@ func (cfg *config) discoveryConfig(base publicurl.Base) discovery.Config {
 	}
 	hostname := cfg.hostnameOn(base)
 	if _, err := netip.ParseAddr(hostname); err == nil || hostname == "" {
-		return c // a mail client wants a name
+		return c // mail clients require a host name
 	}
 	c.Mail.Services = cfg.mailServices(hostname)
-	if cfg.ports["smtp"] == standardPorts["smtp"] { // other servers know no other
+	if cfg.ports["smtp"] == standardPorts["smtp"] { // other servers use this port only
 		c.MTASTS = &discovery.MTASTS{MX: []string{hostname}}
 	}
 	return c
 }
 
-// hostnameOn is that of the mail services, which follows the base unless it is set.
+// hostnameOn returns the host name of the mail services. The default is the host of the base.
 func (cfg *config) hostnameOn(base publicurl.Base) string {
 	if cfg.hostnameIsSet || base.IsRelative() {
 		return cfg.hostname
@@ -71,7 +70,7 @@ func (cfg *config) hostnameOn(base publicurl.Base) string {
 	return base.Hostname()
 }
 
-// mailServices are the listeners, as clients reach them.
+// mailServices returns the mail services with the ports at which clients reach them.
 func (cfg *config) mailServices(hostname string) []discovery.Service {
 	var services []discovery.Service
 	for _, s := range []struct {
@@ -93,7 +92,7 @@ func (cfg *config) mailServices(hostname string) []discovery.Service {
 	return services
 }
 
-// newDocuments returns the server of the documents, in front of next.
+// newDocuments returns the server of the documents. Other requests go to next.
 func (f *frontend) newDocuments(next http.Handler) (*discovery.Server, error) {
 	set, err := discovery.Build(f.cfg.discoveryConfig(f.cfg.base))
 	if err != nil {
@@ -102,12 +101,12 @@ func (f *frontend) newDocuments(next http.Handler) (*discovery.Server, error) {
 	return discovery.NewServer(set, discovery.ServerConfig{
 		Session: f.session,
 		OnError: f.api.LogError,
-		Next:    f.guard.LimitRequests(cleanPaths(next)), // documents cost less than counting
+		Next:    f.guard.LimitRequests(cleanPaths(next)), // documents are not limited: serving one costs less than a check of the limit
 	}), nil
 }
 
-// prepare builds everything for another base. What it returns puts that in the place
-// of what is served, documents and issuer at once. After an error nothing changes.
+// prepare builds all documents, the issuer and the certificate for another base. The function that
+// it returns replaces the present ones at once. After an error nothing has changed.
 func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
 	set, err := discovery.Build(f.cfg.discoveryConfig(base))
 	if err != nil {
@@ -119,7 +118,7 @@ func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
 			f.warnOfDefaultDomain()
 		}, nil
 	}
-	cert, err := loadCertificate(f.cfg, base) // a self-signed one, for the new name
+	cert, err := loadCertificate(f.cfg, base) // a self-signed certificate has the new name
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +129,7 @@ func (f *frontend) prepare(base publicurl.Base) (publish func(), err error) {
 	}, nil
 }
 
-// warnOfDefaultDomain is for a server that has a name of its own, but no mail domain.
+// warnOfDefaultDomain logs that the server has a public name, but no mail domain of its own.
 func (f *frontend) warnOfDefaultDomain() {
 	base := f.documents.Current().Base()
 	if f.phase.Load() == starting || f.cfg.domainsAreSet || base.IsRelative() || isLocalName(base.Hostname()) {
@@ -140,8 +139,8 @@ func (f *frontend) warnOfDefaultDomain() {
 		"event", "default_domain", "public_url", base.String(), "setting", "MAILFRONT_DOMAINS")
 }
 
-// isLocalName reports whether a host is one to try things out with: this machine, or
-// below defaultDomain.
+// isLocalName reports whether a host is for trials only: this machine, or a name below
+// defaultDomain.
 func isLocalName(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.IsLoopback()
@@ -154,8 +153,8 @@ func isLocalName(host string) bool {
 	return false
 }
 
-// cleanPaths refuses a path that ServeMux would redirect to its clean form: it knows
-// nothing of the prefix that the path has lost.
+// cleanPaths rejects a path that ServeMux would redirect to its clean form, because the location
+// would lack the prefix that was stripped from the path.
 func cleanPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, clean := r.URL.Path, path.Clean(r.URL.Path)

@@ -1,5 +1,5 @@
-// What to copy: reportDelivery, for where a message has reached a mailbox. What to change: where
-// the report goes; and a server that sends mail passes the parameters on (RFC 3461 section 5.2.1).
+// Copy reportDelivery, which reports that a message reached a mailbox. Change the destination of
+// the report. A server that relays mail passes the parameters on (RFC 3461 section 5.2.1).
 
 package main
 
@@ -15,14 +15,15 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
 )
 
-// A recipient is one whose delivery the sender wants reported (RFC 3461 section 4.1).
+// A recipient is a recipient whose delivery the sender has requested a report for (RFC 3461
+// section 4.1).
 type recipient struct {
 	address      string
-	original     string // ORCPT, decoded; "" without it
+	original     string // decoded ORCPT; may be ""
 	originalType smtp.DSNAddressType
 }
 
-// wantsReport returns the recipient if its delivery has to be reported.
+// wantsReport returns the recipient if a report of its delivery was requested, and nil otherwise.
 func wantsReport(to string, options *smtp.RcptOptions) []recipient {
 	if !slices.Contains(options.Notify, smtp.DSNNotifySuccess) {
 		return nil
@@ -32,17 +33,17 @@ func wantsReport(to string, options *smtp.RcptOptions) []recipient {
 
 // A report is a delivery status notification (RFC 3464) for a message that was delivered.
 type report struct {
-	server     string // the name of this server
-	domain     string // of its postmaster
+	server     string // host name of this server
+	domain     string // domain of its postmaster
 	to         string
-	envelopeID string // ENVID, decoded; "" without it
-	utf8       bool   // whether the message came with SMTPUTF8
+	envelopeID string // decoded ENVID; may be ""
+	utf8       bool   // whether the client used SMTPUTF8
 	at         time.Time
 	recipients []recipient
-	header     []byte // of the message
+	header     []byte // header of the delivered message
 }
 
-// message returns the report as a message.
+// message returns the report in the format of a message.
 func (r report) message() []byte {
 	kind, headers, addressType := "message/delivery-status", "text/rfc822-headers", "rfc822"
 	if r.utf8 { // RFC 6533
@@ -85,7 +86,7 @@ func (r report) message() []byte {
 	return []byte(b.String())
 }
 
-// oneLine replaces control characters, with which a client could add fields.
+// oneLine replaces control characters, which could add header fields.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -95,8 +96,8 @@ func oneLine(text string) string {
 	}, text)
 }
 
-// reportDelivery sends the report that the sender of a delivered message has asked for. A
-// message without a sender gets none, because it is a report itself.
+// reportDelivery delivers the report that the sender of a message has requested. A message with
+// an empty sender gets no report, because it is a report itself.
 func (s *smtpSession) reportDelivery(data []byte) {
 	if len(s.reported) == 0 || s.from == "" {
 		return
@@ -108,7 +109,7 @@ func (s *smtpSession) reportDelivery(data []byte) {
 	}.message()
 	if slices.Contains(s.f.cfg.domains, msgauth.ASCIIDomain(s.from[strings.LastIndexByte(s.from, '@')+1:])) {
 		if err := s.f.mail.deliver(text); err != nil {
-			s.f.log.Warn("cannot deliver the report of a delivery", "reason", err.Error())
+			s.f.log.Warn("cannot deliver a delivery report", "reason", err.Error())
 		}
 		return
 	}

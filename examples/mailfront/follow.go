@@ -1,5 +1,5 @@
-// What to copy: follow: messages for speed, and a poll behind them, because messages get lost.
-// What to change: what is followed.
+// Copy follow: messages make changes of other nodes visible at once, and polling makes up for
+// messages that are lost. Change the state that is followed.
 
 package main
 
@@ -13,31 +13,32 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
-// pollInterval is how often a node looks for changes of other nodes.
+// pollInterval is the time between two polls for changes of other nodes.
 const pollInterval = time.Second
 
-// follow takes over what other nodes change, and notices when the store is back, until ctx
-// ends.
+// follow applies the changes of other nodes, and detects when the store is available again. It
+// returns when ctx ends.
 func (f *frontend) follow(ctx context.Context) {
 	go f.store.Subscribe(ctx, setupTopic, func([]byte) { f.watched.wakeUp() })
 	f.repeat(ctx, f.watched.wake, f.poll)
 }
 
-// followKeys does the same for the signing keys. It is apart because making a key takes a moment.
+// followKeys does the same for the signing keys. It has a goroutine of its own, because making a
+// key takes a moment.
 func (f *frontend) followKeys(ctx context.Context) {
 	if f.signIn != nil {
 		f.repeat(ctx, nil, f.signIn.Refresh)
 	}
 }
 
-// repeat calls do every pollInterval and after each wake, and logs an error once.
+// repeat makes do run every pollInterval and after each wake. It logs an error once.
 func (f *frontend) repeat(ctx context.Context, wake <-chan struct{}, do func(context.Context) error) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	var reported string
 	for {
 		if err := do(ctx); err == nil || errors.Is(err, store.ErrUnavailable) {
-			reported = "" // logged by the watchedStore
+			reported = "" // the watchedStore logs an outage
 		} else if text := err.Error(); text != reported {
 			reported = text
 			f.log.Error("the values of the store cannot be used", "event", "store_error", "setting", "MAILFRONT_STORE", "reason", text)
@@ -75,33 +76,33 @@ func (f *frontend) poll(ctx context.Context) error {
 	return f.admin.refresh(ctx)
 }
 
-// firstState takes the state of the store before the node serves. A store that is away is asked
-// again by follow.
+// firstState loads the state of the store before the node serves. If the store is not available,
+// follow tries again.
 func (f *frontend) firstState() {
 	if f.watched == nil {
 		return
 	}
-	_ = f.admin.refresh(f.ctx) // follow logs it
+	_ = f.admin.refresh(f.ctx) // follow logs errors
 	if base := f.documents.Current().Base(); f.cfg.hostname == "" && !base.IsRelative() {
 		f.cfg.hostname = base.Hostname()
 	}
 	if f.cfg.passwordIsRandom {
-		f.log.Warn("every node has a password of its own for the account: a sign-in works on one of them only",
+		f.log.Warn("each node has a different password for the account: a sign-in works on one node only",
 			"event", "password_not_shared", "setting", "MAILFRONT_DEMO_PASSWORD", "reason", "it is not set, and a random one is made at each start")
 	}
 }
 
-// waits reports whether the node has no public URL because the store did not answer yet.
+// waits reports whether the node has no public URL because the store has not answered yet.
 func (f *frontend) waits() bool { return f.admin.now.Load().waiting }
 
-// refuseWaiting answers a request that needs the state if the node has no state. Documents on a
-// wrong base would be cached, and a set-up could be a second one.
+// refuseWaiting answers a request that requires the state, while the node has no state. Clients
+// would cache documents with a wrong base, and a set-up could be a second one.
 func (f *frontend) refuseWaiting(w http.ResponseWriter) bool {
 	if !f.waits() {
 		return false
 	}
 	webauth.NoStore(w)
 	w.Header().Set("Retry-After", webauth.RetryAfterOutage)
-	http.Error(w, "The server waits for its set-up: try later.", http.StatusServiceUnavailable)
+	http.Error(w, "The server waits for its set-up. Try later.", http.StatusServiceUnavailable)
 	return true
 }

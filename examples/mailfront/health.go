@@ -1,6 +1,6 @@
-// What to copy: the whole file: a listener for the checks of load balancers and
-// orchestrators, and the order at the end: ready fails first, sockets close later. What to
-// change: ready, if your server depends on something without which it serves nothing.
+// Copy this file: it has a listener for the health checks of load balancers and orchestrators, and
+// the order of the shutdown, in which ready fails before the sockets close. Change ready if your
+// server cannot serve anything without some other service.
 
 package main
 
@@ -31,15 +31,15 @@ func healthSettings() []settings.Setting {
 	}
 }
 
-// maxDrain is the upper limit of DRAIN. Programs that stop mailfront kill it after a minute or
-// two.
+// maxDrain is the maximum of DRAIN. Service managers kill a process that has not stopped after one
+// or two minutes.
 const maxDrain = time.Hour
 
 // defaultDrain is the default of DRAIN with a health listener. It is longer than two failing
 // checks of HAProxy or of Kubernetes with the interval of examples/proxies, one or two seconds.
 const defaultDrain = 5 * time.Second
 
-// readHealth reads the drain.
+// readHealth reads the duration of the drain.
 func (cfg *config) readHealth(values *settings.Values) error {
 	if len(cfg.health) > 0 {
 		cfg.drain = defaultDrain
@@ -61,7 +61,7 @@ type healthListener struct {
 	served  sync.WaitGroup
 }
 
-// openHealth opens the health listener, if there is one, and serves. It is opened before all
+// openHealth opens the health listener, if there is one, and serves it. It is opened before all
 // other listeners and closed after them, so that live succeeds from the start to the end.
 func (f *frontend) openHealth() error {
 	f.health = &healthListener{server: &http.Server{
@@ -111,13 +111,13 @@ func (f *frontend) closeHealth() {
 	if err := f.health.server.Shutdown(ctx); err != nil { // a client that does not read
 		f.health.server.Close()
 	}
-	for _, l := range f.health.sockets { // one that was not served yet
+	for _, l := range f.health.sockets { // a socket that is not served yet
 		l.Close()
 	}
 	f.health.served.Wait()
 }
 
-// healthHandler serves the paths of the health listener. It reads no forwarding header.
+// healthHandler serves the paths of the health listener. It ignores forwarding headers.
 func (f *frontend) healthHandler() http.Handler {
 	mux := http.NewServeMux()
 	answer := func(path string, check func() (problem string)) {
@@ -133,8 +133,8 @@ func (f *frontend) healthHandler() http.Handler {
 			io.WriteString(w, "ok\n")
 		})
 	}
-	// Live must not depend on anything else: an orchestrator restarts what is not live, and a
-	// restart does not bring back a store or a proxy.
+	// Live must not depend on other services: an orchestrator restarts a process that is not live,
+	// and a restart does not repair a store or a proxy.
 	answer("/healthz/live", func() string { return "" })
 	answer("/healthz/ready", f.notReady)
 	mux.HandleFunc("GET /metrics", f.metrics)
@@ -148,17 +148,17 @@ const (
 	draining
 )
 
-// notReady returns why the node should get no new connections, or "".
+// notReady returns the reason why the node should get no new connections, or "".
 //
-// A node whose shared store is away stays ready if it has the public URL: it serves documents and
-// mail from what it has in memory. All nodes lose the store at the same moment, and if all of them were not ready, the
-// load balancer would have no server left.
+// A node without its shared store stays ready if it has the public URL, because it serves
+// documents and mail from memory. All nodes lose the store at the same moment. If all of them were
+// not ready, the load balancer would have no server left.
 func (f *frontend) notReady() string {
 	switch f.phase.Load() {
 	case starting:
 		return "starting"
 	case draining:
-		return "draining: the process is about to end"
+		return "draining: the process stops soon"
 	}
 	if f.waits() {
 		return "waiting for the set-up: the store has not answered yet (MAILFRONT_STORE)"
@@ -166,16 +166,16 @@ func (f *frontend) notReady() string {
 	return ""
 }
 
-// drainConnections makes ready fail, and returns when the load balancer has had the time to
-// notice. Until then connections are accepted: a load balancer sends clients to this node until
-// its check fails, and their connections would be refused if the sockets closed at once. It
-// returns early, with the error, if a listener breaks.
+// drainConnections makes ready fail and waits for cfg.drain, so that the load balancer detects the
+// failure. The load balancer sends clients to this node until its check fails, and they would be
+// refused if the sockets closed at once. drainConnections returns early, with an error, if a
+// listener fails.
 func (f *frontend) drainConnections() error {
 	f.phase.Store(draining)
 	if f.cfg.drain == 0 {
 		return nil
 	}
-	f.log.Info("new connections are accepted for a while, and ready fails", "event", "drain", "setting", "MAILFRONT_DRAIN", "duration", f.cfg.drain)
+	f.log.Info("draining: ready fails, new connections are still accepted", "event", "drain", "setting", "MAILFRONT_DRAIN", "duration", f.cfg.drain)
 	select {
 	case <-time.After(f.cfg.drain):
 		return nil
@@ -184,8 +184,8 @@ func (f *frontend) drainConnections() error {
 	}
 }
 
-// moveOn asks a client to open a new connection for its next request while the node drains. A
-// load balancer sends that one to another node. HTTP/2 clients get GOAWAY.
+// moveOn closes the connection of a client after the answer while the node drains, so that the load
+// balancer sends its next request to another node. HTTP/2 clients get GOAWAY.
 func (f *frontend) moveOn(w http.ResponseWriter) {
 	if f.phase.Load() == draining {
 		w.Header().Set("Connection", "close")

@@ -1,5 +1,5 @@
-// What to copy: the session reads the client once, at the greeting: what go-imap
-// puts around a connection at STARTTLS may hide it. What to change: the store.
+// Copy the session, which determines the client once, at the greeting: the wrapper that go-imap
+// adds to a connection at STARTTLS may hide it. Change the store.
 
 package main
 
@@ -18,8 +18,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
 )
 
-// newIMAPServer returns the server for the connections of a listener that get
-// one offer.
+// newIMAPServer returns the server for the connections of a listener that have the offer o.
 func newIMAPServer(f *frontend, listener string, o gate.Offer) server {
 	options := &imapserver.Options{
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
@@ -36,7 +35,7 @@ func newIMAPServer(f *frontend, listener string, o gate.Offer) server {
 	case gate.StartTLS:
 		options.TLSConfig = f.tls
 	case gate.Login:
-		options.InsecureAuth = true // the client is on TLS, if not with us
+		options.InsecureAuth = true // the client uses TLS, possibly to the proxy only
 	}
 	if o == gate.Login {
 		return imapServer{imapserver.New(options)}
@@ -44,10 +43,10 @@ func newIMAPServer(f *frontend, listener string, o gate.Offer) server {
 	return watchedServer{imapServer{imapserver.New(options)}, func(c net.Conn) { mailauth.LogPlaintext(f.limited, client.New(listener, c)) }}
 }
 
-// An imapServer has what the other servers have.
+// An imapServer implements server for imapserver.Server.
 type imapServer struct{ *imapserver.Server }
 
-// Shutdown closes the connections. Wait for them first.
+// Shutdown closes the connections. Wait for their sessions before.
 func (s imapServer) Shutdown(context.Context) error { return s.Close() }
 
 type imapSession struct {
@@ -56,12 +55,12 @@ type imapSession struct {
 	f        *frontend
 	conn     *imapserver.Conn
 	login    mailauth.Conn
-	startTLS bool // seen
+	startTLS bool // the client has used STARTTLS
 }
 
-// checkStartTLS notices that the client has used STARTTLS. Call it before a login. On a
-// connection that begins with TLS there is no STARTTLS, and one that began without is a
-// *tls.Conn only after it.
+// checkStartTLS updates the client after STARTTLS. Call it before a login. A connection that begins
+// with TLS does not offer STARTTLS. A connection that begins without TLS becomes a *tls.Conn only
+// by STARTTLS.
 func (s *imapSession) checkStartTLS() {
 	if _, onTLS := s.conn.NetConn().(*tls.Conn); onTLS && !s.login.Client.TLS && !s.startTLS {
 		s.startTLS = true
@@ -75,7 +74,7 @@ func (s *imapSession) Login(username, password string) error {
 	return s.loggedIn(s.login.LogIn(username, password))
 }
 
-// whoami answers with the client to one name, which is for the demo.
+// whoami answers a login as the user whoami with the facts about the client. It is for the demo.
 func (s *imapSession) whoami(name string) error {
 	if name != "whoami" {
 		return nil
@@ -83,7 +82,7 @@ func (s *imapSession) whoami(name string) error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Text: s.login.Client.JSON()}
 }
 
-// AuthenticateMechanisms is called by go-imap for the capabilities.
+// AuthenticateMechanisms returns the mechanisms for the capabilities that go-imap announces.
 func (s *imapSession) AuthenticateMechanisms() []string {
 	s.checkStartTLS()
 	return s.login.Mechanisms()
@@ -98,7 +97,7 @@ func (s *imapSession) Authenticate(mech string) (sasl.Server, error) {
 	return server, nil
 }
 
-// loggedIn begins what follows a login, or returns the answer to err.
+// loggedIn starts the session after a login, or returns the answer to err.
 func (s *imapSession) loggedIn(err error) error {
 	if err == nil {
 		s.imapAccountSession = s.f.mail.imap.session()
@@ -115,7 +114,7 @@ func (s *imapSession) loggedIn(err error) error {
 	return answer
 }
 
-var errInboxStays = &imap.Error{Type: imap.StatusResponseTypeNo, Text: "INBOX stays: mail is delivered to it"}
+var errInboxStays = &imap.Error{Type: imap.StatusResponseTypeNo, Text: "INBOX cannot be deleted, because mail is delivered to it"}
 
 func (s *imapSession) Delete(mailbox string) error {
 	if mailbox == "INBOX" { // RFC 9051 section 6.3.5
@@ -131,7 +130,7 @@ func (s *imapSession) Rename(mailbox, to string, options *imap.RenameOptions) er
 	return s.imapAccountSession.Rename(mailbox, to, options)
 }
 
-// Close is called on every connection.
+// Close ends the session. go-imap calls it for every connection.
 func (s *imapSession) Close() error {
 	if s.imapAccountSession == nil {
 		return nil
@@ -139,5 +138,5 @@ func (s *imapSession) Close() error {
 	return s.imapAccountSession.Close()
 }
 
-// AppendLimit bounds APPEND, in bytes.
+// AppendLimit returns the maximum size of a message in APPEND, in bytes.
 func (s *imapSession) AppendLimit() uint32 { return maxMessageSize }

@@ -1,5 +1,5 @@
-// Put your mail store here. imapmemserver numbers UIDVALIDITY from 1 at every start, so that
-// clients with a cache lose mail; an imapAccount replaces it in every answer that has it.
+// Replace this file by your mail store. imapmemserver numbers UIDVALIDITY from 1 at every start, so
+// that clients with a cache lose mail. An imapAccount replaces the value in every answer.
 
 package main
 
@@ -15,30 +15,30 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 )
 
-// imapDelimiter is that of imapmemserver.
+// imapDelimiter is the delimiter of imapmemserver.
 const imapDelimiter = '/'
 
-// firstMailboxes are those of a new account. imapmemserver numbers them from 1. Append to
-// the list only.
+// firstMailboxes are the mailboxes of a new account. imapmemserver numbers them from 1. Only append
+// to the list.
 var firstMailboxes = []string{"INBOX", "Sent", "Drafts", "Trash"}
 
-// firstUses are the special uses of some of them (RFC 6154 section 2).
+// firstUses has the special uses of these mailboxes (RFC 6154 section 2).
 var firstUses = map[string]imap.MailboxAttr{"Sent": imap.MailboxAttrSent, "Drafts": imap.MailboxAttrDrafts, "Trash": imap.MailboxAttrTrash}
 
-// An imapAccount is the mailboxes of a user, for any number of sessions.
+// An imapAccount has the mailboxes of a user. Any number of sessions may use it.
 type imapAccount struct {
 	*imapmemserver.User
-	log *slog.Logger // of what cannot be kept
+	log *slog.Logger // reports values that cannot be saved
 
-	mu         sync.Mutex // held while mailboxes come and go
+	mu         sync.Mutex // held while mailboxes are created, renamed or deleted
 	validity   uidValidity
-	created    uint32            // the last number that imapmemserver gave to a mailbox
+	created    uint32            // the last number that imapmemserver assigned
 	renamed    map[uint32]uint32 // the number that replaces it since a RENAME
-	subscribed map[string]bool   // by the name of every mailbox
+	subscribed map[string]bool   // the keys are the names of all mailboxes
 	uses       map[string]imap.MailboxAttr
 
-	moving sync.Mutex // held by Move: two sessions must not move one message
-	shown  sync.Once  // at the first login
+	moving sync.Mutex // held by Move: two sessions must not move the same message
+	shown  sync.Once  // runs at the first login
 }
 
 func newIMAPAccount(name, password string, validity uidValidity) (*imapAccount, error) {
@@ -50,12 +50,12 @@ func newIMAPAccount(name, password string, validity uidValidity) (*imapAccount, 
 		if err := a.create(mailbox); err != nil {
 			return nil, err
 		}
-		a.subscribed[mailbox] = true // a client may show subscribed mailboxes only
+		a.subscribed[mailbox] = true // some clients show subscribed mailboxes only
 	}
 	return a, nil
 }
 
-// create makes a mailbox. a.mu is held.
+// create creates a mailbox. a.mu is held.
 func (a *imapAccount) create(mailbox string) error {
 	if err := a.User.Create(mailbox, nil); err != nil {
 		return err
@@ -65,11 +65,11 @@ func (a *imapAccount) create(mailbox string) error {
 	return nil
 }
 
-// trimMailbox is what imapmemserver does to the name of a new mailbox.
+// trimMailbox normalizes the name of a new mailbox as imapmemserver does.
 func trimMailbox(name string) string { return strings.TrimRight(name, string(imapDelimiter)) }
 
-// keep makes values larger than those that the file remembers, and keeps them there from
-// the first login on. Call it before that.
+// keep makes all values larger than those in the file, and saves values in the file from the first
+// login on. Call it before the first login.
 func (a *imapAccount) keep(path string, log *slog.Logger) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -77,7 +77,7 @@ func (a *imapAccount) keep(path string, log *slog.Logger) error {
 	return a.validity.load(path)
 }
 
-// secure is called before a value up to that of number is shown. a.mu is held.
+// secure saves the values up to that of number before one of them is shown. a.mu is held.
 func (a *imapAccount) secure(number uint32) {
 	if err := a.validity.secure(number); err != nil {
 		a.log.Warn("cannot keep the UIDVALIDITY next to MAILFRONT_STATE: if the clock is set back before the next start, mail clients may lose mail",
@@ -85,21 +85,21 @@ func (a *imapAccount) secure(number uint32) {
 	}
 }
 
-// session returns what a client has after its login.
+// session returns the session of a client that has logged in.
 func (a *imapAccount) session() *imapAccountSession {
 	a.shown.Do(func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		number := a.created
 		if a.validity.path == "" {
-			number = 1 // enough: a mailbox of this list has the same number at the next start
+			number = 1 // sufficient: the mailboxes of this list have the same numbers at the next start
 		}
 		a.secure(number)
 	})
 	return &imapAccountSession{imapmemserver.NewUserSession(a.User), a}
 }
 
-// outer replaces imapmemserver's number of a mailbox, unless it was not asked for.
+// outer replaces imapmemserver's UIDVALIDITY of a mailbox, if the client has requested it.
 func (a *imapAccount) outer(number uint32) uint32 {
 	if number == 0 {
 		return 0
@@ -112,7 +112,7 @@ func (a *imapAccount) outer(number uint32) uint32 {
 	return a.validity.of(number)
 }
 
-// number returns imapmemserver's of a mailbox. a.mu is held.
+// number returns the number that imapmemserver has assigned to a mailbox. a.mu is held.
 func (a *imapAccount) number(mailbox string) (uint32, error) {
 	data, err := a.User.Status(mailbox, &imap.StatusOptions{UIDValidity: true})
 	if err != nil {
@@ -121,7 +121,7 @@ func (a *imapAccount) number(mailbox string) (uint32, error) {
 	return data.UIDValidity, nil
 }
 
-// An imapAccountSession is imapmemserver's, with another UIDVALIDITY.
+// An imapAccountSession is a session of imapmemserver with the UIDVALIDITY of the account.
 type imapAccountSession struct {
 	*imapmemserver.UserSession
 	account *imapAccount
@@ -157,13 +157,13 @@ func (s *imapAccountSession) Copy(messages imap.NumSet, to string) (*imap.CopyDa
 		data.UIDValidity = s.account.outer(data.UIDValidity)
 	}
 	if err != nil || len(data.SourceUIDs) == 0 {
-		return nil, err // RFC 4315 section 3: no COPYUID without a UID
+		return nil, err // RFC 4315 section 3: COPYUID requires a UID
 	}
 	return data, nil
 }
 
-// Move copies, and removes what it has copied. The EXPUNGE answers come from the poll
-// after every command.
+// Move copies messages and then removes the originals. The poll after every command sends the
+// EXPUNGE responses.
 func (s *imapAccountSession) Move(w *imapserver.MoveWriter, messages imap.NumSet, to string) error {
 	s.account.moving.Lock()
 	defer s.account.moving.Unlock()
@@ -181,9 +181,9 @@ func (s *imapAccountSession) Move(w *imapserver.MoveWriter, messages imap.NumSet
 	return s.Expunge(nil, &data.SourceUIDs)
 }
 
-// List is imapmemserver's, which would write its own UIDVALIDITY (RFC 5819).
+// List is like List of imapmemserver, which would write its own UIDVALIDITY (RFC 5819).
 func (s *imapAccountSession) List(w *imapserver.ListWriter, ref string, patterns []string, options *imap.ListOptions) error {
-	if len(patterns) == 0 { // asks for the delimiter
+	if len(patterns) == 0 { // the client requests the delimiter
 		return s.UserSession.List(w, ref, patterns, options)
 	}
 	a := s.account
@@ -202,14 +202,14 @@ func (s *imapAccountSession) List(w *imapserver.ListWriter, ref string, patterns
 		if subscribed[name] {
 			data.Attrs = []imap.MailboxAttr{imap.MailboxAttrSubscribed}
 		}
-		// Also for a LIST that does not ask for it (RFC 6154 section 2), and not for LSUB.
+		// Report special uses in every LIST (RFC 6154 section 2), but not in LSUB.
 		if isSpecial && (!options.SelectSubscribed || options.ReturnSpecialUse || options.SelectSpecialUse) {
 			data.Attrs = append(data.Attrs, use)
 		}
 		if options.ReturnStatus != nil {
 			status, err := s.Status(name, options.ReturnStatus)
 			if err != nil {
-				continue // it was deleted meanwhile
+				continue // deleted in the meantime
 			}
 			data.Status = status
 		}
@@ -220,7 +220,7 @@ func (s *imapAccountSession) List(w *imapserver.ListWriter, ref string, patterns
 	return nil
 }
 
-// errUse is for CREATE-SPECIAL-USE, which is not offered.
+// errUse is returned for CREATE-SPECIAL-USE, which is not supported.
 var errUse = &imap.Error{Type: imap.StatusResponseTypeNo, Code: "USEATTR", Text: "A new mailbox cannot have a special use"} // RFC 6154 section 3
 
 func (s *imapAccountSession) Create(mailbox string, options *imap.CreateOptions) error {
@@ -254,8 +254,8 @@ func (s *imapAccountSession) Delete(mailbox string) error {
 	return nil
 }
 
-// Rename gives the mailbox a new UIDVALIDITY, since the name may have belonged to a
-// mailbox with a larger one.
+// Rename changes the UIDVALIDITY of the mailbox, because a mailbox with the new name may have had a
+// larger one before.
 func (s *imapAccountSession) Rename(mailbox, to string, options *imap.RenameOptions) error {
 	a := s.account
 	a.mu.Lock()
@@ -281,9 +281,9 @@ func (s *imapAccountSession) Rename(mailbox, to string, options *imap.RenameOpti
 	return nil
 }
 
-// skipNumber keeps a number from every mailbox. a.mu is held.
+// skipNumber uses up a number, so that no mailbox gets it. a.mu is held.
 func (a *imapAccount) skipNumber() error {
-	const unused = "\x00" // not possible in a command
+	const unused = "\x00" // a command cannot contain this name
 	if err := a.create(unused); err != nil {
 		return err
 	}

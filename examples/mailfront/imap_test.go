@@ -107,7 +107,7 @@ func TestINBOXCannotBeDeletedOrRenamed(t *testing.T) {
 	logins["imap"](s)
 	for _, command := range []string{"DELETE inbox", "RENAME Inbox Old"} {
 		s.send("d %s\r\n", command)
-		require.Contains(t, s.until("d "), "d NO INBOX stays")
+		require.Contains(t, s.until("d "), "d NO INBOX cannot be deleted")
 	}
 	s.send("d DELETE Trash\r\n")
 	require.Contains(t, s.until("d "), "d OK")

@@ -1,7 +1,6 @@
-// What to copy: the errors of a JMAP API (RFC 8620 section 3.6), and sessionState,
-// which comes from the session that package discovery makes of the current Set.
-// jmap_references.go resolves result references. What to change: methods: Core/echo is the
-// only one.
+// Copy the errors of a JMAP API (RFC 8620 section 3.6), and sessionState, which comes from the
+// session that package discovery builds from the current Set. jmap_references.go resolves result
+// references. Change methods, which has Core/echo only.
 
 package main
 
@@ -36,10 +35,10 @@ var jmapLimits = discovery.Core{
 	MaxObjectsInSet:       500,
 }
 
-// A jmapServer is the JMAP server of the one account.
+// A jmapServer is the JMAP server for the only account.
 type jmapServer struct {
 	f        *frontend
-	requests chan struct{} // those that run
+	requests chan struct{} // one value for each request that runs
 	uploads  chan struct{}
 	blobs    blobs
 }
@@ -53,7 +52,7 @@ func newJMAPServer(f *frontend) *jmapServer {
 }
 
 func (j *jmapServer) routes(mux *http.ServeMux) {
-	webauth.CrossOrigin(mux, "/jmap", j.api, http.MethodPost) // else ServeMux would redirect, without the prefix
+	webauth.CrossOrigin(mux, "/jmap", j.api, http.MethodPost) // otherwise ServeMux would redirect without the prefix
 	webauth.CrossOrigin(mux, "/jmap/{$}", j.api, http.MethodPost)
 	webauth.CrossOrigin(mux, "/jmap/upload/{account}", j.upload, http.MethodPost)
 	webauth.CrossOrigin(mux, "/jmap/upload/{account}/{$}", j.upload, http.MethodPost)
@@ -62,7 +61,7 @@ func (j *jmapServer) routes(mux *http.ServeMux) {
 	webauth.CrossOrigin(mux, "/jmap/eventsource/{$}", j.events, http.MethodGet)
 }
 
-// session is discovery.ServerConfig.Session.
+// session implements discovery.ServerConfig.Session.
 func (f *frontend) session(r *http.Request) (discovery.Account, error) {
 	c, err := f.api.Authenticate(r)
 	if err != nil {
@@ -80,14 +79,14 @@ func jmapAccount(c webauth.Caller) discovery.Account {
 	}
 }
 
-// A jmapRequest is RFC 8620 section 3.3.
+// A jmapRequest is a Request object (RFC 8620 section 3.3).
 type jmapRequest struct {
 	Using       []string          `json:"using"`
 	MethodCalls []jmapInvocation  `json:"methodCalls"`
 	CreatedIDs  map[string]string `json:"createdIds"`
 }
 
-// A jmapInvocation is section 3.2: a name, an object of arguments, and an id.
+// A jmapInvocation is an Invocation (section 3.2): a name, an arguments object and an id.
 type jmapInvocation struct {
 	Name      string
 	Arguments json.RawMessage
@@ -115,7 +114,7 @@ func (i jmapInvocation) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]any{i.Name, i.Arguments, i.ID})
 }
 
-// api is the API endpoint, section 3.1.
+// api handles the API endpoint (section 3.1).
 func (j *jmapServer) api(w http.ResponseWriter, r *http.Request) {
 	c, done, ok := j.admit(w, r, j.requests, "maxConcurrentRequests")
 	if !ok {
@@ -165,8 +164,8 @@ func (j *jmapServer) api(w http.ResponseWriter, r *http.Request) {
 	webauth.WriteJSON(w, http.StatusOK, response)
 }
 
-// call runs a method. References are resolved before it sees its arguments, whatever the
-// method is (section 3.7).
+// call runs a method. The references in its arguments are resolved first, for every method
+// (section 3.7).
 func (j *jmapServer) call(calls *jmapResolver, using []string, call jmapInvocation) jmapInvocation {
 	if call.Name != "Core/echo" || !slices.Contains(using, jmapCore) {
 		return (&jmapError{Type: "unknownMethod"}).invocation(call.ID) // section 3.6.2
@@ -175,11 +174,11 @@ func (j *jmapServer) call(calls *jmapResolver, using []string, call jmapInvocati
 	if err != nil {
 		return err.invocation(call.ID)
 	}
-	return jmapInvocation{Name: call.Name, Arguments: arguments, ID: call.ID} // section 4: as they came
+	return jmapInvocation{Name: call.Name, Arguments: arguments, ID: call.ID} // section 4: the arguments are returned unchanged
 }
 
-// admit authenticates a request, and counts it while it runs. It has answered when
-// it returns false.
+// admit authenticates a request and counts it while it runs. If it returns false, the request has
+// been answered.
 func (j *jmapServer) admit(w http.ResponseWriter, r *http.Request, running chan struct{}, limit string) (webauth.Caller, func(), bool) {
 	c, err := j.f.api.Authenticate(r)
 	if err != nil {
@@ -195,8 +194,8 @@ func (j *jmapServer) admit(w http.ResponseWriter, r *http.Request, running chan 
 	}
 }
 
-// readBody reads the body of a request up to a limit. It has answered, or the client
-// has gone, when it returns false.
+// readBody reads the body of a request up to a limit. If it returns false, the request has been
+// answered, or the client has closed the connection.
 func readBody(w http.ResponseWriter, r *http.Request, most int64, status int, limit string) ([]byte, bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var tooLong *http.MaxBytesError
@@ -206,7 +205,7 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64, status int, li
 	return body, err == nil
 }
 
-// jmapProblem is section 3.6.1, RFC 7807.
+// jmapProblem writes a problem document (section 3.6.1, RFC 7807).
 func jmapProblem(w http.ResponseWriter, status int, name, limit, detail string) {
 	problem := map[string]any{"type": "urn:ietf:params:jmap:error:" + name, "status": status, "detail": detail}
 	if name == "" {

@@ -1,5 +1,5 @@
-// What to copy: what a download may never be: a page of ours (nosniff, attachment).
-// What to change: the store, which is a few files in memory.
+// Copy the header of downloads (nosniff, attachment, sandbox), so that a download can never act as a
+// page of this server. Change the store, which has a few files in memory.
 
 package main
 
@@ -19,9 +19,9 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
-const maxBlobs = 16 // of jmapLimits.MaxSizeUpload each
+const maxBlobs = 16 // number of blobs; each has at most jmapLimits.MaxSizeUpload bytes
 
-// blobs keeps the last uploads.
+// blobs keeps the latest uploads.
 type blobs struct {
 	mu   sync.Mutex
 	list []blob
@@ -32,7 +32,7 @@ type blob struct {
 	data []byte
 }
 
-// add returns the id of data: the same for the same (RFC 8620 section 6).
+// add returns the id of data. Equal data has the same id (RFC 8620 section 6).
 func (b *blobs) add(data []byte) string {
 	sum := sha256.Sum256(data)
 	id := "b" + base64.RawURLEncoding.EncodeToString(sum[:])
@@ -56,7 +56,7 @@ func (b *blobs) get(id string) ([]byte, bool) {
 	return b.list[i].data, true
 }
 
-// upload is section 6.1.
+// upload handles uploads (section 6.1).
 func (j *jmapServer) upload(w http.ResponseWriter, r *http.Request) {
 	_, done, ok := j.admit(w, r, j.uploads, "maxConcurrentUpload")
 	if !ok {
@@ -79,7 +79,7 @@ func (j *jmapServer) upload(w http.ResponseWriter, r *http.Request) {
 	webauth.WriteJSON(w, http.StatusCreated, map[string]any{"accountId": jmapAccountID, "blobId": j.blobs.add(data), "type": kind, "size": len(data)})
 }
 
-// download is section 6.2. The client chooses type and name.
+// download handles downloads (section 6.2). The client chooses the type and the name.
 func (j *jmapServer) download(w http.ResponseWriter, r *http.Request) {
 	if _, err := j.f.api.Authenticate(r); err != nil {
 		j.f.api.Challenge(w, r, err)
@@ -109,8 +109,8 @@ const (
 	maxPing = 10 * time.Minute
 )
 
-// events is the event source, section 7.3. Nothing ever changes in the account, so
-// that there are pings only. It ends when the server does.
+// events handles the event source (section 7.3). The account never changes, so it sends pings only.
+// It ends when the server shuts down.
 func (j *jmapServer) events(w http.ResponseWriter, r *http.Request) {
 	if _, err := j.f.api.Authenticate(r); err != nil {
 		j.f.api.Challenge(w, r, err)
@@ -118,7 +118,7 @@ func (j *jmapServer) events(w http.ResponseWriter, r *http.Request) {
 	}
 	seconds, err := strconv.ParseUint(r.URL.Query().Get("ping"), 10, 31)
 	if err != nil {
-		jmapProblem(w, http.StatusBadRequest, "", "", "ping must be a number of seconds, 0 for none")
+		jmapProblem(w, http.StatusBadRequest, "", "", "ping must be a number of seconds, or 0 for no pings")
 		return
 	}
 	interval := time.Duration(seconds) * time.Second
@@ -132,18 +132,18 @@ func (j *jmapServer) events(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // NGINX would hold the events back
+	h.Set("X-Accel-Buffering", "no") // otherwise NGINX would buffer the events
 	out := http.NewResponseController(w)
 	if out.SetReadDeadline(time.Time{}) != nil {
 		return
 	}
 	ending := j.f.webEnding
-	// A comment: a proxy may hold the header back until the body begins, and the first
-	// ping can be minutes away.
+	// Send a comment, because a proxy may delay the header until the body begins, and the first ping
+	// may be minutes away.
 	io.WriteString(w, ":\n\n")
 	for {
-		// The server's timeouts are for requests that end.
-		// On HTTP/2 one that is over resets the stream even if nothing is to be sent.
+		// The timeouts of the server are for requests that end. On HTTP/2 an expired deadline resets the
+		// stream even if nothing is to be sent.
 		if errors.Join(out.SetWriteDeadline(time.Now().Add(30*time.Second)), out.Flush(), out.SetWriteDeadline(time.Time{})) != nil {
 			return
 		}

@@ -1,5 +1,5 @@
-// What to copy: the whole file: result references (RFC 8620 section 3.7) for methods whose
-// arguments are JSON. What to change: nothing.
+// Copy this file: it resolves result references (RFC 8620 section 3.7) for methods whose arguments
+// are JSON. No changes are needed.
 
 package main
 
@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// maxReferenced bounds what the references of a request may look through, in bytes, and
-// with it the response: each of 16 calls could double what the one before has answered.
+// maxReferenced bounds the bytes that the references of a request may search. It also bounds the
+// response: each of 16 calls could double the response of the previous call.
 const maxReferenced = 16 << 20
 
-// A jmapReference is a ResultReference.
+// A jmapReference is a ResultReference (section 3.7).
 type jmapReference struct {
 	ResultOf *string `json:"resultOf"`
 	Name     *string `json:"name"`
@@ -30,7 +30,7 @@ type jmapError struct {
 func (e *jmapError) invocation(id string) jmapInvocation {
 	arguments, err := json.Marshal(e)
 	if err != nil {
-		arguments = json.RawMessage(`{"type":"serverFail"}`) // not reached: two strings
+		arguments = json.RawMessage(`{"type":"serverFail"}`) // not reached: strings can be marshaled
 	}
 	return jmapInvocation{Name: "error", Arguments: arguments, ID: id}
 }
@@ -41,12 +41,12 @@ func invalidReference(format string, args ...any) *jmapError {
 
 // A jmapResolver replaces the references in the arguments of the calls of one request.
 type jmapResolver struct {
-	responses []jmapInvocation // up to now
-	left      int              // of maxReferenced
+	responses []jmapInvocation // of the calls so far
+	left      int              // bytes that remain of maxReferenced
 }
 
-// resolve returns arguments with the value of every reference in its place. Arguments
-// without a reference are returned as they came.
+// resolve returns arguments with every reference replaced by its value. Arguments without references
+// are returned unchanged.
 func (r *jmapResolver) resolve(arguments json.RawMessage) (json.RawMessage, *jmapError) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(arguments, &members); err != nil {
@@ -79,7 +79,7 @@ func (r *jmapResolver) resolve(arguments json.RawMessage) (json.RawMessage, *jma
 	return resolved, nil
 }
 
-// value returns what a reference refers to.
+// value returns the value that a reference refers to.
 func (r *jmapResolver) value(b json.RawMessage) (json.RawMessage, *jmapError) {
 	var reference jmapReference
 	if err := json.Unmarshal(b, &reference); err != nil || reference.ResultOf == nil || reference.Name == nil || reference.Path == nil {
@@ -89,7 +89,7 @@ func (r *jmapResolver) value(b json.RawMessage) (json.RawMessage, *jmapError) {
 		if response.ID != *reference.ResultOf {
 			continue
 		}
-		if response.Name != *reference.Name { // the first one decides
+		if response.Name != *reference.Name { // only the first response with the id counts
 			return nil, invalidReference("the response to %q is %q, not %q", response.ID, response.Name, *reference.Name)
 		}
 		value, ok := r.evaluate(response.Arguments, *reference.Path)
@@ -106,8 +106,8 @@ func (r *jmapResolver) value(b json.RawMessage) (json.RawMessage, *jmapError) {
 
 var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")
 
-// evaluate returns what a JSON Pointer (RFC 6901) with the "*" of section 3.7 refers to in
-// a valid JSON value. Numbers remain as they are written. Each step costs what it reads.
+// evaluate returns the part of a valid JSON value that a JSON Pointer (RFC 6901) with the "*" of
+// section 3.7 refers to. Numbers keep their spelling. Each step costs as much as it reads.
 func (r *jmapResolver) evaluate(value json.RawMessage, path string) (json.RawMessage, bool) {
 	if r.left -= len(value); r.left < 0 {
 		return nil, false
@@ -144,7 +144,7 @@ func (r *jmapResolver) evaluate(value json.RawMessage, path string) (json.RawMes
 	return r.evaluate(array[i], rest)
 }
 
-// evaluateEach is "*": the rest of the path for every item, and arrays put together.
+// evaluateEach evaluates "*": it applies the rest of the path to every item and joins arrays.
 func (r *jmapResolver) evaluateEach(array []json.RawMessage, rest string) (json.RawMessage, bool) {
 	all := []json.RawMessage{}
 	for _, item := range array {
@@ -163,7 +163,7 @@ func (r *jmapResolver) evaluateEach(array []json.RawMessage, rest string) (json.
 	return b, err == nil
 }
 
-// isJSON decodes a value if it begins with first.
+// isJSON decodes a value if its first byte is first.
 func isJSON(value json.RawMessage, first byte, into any) bool {
 	return len(value) > 0 && value[0] == first && json.Unmarshal(value, into) == nil
 }

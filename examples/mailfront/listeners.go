@@ -1,5 +1,5 @@
-// What to copy: open, for the way from a socket to a server, and shutdown, for
-// the order in which they end. What to change: the names and their servers.
+// Copy open, which connects a socket to a server, and shutdown, which ends them in the right order.
+// Change the names and their servers.
 
 package main
 
@@ -32,10 +32,10 @@ import (
 )
 
 const (
-	// mailPatience is how long a client may go on without a message or a login where mail
-	// comes in. RFC 5321 section 4.5.3.2 gives every step minutes.
+	// mailPatience is how long a client of a listener that receives mail may go on without a message
+	// or a login. RFC 5321 section 4.5.3.2 allows minutes for every step.
 	mailPatience = 30 * time.Minute
-	// loginPatience is the same where a client has to log in first.
+	// loginPatience is the same for listeners on which a client has to log in first.
 	loginPatience = 5 * time.Minute
 )
 
@@ -47,46 +47,46 @@ func patienceOf(listener string) time.Duration {
 	return loginPatience
 }
 
-// A server is what go-smtp, net/http and our own POP3 server have in common.
+// A server has the methods that go-smtp, net/http and package pop3d have in common.
 type server interface {
 	Serve(net.Listener) error
 	Shutdown(context.Context) error
 }
 
-// A frontend is a running mailfront.
+// A frontend is a running instance of mailfront.
 type frontend struct {
 	cfg       *config
 	log       *slog.Logger
-	limited   *client.LimitedLog // for what a client can cause as often as it likes
+	limited   *client.LimitedLog // for events that a client can cause without limit
 	tls       *tls.Config
-	resolvers map[string]*forwarded.Resolver // by listener
+	resolvers map[string]*forwarded.Resolver // by name of the listener
 	mail      *mailbox
 	guard     *guard.Guard
-	store     store.Store   // what the nodes share
-	watched   *watchedStore // the same, if it is a shared one
-	checked   bool          // the warnings about it were logged
+	store     store.Store   // shared by the nodes
+	watched   *watchedStore // store, if nodes share it; nil otherwise
+	checked   bool          // the warnings about the store were logged
 	followed  sync.WaitGroup
 	auth      *msgauth.Checker
 	documents *discovery.Server
-	api       *webauth.Auth     // of the web listeners
-	login     *mailauth.Checker // of the mail listeners
-	signIn    *signin.Provider  // nil if identity providers are set
+	api       *webauth.Auth     // for the web listeners
+	login     *mailauth.Checker // for the mail listeners
+	signIn    *signin.Provider  // nil if other identity providers are configured
 	admin     *admin
 	listeners []*listener
 	health    *healthListener
 	phase     atomic.Int32    // starting, serving or draining
-	broken    chan error      // a listener that ended by itself
-	ctx       context.Context // until the grace of shutdown is over
+	broken    chan error      // gets the error of a listener that fails
+	ctx       context.Context // ends after the grace period of shutdown
 	cancel    context.CancelFunc
 
 	closeGuard  func()
-	certificate atomic.Pointer[tls.Certificate] // what tls has
+	certificate atomic.Pointer[tls.Certificate] // the certificate that tls returns
 
-	webEnding context.Context // until the web listeners begin to end
+	webEnding context.Context // ends when the web listeners begin to shut down
 	endWeb    context.CancelFunc
 }
 
-// A listener is one that clients connect to, with the servers behind it.
+// A listener is a listener for clients with the servers behind it.
 type listener struct {
 	name     string
 	sockets  []socket // one for each address
@@ -98,7 +98,7 @@ type listener struct {
 // A socket is one address of a listener.
 type socket struct {
 	inner net.Listener         // above proxy
-	proxy *proxyproto.Listener // above the socket; without trusted peers where forwarding headers give the client
+	proxy *proxyproto.Listener // above the socket; trusts no peer if forwarding headers supply the client
 }
 
 func (l *listener) close() {
@@ -107,7 +107,7 @@ func (l *listener) close() {
 	}
 }
 
-// start opens all listeners and serves. After an error nothing is left open.
+// start opens and serves all listeners. After an error every listener is closed.
 func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 	defer func() {
 		if err != nil {
@@ -202,8 +202,7 @@ func start(cfg *config, log *slog.Logger) (started *frontend, err error) {
 	return f, nil
 }
 
-// open makes the layers in their order: TCP, PROXY. TLS comes on top, in receive
-// or in net/http.
+// open builds the layers in their order: TCP, then PROXY. TLS follows in receive or in net/http.
 func (f *frontend) open(l *listener) error {
 	for _, a := range f.cfg.listen[l.name] {
 		tcp, err := a.listen()
@@ -211,8 +210,8 @@ func (f *frontend) open(l *listener) error {
 			return err
 		}
 		inner := &gate.Listener{Name: l.name, Proxy: f.cfg.proxy[l.name], Log: f.limited}
-		// Where forwarding headers give the client no peer is trusted. The Listener then only
-		// refuses and reports the PROXY headers of a proxy that is configured for the wrong port.
+		// If forwarding headers supply the client, no peer is trusted. The Listener then only rejects
+		// and reports the PROXY headers of a proxy that uses the wrong port.
 		config := proxyproto.Config{OnReject: func(r proxyproto.Rejection) { inner.ReportHeader(client.IPOf(r.Peer)) }}
 		if inner.Proxy {
 			trusted := f.cfg.trusted.of[l.name]
@@ -229,8 +228,8 @@ func (f *frontend) open(l *listener) error {
 	return nil
 }
 
-// serve starts the servers of a listener: one for the web, for mail one for each
-// offer.
+// serve starts the servers of a listener: one for a web listener, and one for each offer for a mail
+// listener.
 func (f *frontend) serve(l *listener) {
 	var newServer func(*frontend, string, gate.Offer) server
 	switch strings.TrimSuffix(l.name, "s") {
@@ -264,7 +263,7 @@ func (f *frontend) serve(l *listener) {
 	}
 }
 
-// run lets a server of a listener serve ln, too.
+// run makes a server of a listener serve ln, too.
 func (f *frontend) run(l *listener, s server, ln net.Listener) {
 	l.served.Go(func() {
 		if err := s.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -273,16 +272,16 @@ func (f *frontend) run(l *listener, s server, ln net.Listener) {
 	})
 }
 
-// breaks ends run with the error of a listener.
+// breaks ends the program with the error of a listener.
 func (f *frontend) breaks(listener string, err error) {
 	select {
-	case f.broken <- fmt.Errorf("mailfront: the %s listener broke: %w", listener, err):
+	case f.broken <- fmt.Errorf("mailfront: the %s listener failed: %w", listener, err):
 	default:
 	}
 }
 
-// shutdown ends everything, and returns when it has ended. Sessions that go on
-// for longer than grace are cut.
+// shutdown ends everything and returns when all servers have stopped. Sessions that take longer
+// than grace are closed.
 func (f *frontend) shutdown(grace time.Duration) error {
 	f.phase.Store(draining)
 	defer f.closeHealth()
@@ -301,9 +300,8 @@ func (f *frontend) shutdown(grace time.Duration) error {
 	return errors.Join(append(errs, f.store.Close())...)
 }
 
-// end is the order that proxyproto.Listener.Shutdown asks for: first the
-// listener, so that every connection that was accepted reaches its server,
-// then the server.
+// end shuts a listener down in the order that proxyproto.Listener.Shutdown requires: first the
+// listener, so that every accepted connection reaches its server, and then the server.
 func (f *frontend) end(ctx context.Context, l *listener) error {
 	errs := make([]error, len(l.sockets))
 	var all sync.WaitGroup
@@ -313,13 +311,13 @@ func (f *frontend) end(ctx context.Context, l *listener) error {
 	all.Wait()
 	err := errors.Join(errs...)
 	l.served.Wait()
-	// go-imap can only close its connections, so wait for them first. The others
-	// could wait by themselves, but then not end those that stay.
+	// go-imap can only close its connections, so wait for them first. The other servers can wait, but
+	// do not close the connections that remain.
 	if cut := l.sessions.Wait(ctx); cut > 0 {
 		f.log.Warn("sessions cut at shutdown", "proto", l.name, "number", cut)
 	}
 	if ctx.Err() != nil {
-		var cancel context.CancelFunc // the servers still have to notice
+		var cancel context.CancelFunc // give the servers time to return
 		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 	}
@@ -331,7 +329,7 @@ func (f *frontend) end(ctx context.Context, l *listener) error {
 	return err
 }
 
-// describe prints the table of listeners, and the account if its password is not known yet.
+// describe prints the table of listeners. It also prints the account if its password is random.
 func (f *frontend) describe(w io.Writer) error {
 	var out strings.Builder
 	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)

@@ -267,6 +267,6 @@ func TestAListenerThatBreaksEndsMailfront(t *testing.T) {
 	f.run(f.listeners[2], newPOP3Server(f, "smtp", gate.Login), l)
 	err = <-f.broken
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	require.ErrorContains(t, err, "the smtp listener broke")
+	require.ErrorContains(t, err, "the smtp listener failed")
 	_ = f.shutdown(time.Second)
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// logRejection is for proxyproto.Config.OnReject of a listener. Any client can cause it: one line
-// a minute of each kind has the number of those that were left out. trusted is the setting with
-// the list of trusted proxies.
+// logRejection returns a function for proxyproto.Config.OnReject of a listener. Any client can cause
+// rejections, so each kind is logged once a minute, with the number of suppressed lines. trusted is
+// the setting that has the list of trusted proxies.
 func logRejection(l *client.LimitedLog, listener, trusted string) func(proxyproto.Rejection) {
 	return func(r proxyproto.Rejection) {
 		l.WarnKind("connection refused", "reject", rejectionKind(r.Err), listener,
@@ -23,7 +23,7 @@ func logRejection(l *client.LimitedLog, listener, trusted string) func(proxyprot
 	}
 }
 
-// rejectionKind returns what kind of error a rejection has.
+// rejectionKind returns the kind of the error of a rejection.
 func rejectionKind(err error) string {
 	for _, kind := range []error{
 		proxyproto.ErrUntrustedHeader, proxyproto.ErrNoHeader, proxyproto.ErrMalformed, proxyproto.ErrUnsupported,
@@ -33,13 +33,13 @@ func rejectionKind(err error) string {
 			return kind.Error()
 		}
 	}
-	return "" // an error of the connection
+	return "" // an I/O error
 }
 
-// rejectionSetting returns the setting to look at after a rejection.
+// rejectionSetting returns the setting that may have to change after a rejection.
 func rejectionSetting(listener, trusted string, err error) string {
 	switch listener {
-	case "http", "https": // or the header is not meant to be sent, or expected
+	case "http", "https": // the proxy should send no header, or the listener should expect one
 		if !errors.Is(err, proxyproto.ErrUntrustedHeader) {
 			return "MAILFRONT_" + strings.ToUpper(listener) + "_CLIENT"
 		}
@@ -47,28 +47,28 @@ func rejectionSetting(listener, trusted string, err error) string {
 	return trusted
 }
 
-// headerLine is the version 1 header in the first bytes of a connection, and ""
-// for anything else, which may be a login.
+// headerLine returns the version 1 header at the beginning of a connection. It returns "" for any
+// other bytes, because they may be a login.
 func headerLine(b []byte) string {
 	line, _, _ := strings.Cut(string(b), "\r\n")
 	if strings.HasPrefix(line, "PROXY TCP") || strings.HasPrefix(line, "PROXY UNKNOWN") {
 		return client.Quote(line)
 	}
-	return "" // PROXY can be the tag of an IMAP LOGIN
+	return "" // "PROXY" may be the tag of an IMAP LOGIN
 }
 
 func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(client.NewTextHandler(w, level))
 }
 
-// libraryLog is the ErrorLog of a library's server. Most of what they log are
-// clients that leave in the middle of something; a panic is not.
+// libraryLog returns the ErrorLog for the server of a library. Most lines are about clients that
+// disconnect and have the level debug. A panic has the level error.
 func libraryLog(l *slog.Logger, listener string) *log.Logger {
 	return log.New(libraryWriter{l, listener}, "", 0)
 }
 
-// What net/http and go-imap say of a panic. A client can put the word into other
-// texts, in an ALPN name for one.
+// panicPrefixes are the prefixes with which net/http and go-imap log a panic. Only prefixes count,
+// because clients can put the word into other texts, such as an ALPN name.
 var panicPrefixes = []string{"http: panic serving", "panic handling command"}
 
 type libraryWriter struct {

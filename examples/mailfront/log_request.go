@@ -1,5 +1,5 @@
-// What to copy: logRequest, which writes the line of a request with its status as soon as the
-// status is known: a request for events goes on for hours. What to change: the attributes.
+// Copy logRequest, which logs a request as soon as its status is known, because a request for events
+// lasts for hours. Change the attributes.
 
 package main
 
@@ -10,14 +10,14 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// maxLoggedPath is how much of a path a line has, in bytes. Clients choose the path.
+// maxLoggedPath is the maximum number of bytes of a path in the log. Clients choose the path.
 const maxLoggedPath = 256
 
-// logRequest returns a ResponseWriter for the request that logs it with the method, the path and
-// the status. The query is not logged, because it can have codes and tokens. Call done when the
-// handler has returned.
+// logRequest returns a ResponseWriter that logs the request with its method, path and status. The
+// query is not logged, because it may contain codes and tokens. Call done after the handler has
+// returned.
 func (f *frontend) logRequest(w http.ResponseWriter, r *http.Request, cl client.Client) (logged http.ResponseWriter, done func()) {
-	method, path := r.Method, r.URL.EscapedPath() // before a handler changes them
+	method, path := r.Method, r.URL.EscapedPath() // save them, because a handler may change them
 	lw := &loggedResponse{ResponseWriter: w, log: func(status int) {
 		cl.Log(f.log, "session", slog.String("method", loggedText(method)), slog.String("path", loggedText(path)), slog.Int("status", status))
 	}}
@@ -30,7 +30,7 @@ func (f *frontend) logRequest(w http.ResponseWriter, r *http.Request, cl client.
 	}
 }
 
-// loggedText returns a text of a client for the log.
+// loggedText returns a text of a client in the form in which it is logged.
 func loggedText(s string) string {
 	s = client.Quote(s)
 	if len(s) > maxLoggedPath {
@@ -46,7 +46,7 @@ type loggedResponse struct {
 }
 
 func (w *loggedResponse) status(status int) {
-	if !w.done && (status >= 200 || status == 0) { // 1xx is not the last
+	if !w.done && (status >= 200 || status == 0) { // a 1xx status is not final
 		w.done = true
 		w.log(status)
 	}
@@ -62,11 +62,11 @@ func (w *loggedResponse) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Flush sends what was written, for handlers that use http.Flusher.
+// Flush implements http.Flusher.
 func (w *loggedResponse) Flush() {
 	w.status(http.StatusOK)
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the ResponseWriter for http.ResponseController.
 func (w *loggedResponse) Unwrap() http.ResponseWriter { return w.ResponseWriter }

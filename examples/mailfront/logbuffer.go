@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// A logBuffer keeps what is written to it, and lets others wait for a line.
+// A logBuffer keeps the lines that are written to it. Other goroutines can wait for a line.
 type logBuffer struct {
 	mu   sync.Mutex
 	more sync.Cond
@@ -32,8 +32,7 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// await returns true as soon as n lines hold all of parts, and false when ctx
-// ends before.
+// await returns true as soon as n lines contain all parts. It returns false if ctx ends before.
 func (b *logBuffer) await(ctx context.Context, n int, parts ...string) bool {
 	stop := context.AfterFunc(ctx, func() {
 		b.mu.Lock()
@@ -52,7 +51,7 @@ func (b *logBuffer) await(ctx context.Context, n int, parts ...string) bool {
 	return true
 }
 
-// count returns how many lines hold all of parts. b.mu is held.
+// count returns the number of lines that contain all parts. b.mu is held.
 func (b *logBuffer) count(parts []string) int {
 	n := 0
 	for line := range strings.Lines(b.text.String()) {

@@ -1,4 +1,4 @@
-// How to set up a mail client with tokens, in the place of a password:
+// To set up a mail client with tokens instead of a password:
 //
 //   - Automatically: a client that reads autoconfig or PACC, such as Thunderbird, finds OAuth2
 //     there for IMAP, POP3 and submission, with the issuer, the scopes and the client id.
@@ -12,8 +12,8 @@
 //   - The client has to be on TLS, from its own side: a token on an unencrypted connection is
 //     refused, and the log line names the setting to change.
 //
-// What to copy: watchedServer, if your IMAP server is go-imap. What to change: mailScope, if your
-// tokens have a scope for mail.
+// Copy watchedServer if your IMAP server is go-imap. Change mailScope if your tokens have a scope
+// for mail.
 
 package main
 
@@ -32,7 +32,7 @@ import (
 // mailScope is the scope that a token needs for SMTP, IMAP and POP3.
 const mailScope = "openid"
 
-// newLogin returns what checks passwords and tokens on the mail listeners. lookup finds the
+// newLogin returns the Checker for passwords and tokens on the mail listeners. lookup returns the
 // caller of a token.
 func (f *frontend) newLogin(lookup func(context.Context, string) (webauth.Caller, error)) *mailauth.Checker {
 	return &mailauth.Checker{
@@ -53,8 +53,8 @@ func (f *frontend) newLogin(lookup func(context.Context, string) (webauth.Caller
 	}
 }
 
-// openIDConfiguration returns the URL of the OpenID configuration of the server whose tokens
-// are accepted, the first if there are several. It returns "" before the server has a URL.
+// openIDConfiguration returns the URL of the OpenID configuration of the server whose tokens are
+// accepted. If there are several, it returns the first. It returns "" before the server has a URL.
 func (f *frontend) openIDConfiguration() string {
 	if len(f.cfg.issuers) > 0 {
 		return strings.TrimSuffix(f.cfg.issuers[0], "/") + "/.well-known/" + string(publicurl.OpenIDConfiguration)
@@ -67,8 +67,8 @@ func (f *frontend) openIDConfiguration() string {
 	return u
 }
 
-// A watchedServer serves connections on which go-imap refuses a login without calling the
-// session, because they may not be encrypted. It reports such a login.
+// A watchedServer serves connections and reports the logins that go-imap refuses, without a call of
+// the session, because the connection may not be encrypted.
 type watchedServer struct {
 	imapServer
 	refused func(net.Conn)
@@ -97,8 +97,8 @@ type watchedConn struct {
 	refused func(net.Conn)
 }
 
-// Write looks at the answers. They have no text of a message, because the client cannot log in
-// before STARTTLS, and are encrypted after it.
+// Write inspects the answers. They contain no text of a message: the client cannot log in before
+// STARTTLS, and the answers are encrypted after it.
 func (c watchedConn) Write(b []byte) (int, error) {
 	if bytes.Contains(b, []byte(" NO [PRIVACYREQUIRED] ")) {
 		c.refused(c.Conn)
@@ -106,5 +106,5 @@ func (c watchedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// NetConn lets proxyproto see what is below.
+// NetConn lets package proxyproto find the connection below.
 func (c watchedConn) NetConn() net.Conn { return c.Conn }

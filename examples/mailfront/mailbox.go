@@ -18,33 +18,32 @@ import (
 
 const (
 	maxMessageSize = 10 << 20 // bytes of a message
-	maxInboxSize   = 64 << 20 // bytes that the INBOX holds
-	maxInboxCount  = 500      // messages that it holds
-	maxOutbox      = 100      // envelopes that are remembered
+	maxInboxSize   = 64 << 20 // bytes in the INBOX
+	maxInboxCount  = 500      // messages in the INBOX
+	maxOutbox      = 100      // number of envelopes
 )
 
 var errMailboxFull = errors.New("mailfront: the mailbox is full")
 
-// A mailbox is the mail of the one account, in memory. IMAP and POP3 each have a
-// view of their own: what is deleted in one stays in the other.
+// A mailbox has the mail of the only account, in memory. IMAP and POP3 have separate views: a message
+// that is deleted in one remains in the other.
 type mailbox struct {
 	account      string
 	passwordHash [sha256.Size]byte
 	imap         *imapAccount
-	start        string // of this process, in every POP3 id
-	maxSize      int    // maxInboxSize, less in tests
+	start        string // identifies this process in every POP3 id
+	maxSize      int    // maxInboxSize; tests use less
 
-	delivery sync.Mutex // of deliverIMAP
+	delivery sync.Mutex // held by deliverIMAP
 
-	mu     sync.Mutex // of what follows
+	mu     sync.Mutex // guards the fields below
 	pop3   []pop3d.Message
-	size   int    // of pop3, bytes
-	lastID uint64 // part of a UID in POP3, which no message has after a restart
+	size   int    // bytes in pop3
+	lastID uint64 // part of the UID in POP3; with start, no UID is used again after a restart
 	sent   []envelope
 }
 
-// An envelope is what is remembered of mail to other domains: mailfront sends
-// nothing anywhere.
+// An envelope is an envelope of mail to other domains. mailfront does not send such mail.
 type envelope struct {
 	Time time.Time
 	From string
@@ -66,15 +65,15 @@ func newMailbox(account, password string) *mailbox {
 	}
 }
 
-// login reports whether name and password are the account's, in a time that does
-// not tell which was wrong.
+// login reports whether name and password are those of the account. The time that it takes does not
+// depend on which one is wrong.
 func (m *mailbox) login(name, password string) bool {
 	hash := sha256.Sum256([]byte(password))
 	nameOK := subtle.ConstantTimeCompare([]byte(name), []byte(m.account))
 	return nameOK&subtle.ConstantTimeCompare(hash[:], m.passwordHash[:]) == 1
 }
 
-// deliver puts a message into both views.
+// deliver adds a message to both views.
 func (m *mailbox) deliver(data []byte) error {
 	data = toCRLF(data)
 	if err := m.deliverIMAP(data); err != nil {
@@ -92,9 +91,9 @@ func (m *mailbox) deliver(data []byte) error {
 	return nil
 }
 
-// deliverIMAP holds a lock of its own: imapmemserver holds the INBOX while a
-// client fetches from it, and one that does not read must not keep POP3 waiting.
-// Deliveries wait; a real store would not.
+// deliverIMAP has a lock of its own: imapmemserver locks the INBOX while a client fetches from it, and
+// a client that does not read must not delay POP3. Deliveries do wait here. A real store would not
+// delay them.
 func (m *mailbox) deliverIMAP(data []byte) error {
 	m.delivery.Lock()
 	defer m.delivery.Unlock()
@@ -111,7 +110,7 @@ func (m *mailbox) deliverIMAP(data []byte) error {
 	return nil
 }
 
-// relay stands for sending to other domains.
+// relay records the envelope of mail to other domains, in the place of sending it.
 func (m *mailbox) relay(e envelope) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,14 +120,14 @@ func (m *mailbox) relay(e envelope) {
 	m.sent = append(m.sent, e)
 }
 
-// messages returns what POP3 sees.
+// messages returns the messages for POP3.
 func (m *mailbox) messages() []pop3d.Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.pop3)
 }
 
-// remove deletes messages by their UIDs from what POP3 sees.
+// remove deletes messages for POP3 by their UIDs.
 func (m *mailbox) remove(uids []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -141,7 +140,7 @@ func (m *mailbox) remove(uids []string) {
 	})
 }
 
-// toCRLF ends every line in CRLF, the last one included. It returns b if they do.
+// toCRLF ends every line in CRLF, including the last one. It returns b if nothing has to change.
 func toCRLF(b []byte) []byte {
 	if bytes.Count(b, []byte("\n")) == bytes.Count(b, []byte("\r\n")) && (len(b) == 0 || bytes.HasSuffix(b, []byte("\n"))) {
 		return b

@@ -1,5 +1,4 @@
-// What to copy: writeMetrics, with which every metric is one line of a table. What to change:
-// the metrics.
+// Copy writeMetrics, which makes every metric one line of a table. Change the metrics.
 
 package main
 
@@ -44,9 +43,9 @@ func writeMetrics(w io.Writer, metrics []metric) {
 	}
 }
 
-// outcomes are the values of the label outcome of connections_total, and reasons those of the
-// label reason of rejected_total. The rest of proxyproto.Stats are connectionGauges and
-// trust_all_total.
+// outcomes are the values of the label outcome of connections_total, and reasons are the values of
+// the label reason of rejected_total. connectionGauges and trust_all_total have the rest of
+// proxyproto.Stats.
 var (
 	outcomes = []counter{
 		{"proxied", func(s proxyproto.Stats) uint64 { return s.Proxied }},
@@ -71,16 +70,16 @@ type counter struct {
 	value func(proxyproto.Stats) uint64
 }
 
-// connectionMetrics are those of the listeners, with their names.
+// connectionMetrics returns the metrics of the listeners. names are the names of the listeners.
 func connectionMetrics(names []string, stats map[string][]proxyproto.Stats) []metric {
-	connections := metric{name: "connections_total", help: "Connections that a server got, and probes, which trusted peers closed without a byte."}
+	connections := metric{name: "connections_total", help: "Connections that a server has accepted, and probes, which trusted peers closed without sending a byte."}
 	rejected := metric{name: "rejected_total", help: "Connections that were closed because of their PROXY header or the lack of one."}
 	trustAll := metric{name: "trust_all_total", help: "Connections while the list of trusted proxies covered half of an address family or more."}
 	pending := metric{name: "pending_connections", help: "Connections that wait for their PROXY header.", isGauge: true}
 	ready := metric{name: "ready_connections", help: "Connections that wait for a server.", isGauge: true}
 	for _, name := range names {
 		label := fmt.Sprintf("listener=%q", name)
-		sum := func(value func(proxyproto.Stats) uint64) (n uint64) { // over the addresses
+		sum := func(value func(proxyproto.Stats) uint64) (n uint64) { // sum over all addresses of a listener
 			for _, s := range stats[name] {
 				n += value(s)
 			}
@@ -99,7 +98,7 @@ func connectionMetrics(names []string, stats map[string][]proxyproto.Stats) []me
 	return []metric{connections, rejected, trustAll, pending, ready}
 }
 
-// limitMetrics are those of the limits and bans.
+// limitMetrics returns the metrics of the limits and bans.
 func limitMetrics(c guard.Counts) []metric {
 	one := func(value any) []sample { return []sample{{value: value}} }
 	return []metric{
@@ -117,7 +116,7 @@ func limitMetrics(c guard.Counts) []metric {
 	}
 }
 
-// metrics is the handler of /metrics.
+// metrics serves /metrics.
 func (f *frontend) metrics(w http.ResponseWriter, _ *http.Request) {
 	ready := 0
 	if f.notReady() == "" {
@@ -131,7 +130,7 @@ func (f *frontend) metrics(w http.ResponseWriter, _ *http.Request) {
 		}
 		all = append(all, metric{name: "store_available", help: "1 if the shared store (MAILFRONT_STORE) answers.", isGauge: true, samples: []sample{{value: available}}})
 	}
-	if f.phase.Load() != starting { // before that, the listeners are being opened
+	if f.phase.Load() != starting { // the listeners are open
 		var names []string
 		stats := make(map[string][]proxyproto.Stats)
 		sessions := metric{name: "sessions_open", help: "Open connections of mail clients that passed the limits.", isGauge: true}

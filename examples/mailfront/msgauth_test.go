@@ -78,7 +78,7 @@ func TestSPFAndDMARCUseTheClient(t *testing.T) {
 
 			header, answer = run(test.trusted, true, test.connect)
 			if test.want == fail {
-				require.Regexp(t, "^550 5.7.1 Refused, as sender.test wants it", answer)
+				require.Regexp(t, "^550 5.7.1 Refused by the DMARC policy of sender.test", answer)
 				require.Empty(t, header)
 			} else {
 				require.Regexp(t, "^250 ", answer)

@@ -1,5 +1,5 @@
-// What to copy: relaysFor: an address alone allows no relaying unless the operator has
-// switched it on. What to change: nothing.
+// Copy relaysFor: an address alone permits relaying only if the operator has allowed it. No changes
+// are needed.
 
 package main
 
@@ -17,15 +17,15 @@ func (cfg *config) readRelay(values *settings.Values) (err error) {
 	return err
 }
 
-// relaysFor reports whether a client may send mail to other domains without signing in.
-// The default is no: a TCP proxy on this machine that is not on the list of trusted proxies
-// makes every client 127.0.0.1, and mailfront would be an open relay.
+// relaysFor reports whether a client may send mail to other domains without signing in. The default
+// is false: if a TCP proxy on this machine is missing from the list of trusted proxies, every client
+// has the address 127.0.0.1, and mailfront would be an open relay.
 func (f *frontend) relaysFor(cl client.Client) bool {
 	return f.cfg.relayLoopback && cl.IsThisMachine()
 }
 
-// reportRelay logs that a client of this machine was refused, with the setting. A client can
-// cause it as often as it likes.
+// reportRelay logs that a client of this machine was refused, with the setting. The log is limited,
+// because a client can cause the line without limit.
 func (f *frontend) reportRelay(cl client.Client) {
 	if f.cfg.relayLoopback || !cl.IsThisMachine() {
 		return
@@ -35,8 +35,8 @@ func (f *frontend) reportRelay(cl client.Client) {
 		slog.String("setting", relayLoopback))
 }
 
-// warnOfRelaying is for a server that relays for loopback and trusts no proxy: a proxy on
-// this machine that was forgotten makes it an open relay.
+// warnOfRelaying warns if relaying is allowed for loopback and no proxy is trusted. A proxy on this
+// machine that is missing from the list makes the server an open relay.
 func (f *frontend) warnOfRelaying() {
 	if !f.cfg.relayLoopback || !f.cfg.trusted.all.Trusted().IsEmpty() {
 		return

@@ -1,6 +1,5 @@
-// What to copy: the whole file: what is read again is checked whole before it
-// counts, and a file that is bad leaves what there was in force. What to change:
-// the settings.
+// Copy this file: files are checked completely before they replace the values in use, and an invalid
+// file changes nothing. Change the settings.
 
 package main
 
@@ -9,9 +8,9 @@ import (
 	"crypto/tls"
 )
 
-// reload reads the list of trusted proxies and the certificate again, after SIGHUP. Open
-// connections are not affected: the list is for new connections, and for new requests where the
-// proxy speaks HTTP; the certificate is for new handshakes. ctx ends look-ups.
+// reload reads the list of trusted proxies and the certificate again, after SIGHUP. Open connections
+// are not affected. The list applies to new connections, and behind HTTP proxies to new requests.
+// The certificate applies to new handshakes. ctx ends the look-ups.
 func (f *frontend) reload(ctx context.Context) {
 	hasFile := f.cfg.certFile.Text != ""
 	for _, l := range f.cfg.trusted.lists {

@@ -1,5 +1,5 @@
-// What to copy: the order in change: build every document, save the new state, and only then
-// serve them. After an error nothing has changed. What to change: the fields of the form.
+// Copy the order of change: it builds every document, saves the new state, and only then serves the
+// documents. After an error nothing has changed. Change the fields of the form.
 
 package main
 
@@ -31,15 +31,15 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 	}
 	cl := client.FromRequest(r)
 	token := strings.TrimSpace(r.PostForm.Get("token"))
-	// A wrong token is not counted. Its 130 bits cannot be guessed, and a page of another site
-	// that posts wrong tokens by the administrator's browser must not lock the set-up.
+	// A wrong token is not counted. Its 130 bits cannot be guessed, and a page of another site must
+	// not be able to lock the set-up by posting wrong tokens from the administrator's browser.
 	if token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(p.now.token)) != 1 {
 		cl.Log(a.f.log, "setup_refused")
 		p.TokenProblem = "This is not the token. Use the one that mailfront printed at its last start."
 		a.show(w, r, http.StatusForbidden, "setup", p)
 		return
 	}
-	p.Token = token // need not be pasted again
+	p.Token = token // the form keeps a valid token
 	base, password := a.checkURL(p), r.PostForm.Get("password")
 	p.PasswordProblem = checkNewPassword(password, r.PostForm.Get("password_again"))
 	if p.URLProblem != "" || p.PasswordProblem != "" {
@@ -61,7 +61,7 @@ func (a *admin) setUp(w http.ResponseWriter, r *http.Request) {
 	a.done(w, r)
 }
 
-// setUpDone confirms the set-up. It shows nothing that is not public.
+// setUpDone confirms the set-up. It shows public data only.
 func (a *admin) setUpDone(w http.ResponseWriter, r *http.Request) {
 	p := a.newPage(r)
 	if p.session != nil || p.now.token != "" || p.now.PasswordHash == "" {
@@ -104,7 +104,7 @@ func (a *admin) urlChanged(w http.ResponseWriter, r *http.Request) {
 	a.show(w, r, http.StatusOK, "home", p)
 }
 
-// checkURL reports an error of the public URL at its field.
+// checkURL parses the public URL, and reports an error at its field.
 func (a *admin) checkURL(p *adminPageData) publicurl.Base {
 	base, err := parsePublicURL(p.URL)
 	if err != nil {
@@ -119,13 +119,13 @@ func (a *admin) checkURL(p *adminPageData) publicurl.Base {
 
 var errChanged = errors.New("mailfront: the state changed at the same time: open the page again and repeat the change")
 
-// change replaces old by next, and what is served by what is built on base. After an error
-// nothing has changed, except after errUnconfirmed, where that is not known.
+// change replaces the state old by next, and the documents by those of base. After an error nothing
+// has changed, except after errUnconfirmed, when the result is not known.
 func (a *admin) change(ctx context.Context, old, next *adminState, base publicurl.Base) error {
 	a.changing.Lock()
 	defer a.changing.Unlock()
 	if a.now.Load() != old {
-		return errChanged // the token works once
+		return errChanged // the token can be used once only
 	}
 	publish, err := a.f.prepare(base)
 	if err != nil {
@@ -138,7 +138,7 @@ func (a *admin) change(ctx context.Context, old, next *adminState, base publicur
 		a.keepCopy(next.state)
 	} else {
 		kept := next.state
-		kept.Under = "" // the next start has none
+		kept.Under = "" // the next start serves the page at adminPath only
 		if err := a.f.cfg.stateFile.save(kept); err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func (a *admin) change(ctx context.Context, old, next *adminState, base publicur
 	return nil
 }
 
-// notChanged answers a form whose change failed with err.
+// notChanged answers a form whose change has failed with err.
 func (a *admin) notChanged(w http.ResponseWriter, r *http.Request, view string, p *adminPageData, err error) {
 	client.FromRequest(r).Warn(a.f.log, "not_changed", slog.String("reason", client.Quote(err.Error())))
 	p.Problem = "Nothing was changed."

@@ -1,5 +1,5 @@
-// What to copy: the whole file: absent and unavailable are different answers, and a node that
-// has seen the set-up never forgets it. What to change: nothing.
+// Copy this file: it distinguishes a state that is absent from a store that is not available, and a
+// node never forgets a set-up that it has seen. No changes are needed.
 
 package main
 
@@ -17,21 +17,21 @@ import (
 )
 
 const (
-	setupName  = "setup" // of the state in the store; it never expires
-	setupTopic = "setup" // a message says that the state has changed
+	setupName  = "setup" // name of the state in the store; it never expires
+	setupTopic = "setup" // a message reports that the state has changed
 )
 
 var (
 	errSetUp = errors.New("mailfront: the set-up is complete: another node was first")
 
-	// errUnconfirmed is returned when the store did not answer whether it has changed the state.
+	// errUnconfirmed is returned when the store has not confirmed a change of the state.
 	errUnconfirmed = errors.New("mailfront: the store did not confirm the change (MAILFRONT_STORE): load the page again in a while to see whether it took effect")
 )
 
-// shared reports whether the state is in a store that nodes share.
+// shared reports whether the state is in a shared store.
 func (a *admin) shared() bool { return a.f.cfg.redis != nil }
 
-// refresh takes the state of the store. After an error the node keeps what it has.
+// refresh loads the state of the store. After an error the node keeps its state.
 func (a *admin) refresh(ctx context.Context) error {
 	if !a.shared() {
 		return nil
@@ -51,7 +51,7 @@ func (a *admin) refresh(ctx context.Context) error {
 	return a.adopt(ctx, s, raw)
 }
 
-// unanswered makes a node without state wait for the store: another node may have completed
+// unanswered makes a node without state wait for the store, because another node may have completed
 // the set-up.
 func (a *admin) unanswered() {
 	a.changing.Lock()
@@ -63,10 +63,10 @@ func (a *admin) unanswered() {
 	}
 }
 
-// hasBase reports whether the settings give the public URL, whatever the state is.
+// hasBase reports whether the settings contain the public URL, so that the state is not needed for it.
 func (cfg *config) hasBase() bool { return cfg.mode == modeNormal && cfg.publicURL.Text != "" }
 
-// absent is for a store without state. A node that has seen one restores it.
+// absent handles a store without state. A node that has seen a state restores it.
 func (a *admin) absent(ctx context.Context) error {
 	a.changing.Lock()
 	defer a.changing.Unlock()
@@ -81,7 +81,7 @@ func (a *admin) absent(ctx context.Context) error {
 		if next.token == "" {
 			next.token = rand.Text()
 		}
-	case a.f.cfg.base.IsRelative(): // MODE forbids bootstrap
+	case a.f.cfg.base.IsRelative(): // MODE does not allow bootstrap
 		next.waiting = true
 	}
 	if next.token == now.token && next.waiting == now.waiting {
@@ -94,7 +94,7 @@ func (a *admin) absent(ctx context.Context) error {
 	return nil
 }
 
-// restore puts back a state that has vanished from the store. a.changing is held.
+// restore writes a state that has vanished back to the store. a.changing is held.
 func (a *admin) restore(ctx context.Context, now *adminState) error {
 	next := *now
 	cause := "the store has lost the set-up, which has no expiry: it was emptied, or restarted without its data"
@@ -107,7 +107,7 @@ func (a *admin) restore(ctx context.Context, now *adminState) error {
 		return err
 	}
 	ok, err := a.f.store.PutIfAbsent(ctx, setupName, next.raw, 0)
-	if err != nil || !ok { // another node was first: the next refresh takes its state
+	if err != nil || !ok { // another node was first; the next refresh loads its state
 		return err
 	}
 	a.keepCopy(next.state)
@@ -116,8 +116,8 @@ func (a *admin) restore(ctx context.Context, now *adminState) error {
 	return nil
 }
 
-// adopt takes a state of the store, and serves its public URL. Of two states of the same
-// set-up the later one wins: a node that was paused may have restored an old one.
+// adopt applies a state of the store and serves its public URL. If the node has another state of the
+// same set-up, the higher revision wins, because a node that was paused may have restored an old one.
 func (a *admin) adopt(ctx context.Context, s state, raw []byte) error {
 	a.changing.Lock()
 	defer a.changing.Unlock()
@@ -133,7 +133,7 @@ func (a *admin) adopt(ctx context.Context, s state, raw []byte) error {
 	if !a.seen {
 		a.seen, a.first = true, s
 	}
-	changed := s != a.first // since the start of this node
+	changed := s != a.first // the state has changed since the start of this node
 	next := &adminState{state: s, raw: raw}
 	if a.f.cfg.mode == modeRecovery && !changed {
 		if next.token = old.token; next.token == "" {
@@ -156,7 +156,7 @@ func (a *admin) adopt(ctx context.Context, s state, raw []byte) error {
 	return nil
 }
 
-// serve switches to a public URL unless it is served already.
+// serve changes the public URL, if it is not the current one.
 func (a *admin) serve(publicURL string) error {
 	base, err := publicurl.Parse(publicURL)
 	if err != nil {
@@ -174,8 +174,8 @@ func (a *admin) serve(publicURL string) error {
 	return nil
 }
 
-// keepCopy writes the file of MAILFRONT_STATE, with which the node can start while the store is
-// away. The file of another set-up is kept under another name.
+// keepCopy writes the file of MAILFRONT_STATE, so that the node can start while the store is not
+// available. A file of another set-up is renamed first.
 func (a *admin) keepCopy(s state) {
 	file := a.f.cfg.stateFile
 	if file.path == "" {
@@ -191,7 +191,7 @@ func (a *admin) keepCopy(s state) {
 	}
 }
 
-// swap replaces old by next in the store. It succeeds only if the store confirms it.
+// swap replaces old by next in the store. It returns nil only if the store confirms the change.
 func (a *admin) swap(ctx context.Context, old, next *adminState) (err error) {
 	next.ID, next.Revision = old.ID, old.Revision+1
 	if next.ID == "" {
@@ -208,7 +208,7 @@ func (a *admin) swap(ctx context.Context, old, next *adminState) (err error) {
 	}
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
-		// Perhaps the reply was lost. The write is not repeated, but looked for.
+		// The reply may be lost. Read the state instead of repeating the write.
 		if raw, lookErr := a.f.watched.look(ctx, setupName); lookErr == nil && bytes.Equal(raw, next.raw) {
 			return nil
 		}
@@ -223,7 +223,8 @@ func (a *admin) swap(ctx context.Context, old, next *adminState) (err error) {
 	return nil
 }
 
-// announceChange wakes the other nodes. A lost message costs them a second.
+// announceChange makes the other nodes read the state. If the message is lost, they read it a second
+// later.
 func (a *admin) announceChange(ctx context.Context) {
 	if a.shared() {
 		_ = a.f.store.Publish(ctx, setupTopic, []byte("changed"))

@@ -1,6 +1,6 @@
-// What to copy: NewSession, which go-smtp calls at the first EHLO and again after
-// STARTTLS, reads the client there. Rcpt uses it to decide about relaying, and Data to
-// authenticate the message. What to change: where the mail goes.
+// Copy NewSession, which go-smtp calls at the first EHLO and again after STARTTLS: the session
+// determines the client there. Rcpt uses the client to decide about relaying, and Data to
+// authenticate the message. Change the destination of the mail.
 
 package main
 
@@ -25,8 +25,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
 )
 
-// newSMTPServer returns the server for the connections of a listener that get
-// one offer.
+// newSMTPServer returns the server for the connections of a listener that have the offer o.
 func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		cl := client.New(listener, c.Conn())
@@ -41,11 +40,11 @@ func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	if o == gate.StartTLS {
 		s.TLSConfig = f.tls
 	}
-	// go-smtp offers what AuthMechanisms returns, which is nothing unless the client is known
-	// to be on TLS. This lets Auth report a client that does not wait for the offer.
+	// go-smtp offers the result of AuthMechanisms, which is nil unless the client is known to use TLS.
+	// This field lets Auth report a client that uses AUTH without an offer.
 	s.AllowInsecureAuth = true
 	s.EnableSMTPUTF8 = true
-	// Only a client that has logged in gets reports: others could name any sender.
+	// Only clients that have logged in get reports. Others could use any address as the sender.
 	s.EnableDSN = strings.HasPrefix(listener, "submission")
 	s.MaxLineLength = maxAuthLine
 	s.Domain = f.cfg.mailName()
@@ -57,7 +56,7 @@ func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	return s
 }
 
-// maxAuthLine is for AUTH (RFC 4954 section 4), with an end of line. Other lines are shorter.
+// maxAuthLine is the maximum of AUTH (RFC 4954 section 4) with CRLF. Other lines are shorter.
 const maxAuthLine = 12288 + 2
 
 type smtpSession struct {
@@ -66,20 +65,20 @@ type smtpSession struct {
 	login     mailauth.Conn
 	conn      *smtp.Conn
 	below     *gate.Session
-	tls       string // of DescribeTLS
-	needsAuth bool   // submission, RFC 6409 section 4.3
+	tls       string // from DescribeTLS
+	needsAuth bool   // on submission listeners, RFC 6409 section 4.3
 	loggedIn  bool
 
 	from   string
 	utf8   bool     // SMTPUTF8, RFC 6531
-	local  []string // recipients that are ours
-	remote []string // the others
+	local  []string // recipients in the domains of this server
+	remote []string // recipients in other domains
 
 	envelopeID string      // ENVID, RFC 3461 section 4.4
-	reported   []recipient // those of local whose delivery has to be reported
+	reported   []recipient // recipients in local whose delivery has to be reported
 }
 
-// AuthMechanisms is called by go-smtp for the answer to EHLO.
+// AuthMechanisms returns the mechanisms for the answer to EHLO.
 func (s *smtpSession) AuthMechanisms() []string { return s.login.Mechanisms() }
 
 func (s *smtpSession) Auth(mech string) (sasl.Server, error) {
@@ -104,19 +103,19 @@ func (s *smtpSession) Mail(from string, options *smtp.MailOptions) error {
 	}
 	if err := s.f.guard.Allow(s.client, guard.Sending); err != nil {
 		s.client.Log(s.f.log, "mail_refused", slog.String("reason", err.Error()))
-		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too much mail from you: try again in " + guard.RetryAfter(err).String()}
+		return &smtp.SMTPError{Code: 450, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too much mail from your address: try again in " + guard.RetryAfter(err).String()}
 	}
 	s.from, s.utf8, s.envelopeID = from, options.UTF8, options.EnvelopeID
 	return nil
 }
 
-// checkAddress refuses an address that RFC 6531 section 3.5 does not allow.
+// checkAddress rejects an address that RFC 6531 section 3.5 does not allow.
 func checkAddress(address string, withUTF8 bool) error {
 	isASCII := !strings.ContainsFunc(address, func(r rune) bool { return r >= utf8.RuneSelf })
 	if isASCII || withUTF8 && utf8.ValidString(address) {
 		return nil
 	}
-	return &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 6, 7}, Message: "An address that is not ASCII needs SMTPUTF8, and to be UTF-8"}
+	return &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 6, 7}, Message: "A non-ASCII address requires SMTPUTF8 and must be UTF-8"}
 }
 
 func (s *smtpSession) Rcpt(to string, options *smtp.RcptOptions) error {
@@ -145,8 +144,8 @@ func (s *smtpSession) Rcpt(to string, options *smtp.RcptOptions) error {
 	return nil
 }
 
-// Data is called in another goroutine for BDAT: nothing of the transaction may be
-// looked at before the message is there.
+// Data receives a message. For BDAT go-smtp calls it in another goroutine: read the fields of the
+// transaction only after the message has arrived.
 func (s *smtpSession) Data(r io.Reader) error {
 	data, release, err := s.f.guard.Receive(s.client, r)
 	defer release()
@@ -157,7 +156,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 		return err
 	}
 	if !msgauth.WellFormed(data) {
-		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: "The message is malformed: a bare CR, or no field at its beginning"}
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: "The message is malformed: it has a bare CR or does not begin with a header field"}
 	}
 	if len(s.local) > 0 {
 		if err := s.deliver(data); err != nil {
@@ -172,7 +171,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 	return nil
 }
 
-// deliver puts a message with its trace fields into the mailbox.
+// deliver adds trace fields to a message and puts it into the mailbox.
 func (s *smtpSession) deliver(data []byte) error {
 	server := s.f.cfg.mailName()
 	t := msgauth.Trace{
@@ -186,7 +185,7 @@ func (s *smtpSession) deliver(data []byte) error {
 		attrs = append(attrs, slog.String("spf", string(v.SPF)), slog.String("dmarc", string(v.DMARC)), slog.String("from", v.From))
 		if v.Refuse {
 			s.client.Log(s.f.log, "message_refused", attrs...)
-			return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Refused, as " + v.From + " wants it: DMARC fails"}
+			return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "Refused by the DMARC policy of " + v.From}
 		}
 		fields = v.Field(server) + fields
 	}
@@ -202,14 +201,14 @@ func (s *smtpSession) deliver(data []byte) error {
 	return err
 }
 
-// fromOutside reports whether a message is from another server, and not from a user or
-// a client that may relay: the DNS does not list their addresses.
+// fromOutside reports whether a message is from another server. SPF and DMARC do not apply to users
+// and to clients that may relay, because the DNS does not list their addresses.
 func (s *smtpSession) fromOutside() bool {
 	return !s.needsAuth && !s.loggedIn && !s.f.relaysFor(s.client)
 }
 
-// authenticated is the address that SPF is evaluated for. It is the zero Addr if the address does
-// not identify one client. No domain lists the addresses of this machine.
+// authenticated returns the address for SPF. It is the zero Addr if the address does not identify one
+// client, and for this machine, because no domain lists the addresses of this machine.
 func (s *smtpSession) authenticated() netip.Addr {
 	if _, why := s.f.guard.Key(s.client); why != "" || s.client.IsThisMachine() {
 		return netip.Addr{}

@@ -1,4 +1,4 @@
-// What to copy: listen, which starts again after a crash. What to change: nothing.
+// Copy listen, which can start again after a crash. No changes are needed.
 
 package main
 
@@ -11,7 +11,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/internal/keepalive"
 )
 
-// listen listens on the address. Its error names the setting.
+// listen listens on an address. Its error names the setting.
 func (a address) listen() (net.Listener, error) {
 	l, err := listen(a.network, a.host)
 	if err != nil {
@@ -20,9 +20,8 @@ func (a address) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// listen is keepalive.Listen. A unix socket that a process which has crashed has left behind is
-// removed: no process accepts connections there. One that is in use stays, and so does any
-// other file.
+// listen is like keepalive.Listen, but removes a unix socket that a crashed process has left behind,
+// on which no process accepts connections. A socket in use and any other file are not removed.
 func listen(network, address string) (net.Listener, error) {
 	l, err := keepalive.Listen(network, address)
 	if err == nil || network != "unix" || !errors.Is(err, syscall.EADDRINUSE) || !isStaleSocket(address) {

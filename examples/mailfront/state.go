@@ -1,5 +1,5 @@
-// What to copy: save, by which a file is always whole, the old one or the new one,
-// whenever the power fails. What to change: what is kept.
+// Copy save: after a power failure the file is complete, with the old or the new contents. Change the
+// contents.
 
 package main
 
@@ -18,28 +18,28 @@ import (
 	"github.com/seed-94e48765/portico/examples/internal/settings"
 )
 
-// A state is the result of the set-up. Its only secret is the hash.
+// A state is the result of the set-up. The hash of the password is its only secret.
 type state struct {
 	PublicURL    string `json:"public_url"`
-	PasswordHash string `json:"admin_password_hash"` // of the administrator, by bcrypt
+	PasswordHash string `json:"admin_password_hash"` // bcrypt hash of the administrator's password
 
-	// With a shared store.
-	ID       string `json:"id,omitempty"`       // of the first set-up, random
-	Revision int    `json:"revision,omitempty"` // counts the changes since
-	Under    string `json:"under,omitempty"`    // the path on which the administrator set the public URL, decoded
+	// The fields below are set with a shared store only.
+	ID       string `json:"id,omitempty"`       // random; identifies the first set-up
+	Revision int    `json:"revision,omitempty"` // number of changes since the first set-up
+	Under    string `json:"under,omitempty"`    // decoded path at which the administrator set the public URL
 }
 
-// A stateFile keeps a state. Without a path nothing is kept beyond the process.
+// A stateFile keeps a state. Without a path the state is lost when the process ends.
 type stateFile struct{ path string }
 
-// load returns the zero state if there is no file yet.
+// load returns the zero state if the file does not exist.
 func (f stateFile) load() (s state, err error) {
 	if f.path == "" {
 		return s, nil
 	}
 	b, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		// Better to know now than when the set-up page wants to keep something.
+		// Report this at the start, not when the set-up page saves the state.
 		info, err := os.Stat(filepath.Dir(f.path))
 		if err == nil && !info.IsDir() {
 			err = fmt.Errorf("%q is not a directory", filepath.Dir(f.path))
@@ -82,20 +82,20 @@ func (f stateFile) save(s state) error {
 	return nil
 }
 
-// saveAside renames the file if it has another set-up than s.
+// saveAside renames the file if it has a set-up other than that of s.
 func (f stateFile) saveAside(s state) error {
 	kept, err := f.load()
 	if err != nil || kept.PublicURL == "" || kept.ID == s.ID {
 		return err
 	}
 	if kept.ID == "" && kept.PublicURL == s.PublicURL && kept.PasswordHash == s.PasswordHash {
-		return nil // this node has put it into the store
+		return nil // this node has written it to the store
 	}
 	return os.Rename(f.path, f.path+".old")
 }
 
-// writeAtomically writes a file next to path, with mode 0600, and gives it that name
-// when it is on the disk.
+// writeAtomically writes a temporary file next to path, with mode 0600, and renames it to path after
+// its contents are on the disk.
 func writeAtomically(path string, b []byte) (err error) {
 	dir := filepath.Dir(path)
 	t, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
@@ -120,8 +120,8 @@ func writeAtomically(path string, b []byte) (err error) {
 	if err = os.Rename(t.Name(), path); err != nil {
 		return err
 	}
-	// The name is on the disk when the directory is. Some systems cannot do that,
-	// and the file is in place all the same.
+	// Synchronize the directory, so that the name is on the disk, too. Some systems do not support it.
+	// The file is complete in any case.
 	if d, err := os.Open(dir); err == nil {
 		_ = d.Sync()
 		d.Close()
@@ -129,7 +129,7 @@ func writeAtomically(path string, b []byte) (err error) {
 	return nil
 }
 
-// readState is for parseConfig.
+// readState loads the state for parseConfig.
 func (cfg *config) readState(values *settings.Values) (err error) {
 	s := values.Get("STATE")
 	cfg.stateFile = stateFile{s.Text}

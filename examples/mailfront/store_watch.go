@@ -1,5 +1,5 @@
-// What to copy: watchedStore, which reports a store that is away once, whichever call finds out.
-// What to change: nothing.
+// Copy watchedStore, which reports once that a store is not available, no matter which call fails
+// first. No changes are needed.
 
 package main
 
@@ -13,28 +13,28 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
-// storePatience bounds a call to the store, so that a client gets its answer within 2 seconds
-// while the store is away.
+// storePatience bounds a call to the store, so that a client gets its answer within 2 seconds while
+// the store is not available.
 const storePatience = time.Second
 
-// A watchedStore bounds each call, and logs when the store goes away and when it is back. While
-// it is away calls fail at once, so that requests do not pile up.
+// A watchedStore bounds each call, and logs when the store becomes unavailable and when it is back.
+// In between, calls fail at once, so that requests do not pile up.
 type watchedStore struct {
 	store.Store
 	log  *slog.Logger
-	wake chan struct{} // for follow; has room for one
+	wake chan struct{} // wakes follow; has a buffer of one
 
 	mu     sync.Mutex
-	failed error     // of a call, until follow has seen it
-	away   error     // nil while the store answers
-	back   time.Time // when it last began to answer
+	failed error     // error of a call that follow has not handled yet
+	away   error     // why the store is not available; nil while it answers
+	back   time.Time // when the store last became available
 }
 
 func newWatchedStore(s store.Store, log *slog.Logger) *watchedStore {
 	return &watchedStore{Store: s, log: log, wake: make(chan struct{}, 1)}
 }
 
-// isAway returns why the store is away, or nil.
+// isAway returns why the store is not available, or nil.
 func (s *watchedStore) isAway() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,11 +48,11 @@ func (s *watchedStore) set(away error) {
 	was := s.away
 	s.away = away
 	if away == nil {
-		s.back, s.failed = time.Now(), nil // a failure until now is from before
+		s.back, s.failed = time.Now(), nil // an earlier failure no longer counts
 	}
 	switch {
 	case was == nil && away != nil:
-		s.log.Error("the store is not available: sign-in and administration answer 503 until it is",
+		s.log.Error("the store is not available: sign-in and administration answer 503 until it is, documents and mail are still served",
 			"event", "store_away", "setting", "MAILFRONT_STORE", "reason", away.Error(),
 			"advice", "start the store: mailfront need not be restarted; if the address is wrong, correct MAILFRONT_STORE")
 	case was != nil && away == nil:
@@ -60,8 +60,8 @@ func (s *watchedStore) set(away error) {
 	}
 }
 
-// probe finds out whether the store answers. It writes a value that expires at once: a server
-// whose disk is full, or that became a replica, can still be read.
+// probe checks whether the store answers. It writes a value that expires at once, because a server
+// with a full disk and a replica can still be read.
 func (s *watchedStore) probe(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
@@ -69,14 +69,15 @@ func (s *watchedStore) probe(ctx context.Context) error {
 	return err
 }
 
-// look reads a value after a call has failed, also if the store is taken to be away by then.
+// look reads a value after a call has failed, even if the store has been recorded as unavailable by
+// then.
 func (s *watchedStore) look(ctx context.Context, name string) ([]byte, error) {
 	bounded, cancel := context.WithTimeout(ctx, storePatience/2)
 	defer cancel()
 	return s.Store.Get(bounded, name)
 }
 
-// watch makes a call. If it fails, follow finds out whether the store is back already.
+// watch makes a call. After a failure, follow checks whether the store is available again.
 func watch[T any](ctx context.Context, s *watchedStore, call func(context.Context) (T, error)) (value T, err error) {
 	if err := s.isAway(); err != nil {
 		return value, err
@@ -85,13 +86,13 @@ func watch[T any](ctx context.Context, s *watchedStore, call func(context.Contex
 	defer cancel()
 	begun := time.Now()
 	value, err = call(bounded)
-	if ctx.Err() == nil && errors.Is(err, store.ErrUnavailable) { // the caller has not ended it
+	if ctx.Err() == nil && errors.Is(err, store.ErrUnavailable) { // not canceled by the caller
 		s.fail(begun, err)
 	}
 	return value, err
 }
 
-// fail records the failure of a call, unless it is from before the store came back.
+// fail records the failure of a call, unless the call failed before the store was back.
 func (s *watchedStore) fail(begun time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +102,7 @@ func (s *watchedStore) fail(begun time.Time, err error) {
 	}
 }
 
-// settle takes the store to be away if a call has failed.
+// settle records the store as unavailable if a call has failed.
 func (s *watchedStore) settle() {
 	s.mu.Lock()
 	failed := s.failed
@@ -112,7 +113,7 @@ func (s *watchedStore) settle() {
 	}
 }
 
-// wakeUp makes follow look at the store at once.
+// wakeUp makes follow check the store at once.
 func (s *watchedStore) wakeUp() {
 	select {
 	case s.wake <- struct{}{}:

@@ -1,5 +1,5 @@
-// What to copy: watch, which keeps the addresses of names up to date, and reload, which keeps
-// the old list if the new one is bad. What to change: the log lines.
+// Copy watch, which keeps the addresses of names up to date, and reload, which keeps the old list if
+// the new one is invalid. Change the log lines.
 
 package main
 
@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// A new proxy is not trusted until its name is looked up again.
+	// A new proxy is not trusted until the next look-up of its name.
 	nameInterval = 10 * time.Second
 	nameMaxStale = 5 * time.Minute
 )
 
 // watchTrusted looks up the names in the lists of trusted proxies. It returns after the first
-// answers, or after 11 seconds without them: the peers are trusted later, then.
+// answers, or after 11 seconds. Peers whose names are not resolved by then are trusted later.
 func (f *frontend) watchTrusted() error {
 	lists := f.cfg.trusted.lists
 	errs := make([]error, len(lists))
@@ -52,7 +52,7 @@ func (f *frontend) watch(ctx context.Context, l *trustedList) error {
 			f.trustedChanged(l, s)
 		},
 		OnError: func(err error) {
-			f.log.Warn("a look-up of a trusted proxy has failed, or its answer is refused; it is repeated", "event", "trusted_name",
+			f.log.Warn("the look-up of a trusted proxy failed or its answer was rejected; it will be repeated", "event", "trusted_name",
 				"setting", l.From, "reason", client.Quote(err.Error()))
 		},
 	}
@@ -66,7 +66,7 @@ func (f *frontend) watch(ctx context.Context, l *trustedList) error {
 	return nil
 }
 
-// trustedChanged follows every change of a list.
+// trustedChanged logs and applies every change of a list.
 func (f *frontend) trustedChanged(l *trustedList, s *trustnet.Set) {
 	f.cfg.trusted.unite()
 	networks := s.String()
@@ -76,8 +76,8 @@ func (f *frontend) trustedChanged(l *trustedList, s *trustnet.Set) {
 	f.log.Info("trusted proxies", "event", "trusted", "setting", l.From, "networks", networks)
 }
 
-// reloadTrusted reads a file of trusted proxies again. A file that is bad leaves the old list in
-// force, with its names.
+// reloadTrusted reads a file of trusted proxies again. If the file is invalid, the old list remains in
+// use, with its names.
 func (f *frontend) reloadTrusted(ctx context.Context, l *trustedList) {
 	items, set, err := l.read()
 	if err != nil {

@@ -135,7 +135,7 @@ func TestTheFileOfUIDVALIDITY(t *testing.T) {
 	}{
 		{name: "as it is written", content: "17\n"},
 		{name: "empty", content: "", err: "is damaged"},
-		{name: "no number", content: "x", err: `holds "x"`},
+		{name: "no number", content: "x", err: `contains "x"`},
 		{name: "negative", content: "-1", err: "is damaged"},
 		{name: "so large that nothing is left", content: fmt.Sprint(math.MaxUint32), err: "is damaged"},
 	} {

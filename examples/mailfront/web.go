@@ -1,6 +1,6 @@
-// What to copy: ConnContext, without which handlers do not get the client and package
-// forwarded would use headers on a PROXY listener; newResolver; forwardedClient, which
-// evaluates its Result; the timeouts. What to change: the handlers.
+// Copy ConnContext, newResolver, forwardedClient, which evaluates the Result, and the timeouts.
+// Without ConnContext handlers do not get the client, and package forwarded would use headers on a
+// PROXY listener. Change the handlers.
 
 package main
 
@@ -22,8 +22,8 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// A webServer is an http.Server for TLS or without TLS. Server.TLSConfig does not tell them
-// apart, because the first call of Serve sets it in both cases.
+// A webServer is an http.Server with or without TLS. Server.TLSConfig does not distinguish the two,
+// because the first call of Serve sets it in both cases.
 type webServer struct {
 	*http.Server
 	tls bool
@@ -37,7 +37,7 @@ func (s webServer) Serve(l net.Listener) error {
 	return s.Server.Serve(l)
 }
 
-// Shutdown closes what is left when ctx ends.
+// Shutdown closes the connections that remain when ctx ends.
 func (s webServer) Shutdown(ctx context.Context) error {
 	if err := s.Server.Shutdown(ctx); err != nil {
 		return s.Close()
@@ -53,7 +53,7 @@ func (f *frontend) newWebServer(listener string) server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 32}, // each may hold a form
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 32}, // each stream may hold a form in memory
 		ErrorLog:          libraryLog(f.log, listener),
 	}
 	if f.cfg.proxy[listener] {
@@ -63,12 +63,12 @@ func (f *frontend) newWebServer(listener string) server {
 	if onTLS {
 		s.TLSConfig = f.tls.Clone()
 	}
-	s.RegisterOnShutdown(f.endWeb) // for requests that would go on until then
+	s.RegisterOnShutdown(f.endWeb) // ends the event streams, which would last until the end of ctx
 	return webServer{s, onTLS}
 }
 
-// openWeb makes the handler of both web listeners: the documents, and everything that they
-// refer to.
+// openWeb builds the handler of both web listeners: the documents and all endpoints that they refer
+// to.
 func (f *frontend) openWeb() error {
 	f.webEnding, f.endWeb = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
@@ -106,7 +106,7 @@ func (f *frontend) openWeb() error {
 	return nil
 }
 
-// audience is what the token of another issuer must be for.
+// audience returns the audience that tokens of other issuers must have.
 func (f *frontend) audience() string {
 	return cmp.Or(f.cfg.tokenAudience, f.documents.Current().Base().String())
 }
@@ -132,7 +132,7 @@ func (f *frontend) webHandler(listener string) http.Handler {
 	return webpage.Errors(client.RememberForwarding(h))
 }
 
-// newResolvers returns the resolvers of the listeners with forwarding headers.
+// newResolvers returns the resolvers of the listeners that use forwarding headers.
 func newResolvers(cfg *config) (map[string]*forwarded.Resolver, error) {
 	resolvers := make(map[string]*forwarded.Resolver)
 	for _, name := range []string{"http", "https"} {
@@ -141,7 +141,7 @@ func newResolvers(cfg *config) (map[string]*forwarded.Resolver, error) {
 		}
 		c := cfg.forwarded
 		c.Trusted = cfg.trusted.of[name].live
-		c.Strip = true // the handlers get only the headers that were used
+		c.Strip = true // handlers get only the headers that were used
 		r, err := forwarded.New(c)
 		if err != nil {
 			return nil, fmt.Errorf("mailfront: the %s listener: %w", name, err)
@@ -151,7 +151,7 @@ func newResolvers(cfg *config) (map[string]*forwarded.Resolver, error) {
 	return resolvers, nil
 }
 
-// clientOfRequest uses the one mechanism of the listener.
+// clientOfRequest determines the client by the mechanism of the listener.
 func (f *frontend) clientOfRequest(listener string, r *http.Request) client.Client {
 	if f.cfg.proxy[listener] {
 		return client.FromProxyHeader(listener, r)
