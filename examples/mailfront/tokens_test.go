@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -94,6 +95,14 @@ func TestATokenOfTheSignInServesMail(t *testing.T) {
 	status, _ := s.Token(signintest.CodeForm(code, verifier))
 	require.Equal(t, http.StatusBadRequest, status, "a code that comes twice ends the sign-in")
 	foreign, _, _ := newSite(t, testBase, direct, nil).AccessToken()
+	verifier = oauth2.GenerateVerifier()
+	unused := s.SignIn(s.AuthURL(verifier)).Get("code")
+	status, answer := s.Token(signintest.CodeForm(s.SignIn(s.AuthURL(verifier, "scope", "openid offline_access")).Get("code"), verifier))
+	require.Equal(t, http.StatusOK, status, answer)
+	idToken, _ := answer["id_token"].(string)
+	refreshToken, _ := answer["refresh_token"].(string)
+	require.NotEmpty(t, idToken)
+	require.NotEmpty(t, refreshToken)
 	for _, test := range []struct {
 		name, user, token string
 		status, status2   string // of OAUTHBEARER and XOAUTH2; "" if the token is accepted
@@ -104,6 +113,9 @@ func TestATokenOfTheSignInServesMail(t *testing.T) {
 		{name: "without the scope", token: narrow, status: "insufficient_scope", status2: "403"},
 		{name: "revoked", token: revoked, status: "invalid_token", status2: "401"},
 		{name: "of another server", token: foreign, status: "invalid_token", status2: "401"},
+		{name: "an ID token", token: idToken, status: "invalid_token", status2: "401"},
+		{name: "a refresh token", token: refreshToken, status: "invalid_token", status2: "401"},
+		{name: "a code", token: unused, status: "invalid_token", status2: "401"},
 		{name: "the password", token: "correct-horse", status: "invalid_token", status2: "401"},
 		{name: "changed", token: changed(good), status: "invalid_token", status2: "401"},
 		{name: "too long", token: strings.Repeat("x", 8<<10), status: "invalid_token", status2: "401"},
