@@ -1,5 +1,5 @@
-// Package trustnet implements lists of trusted networks, whose peers may name a client
-// other than themselves.
+// Package trustnet implements lists of trusted networks. A peer in such a network may
+// state the address of the client on whose behalf it connects.
 //
 // A server behind a reverse proxy learns the client's address from the proxy, in
 // a PROXY protocol header or in an HTTP forwarding header. Every peer can send

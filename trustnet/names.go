@@ -17,6 +17,8 @@ import (
 // The answers of the DNS decide which peers are trusted. Set Within if other
 // parties can influence them. Every answer must have all addresses of the name; a name
 // whose answers have a changing part of its addresses is not suitable.
+// Loopback, unspecified and multicast addresses in an answer are refused: see
+// [Names.Watch].
 type Names struct {
 	// Items are the items of [Parse] and, in addition, names: dns:proxy includes every
 	// address of the host proxy. A name that does not end in a dot is looked up with the
