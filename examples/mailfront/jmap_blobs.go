@@ -142,8 +142,8 @@ func (j *jmapServer) events(w http.ResponseWriter, r *http.Request) {
 	// may be minutes away.
 	io.WriteString(w, ":\n\n")
 	for {
-		// The timeouts of the server are for requests that end. On HTTP/2 an expired deadline resets the
-		// stream even if nothing is to be sent.
+		// The timeouts of the server are for requests that end. On HTTP/2 an expired deadline
+		// resets the stream even if nothing is to be sent.
 		if errors.Join(out.SetWriteDeadline(time.Now().Add(30*time.Second)), out.Flush(), out.SetWriteDeadline(time.Time{})) != nil {
 			return
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-94e48765/portico/forwarded"
 )
 
-// forwardingHeader returns the name of a header in which a proxy passes on facts about the
-// client, and "" without one.
+// forwardingHeader returns the name of a header in which a proxy passes on facts about the client. It
+// returns "" without such a header.
 func forwardingHeader(h http.Header) (found string) {
 	for name := range h {
 		if isForwardingHeader(name) && (found == "" || name < found) {
@@ -20,7 +20,7 @@ func forwardingHeader(h http.Header) (found string) {
 	return found
 }
 
-// isForwardingHeader takes the name in any case, with _ for -.
+// isForwardingHeader reports whether name is a forwarding header, in any case and with _ for -.
 func isForwardingHeader(name string) bool {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 	switch name {
@@ -38,8 +38,8 @@ func isForwardingHeader(name string) bool {
 
 type forwardingKey struct{}
 
-// RememberForwarding keeps the name of a forwarding header for Client.ForwardedBy. Put it
-// in front of the handler of package forwarded, which strips the header.
+// RememberForwarding stores the name of a forwarding header for Client.ForwardedBy. It must run
+// before the handler of package forwarded, which removes the header.
 func RememberForwarding(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if name := forwardingHeader(r.Header); name != "" {
@@ -49,29 +49,29 @@ func RememberForwarding(next http.Handler) http.Handler {
 	})
 }
 
-// forwardedBy returns the name of a forwarding header that the request had.
+// forwardedBy returns the name of a forwarding header that the request had, or "".
 func forwardedBy(r *http.Request) string {
 	name, _ := r.Context().Value(forwardingKey{}).(string)
 	return name
 }
 
-// LogForwarding reports a forwarding header of a peer that is not on the list of trusted
-// proxies. The header is ignored. If the peer is a proxy, all its clients have its address.
+// LogForwarding reports a forwarding header of a peer that is not on the list of trusted proxies. The
+// header is ignored. If the peer is a proxy, all its clients appear with its address.
 //
-// It also reports a trusted proxy that has not sent the header that is read, or a malformed
-// one: no client of that proxy is known. A request of a proxy without any forwarding header
-// is not reported, because it may be a health check.
+// LogForwarding also reports a trusted proxy that sends no header of the configured name, or a
+// malformed one, so that no client of that proxy is known. It does not report a request of a proxy
+// without any forwarding header, because the request may be a health check.
 //
-// A peer on this machine without such a header is reported if its requests are for another host:
-// it may be a proxy that passes bytes on, and all its clients have the address 127.0.0.1 then.
+// A peer on this machine without a forwarding header is reported if its requests have another host. It
+// may be a proxy that passes bytes on, and all its clients then have the address 127.0.0.1.
 //
-// Trusted is the name of the setting that has the list.
+// trusted is the name of the setting that has the list.
 func LogForwarding(log *LimitedLog, cl Client, trusted string) {
 	if cl.ForwardedBy == "" {
 		if cl.IsThisMachine() && cl.IsUntrustedPeer() && !isThisHost(cl.Host) {
-			log.Warn("a client of this machine asks for another host", "local_peer", cl.Listener,
+			log.Warn("a request from this machine has another host", "local_peer", cl.Listener,
 				slog.String("peer", cl.IP.String()), slog.String("host", shortened(Quote(cl.Host))),
-				slog.String("reason", "if the peer is a proxy on this machine, its clients are not known: let it send the client's address, and add it to the list of trusted proxies"),
+				slog.String("reason", "if the peer is a proxy on this machine, its clients are not known: configure it to send the client's address, and add it to the list of trusted proxies"),
 				slog.String("setting", trusted))
 		}
 		return
@@ -90,8 +90,8 @@ func LogForwarding(log *LimitedLog, cl Client, trusted string) {
 		slog.String("setting", trusted))
 }
 
-// forwardingSetting returns the setting that is wrong if package forwarded gives this reason
-// for a request with a forwarding header, and "" for a reason that can be right.
+// forwardingSetting returns the setting to correct if package forwarded returns this reason for a
+// request with a forwarding header. It returns "" if the reason may be legitimate.
 func forwardingSetting(reason string) string {
 	switch reason {
 	case forwarded.NoHeader.String(), forwarded.Malformed.String():

@@ -9,18 +9,18 @@ import (
 
 const (
 	limitedLogInterval = time.Minute
-	limitedLogKeys     = 256 // that are remembered; all others share one line an interval
+	limitedLogKeys     = 256 // keys in memory; all other keys share one line in each interval
 )
 
-// A limitedKey identifies the lines of which one an interval is enough.
+// A limitedKey identifies lines of which one is written in each interval.
 type limitedKey struct{ cause, kind, listener string }
 
-// otherKey is for the causes beyond limitedLogKeys.
+// otherKey is the key of all lines beyond limitedLogKeys.
 var otherKey = limitedKey{cause: "other", listener: "any"}
 
-// A LimitedLog writes at most one warning an interval for each cause and listener. The
-// next line has the number of those that were suppressed in between. The memory is
-// bounded, also where a client can choose the cause.
+// A LimitedLog writes at most one warning in each interval for each cause and listener. The next line
+// has the number of lines that were suppressed in between. The memory is bounded, even if clients can
+// choose the cause.
 type LimitedLog struct {
 	log      *slog.Logger
 	interval time.Duration
@@ -31,24 +31,24 @@ type LimitedLog struct {
 }
 
 type limitedEntry struct {
-	last       time.Time // when a line was written
-	suppressed uint64    // since then
+	last       time.Time // time of the last line
+	suppressed uint64    // number of lines since last
 }
 
-// NewLimitedLog writes to log.
+// NewLimitedLog returns a LimitedLog that writes to log.
 func NewLimitedLog(log *slog.Logger) *LimitedLog {
 	return &LimitedLog{log: log, interval: limitedLogInterval, keys: limitedLogKeys, seen: make(map[limitedKey]*limitedEntry)}
 }
 
-// Warn writes a line with the attributes proto, event, those given and, if there were
-// any, suppressed; unless one with the same cause and listener was written within the
-// interval. The cause is the event of the line.
+// Warn writes a line unless a line with the same cause and listener was written within the interval.
+// The line has the attributes proto, event and the given ones. If lines were suppressed, it also has
+// the attribute suppressed. The cause is the event of the line.
 func (l *LimitedLog) Warn(message, cause, listener string, attrs ...slog.Attr) {
 	l.WarnKind(message, cause, "", listener, attrs...)
 }
 
-// WarnKind is Warn for an event of several kinds, each of which has its own interval: lines that
-// any client can cause do not suppress those about a proxy. The line does not have the kind.
+// WarnKind is like Warn for an event that has several kinds. Each kind has its own interval, so that
+// lines that any client can cause do not suppress lines about a proxy. The kind is not logged.
 func (l *LimitedLog) WarnKind(message, cause, kind, listener string, attrs ...slog.Attr) {
 	suppressed, ok := l.allow(limitedKey{cause, kind, listener})
 	if !ok {
@@ -61,8 +61,8 @@ func (l *LimitedLog) WarnKind(message, cause, kind, listener string, attrs ...sl
 	l.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
 }
 
-// allow reports whether a line of this key may be written now, and how many were suppressed
-// since the last one. If ok is false, this one is counted as suppressed.
+// allow reports whether a line with this key may be written now, and how many lines were suppressed
+// since the last one. If ok is false, the line is counted as suppressed.
 func (l *LimitedLog) allow(key limitedKey) (suppressed uint64, ok bool) {
 	now := time.Now()
 	l.mu.Lock()
@@ -77,7 +77,7 @@ func (l *LimitedLog) allow(key limitedKey) (suppressed uint64, ok bool) {
 	return suppressed, true
 }
 
-// entry returns that of key, or that of otherKey if there are too many. l.mu is held.
+// entry returns the entry of key, or that of otherKey if there are too many keys. l.mu is held.
 func (l *LimitedLog) entry(key limitedKey, now time.Time) *limitedEntry {
 	if e, ok := l.seen[key]; ok {
 		return e
@@ -96,8 +96,8 @@ func (l *LimitedLog) entry(key limitedKey, now time.Time) *limitedEntry {
 	return e
 }
 
-// forget removes the entries whose interval is over. The numbers that they suppressed
-// go to otherKey. l.mu is held.
+// forget removes the entries whose interval is over, and adds their suppressed lines to otherKey. l.mu
+// is held.
 func (l *LimitedLog) forget(now time.Time) {
 	var lost uint64
 	for key, e := range l.seen {

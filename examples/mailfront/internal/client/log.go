@@ -17,15 +17,15 @@ func (cl Client) Log(l *slog.Logger, event string, more ...slog.Attr) {
 	cl.logAt(l, level, event, more)
 }
 
-// Warn writes the line of Log at the level of a warning.
+// Warn is like Log with the level of a warning.
 func (cl Client) Warn(l *slog.Logger, event string, more ...slog.Attr) {
 	cl.logAt(l, slog.LevelWarn, event, more)
 }
 
-// message is that of every line of a client.
+// message is the message of every line of a client.
 const message = "client"
 
-// logAt and what it calls have small frames if the handler is a TextHandler.
+// logAt and the functions that it calls have small frames if the handler is a TextHandler.
 func (cl *Client) logAt(l *slog.Logger, level slog.Level, event string, more []slog.Attr) {
 	if !l.Enabled(context.Background(), level) {
 		return
@@ -50,8 +50,8 @@ func (cl *Client) logRecord(l *slog.Logger, level slog.Level, event string, more
 	_ = l.Handler().Handle(context.Background(), r)
 }
 
-// LogIP returns the client's address, or that of the last hop if the client is not known.
-// It is for log lines only.
+// LogIP returns the client's address, or that of the last hop if the client is not known. Use it for
+// log lines only.
 func (cl Client) LogIP() netip.Addr {
 	if cl.IP.IsValid() {
 		return cl.IP
@@ -59,7 +59,7 @@ func (cl Client) LogIP() netip.Addr {
 	return cl.Last
 }
 
-// noProxy is the proxy of a client that connects itself.
+// noProxy is the value of proxy for a client that has connected directly.
 const noProxy = "none"
 
 func (cl *Client) proxyName() string {
@@ -69,11 +69,11 @@ func (cl *Client) proxyName() string {
 	return cl.Proxy.String()
 }
 
-// Quote replaces every equals sign of a text that a client has written, so that a search
-// for an attribute of the log does not find it.
+// Quote replaces every equals sign in a text of a client, so that the text cannot imitate an attribute
+// of the log.
 func Quote(s string) string { return strings.ReplaceAll(s, "=", "%3D") }
 
-// shortened returns at most the first 64 bytes of a text that a client has written.
+// shortened returns at most the first 64 bytes of a text of a client.
 func shortened(s string) string {
 	const most = 64 // bytes
 	if len(s) > most {
@@ -82,5 +82,5 @@ func shortened(s string) string {
 	return s
 }
 
-// TrustedProxies is the setting that log lines name: the list of trusted proxies.
+// TrustedProxies is the setting for the list of trusted proxies, as log lines name it.
 const TrustedProxies = "MAILFRONT_TRUSTED_PROXIES"

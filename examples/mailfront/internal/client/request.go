@@ -15,20 +15,20 @@ func WithRequest(r *http.Request, cl Client) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), clientKey{}, cl))
 }
 
-// FromRequest returns the client that [WithRequest] added, or the zero Client, which is not
-// known.
+// FromRequest returns the client that [WithRequest] added. Without one it returns the zero Client,
+// which is not known.
 func FromRequest(r *http.Request) Client {
 	return FromContext(r.Context())
 }
 
-// FromContext is [FromRequest] for the context of a request.
+// FromContext is like [FromRequest] for the context of a request.
 func FromContext(ctx context.Context) Client {
 	cl, _ := ctx.Value(clientKey{}).(Client)
 	return cl
 }
 
-// FromProxyHeader returns the client of a request on a PROXY listener whose server has
-// [proxyproto.ConnContext]. A request is a session: several clients may share a
+// FromProxyHeader returns the client of a request on a PROXY listener. The server must use
+// [proxyproto.ConnContext]. Every request counts as a session, because several clients may share a
 // connection from an HTTP proxy.
 func FromProxyHeader(listener string, r *http.Request) Client {
 	info, _ := proxyproto.FromContext(r.Context())
@@ -38,9 +38,8 @@ func FromProxyHeader(listener string, r *http.Request) Client {
 	return cl
 }
 
-// FromForwarded returns the client of a request behind [forwarded.Resolver.Handler].
-// tlsEnded is set if every proxy of the listener ends the TLS of its clients and does not
-// send X-Forwarded-Proto.
+// FromForwarded returns the client of a request behind [forwarded.Resolver.Handler]. Set tlsEnded if
+// every proxy of the listener ends the TLS of its clients and does not send X-Forwarded-Proto.
 func FromForwarded(listener string, r *http.Request, tlsEnded bool) Client {
 	res, _ := forwarded.FromContext(r.Context())
 	cl := Client{

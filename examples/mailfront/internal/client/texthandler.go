@@ -10,24 +10,24 @@ import (
 )
 
 // A TextHandler is a slog.TextHandler that formats most lines of [Client.Log] itself, with the
-// same result. There are one or two of these for each connection. slog.TextHandler needs several
-// KiB of stack for a line, which stay with the goroutine of a session.
+// same result. Each connection has one or two of these lines. For a line, slog.TextHandler needs
+// several KiB of stack, which the goroutine of a session would keep.
 type TextHandler struct {
 	*slog.TextHandler
 	w *lockedWriter
 }
 
-// NewTextHandler returns a handler that writes lines of this level and above to w.
+// NewTextHandler returns a handler that writes lines of the given level and above to w.
 func NewTextHandler(w io.Writer, level slog.Level) *TextHandler {
 	locked := &lockedWriter{w: w}
 	return &TextHandler{slog.NewTextHandler(locked, &slog.HandlerOptions{Level: level}), locked}
 }
 
-// lines are buffers for one line each.
+// lines has buffers. Each holds one line.
 var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
-// handle writes the line of a client, and reports false if it cannot: a value would need quotes,
-// or is of another kind than those that the lines have.
+// handle writes the line of a client. It reports false if it cannot, because a value needs quotes or
+// has an unexpected kind.
 func (h *TextHandler) handle(cl *Client, level slog.Level, event string, more []slog.Attr) bool {
 	if !isPlain(event) || !isPlain(cl.Listener) {
 		return false
@@ -94,7 +94,7 @@ func isPlain(s string) bool {
 	return s != ""
 }
 
-// A lockedWriter writes one line after the other.
+// A lockedWriter serializes writes.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer

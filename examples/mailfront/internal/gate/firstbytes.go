@@ -12,22 +12,22 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// What can come first on a connection.
+// An arrival is a kind of first bytes on a connection.
 type arrival int
 
 const (
 	arrivalUndecided arrival = iota // more bytes are needed
 	arrivalExpected
-	arrivalHeader // a PROXY header, where none is expected
-	arrivalTLS    // on a listener without
-	arrivalPlain  // on a listener whose clients begin with TLS
+	arrivalHeader // a PROXY header that the listener does not expect
+	arrivalTLS    // TLS on a listener without TLS
+	arrivalPlain  // no TLS on a listener whose clients begin with TLS
 )
 
-// maxArrival is how many bytes decide: "PROXY UNKNOWN" and what follows.
+// maxArrival is the number of bytes that suffices to classify: "PROXY UNKNOWN" and the next byte.
 const maxArrival = 14
 
-// proxySignatures are how a PROXY header begins (proxy-protocol.txt sections 2.1 and 2.2).
-// "PROXY NOOP" is a command of IMAP.
+// proxySignatures are the beginnings of a PROXY header (proxy-protocol.txt sections 2.1 and 2.2). They
+// do not match "PROXY NOOP", which is a command of IMAP.
 var proxySignatures = [][]byte{
 	[]byte("PROXY TCP4 "), []byte("PROXY TCP6 "), []byte("PROXY UNKNOWN "), []byte("PROXY UNKNOWN\r"),
 	[]byte("\r\n\r\n\x00\r\nQUIT\n"),
@@ -46,7 +46,7 @@ func classify(first []byte, expectTLS bool) arrival {
 			return arrivalUndecided
 		}
 	}
-	// A TLS record: alert or handshake, and the major version (RFC 8446 section 5.1).
+	// A TLS record begins with alert or handshake and the major version (RFC 8446 section 5.1).
 	record := first[0] == 0x15 || first[0] == 0x16
 	switch {
 	case expectTLS && record:
@@ -63,12 +63,12 @@ func classify(first []byte, expectTLS bool) arrival {
 	return arrivalExpected
 }
 
-// A Listener inspects the first bytes of its connections as a server reads them, and logs
-// what the server does not expect, with the setting to change. It holds nothing back and
-// refuses nothing. The clients of a Listener begin with TLS if its name ends in s.
+// A Listener inspects the first bytes of its connections while a server reads them, and logs
+// bytes that the server does not expect, with the setting to change. It delays and rejects
+// nothing. Clients of a Listener whose name ends in s begin with TLS.
 type Listener struct {
 	net.Listener
-	Name  string // smtp, for example: a part of the names of settings
+	Name  string // for example smtp; a part of the names of settings
 	Proxy bool   // whether the listener below has read a PROXY header
 	Log   *client.LimitedLog
 }
@@ -84,11 +84,11 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 func (l *Listener) expectTLS() bool { return strings.HasSuffix(l.Name, "s") }
 
-// ReportHeader logs a PROXY header that the listener below has refused. It is for
-// proxyproto.Config.OnReject of a listener that expects none.
+// ReportHeader logs a PROXY header that the listener below has rejected. Use it as
+// proxyproto.Config.OnReject of a listener that expects no PROXY header.
 func (l *Listener) ReportHeader(peer netip.Addr) { l.report(peer, arrivalHeader) }
 
-// report writes the line of a misconfiguration of the proxy peer.
+// report logs a misconfiguration of a proxy.
 func (l *Listener) report(peer netip.Addr, a arrival) {
 	other := l.Name + "s"
 	if l.expectTLS() {
@@ -98,30 +98,30 @@ func (l *Listener) report(peer netip.Addr, a arrival) {
 	switch {
 	case a == arrivalHeader && l.Proxy:
 		cause, arrived, setting = "second_proxy_header", "a second PROXY header", "MAILFRONT_LISTEN_"+strings.ToUpper(l.Name)
-		advice = "let one proxy send the header: a proxy behind another one has to read the first and to send its own"
+		advice = "let one proxy send the header: a proxy behind another proxy must read the first header and send its own"
 	case a == arrivalHeader:
 		setting = "MAILFRONT_" + strings.ToUpper(l.Name) + "_CLIENT"
 		cause, arrived = "proxy_header", "a PROXY header"
-		advice = "set " + setting + " to proxy, or turn off the PROXY header in the proxy and let it set X-Forwarded-For"
+		advice = "set " + setting + " to proxy, or configure the proxy to send X-Forwarded-For instead of a PROXY header"
 	case a == arrivalTLS:
 		cause, arrived = "tls_on_plain_port", "a TLS handshake"
-		advice = "connect to the port of " + setting + ", or let the proxy end TLS and name the listener in MAILFRONT_TLS_TERMINATED"
+		advice = "connect to the port of " + setting + ", or end TLS in the proxy and add the listener to MAILFRONT_TLS_TERMINATED"
 	default:
 		cause, arrived = "plain_text_on_tls_port", "plain text"
-		advice = "connect to the port of " + setting + ", or let the proxy use TLS to this one"
+		advice = "connect to the port of " + setting + ", or configure the proxy to use TLS to this listener"
 	}
-	l.Log.Warn("a connection begins with what this listener does not expect", cause, l.Name,
+	l.Log.Warn("a connection begins with bytes that this listener does not expect", cause, l.Name,
 		slog.String("peer", peer.String()), slog.String("arrived", arrived), slog.String("setting", setting), slog.String("advice", advice))
 }
 
-// An arrivalConn looks at the first bytes that are read from it.
+// An arrivalConn inspects the first bytes that are read from a connection.
 type arrivalConn struct {
 	net.Conn
 	listener *Listener
 	decided  atomic.Bool
 
-	mu    sync.Mutex // of what follows
-	n     int        // of first
+	mu    sync.Mutex // guards the fields below
+	n     int        // number of bytes in first
 	first [maxArrival]byte
 }
 
@@ -148,5 +148,5 @@ func (c *arrivalConn) look(b []byte) {
 	}
 }
 
-// NetConn lets proxyproto see what is below.
+// NetConn lets package proxyproto find the connection below.
 func (c *arrivalConn) NetConn() net.Conn { return c.Conn }

@@ -1,15 +1,16 @@
-// Package gate handles a connection of a mail listener before a server sees it. A [Receiver]
-// asks package guard, ends TLS and chooses the server that may make the right offers on the
-// connection: several servers share one listener by means of proxyproto.Split, because
-// libraries decide once for each server, and not for each connection, whether they offer
-// passwords. [Sessions] ends connections whose clients do nothing useful, and waits for all
-// of them at shutdown. [Listener] reports a proxy and a listener that do not agree on what
-// comes first on a connection.
+// Package gate handles a connection of a mail listener before a server gets it.
+//
+// A [Receiver] applies the limits of package guard, ends TLS and selects the server with the right
+// offers for the connection. Several servers share one listener by means of proxyproto.Split, because
+// libraries decide for each server, and not for each connection, whether they offer passwords.
+// [Sessions] closes connections whose clients make no progress, and waits for all connections at
+// shutdown. [Listener] logs connections whose first bytes show that a proxy and a listener have
+// different settings.
 //
 // Copy with it: client, guard, store.
 //
-// What to change: the settings that [Listener] names; and the offers, if your server can
-// decide for each connection.
+// Change the settings that [Listener] names. Remove the offers if your server can decide for each
+// connection.
 package gate
 
 import (
@@ -28,24 +29,24 @@ import (
 // HandshakeTimeout bounds a TLS handshake.
 const HandshakeTimeout = 10 * time.Second
 
-// An Offer is what a server may offer on a connection. There is a server for each Offer,
-// and the value is its index in the result of proxyproto.Split.
+// An Offer is a set of mechanisms that a server may offer on a connection. Each Offer has a
+// server. Its value is the index in the result of proxyproto.Split.
 type Offer int
 
-// The offers. Offers is their number.
+// The offers. Offers is the number of offers.
 const (
-	StartTLS Offer = iota // no password before STARTTLS
-	Login                 // passwords, and no STARTTLS: the client is on TLS already
-	Neither               // not even TLS from here would make the client's connection secure
+	StartTLS Offer = iota // STARTTLS, and no password before it
+	Login                 // passwords without STARTTLS, because the client already uses TLS
+	Neither               // no password and no STARTTLS, which would not make the client's connection secure
 	Offers
 )
 
-// offerOn returns what may be offered on c.
+// offerOn returns the offer for c.
 func offerOn(c net.Conn) Offer {
 	if secure, known := proxyproto.Secure(c); secure && known {
 		return Login
 	}
-	// Under ReencryptedTLS the TLS of the proxy proves nothing about the client, and
+	// Under ReencryptedTLS the TLS of the proxy proves nothing about the client's connection, and
 	// STARTTLS would not change that.
 	info, _ := proxyproto.FromConn(c)
 	if secure, known := info.Secure(true); secure && known {
@@ -56,18 +57,18 @@ func offerOn(c net.Conn) Offer {
 
 // A Receiver handles the connections of a mail listener.
 type Receiver struct {
-	Context  context.Context // ends handshakes when it ends
+	Context  context.Context // cancels handshakes
 	Listener string
-	Patience time.Duration // how long a client may go on without success; see Sessions.Add
-	TLS      *tls.Config   // nil unless the client begins with TLS
+	Patience time.Duration // maximum time without success; see Sessions.Add
+	TLS      *tls.Config   // for clients that begin with TLS; nil otherwise
 	Sessions *Sessions
 	Guard    *guard.Guard
 	Log      *slog.Logger
 }
 
-// Receive returns the connection with the [Offer] that chooses its server, or nil if it has
-// closed the connection. It is the choose function of proxyproto.Split, which runs it for
-// several connections at the same time: a slow handshake delays no other connection.
+// Receive returns the connection with the [Offer] that selects its server, or nil if it has closed the
+// connection. It is the choose function of proxyproto.Split, which calls it concurrently for several
+// connections, so that a slow handshake delays no other connection.
 func (r *Receiver) Receive(c net.Conn) (net.Conn, int) {
 	cl := client.New(r.Listener, c)
 	release, err := r.Guard.Admit(cl)
@@ -83,7 +84,7 @@ func (r *Receiver) Receive(c net.Conn) (net.Conn, int) {
 		cancel()
 		if err != nil {
 			tc.Close()
-			// A forged PROXY header is in the log already, as a rejection.
+			// A forged PROXY header has been logged as a rejection.
 			if !errors.Is(err, proxyproto.ErrUntrustedHeader) {
 				r.Log.Debug("no TLS handshake", "proto", r.Listener, "peer", client.IPOf(c.RemoteAddr()).String(), "reason", err.Error())
 			}
@@ -99,8 +100,8 @@ func (r *Receiver) Receive(c net.Conn) (net.Conn, int) {
 	return c, int(o)
 }
 
-// hideTLS hides a *tls.Conn from the server, which would offer passwords on it, where its TLS
-// is the proxy's and not the client's.
+// hideTLS hides a *tls.Conn from the server if the TLS is that of the proxy and not of the client. The
+// server would offer passwords otherwise.
 func hideTLS(c net.Conn) net.Conn {
 	if _, ok := c.(*tls.Conn); ok {
 		return hiddenConn{c}
@@ -110,5 +111,5 @@ func hideTLS(c net.Conn) net.Conn {
 
 type hiddenConn struct{ net.Conn }
 
-// NetConn lets proxyproto see what the server does not.
+// NetConn lets package proxyproto find the connection that is hidden from the server.
 func (c hiddenConn) NetConn() net.Conn { return c.Conn }

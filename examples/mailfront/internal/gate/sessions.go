@@ -17,7 +17,7 @@ const LoginTries = 3
 type Sessions struct {
 	mu    sync.Mutex
 	conns map[*Session]struct{}
-	left  chan struct{} // a token when a connection was closed
+	left  chan struct{} // gets a value when a connection is closed
 }
 
 // NewSessions returns Sessions without connections.
@@ -25,8 +25,8 @@ func NewSessions() *Sessions {
 	return &Sessions{conns: make(map[*Session]struct{}), left: make(chan struct{}, 1)}
 }
 
-// Add returns a wrapper of c for which Wait waits. TLS goes on top of it. The wrapper calls
-// release when it is closed. After patience it calls expired and closes itself, unless
+// Add returns a wrapper of c for which Wait waits. TLS must be a layer above the wrapper. The wrapper
+// calls release when it is closed. After patience it calls expired and closes itself, unless
 // [Session.Useful] or [Session.LoggedIn] is called before.
 func (s *Sessions) Add(c net.Conn, patience time.Duration, expired, release func()) *Session {
 	sc := &Session{Conn: c, sessions: s, patience: patience, release: release}
@@ -40,8 +40,8 @@ func (s *Sessions) Add(c net.Conn, patience time.Duration, expired, release func
 	return sc
 }
 
-// Wait returns when all connections are closed. When ctx ends, it closes the others and
-// returns their number.
+// Wait returns when all connections are closed. If ctx ends before, it closes the remaining
+// connections and returns their number.
 func (s *Sessions) Wait(ctx context.Context) (cut int) {
 	for s.Open() > 0 {
 		select {
@@ -73,20 +73,20 @@ func (s *Sessions) closeAll() int {
 	return len(rest)
 }
 
-// A Session is a connection with the facts that stay the same after STARTTLS. Useful,
-// LoggedIn and WrongLogin may be called on nil, and do nothing then.
+// A Session is a connection with the facts that stay the same after STARTTLS. Useful, LoggedIn and
+// WrongLogin do nothing on a nil Session.
 type Session struct {
 	net.Conn
 	sessions *Sessions
 	patience time.Duration
 	timer    *time.Timer
 	release  func()
-	wrong    atomic.Int32 // passwords
-	last     atomic.Bool  // the next write is the last
+	wrong    atomic.Int32 // number of wrong passwords
+	last     atomic.Bool  // close the connection after the next write
 }
 
-// SessionOf returns the Session below c, or nil. Call it when a session starts: a wrapper
-// that a library adds later may hide it.
+// SessionOf returns the Session below c, or nil. Call it when a session starts, because a wrapper that
+// a library adds later may hide it.
 func SessionOf(c net.Conn) *Session {
 	for {
 		if sc, ok := c.(*Session); ok {
@@ -100,14 +100,13 @@ func SessionOf(c net.Conn) *Session {
 	}
 }
 
-// Useful records that the client has succeeded, such as with a message. The time that it may
-// go on begins again.
+// Useful records a success of the client, such as a message, and restarts the time of patience.
 func (c *Session) Useful() { c.setTimer(func() { c.timer.Reset(c.patience) }) }
 
-// LoggedIn records a login. Only the server's own idle timeout applies from now on.
+// LoggedIn records a login. From now on only the server's own idle timeout applies.
 func (c *Session) LoggedIn() { c.setTimer(func() { c.timer.Stop(); c.patience = maxDuration }) }
 
-// maxDuration is some 292 years.
+// maxDuration is about 292 years.
 const maxDuration = time.Duration(1<<63 - 1)
 
 func (c *Session) setTimer(set func()) {
@@ -116,13 +115,13 @@ func (c *Session) setTimer(set func()) {
 	}
 	c.sessions.mu.Lock()
 	defer c.sessions.mu.Unlock()
-	if _, open := c.sessions.conns[c]; open { // otherwise it would not be stopped
+	if _, open := c.sessions.conns[c]; open { // a timer of a closed connection would not be stopped
 		set()
 	}
 }
 
-// WrongLogin records a failed login. The next write is the last one of the connection if
-// there were LoginTries, or if err is not guard.ErrWrongPassword.
+// WrongLogin records a failed login. The connection is closed after the next write if it has reached
+// LoginTries, or if err is not guard.ErrWrongPassword.
 func (c *Session) WrongLogin(err error) {
 	if c != nil && (c.wrong.Add(1) >= LoginTries || err != guard.ErrWrongPassword) {
 		c.last.Store(true)
@@ -138,7 +137,7 @@ func (c *Session) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// NetConn lets proxyproto see what is below.
+// NetConn lets package proxyproto find the connection below.
 func (c *Session) NetConn() net.Conn { return c.Conn }
 
 func (c *Session) Close() error {

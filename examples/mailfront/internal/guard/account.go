@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// knownAddresses is how many addresses are remembered for an account.
+	// knownAddresses is the maximum number of addresses in memory for an account.
 	knownAddresses = 32
-	// knownFor is how long the store remembers them after the last new one.
+	// knownFor is how long the store keeps them after the last new address.
 	knownFor = 90 * 24 * time.Hour
 )
 
-// accountKey identifies an account in the limits. Names that no account has are treated the
-// same: an answer does not reveal which accounts exist. The name cannot be derived from it.
+// accountKey returns the key of an account in the limits. Names without an account have keys, too, so
+// that an answer does not reveal which accounts exist. The name cannot be derived from the key.
 func accountKey(name string) string {
 	if name == "" {
 		return ""
@@ -30,8 +30,8 @@ func accountKey(name string) string {
 	return store.SecretName("account", strings.ToLower(name))
 }
 
-// account identifies the account that an attempt is for, or returns "" if none was named. The
-// administrator is an account whose name no client can send.
+// account returns the key of the account of an attempt, or "" for an attempt without a name. The
+// key of the administrator is that of a name that no client can send.
 func (a Attempt) account() string {
 	if a.Secret == AdminSecret {
 		return store.SecretName("administrator", "")
@@ -39,9 +39,9 @@ func (a Attempt) account() string {
 	return accountKey(a.Account)
 }
 
-// accountBucket returns the bucket of the account that an attempt is for. It has no account
-// if no limit of an account applies: none was named, the client has signed in to the account
-// before, or the secret is not a password that a person chose. For the administrator's
+// accountBucket returns the bucket of the account of an attempt. The bucket has no account if
+// the limit of accounts does not apply: the attempt has no name, the client has signed in to the
+// account before, or the secret is not a password that a person chose. For the administrator's
 // password, clients that an address does not identify have the limit [GuessingAdmin] instead.
 func (g *Guard) accountBucket(who netip.Prefix, a Attempt) (b bucket) {
 	account := a.account()
@@ -52,12 +52,12 @@ func (g *Guard) accountBucket(who netip.Prefix, a Attempt) (b bucket) {
 	return bucket{account: account, action: GuessingAccount}
 }
 
-// keptAccounts bounds how many accounts keepUsedAccounts looks at.
+// keptAccounts is the maximum number of accounts that keepUsedAccounts inspects.
 const keptAccounts = 16
 
-// keepUsedAccounts moves accounts of which half of the limit is used away from the end of the
-// list, where they would be forgotten next: one guess at each of many other names must not give
-// a new limit to the guesses at one account. g.mu is held.
+// keepUsedAccounts moves accounts with a limit that is half used away from the end of the list, where
+// they would be evicted next. Otherwise one guess at each of many other names would reset the limit of
+// an account. g.mu is held.
 func (g *Guard) keepUsedAccounts() {
 	for range keptAccounts {
 		account, l, ok := g.accounts.GetOldest()
@@ -69,7 +69,7 @@ func (g *Guard) keepUsedAccounts() {
 }
 
 // Remember records that the client is the owner of the account of an attempt, as a right
-// password does. Call it when the client has proved that in another way, such as by the token
+// password does. Call it when the client has proved this in another way, such as by the token
 // with which a new password is set.
 func (g *Guard) Remember(cl client.Client, a Attempt) {
 	if who, why := g.Key(cl); why == "" {
@@ -85,8 +85,8 @@ func (g *Guard) knows(account string, who netip.Prefix) bool {
 	return ok && who.IsValid() && known.Contains(who)
 }
 
-// remember records that the client has signed in to the account. Of an account, and of all
-// accounts, those are forgotten that did not sign in for longest. Only a new address is
+// remember records that the client has signed in to the account. Of the addresses of the account, and
+// of all accounts, it evicts those without a sign-in for the longest time. Only a new address is
 // written to the store, after the answer to the client.
 func (g *Guard) remember(account string, who netip.Prefix) {
 	if account == "" || !who.IsValid() {
@@ -112,10 +112,10 @@ func (g *Guard) rememberHere(account string, who netip.Prefix) (isNew bool) {
 	return true
 }
 
-// The value of an account in the store has its addresses, the newest first.
+// The value of an account in the store has its addresses, newest first.
 func knownName(account string) string { return "known-" + account }
 
-// knowsShared is knows of all nodes. It is called only before a refusal, so that no other
+// knowsShared is like knows for all nodes. It is called before a refusal only, so that no other
 // sign-in waits for the store.
 func (g *Guard) knowsShared(account string, who netip.Prefix) bool {
 	if account == "" || !who.IsValid() || !g.isShared() {
@@ -139,7 +139,7 @@ func (g *Guard) knowsShared(account string, who netip.Prefix) bool {
 	return err == found
 }
 
-// rememberShared tries again if other nodes write at the same time.
+// rememberShared repeats the write if other nodes write at the same time.
 func (g *Guard) rememberShared(account string, who netip.Prefix) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()

@@ -11,14 +11,14 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// Admit decides whether a new connection may stay. Call it before a TLS handshake, and
-// release when the connection is closed. After an error, which Admit has logged, close the
-// connection without an answer.
+// Admit decides whether a new connection may stay. Call it before a TLS handshake, and call release
+// when the connection is closed. After an error, which Admit has logged, close the connection without
+// an answer.
 func (g *Guard) Admit(cl client.Client) (release func(), err error) {
 	return g.admit(cl, g.admitShared)
 }
 
-// admit also refuses a connection if more returns an error.
+// admit is like Admit, and also refuses a connection if more returns an error.
 func (g *Guard) admit(cl client.Client, more func(netip.Prefix, Action) error) (release func(), err error) {
 	who, why := g.Key(cl)
 	g.mu.Lock()
@@ -42,7 +42,7 @@ func (g *Guard) admit(cl client.Client, more func(netip.Prefix, Action) error) (
 	return sync.OnceFunc(func() { g.leave(who) }), nil
 }
 
-// mayConnect counts what it refuses. g.mu is held.
+// mayConnect decides about a connection and counts refusals. g.mu is held.
 func (g *Guard) mayConnect(who netip.Prefix, byAddress bool) (err error) {
 	switch {
 	case g.count.Connections >= g.limits.Total:
@@ -50,7 +50,7 @@ func (g *Guard) mayConnect(who netip.Prefix, byAddress bool) (err error) {
 	case byAddress && g.open[who] >= g.limits.PerClient:
 		err = ErrTooManyOpen
 	}
-	if byAddress { // even then: a ban is the better reason, and a try is a try
+	if byAddress { // charge it in any case, and prefer a ban as the reason
 		if e := g.allowKey(who, Connecting); errors.Is(e, ErrBanned) || err == nil {
 			err = e
 		}
@@ -67,7 +67,7 @@ func (g *Guard) countRefusal(err error) {
 	g.countRefusalLocked(err)
 }
 
-// countRefusalLocked is countRefusal. g.mu is held.
+// countRefusalLocked is like countRefusal. g.mu is held.
 func (g *Guard) countRefusalLocked(err error) {
 	g.count.Refused++
 	switch {
@@ -94,16 +94,16 @@ func (g *Guard) leave(who netip.Prefix) {
 	}
 }
 
-// Listen returns a listener without the connections of l that [Guard.Admit] refuses. It is
-// for servers that accept by themselves, such as net/http. A connection from a trusted proxy
-// that sends forwarding headers counts in the total only, because it has requests of several
-// clients. An idle connection counts until it is closed. No connection waits for
-// the store that nodes share; its requests do.
+// Listen returns a listener for the connections of l that [Guard.Admit] accepts. It is for
+// servers that call Accept themselves, such as net/http. A connection from a trusted proxy that
+// sends forwarding headers counts in the total only, because it has requests of several clients.
+// An idle connection counts until it is closed. Connections do not wait for the store that nodes
+// share, but their requests do.
 func (g *Guard) Listen(listener string, l net.Listener) net.Listener {
 	return guardedListener{l, g, listener}
 }
 
-// RefuseBanned answers the request of a client that is banned, and reports whether it is.
+// RefuseBanned answers the request of a banned client, and reports whether the client is banned.
 func (g *Guard) RefuseBanned(w http.ResponseWriter, cl client.Client) bool {
 	err := g.banned(cl)
 	if err == nil {
@@ -113,8 +113,8 @@ func (g *Guard) RefuseBanned(w http.ResponseWriter, cl client.Client) bool {
 	return true
 }
 
-// LimitRequests returns a handler that answers requests beyond the limit of their client,
-// and passes the others to next.
+// LimitRequests returns a handler that refuses requests over the limit of their client and passes the
+// others to next.
 func (g *Guard) LimitRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := g.Allow(client.FromRequest(r), Requesting); err != nil {
@@ -137,7 +137,7 @@ func (l guardedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Connections are accepted one after the other: none waits for the store.
+		// Connections are accepted one after the other, so none waits for the store.
 		release, err := l.guard.admit(client.FromPeer(l.name, c), func(netip.Prefix, Action) error { return nil })
 		if err == nil {
 			return guardedConn{c, release}, nil
@@ -151,7 +151,7 @@ type guardedConn struct {
 	release func()
 }
 
-// NetConn lets proxyproto see what is below.
+// NetConn lets package proxyproto find the connection below.
 func (c guardedConn) NetConn() net.Conn { return c.Conn }
 
 func (c guardedConn) Close() error {

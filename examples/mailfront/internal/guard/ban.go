@@ -10,7 +10,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// A Ban is why and how long a client is refused on every listener.
+// A Ban is a period in which a client is refused on every listener.
 type Ban struct {
 	Address netip.Prefix `json:"address"` // an IPv4 address or an IPv6 /64; see [Guard.Key]
 	Reason  string       `json:"reason"`
@@ -18,14 +18,14 @@ type Ban struct {
 	Until   time.Time    `json:"until"`
 }
 
-// A ban is a Ban that this node knows.
+// A ban is a Ban in the memory of this node.
 type ban struct {
 	Ban
-	stored  bool      // the other nodes find it in the store
-	learned time.Time // when this node made it or found it
+	stored  bool      // the ban is in the store, for the other nodes
+	learned time.Time // when this node made or read the ban
 }
 
-// reasonOf is the reason of a ban.
+// reasonOf returns the reason of a ban.
 func reasonOf(cl client.Client) string { return "wrong passwords, the last one on " + cl.Listener }
 
 // bannedKey returns an error if the client is banned. g.mu is held.
@@ -48,14 +48,14 @@ func (g *Guard) addBan(b Ban, stored bool) {
 	g.changes++
 }
 
-// removeBan gives the client a new start. g.mu is held.
+// removeBan removes a ban and the counted guesses of its client. g.mu is held.
 func (g *Guard) removeBan(who netip.Prefix) {
 	if g.bans.Remove(who) {
 		g.changes++
 	}
 }
 
-// Bans returns the bans that are in force, newest first.
+// Bans returns the current bans, newest first.
 func (g *Guard) Bans() []Ban {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -75,15 +75,15 @@ func (g *Guard) Bans() []Ban {
 	return list
 }
 
-// BanChanges returns a number that is another one after each change of [Guard.Bans] that is
-// not the end of a ban.
+// BanChanges returns a number that changes with each change of [Guard.Bans], except when a ban
+// expires.
 func (g *Guard) BanChanges() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.changes
 }
 
-// Restore adds bans of an earlier process. It ignores those that have ended.
+// Restore adds the bans of an earlier process. It ignores expired bans.
 func (g *Guard) Restore(bans []Ban) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -94,7 +94,7 @@ func (g *Guard) Restore(bans []Ban) {
 	}
 }
 
-// lift ends a ban on this node. The client may send as many wrong passwords as a new one.
+// lift removes a ban from this node. The limits of the client start anew.
 func (g *Guard) lift(who netip.Prefix) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -104,7 +104,7 @@ func (g *Guard) lift(who netip.Prefix) {
 	}
 }
 
-// ban bans a client, unless it is banned. Other nodes learn it by the store.
+// ban bans a client, unless it is banned already. The store passes the ban on to other nodes.
 func (g *Guard) ban(cl client.Client, who netip.Prefix) {
 	now := time.Now()
 	b := Ban{Address: who, Reason: reasonOf(cl), Since: now.UTC(), Until: now.Add(g.limits.Ban).UTC()}

@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// maxReason bounds the reason of a ban in a file, in bytes.
+// maxReason is the maximum length of a reason in a file, in bytes.
 const maxReason = 200
 
 // FormatBans returns the bans as JSON, for a file that [ParseBans] reads.
@@ -25,8 +25,8 @@ func FormatBans(bans []Ban) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// ParseBans reads what FormatBans has returned. It accepts nothing else: a ban that cannot
-// be read would let the client in.
+// ParseBans parses the output of FormatBans. It accepts no other input, because a ban that is skipped
+// would let the client in.
 func ParseBans(b []byte) ([]Ban, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -38,7 +38,7 @@ func ParseBans(b []byte) ([]Ban, error) {
 		return nil, errors.New("guard: bans: got null, want an array")
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("guard: bans: there is more after the array")
+		return nil, errors.New("guard: bans: data after the array")
 	}
 	seen := make(map[netip.Prefix]bool)
 	for i, ban := range bans {
@@ -46,14 +46,14 @@ func ParseBans(b []byte) ([]Ban, error) {
 			return nil, fmt.Errorf("guard: bans: entry %d: %w", i+1, err)
 		}
 		if seen[ban.Address] {
-			return nil, fmt.Errorf("guard: bans: entry %d: %v is there twice", i+1, ban.Address)
+			return nil, fmt.Errorf("guard: bans: entry %d: duplicate address %v", i+1, ban.Address)
 		}
 		seen[ban.Address] = true
 	}
 	return bans, nil
 }
 
-// check returns an error if no [Guard] makes such a ban.
+// check returns an error for a ban that no [Guard] makes.
 func (b Ban) check() error {
 	who := b.Address
 	switch isClient := who.Addr().Is4() && who.Bits() == 32 || who.Addr().Is6() && who.Bits() == 64; {
@@ -64,7 +64,7 @@ func (b Ban) check() error {
 	case b.Reason == "" || len(b.Reason) > maxReason || !isPrintable(b.Reason):
 		return fmt.Errorf("the reason is %.60q, want 1 to %d bytes of text", b.Reason, maxReason)
 	case !b.Until.After(b.Since):
-		return fmt.Errorf("the ban ends at %v, and begins at %v", b.Until, b.Since)
+		return fmt.Errorf("the ban ends at %v, before it begins at %v", b.Until, b.Since)
 	}
 	return nil
 }

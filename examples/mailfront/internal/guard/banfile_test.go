@@ -41,7 +41,7 @@ func TestDamagedBansAreRefused(t *testing.T) {
 		{name: "empty", text: "", want: "EOF"},
 		{name: "null", text: "null", want: "want an array"},
 		{name: "an object", text: "{}", want: "cannot unmarshal"},
-		{name: "more", text: "[] []", want: "more after the array"},
+		{name: "more", text: "[] []", want: "data after the array"},
 		{name: "a null entry", text: "[null]", want: "entry 1"},
 		{name: "another member", text: strings.Replace(string(good), "reason", "motive", 1), want: `"motive"`},
 		{name: "no address", text: strings.Replace(string(good), "198.51.100.7/32", "", 1), want: "entry 1: the address"},
@@ -55,7 +55,7 @@ func TestDamagedBansAreRefused(t *testing.T) {
 		{name: "a long reason", text: strings.Replace(string(good), "wrong passwords", strings.Repeat("x", maxReason), 1), want: "the reason"},
 		{name: "no time", text: strings.Replace(string(good), "2026-11-28T09:15:00Z", "soon", 1), want: "soon"},
 		{name: "it ends before it begins", text: strings.Replace(string(good), "T09:15:00Z", "T08:15:00Z", 1), want: "the ban ends"},
-		{name: "twice", text: "[" + entry + "," + entry + "]", want: "entry 2: 198.51.100.7/32 is there twice"},
+		{name: "twice", text: "[" + entry + "," + entry + "]", want: "entry 2: duplicate address 198.51.100.7/32"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bans, err := ParseBans([]byte(tc.text))

@@ -12,7 +12,7 @@ import (
 // ErrNoMemory is returned by [Guard.Receive] when Limits.Memory or Limits.Share is used up.
 var ErrNoMemory = errors.New("guard: too much mail is being received: try later")
 
-// A budget is a number of bytes that all sessions share.
+// A budget is a number of bytes shared by all sessions.
 type budget struct {
 	size int64
 	used atomic.Int64
@@ -34,20 +34,19 @@ func (b *budget) inUse() int64 { return b.used.Load() }
 
 const (
 	firstRead = 32 << 10 // bytes
-	// A message is there once as it was read, and once with its trace fields.
+	// A message is in memory twice for a moment: as it was read, and with its trace fields.
 	copiesOfMessage = 2
 )
 
-// A share is how much of it one client may have.
+// A share is the part of a budget that one client may use.
 type share struct {
 	budget
 	users int // messages that are being received
 }
 
-// Receive reads r until io.EOF. The data counts in Limits.Memory, and in Limits.Share of its
-// client, so that one client cannot stop all mail with messages that never end. It returns
-// ErrNoMemory if there is no room. Call release when data is not needed any more, also after
-// an error.
+// Receive reads r until io.EOF. The data counts in Limits.Memory and in its client's Limits.Share, so
+// that one client cannot stop all mail with messages that never end. Receive returns ErrNoMemory if a
+// limit is used up. Call release, after an error too, when data is no longer needed.
 func (g *Guard) Receive(cl client.Client, r io.Reader) (data []byte, release func(), err error) {
 	who, why := g.Key(cl)
 	if why != "" {
@@ -72,9 +71,8 @@ func (g *Guard) Receive(cl client.Client, r io.Reader) (data []byte, release fun
 	}), err
 }
 
-// readAll is io.ReadAll within the budget, and those of also: what a client has not
-// sent takes nothing of it. Call release when data is not needed any more, after an
-// error, too.
+// readAll is like io.ReadAll within the budget and the budgets also. It takes bytes from them as the
+// client sends data. Call release, after an error too, when data is no longer needed.
 func (b *budget) readAll(r io.Reader, also ...*budget) (data []byte, release func(), err error) {
 	all := append(also, b)
 	taken := 0
@@ -87,7 +85,7 @@ func (b *budget) readAll(r io.Reader, also ...*budget) (data []byte, release fun
 	for {
 		if len(data) == cap(data) {
 			size := max(firstRead, 2*cap(data))
-			for i, b := range all { // for a moment both are there
+			for i, b := range all { // both copies are in memory for a moment
 				if !b.take(copiesOfMessage * size) {
 					for _, b := range all[:i] {
 						b.give(copiesOfMessage * size)

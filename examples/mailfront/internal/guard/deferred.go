@@ -8,16 +8,15 @@ import (
 )
 
 const (
-	// payDelay is how long after a connection it is charged in the store. The longer, the more
-	// charges are sent at once, and the more connections a client can make over the limit of
-	// all nodes.
+	// payDelay is the time between a connection and its charge in the store. A longer time allows more
+	// charges in one call, and more connections of a client over the limit of all nodes.
 	payDelay = 20 * time.Millisecond
-	// payAtOnce is the number of clients that are charged at the same time.
+	// payAtOnce is the number of clients that are charged concurrently.
 	payAtOnce = 64
 )
 
-// isSuspect reports whether a connection of the client waits for the store: the client has
-// sent wrong passwords to this node, or has used half of its limit for connections.
+// isSuspect reports whether a connection of the client has to wait for the store: the client has sent
+// wrong passwords to this node, or has used half of its limit for connections.
 func (g *Guard) isSuspect(who netip.Prefix) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -29,11 +28,11 @@ func (g *Guard) isSuspect(who netip.Prefix) bool {
 	return connecting != nil && connecting.left() <= connecting.Burst()/2 || guessing != nil && guessing.left() < guessing.Burst()
 }
 
-// chargeLater charges what the client owes after payDelay.
+// chargeLater makes the deferred charges of the client after payDelay.
 func (g *Guard) chargeLater(who netip.Prefix) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.unpaid) >= g.limits.Clients { // the limit of this node is charged
+	if len(g.unpaid) >= g.limits.Clients { // the limit of this node has been charged
 		return
 	}
 	g.unpaid[who] = struct{}{}
@@ -43,7 +42,7 @@ func (g *Guard) chargeLater(who netip.Prefix) {
 	}
 }
 
-// payCharges makes the deferred charges until ctx ends, and then the last ones.
+// payCharges makes the deferred charges until ctx ends, and then the remaining ones.
 func (g *Guard) payCharges(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
@@ -58,7 +57,7 @@ func (g *Guard) payCharges(ctx context.Context) {
 	}
 }
 
-// takeUnpaid omits clients whose charges another call has made.
+// takeUnpaid returns the clients with deferred charges, without those that another call has charged.
 func (g *Guard) takeUnpaid() (clients []netip.Prefix) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,7 +70,7 @@ func (g *Guard) takeUnpaid() (clients []netip.Prefix) {
 	return clients
 }
 
-// pay returns when all clients are charged. While the store is away they owe the charges.
+// pay charges all clients and returns. While the store is not available, the charges remain deferred.
 func (g *Guard) pay(clients []netip.Prefix) {
 	var all sync.WaitGroup
 	next := make(chan netip.Prefix)

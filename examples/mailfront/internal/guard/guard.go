@@ -8,11 +8,12 @@
 // it would apply to everyone behind the proxy.
 //
 // Wrong passwords also have a limit for each account and for the administrator, which slows
-// guesses from many addresses. It does not apply to addresses that have signed in to the account before.
+// guesses from many addresses. It does not apply to addresses that have signed in to the account
+// before.
 //
 // Copy with it: client, store.
 //
-// What to change: [DefaultLimits], and the secrets in guess.go.
+// Change [DefaultLimits], and the secrets in guess.go.
 package guard
 
 import (
@@ -40,32 +41,32 @@ type Guard struct {
 
 	store store.Store   // nil if there is one node
 	away  atomic.Bool   // the store does not answer
-	late  atomic.Int32  // its answers in a row that came too late
-	wake  chan struct{} // has a value when unpaid has one
+	late  atomic.Int32  // number of consecutive answers that were late
+	wake  chan struct{} // has a value when unpaid is not empty
 
-	mu       sync.Mutex // of what follows
+	mu       sync.Mutex // guards the fields below
 	clients  *simplelru.LRU[netip.Prefix, *[Actions]*limit]
 	accounts *simplelru.LRU[string, *limit]
 	known    *simplelru.LRU[string, *simplelru.LRU[netip.Prefix, struct{}]] // clients that have signed in to an account
-	unknown  [Actions]*limit                                                // of limits.Unknown
+	unknown  [Actions]*limit                                                // the limits of limits.Unknown
 	bans     *simplelru.LRU[netip.Prefix, *ban]
-	unpaid   map[netip.Prefix]struct{} // clients that pay charges; see chargeLater
-	changes  uint64                    // of bans
-	epoch    string                    // of the bans in the store
+	unpaid   map[netip.Prefix]struct{} // clients with deferred charges; see chargeLater
+	changes  uint64                    // number of changes of the bans
+	epoch    string                    // epoch of the bans in the store
 	turns    map[bucket]*turns
-	open     map[netip.Prefix]int // connections of a client, which bounds its size
+	open     map[netip.Prefix]int // connections by client; Limits.Total bounds its size
 	share    map[netip.Prefix]*share
 	count    Counts
 }
 
-// A limit is a token bucket of this node, with what the node knows of the one of all nodes.
+// A limit is a token bucket of this node, with the known facts about the shared bucket of all nodes.
 type limit struct {
 	*rate.Limiter
-	spent time.Time // until then the bucket in the store has nothing left
-	owed  int       // of a deferred action: not charged in the store yet
+	spent time.Time // the bucket in the store is empty until this time
+	owed  int       // deferred charges, which the store does not have yet
 }
 
-// left returns how often the limit allows its action now.
+// left returns how many actions the limit allows now.
 func (l *limit) left() int {
 	if time.Now().Before(l.spent) {
 		return 0
@@ -76,11 +77,11 @@ func (l *limit) left() int {
 // allow counts one action.
 func (l *limit) allow() bool { return !time.Now().Before(l.spent) && l.Allow() }
 
-// Counts has numbers for a page of statistics.
+// Counts has the numbers for a page of statistics.
 type Counts struct {
-	Connections int // that are open now
+	Connections int // open connections
 
-	Refused      uint64 // connections that were closed at accept; the sum of the next four
+	Refused      uint64 // connections that were closed at accept; the sum of the next four fields
 	WhileBanned  uint64
 	TooFast      uint64
 	TooManyOpen  uint64
@@ -94,8 +95,8 @@ type Counts struct {
 	MemoryInUse  int64
 }
 
-// New returns a Guard that logs to log. Addresses in trusted, which may change while it is
-// in use, do not identify a client. New panics if limits.Clients is not positive.
+// New returns a Guard that logs to log. Addresses in trusted, which may change later, do not
+// identify a client. New panics if limits.Clients is not positive.
 func New(limits Limits, trusted trustnet.Source, log *slog.Logger) *Guard {
 	g := &Guard{
 		trusted: trusted, log: log, limits: limits, memory: newBudget(limits.Memory), open: make(map[netip.Prefix]int),
@@ -123,8 +124,8 @@ func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
 // nat64 is the well-known prefix of RFC 6052 section 2.1.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// Key returns the prefix that identifies the client: its address in IPv4, and in IPv6 the
-// /64 of its subscriber, who has all addresses in it (RFC 6177). If why is not empty, the
+// Key returns the prefix that identifies the client. It is the address in IPv4, and in IPv6 the
+// /64 of the subscriber, who controls all addresses in it (RFC 6177). If why is not empty, the
 // address does not identify a client, and no limit, ban or verdict may depend on it.
 func (g *Guard) Key(cl client.Client) (who netip.Prefix, why string) {
 	ip := cl.IP.Unmap().WithZone("")
@@ -136,7 +137,7 @@ func (g *Guard) Key(cl client.Client) (who netip.Prefix, why string) {
 	case g.trusted != nil && g.trusted.Trusted().Contains(ip):
 		return who, "the address is a trusted proxy's"
 	}
-	if nat64.Contains(ip) { // the gateway has one /96 for all of IPv4
+	if nat64.Contains(ip) { // the gateway uses one /96 for all of IPv4
 		b := ip.As16()
 		ip = netip.AddrFrom4([4]byte(b[12:]))
 	}
@@ -148,8 +149,8 @@ func (g *Guard) Key(cl client.Client) (who netip.Prefix, why string) {
 	return who, ""
 }
 
-// Allow counts the action. The error wraps ErrBanned or ErrTooFast. Allow always returns nil
-// for a client that its address does not identify.
+// Allow counts an action of the client. The error wraps ErrBanned or ErrTooFast. Allow always returns
+// nil for a client that its address does not identify.
 func (g *Guard) Allow(cl client.Client, a Action) error {
 	who, why := g.Key(cl)
 	if why != "" {
@@ -175,7 +176,7 @@ func (g *Guard) banned(cl client.Client) error {
 	return g.bannedKey(who)
 }
 
-// allowKey is allow. g.mu is held.
+// allowKey is like allow. g.mu is held.
 func (g *Guard) allowKey(who netip.Prefix, a Action) error {
 	if err := g.bannedKey(who); err != nil {
 		return err
@@ -188,8 +189,8 @@ func (g *Guard) allowKey(who netip.Prefix, a Action) error {
 	return nil
 }
 
-// limiter returns the limit of a bucket. It forgets the clients and accounts that were away
-// for longest. g.mu is held.
+// limiter returns the limit of a bucket. It evicts the clients and accounts that were inactive for the
+// longest time. g.mu is held.
 func (g *Guard) limiter(b bucket) *limit {
 	switch {
 	case b.account != "":
@@ -221,7 +222,7 @@ func newLimit(r Rate) *limit {
 	return &limit{Limiter: rate.NewLimiter(rate.Every(r.Every), r.Burst)}
 }
 
-// Counts returns the numbers so far.
+// Counts returns the current numbers.
 func (g *Guard) Counts() Counts {
 	g.mu.Lock()
 	defer g.mu.Unlock()

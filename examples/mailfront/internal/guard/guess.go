@@ -15,45 +15,45 @@ type Secret int
 
 // The secrets.
 const (
-	MailSecret Secret = iota // of the account
+	MailSecret Secret = iota // the password of the account
 	AdminSecret
-	TokenSecret // an access token in place of the password of the account
+	TokenSecret // an access token instead of the password of the account
 	secrets
 )
 
-// An Attempt is one password that a client sends.
+// An Attempt is a password or token that a client sends.
 type Attempt struct {
 	Secret  Secret
-	Account string // the name that was sent with the password; "" without one
-	// OtherSite is set if a page of another site may have sent the password through the
-	// browser of its visitor. Such a password never causes a ban, and has a limit of its own.
+	Account string // the name that was sent with the password; may be ""
+	// OtherSite is set if a page of another site may have sent the password through the browser of
+	// its visitor. Such a password never causes a ban. It has a limit of its own.
 	OtherSite bool
 }
 
-// A bucket is what an action is charged to: that of an account, that of a client, or
-// without both that of all clients that are not known.
+// A bucket identifies a token bucket: that of an account, that of a client, or, if both are
+// empty, that of all clients that are not known.
 type bucket struct {
-	account string // from accountKey
+	account string // result of accountKey
 	who     netip.Prefix
 	action  Action
-	bans    bool // the password that is one too many is a ban; else no more are compared for a time
+	bans    bool // exceeding the limit causes a ban; otherwise passwords are refused for a time
 }
 
-// isZero reports whether nothing is charged. Connecting without a client has no limit.
+// isZero reports whether nothing is charged. Connecting has no limit for clients that are not known.
 func (b bucket) isZero() bool { return b == bucket{} }
 
-// isThisMachine reports whether programs on this machine connect from an address in who,
-// unless they ask for another one: 127.0.0.1 and ::1. Behind a proxy on this machine that
-// is not on the list of trusted proxies, it is the address of every client.
+// isThisMachine reports whether who has the address from which programs on this machine connect by
+// default, 127.0.0.1 or ::1. Behind a proxy on this machine that is missing from the list of trusted
+// proxies, it is the address of every client.
 func isThisMachine(who netip.Prefix) bool {
 	return who.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || who.Contains(netip.IPv6Loopback())
 }
 
-// isBannable reports whether a ban or a limit of all nodes may apply to who, which is from
+// isBannable reports whether a ban or a limit of all nodes may apply to who, which is a result of
 // [Guard.Key].
 func isBannable(who netip.Prefix) bool { return who.IsValid() && !isThisMachine(who) }
 
-// bucketOf returns the bucket of an attempt, and if that does not ban, why.
+// bucketOf returns the bucket of an attempt. If the bucket cannot cause a ban, why is the reason.
 func (g *Guard) bucketOf(cl client.Client, a Attempt) (b bucket, why string) {
 	b.who, why = g.Key(cl)
 	if why == "" && isThisMachine(b.who) {
@@ -64,7 +64,7 @@ func (g *Guard) bucketOf(cl client.Client, a Attempt) (b bucket, why string) {
 		b.action = GuessingElsewhere
 		why = "a page of another site may have sent it"
 	case why != "" && a.Secret == AdminSecret:
-		b.action = GuessingAdmin // guesses at the mail do not close the administrator's page
+		b.action = GuessingAdmin // guesses at mail passwords must not lock the administrator out
 	default:
 		b.action = Guessing
 	}
@@ -72,20 +72,20 @@ func (g *Guard) bucketOf(cl client.Client, a Attempt) (b bucket, why string) {
 	return b, why
 }
 
-// A Check reports whether a password or token is right. It returns an error if it cannot
-// find out, such as when a database is away. Then nothing is charged, and LogIn, Try and
+// A Check reports whether a password or token is right. It returns an error if it cannot determine
+// this, for example because a database is not available. Then nothing is charged, and LogIn, Try and
 // Compare return that error.
 type Check func() (right bool, err error)
 
-// LogIn is [Guard.Try] for a password or token of a mail protocol. Account is the name that
-// the client sent; "" without one. The client may try again on the same connection after
-// ErrWrongPassword and after an error of check. Otherwise the connection should end.
+// LogIn is like [Guard.Try] for a password or token of a mail protocol. account is the name that the
+// client sent, or "". The client may try again on the same connection after ErrWrongPassword and after
+// an error of check. After any other error the connection should end.
 func (g *Guard) LogIn(cl client.Client, account string, check Check) error {
 	return g.Try(cl, Attempt{Account: account}, check)
 }
 
-// Try is [Guard.Compare] within the client's limit for logging in. A password that a page of
-// another site has sent does not count in that limit.
+// Try is like [Guard.Compare] within the client's limit for logging in. A password that a page
+// of another site has sent does not count in that limit.
 func (g *Guard) Try(cl client.Client, a Attempt, check Check) error {
 	if !a.OtherSite {
 		if err := g.Allow(cl, LoggingIn); err != nil {
@@ -95,13 +95,13 @@ func (g *Guard) Try(cl client.Client, a Attempt, check Check) error {
 	return g.Compare(cl, a, check)
 }
 
-// Compare calls check unless the client is banned or has sent too many wrong passwords. It
-// takes a turn before and gives it back with the charge, so that guesses at the same time
-// cannot all pass the limit before the first of them is charged.
+// Compare calls check unless the client is banned or has sent too many wrong passwords. Before
+// the call it takes a turn, which ends with the charge. Otherwise concurrent guesses could all
+// pass the limit before the first of them is charged.
 //
-// The error is ErrWrongPassword, that of check, or wraps ErrBanned, ErrTooFast or ErrBusy.
-// For these three the password may be right: check was not called, or the client was banned
-// in the meantime. [RetryAfter] returns how long they last.
+// The error is ErrWrongPassword or the error of check, or it wraps ErrBanned, ErrTooFast or
+// ErrBusy. In the last three cases the password may be right: check was not called, or the
+// client was banned in the meantime. [RetryAfter] returns how long they last.
 func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 	b, why := g.bucketOf(cl, a)
 	account := g.accountBucket(b.who, a)
@@ -135,15 +135,15 @@ func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 		isWrong = true
 		return g.wrong(cl, a, why, b, account, end)
 	}
-	if err := g.banned(cl); err != nil { // by guesses at the same time
+	if err := g.banned(cl); err != nil { // because of concurrent guesses
 		return g.refuseLogin(cl, err)
 	}
 	g.remember(a.account(), b.who)
 	return nil
 }
 
-// wrong logs and charges a wrong password, and calls end when it is charged. why is the reason
-// if it cannot cause a ban.
+// wrong logs and charges a wrong password, and calls end after the charge. why is the reason if the
+// password cannot cause a ban.
 func (g *Guard) wrong(cl client.Client, a Attempt, why string, b, account bucket, end func()) error {
 	var origin []slog.Attr
 	if a.OtherSite {
@@ -168,7 +168,7 @@ func (g *Guard) wrong(cl client.Client, a Attempt, why string, b, account bucket
 	}
 	err := g.chargeShared(cl, charged, b, account)
 	if tooMany {
-		g.ban(cl, b.who) // if the store is late
+		g.ban(cl, b.who) // in case the answer of the store is late
 		err = refused(ErrBanned, g.limits.Ban)
 	}
 	if !b.bans && !a.OtherSite {
@@ -180,10 +180,10 @@ func (g *Guard) wrong(cl client.Client, a Attempt, why string, b, account bucket
 	return err
 }
 
-// place bounds how many passwords are compared at once. Clients that an address does not
-// identify have places of their own, so that they cannot hold up the others. It returns nil for
-// a token: the check of a token waits for another server and keeps no processor busy, so one
-// that takes long must not hold up the tokens of other clients.
+// place returns the semaphore that bounds how many passwords are compared at once. Clients that
+// an address does not identify have a separate one, so that they cannot delay the others. place
+// returns nil for a token: the check of a token waits for another server and uses no processor,
+// so a slow check must not delay the tokens of other clients.
 func (g *Guard) place(b bucket, s Secret) chan struct{} {
 	switch {
 	case s == TokenSecret:
@@ -194,7 +194,7 @@ func (g *Guard) place(b bucket, s Secret) chan struct{} {
 	return g.places[s].known
 }
 
-// inPlace calls check when there is a place, and at once if place is nil.
+// inPlace calls check when place has room, and at once if place is nil.
 func (g *Guard) inPlace(ctx context.Context, place chan struct{}, check Check) (right bool, err error) {
 	if place == nil {
 		return check()

@@ -12,25 +12,25 @@ import (
 )
 
 const (
-	// banTopic is where the nodes report bans.
+	// banTopic is the topic on which the nodes announce bans.
 	banTopic = "bans"
-	// epochName has a value as long as the store keeps the bans: if it is gone, the store
-	// was emptied.
+	// epochName has a value as long as the store keeps the bans. If the value is absent, the store was
+	// emptied.
 	epochName = "bans-epoch"
 
-	pollInterval  = 30 * time.Second // for messages that were lost
-	retryInterval = time.Second      // while the store is away
+	pollInterval  = 30 * time.Second // makes up for lost messages
+	retryInterval = time.Second      // while the store is not available
 	syncTimeout   = 10 * time.Second
 )
 
-// A banMessage reports one of the two.
+// A banMessage announces a ban or a lifted ban.
 type banMessage struct {
 	Ban    *Ban         `json:"ban,omitempty"`
 	Lifted netip.Prefix `json:"lifted,omitzero"`
 }
 
-// Mirror keeps the bans of all nodes in the memory of this one, and makes the charges that no
-// client waits for, until ctx ends. It is required after [Guard.Share].
+// Mirror keeps the bans of all nodes in the memory of this node, and makes the deferred charges, until
+// ctx ends. It is required after [Guard.Share].
 func (g *Guard) Mirror(ctx context.Context) {
 	messages := make(chan []byte)
 	var running sync.WaitGroup
@@ -52,7 +52,7 @@ func (g *Guard) Mirror(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case message := <-messages:
-			if message == nil { // some may have been missed
+			if message == nil { // messages may have been missed
 				g.synchronize(ctx)
 			} else {
 				g.apply(message)
@@ -67,7 +67,7 @@ func (g *Guard) Mirror(ctx context.Context) {
 	}
 }
 
-// storeAnswers reports whether the store answers as fast as is needed.
+// storeAnswers reports whether the store answers fast enough.
 func (g *Guard) storeAnswers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, g.limits.StoreWait)
 	defer cancel()
@@ -90,13 +90,13 @@ func (g *Guard) apply(message []byte) {
 	}
 }
 
-// synchronize stores the bans that only this node knows, and reads those of the others. A
-// store that answers is not away any more.
+// synchronize stores the bans that only this node has, and reads those of other nodes. After that the
+// store counts as available.
 func (g *Guard) synchronize(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	err := g.synchronizeBans(limited)
-	if ctx.Err() == nil { // else Mirror ends
+	if ctx.Err() == nil { // otherwise Mirror is about to return
 		g.notice(err)
 	}
 	if err == nil && g.away.CompareAndSwap(true, false) {
@@ -134,7 +134,7 @@ func (g *Guard) synchronizeBans(ctx context.Context) error {
 		}
 	}
 	for _, who := range g.bans.Keys() {
-		if b, _ := g.bans.Peek(who); b.stored && b.learned.Before(began) && !found[who] { // lifted
+		if b, _ := g.bans.Peek(who); b.stored && b.learned.Before(began) && !found[who] {
 			g.removeBan(who)
 		}
 	}
@@ -150,8 +150,8 @@ func (g *Guard) readEpoch(ctx context.Context) (string, error) {
 	return string(epoch), err
 }
 
-// bansToStore returns the bans that the store does not have: those of this node that could
-// not be stored, and all of them if the store was emptied.
+// bansToStore returns the bans that the store does not have: those that this node could not store, and
+// all bans if the store was emptied.
 func (g *Guard) bansToStore(epoch string) (list []Ban) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -167,8 +167,8 @@ func (g *Guard) bansToStore(epoch string) (list []Ban) {
 	return list
 }
 
-// storeBan stores a ban and reports it to the other nodes. If another node has banned the
-// client at the same time, that ban is kept.
+// storeBan stores a ban and announces it to the other nodes. If another node has banned the client at
+// the same time, that ban is kept.
 func (g *Guard) storeBan(b Ban) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
@@ -199,8 +199,8 @@ func (g *Guard) publish(ctx context.Context, m banMessage) error {
 	return g.store.Publish(ctx, banTopic, message)
 }
 
-// Lift ends a ban, on all nodes. The client may then send as many wrong passwords as a new
-// one. The error wraps store.ErrUnavailable if the store is away, which the ban outlives.
+// Lift ends a ban on all nodes. The limits of the client start anew. The error wraps
+// store.ErrUnavailable if the store is not available. The ban then remains.
 func (g *Guard) Lift(ctx context.Context, who netip.Prefix) error {
 	if g.store == nil {
 		g.lift(who)

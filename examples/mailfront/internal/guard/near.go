@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// A Usage is how much of a limit a client has left.
+// A Usage describes how much of a limit a client has left.
 type Usage struct {
 	Address netip.Prefix
 	Action  Action
-	Left    int // how often the action is still allowed now
+	Left    int // number of actions that are still allowed now
 	Burst   int
 }
 
-// NearLimits returns at most n uses of limits of which half or less is left, those with the
-// least first. They are the limits of this node.
+// NearLimits returns at most n limits of clients of which half or less is left, least first. They are
+// the limits of this node.
 func (g *Guard) NearLimits(n int) (list []Usage) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -34,7 +34,7 @@ func (g *Guard) NearLimits(n int) (list []Usage) {
 	return list[:min(n, len(list))]
 }
 
-// String returns the action in words.
+// String returns the action as text.
 func (a Action) String() string {
 	switch a {
 	case Connecting:

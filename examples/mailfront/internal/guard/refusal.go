@@ -10,21 +10,20 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// The reasons for which something is refused. ErrWrongPassword is the only one after which
-// a connection may go on.
+// The reasons for a refusal. A connection may go on after ErrWrongPassword only.
 var (
 	ErrBanned        = errors.New("guard: too many wrong passwords: the client is banned for a time")
-	ErrTooFast       = errors.New("guard: too often in a short time: try later")
+	ErrTooFast       = errors.New("guard: the rate limit is exceeded: try later")
 	ErrBusy          = errors.New("guard: too many passwords are being compared: try later")
 	ErrTooManyOpen   = errors.New("guard: too many open connections of this client")
 	ErrAllOpen       = errors.New("guard: too many open connections")
 	ErrWrongPassword = errors.New("guard: wrong name or password")
 )
 
-// busyFor is the wait after ErrBusy: nothing is exhausted, and a place is free soon.
+// busyFor is the wait after ErrBusy. No limit is used up, so a place is free soon.
 const busyFor = 10 * time.Second
 
-// A refusal is one of the reasons above, with the time that it lasts.
+// A refusal is one of the reasons with its duration.
 type refusal struct {
 	reason error
 	wait   time.Duration
@@ -43,8 +42,8 @@ func tooFast(l *limit) error {
 }
 
 // RetryAfter returns how long the client has to wait after an error that wraps ErrBanned,
-// ErrTooFast or ErrBusy: the rest of the ban, or the time until the limit allows one more.
-// It is a number of whole seconds, rounded up, and at least one.
+// ErrTooFast or ErrBusy: the rest of the ban, or the time until the limit allows one more
+// action. It is a number of whole seconds, rounded up, and at least one.
 func RetryAfter(err error) time.Duration {
 	wait := busyFor
 	if r := (*refusal)(nil); errors.As(err, &r) {
@@ -63,10 +62,10 @@ func SetRetryAfter(h http.Header, err error) (status int) {
 	return http.StatusTooManyRequests // RFC 6585 section 4
 }
 
-// Refuse answers a request that is refused with an error that wraps ErrBanned, ErrTooFast or
-// ErrBusy, and logs it.
+// Refuse answers and logs a request that is refused with an error that wraps ErrBanned, ErrTooFast or
+// ErrBusy.
 func (g *Guard) Refuse(w http.ResponseWriter, cl client.Client, err error) {
 	cl.Log(g.log, "request_refused", slog.String("reason", err.Error()))
 	status := SetRetryAfter(w.Header(), err)
-	http.Error(w, "Too many requests or wrong passwords: try again in "+RetryAfter(err).String()+".", status)
+	http.Error(w, "Too many requests or wrong passwords. Try again in "+RetryAfter(err).String()+".", status)
 }

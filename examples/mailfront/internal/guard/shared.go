@@ -13,41 +13,40 @@ import (
 )
 
 const (
-	// callTimeout bounds a call to the store, for which no client waits longer than
-	// Limits.StoreWait.
+	// callTimeout bounds a call to the store. Clients wait for at most Limits.StoreWait.
 	callTimeout = time.Second
-	// mostLate is the number of calls in a row without an answer in time after which the
-	// guard decides by itself.
+	// mostLate is the number of consecutive late answers after which the guard decides without the
+	// store.
 	mostLate = 3
 )
 
-// Share makes the guard share its bans and limits with the guards of other nodes. Call it
-// before any other method, and run [Guard.Mirror].
+// Share makes the guard share its bans and limits with the guards of other nodes. Call it before any
+// other method, and run [Guard.Mirror].
 //
-// An HTTP request and a wrong password wait for the store, for at most Limits.StoreWait.
-// Without an answer the guard decides by its own limits, which are charged all along, and by
-// the bans that it has mirrored. A mail connection waits only if the client has sent wrong
-// passwords or used half of its limit here. Connections of other clients are charged shortly
-// after, many clients at once. A right password and a message are charged with the next
-// connection or wrong password.
+// An HTTP request and a wrong password wait for the store for at most Limits.StoreWait. Without
+// an answer the guard decides by its own limits, which are always charged, and by the bans that
+// it has mirrored. A mail connection waits only if the client has sent wrong passwords or used
+// half of its limit on this node. Connections of other clients are charged shortly after, many
+// clients in one call. A right password and a message are charged with the next connection or
+// wrong password.
 func (g *Guard) Share(s store.Store) { g.store = s }
 
-// isShared reports whether there is a store that is not away.
+// isShared reports whether the guard has a store that is available.
 func (g *Guard) isShared() bool { return g.store != nil && !g.away.Load() }
 
-// sharedBuckets has the names of the buckets in the store. The limits of clients that are not
-// known, and of this machine, are those of each node.
+// sharedBuckets has the prefixes of the buckets in the store. The limits of clients that are not
+// known, and of this machine, are separate on each node.
 var sharedBuckets = map[Action]string{
 	Connecting: "connect/", Requesting: "request/", LoggingIn: "login/", LoggingInElsewhere: "login-elsewhere/", Sending: "send/",
 	Guessing: "guess/", GuessingElsewhere: "elsewhere/", GuessingAccount: "",
 }
 
-// deferred are the actions that are charged in the store with the next call for the client,
-// so that they need no call of their own.
+// deferred are the actions that are charged with the next call to the store for the client. They need
+// no calls of their own.
 var deferred = []Action{Connecting, LoggingIn, LoggingInElsewhere, Sending}
 
-// sharedCharge returns the charge of a bucket in the store. It is false if the bucket is
-// this node's alone.
+// sharedCharge returns the charge of a bucket in the store. It returns false if the bucket belongs to
+// this node only.
 func (g *Guard) sharedCharge(b bucket) (c store.Charge, ok bool) {
 	name, ok := sharedBuckets[b.action]
 	if b.account == "" && !isBannable(b.who) {
@@ -61,8 +60,8 @@ func (g *Guard) sharedCharge(b bucket) (c store.Charge, ok bool) {
 	return store.Charge{Bucket: name + key, Limit: store.Limit{Burst: l.Burst, Every: l.Every}, Cost: 1}, ok
 }
 
-// inTime calls f, and returns its result if it comes within Limits.StoreWait. Otherwise it
-// returns nil: what this node knows is decisive. f goes on, and its effects are kept.
+// inTime calls f and returns its result if it arrives within Limits.StoreWait. Otherwise it returns
+// nil, and the guard decides by the facts of this node. f continues, and its effects are kept.
 func (g *Guard) inTime(f func() error) error {
 	answer := make(chan error, 1)
 	go func() { answer <- f() }()
@@ -80,7 +79,7 @@ func (g *Guard) inTime(f func() error) error {
 	}
 }
 
-// notice acts on the error of a call to the store.
+// notice handles the error of a call to the store.
 func (g *Guard) notice(err error) {
 	if errors.Is(err, store.ErrUnavailable) {
 		g.leaveStore(err.Error())
@@ -89,15 +88,14 @@ func (g *Guard) notice(err error) {
 	}
 }
 
-// leaveStore makes the guard decide by itself until Mirror finds the store again.
+// leaveStore makes the guard decide without the store until Mirror finds it available again.
 func (g *Guard) leaveStore(reason string) {
 	if g.away.CompareAndSwap(false, true) {
-		g.log.Error("the store does not answer: this node decides by its own limits, and by the bans that it knows", "event", "limits_alone", "reason", reason)
+		g.log.Error("the store does not answer: this node applies its own limits and the bans in its memory", "event", "limits_alone", "reason", reason)
 	}
 }
 
-// admitShared asks the store whether the client may go on with an action that this node
-// allows.
+// admitShared checks an action that this node allows against the limits and bans in the store.
 func (g *Guard) admitShared(who netip.Prefix, a Action) error {
 	charge, ok := g.sharedCharge(bucket{who: who, action: a})
 	switch {
@@ -125,7 +123,7 @@ func (g *Guard) admitShared(who netip.Prefix, a Action) error {
 	})
 }
 
-// takeBack makes a connection that is charged now not a deferred one, too.
+// takeBack removes a connection that is charged now from the deferred ones.
 func (g *Guard) takeBack(who netip.Prefix) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -134,13 +132,13 @@ func (g *Guard) takeBack(who netip.Prefix) {
 	}
 }
 
-// admission calls the store once. It adds what the client owes for deferred actions, for
-// which the result has no answer. A charge whose answer is lost is not repeated: it may have
-// been made.
+// admission makes one call to the store. It adds the deferred charges of the client, which do
+// not affect the result. If the answer is lost, the charges are not repeated, because they may
+// have been made.
 func (g *Guard) admission(who netip.Prefix, charges ...store.Charge) (store.Admission, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	name := "-" // which is never banned
+	name := "-" // a name that is never banned
 	var owed []bucket
 	n := len(charges)
 	if isBannable(who) {
@@ -149,7 +147,7 @@ func (g *Guard) admission(who netip.Prefix, charges ...store.Charge) (store.Admi
 	}
 	answer, err := g.store.Admit(ctx, name, charges...)
 	g.notice(err)
-	if errors.Is(err, store.ErrSealed) { // there is a ban
+	if errors.Is(err, store.ErrSealed) { // the client is banned
 		return store.Admission{Ban: []byte{}}, nil
 	}
 	if err != nil || answer.Ban != nil || len(answer.Wait) < n {
@@ -183,7 +181,7 @@ func (g *Guard) takeOwed(who netip.Prefix, charges []store.Charge) ([]bucket, []
 	return owed, charges
 }
 
-// learn adds a ban that another node has made, and returns the refusal.
+// learn adds a ban of another node, and returns the refusal.
 func (g *Guard) learn(who netip.Prefix, value []byte) error {
 	var b Ban
 	if err := json.Unmarshal(value, &b); err != nil || b.Address != who {
@@ -192,22 +190,21 @@ func (g *Guard) learn(who netip.Prefix, value []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.addBan(b, true)
-	return refused(ErrBanned, max(time.Until(b.Until), time.Second)) // the other node's clock may differ
+	return refused(ErrBanned, max(time.Until(b.Until), time.Second)) // the clock of the other node may differ
 }
 
-// spend records that a bucket in the store has nothing left for a time, so that it is not
-// asked again before.
+// spend records that a bucket in the store is empty for a time. Until then the guard does not
+// query the store for it.
 func (g *Guard) spend(b bucket, wait time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.limiter(b).spent = time.Now().Add(wait)
 }
 
-// chargeShared charges a wrong password to the buckets in the store, and calls charged after
-// that, also if the answer is late. It bans the client if the password was one too many, and
-// returns an error if the client is banned. What has happened is owed: each node compares one
-// password of a client and of an account at a time, and that one may be one too many because
-// other nodes have compared others.
+// chargeShared charges a wrong password to the buckets in the store, and then calls charged,
+// even if the answer is late. It bans the client if the password exceeded the limit, and returns
+// an error if the client is banned. The charge may exceed the bucket: each node compares one
+// password of a client and of an account at a time, while other nodes compare others.
 func (g *Guard) chargeShared(cl client.Client, charged func(), buckets ...bucket) error {
 	var charges []store.Charge
 	var of []bucket

@@ -8,11 +8,11 @@ import (
 // turns are the attempts of a bucket that are compared or wait.
 type turns struct {
 	running int
-	waiting []chan struct{} // closed when one should look again
+	waiting []chan struct{} // closed to make an attempt check again
 }
 
-// begin waits until one more password of the bucket may be compared. Those that are
-// compared already count as if they were wrong. Every begin without an error needs an end.
+// begin waits until the bucket allows the comparison of one more password. Passwords that are being
+// compared count as wrong. Call end after every begin without an error.
 func (g *Guard) begin(ctx context.Context, b bucket) error {
 	if b.isZero() {
 		return nil
@@ -29,7 +29,7 @@ func (g *Guard) begin(ctx context.Context, b bucket) error {
 			g.settle(b, t)
 			return g.bannedKey(b.who)
 		case ctx.Err() != nil:
-			g.settle(b, t) // the place that this one was woken for is another's
+			g.settle(b, t) // let another attempt use the place
 			return refused(ErrBusy, busyFor)
 		case g.free(b, t) > 0:
 			t.running++
@@ -53,20 +53,20 @@ func (g *Guard) begin(ctx context.Context, b bucket) error {
 	}
 }
 
-// free returns how many more passwords of the bucket may be compared now. If the bucket
-// bans, the password that is one too many is compared, too. g.mu is held.
+// free returns how many more passwords of the bucket may be compared now. If the bucket can cause a
+// ban, the password that exceeds the limit is compared, too. g.mu is held.
 func (g *Guard) free(b bucket, t *turns) int {
 	left, atOnce := g.limiter(b).left(), g.limits.Comparing
 	if b.bans {
 		left++
 	}
 	if _, shared := g.sharedCharge(b); shared && g.isShared() {
-		atOnce = 1 // other nodes compare at the same time, and each may exceed the limit by this
+		atOnce = 1 // every node may exceed the limit by this number
 	}
 	return min(left, atOnce) - t.running
 }
 
-// end ends what begin began.
+// end ends a turn that begin has started.
 func (g *Guard) end(b bucket) {
 	if b.isZero() {
 		return
@@ -78,8 +78,8 @@ func (g *Guard) end(b bucket) {
 	g.settle(b, t)
 }
 
-// settle lets as many attempts look again as may be compared now, and all if they have to
-// be refused. It forgets the turns of a bucket without attempts. g.mu is held.
+// settle wakes as many attempts as may be compared now, and all if they have to be refused. It removes
+// the turns of a bucket without attempts. g.mu is held.
 func (g *Guard) settle(b bucket, t *turns) {
 	n := g.free(b, t)
 	if t.running == 0 && n < 1 || g.bannedKey(b.who) != nil {
@@ -94,7 +94,7 @@ func (g *Guard) settle(b bucket, t *turns) {
 	}
 }
 
-// leave removes one that waits.
+// leave removes an attempt that waits.
 func (t *turns) leave(waiting chan struct{}) {
 	t.waiting = slices.DeleteFunc(t.waiting, func(c chan struct{}) bool { return c == waiting })
 }

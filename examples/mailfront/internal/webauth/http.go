@@ -54,8 +54,8 @@ func AllowOrigins(w http.ResponseWriter, fields string) {
 	w.Header().Set("Access-Control-Expose-Headers", fields)
 }
 
-// Preflight answers OPTIONS with the given methods. Every request header is allowed; "*" does not cover
-// Authorization.
+// Preflight answers OPTIONS with the given methods. Every request header is allowed; "*" does
+// not cover Authorization.
 func Preflight(w http.ResponseWriter, methods string) {
 	h := w.Header()
 	h.Set("Allow", methods)
