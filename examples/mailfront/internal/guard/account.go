@@ -115,8 +115,8 @@ func (g *Guard) rememberHere(account string, who netip.Prefix) (isNew bool) {
 // The value of an account in the store has its addresses, newest first.
 func knownName(account string) string { return "known-" + account }
 
-// knowsShared is like knows for all nodes. It is called before a refusal only, so that no other
-// sign-in waits for the store.
+// knowsShared is like knows for all nodes. It is called only before the client would wait or be
+// refused, so that no other sign-in waits for the store.
 func (g *Guard) knowsShared(account string, who netip.Prefix) bool {
 	if account == "" || !who.IsValid() || !g.isShared() {
 		return false

@@ -184,6 +184,27 @@ func TestAccountLimitOnAllNodes(t *testing.T) {
 	})
 }
 
+func TestOwnerKnownToOtherNodeDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := DefaultLimits
+		limits.Places = 2
+		nodes := startNodes(t, 2, newTestStore(), limits)
+		home := knownClient("198.51.100.7")
+		require.NoError(t, nodes[0].LogIn(home, owner, isRight))
+		synctest.Wait()
+		proceed := make(chan struct{})
+		for i := range limits.Waiting + 2 { // one is compared, and one is refused
+			go nodes[1].LogIn(attacker(i), owner, func() (bool, error) { <-proceed; return false, nil })
+		}
+		synctest.Wait()
+		begun := time.Now()
+		require.NoError(t, nodes[1].LogIn(home, owner, isRight))
+		require.Zero(t, time.Since(begun))
+		close(proceed)
+		time.Sleep(limits.Patience)
+	})
+}
+
 func TestAccountMemoryIsBounded(t *testing.T) {
 	limits := DefaultLimits
 	limits.Clients = 100

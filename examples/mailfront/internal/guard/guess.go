@@ -110,11 +110,10 @@ func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 	if err := g.begin(ctx, b); err != nil {
 		return g.refuseLogin(cl, err)
 	}
-	err := g.begin(ctx, account)
-	if errors.Is(err, ErrTooFast) && g.knowsShared(account.account, b.who) {
-		account, err = bucket{}, nil
+	if !g.isFree(account) && g.knowsShared(account.account, b.who) {
+		account = bucket{} // the client does not wait for the guesses of others either
 	}
-	if err != nil {
+	if err := g.begin(ctx, account); err != nil {
 		g.end(b)
 		return g.refuseLogin(cl, err)
 	}

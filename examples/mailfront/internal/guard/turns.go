@@ -66,6 +66,20 @@ func (g *Guard) free(b bucket, t *turns) int {
 	return min(left, atOnce) - t.running
 }
 
+// isFree reports whether begin would neither wait nor refuse.
+func (g *Guard) isFree(b bucket) bool {
+	if b.isZero() {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.turns[b]
+	if t == nil {
+		t = new(turns)
+	}
+	return g.free(b, t) > 0
+}
+
 // end ends a turn that begin has started.
 func (g *Guard) end(b bucket) {
 	if b.isZero() {
