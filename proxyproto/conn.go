@@ -176,9 +176,14 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return c.conn.Read(b)
 }
 
-// ReadArrived is Read for bytes that have arrived: it does not wait, and returns 0
-// and no error if there are no bytes. Where sockets cannot be examined, as on Windows, it
-// returns only what arrived along with a header.
+// ReadArrived reads bytes that have arrived already. It does not wait: if there are no
+// bytes, it returns 0 and no error. At the end of the stream it returns io.EOF, and
+// [ErrUntrustedHeader] as Read does. What it returns is not read again by Read.
+//
+// It returns 0, although bytes may have arrived, for a connection whose header is dropped
+// under [Ignore], until Read has returned the first bytes. If the connection below is not
+// of package net, or the system is not Unix, it returns only what arrived along with a
+// header. Do not call it while Read waits in another goroutine.
 func (c *Conn) ReadArrived(b []byte) (int, error) {
 	if !c.hasArrived() {
 		return 0, nil

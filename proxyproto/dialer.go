@@ -14,17 +14,19 @@ type Dialer struct {
 	// net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Payload is written together with the header, so that bytes that a client has sent
-	// already (see [Conn.ReadArrived]) reach the server in one segment with the header.
+	// Payload is written after the header, in the same Write. It is for the bytes that a
+	// client has sent already (see [Conn.ReadArrived]), which then reach the server in one
+	// segment with the header. Every connection of the Dialer begins with it, so use a
+	// Dialer for each client. DialContext does not keep or modify it.
 	Payload []byte
 }
 
 // sendBuffer is how much a new TCP connection takes without waiting for its peer.
 const sendBuffer = 2048
 
-// DialContext dials, and sends h before it returns. ctx limits both. It returns the
-// connection that Dial returned, on which splice(2) works. If sending h fails, it closes the
-// connection and returns the error.
+// DialContext dials, and sends h and Payload before it returns. ctx limits all of that. It
+// returns the connection that Dial returned, on which splice(2) works. If it cannot send, it
+// closes the connection and returns the error.
 func (d *Dialer) DialContext(ctx context.Context, network, address string, h Header) (net.Conn, error) {
 	b, err := h.format() // before a connection is opened
 	if err != nil {

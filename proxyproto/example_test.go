@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -187,25 +188,33 @@ func relay(client *proxyproto.Conn, backend string) {
 		return // an untrusted header, which OnReject reports, or a reset
 	}
 	d := proxyproto.Dialer{Payload: first[:n]}
-	server, err := d.DialContext(ctx, "tcp", backend, h)
+	c, err := d.DialContext(ctx, "tcp", backend, h)
 	if err != nil {
 		log.Print(err)
 		return
 	}
-	defer server.Close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := proxyproto.Forward(server, client, nil); err != nil {
-			client.Close()
-		}
-		server.(*net.TCPConn).CloseWrite() // the client has ended its direction
-	}()
-	if err := proxyproto.Forward(client, server, nil); err != nil {
-		server.Close()
+	defer c.Close()
+	server := c.(*net.TCPConn)
+	var both sync.WaitGroup
+	both.Go(func() { forward(server, client, client, server) })
+	both.Go(func() { forward(client, server, client, server) })
+	both.Wait()
+}
+
+// forward ends a direction in the way in which src ended. After an error it resets both
+// connections, so that neither peer takes what it has received for complete.
+func forward(dst interface {
+	net.Conn
+	CloseWrite() error
+}, src net.Conn, client *proxyproto.Conn, server *net.TCPConn) {
+	if err := proxyproto.Forward(dst, src, nil); err == nil {
+		dst.CloseWrite()
+		return
 	}
-	client.CloseWrite()
-	<-done
+	for _, c := range []net.Conn{client.NetConn(), server} {
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	}
 }
 
 // greeter is a backend that trusts the relay at 127.0.0.1.

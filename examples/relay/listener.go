@@ -1,6 +1,6 @@
 // What to copy: accept, which lets clients wait while there is no room, and
-// shutdown, for the order in which everything ends. What to change: limits for each
-// client would stand in accept, too: its address is known there.
+// shutdown, for the order in which everything ends. What to change: add limits for each
+// client in accept, where its address is known.
 
 package main
 

@@ -1,6 +1,6 @@
-// What to copy: serve, for what is bounded by which time, and that everything that
-// is logged of a client is read from its Info. What to change: a backend that
-// depends on the client, or on the name that it asks for, would be chosen here.
+// What to copy: connect, for the limits on time and the order of its steps, and log, which
+// takes the client's address from its Info. What to change: to choose a backend by client
+// or by server name, do so in connect.
 
 package main
 
@@ -72,6 +72,7 @@ func (s *session) connect() bool {
 	if s.state == nil {
 		n, err = s.conn.ReadArrived(first[:])
 		if err != nil && err != io.EOF { // an untrusted header, or a reset
+			s.log(slog.LevelDebug, "client turned away", slog.String("reason", err.Error()))
 			return false
 		}
 	}
