@@ -2,6 +2,7 @@ package proxyproto
 
 import (
 	"io"
+	"net"
 	"reflect"
 	"syscall"
 )
@@ -71,6 +72,7 @@ func copySmall(w io.Writer, r io.Reader, bulk func() (int64, error)) (sum int64,
 	if f.raw = rawConn(r); f.raw == nil {
 		return bulk()
 	}
+	f.src, _ = r.(net.Conn)
 	for full := 0; full < bulkReads; {
 		if err = f.small(); err != nil {
 			if err == io.EOF {

@@ -4,6 +4,7 @@ package proxyproto
 
 import (
 	"io"
+	"net"
 	"os"
 	"syscall"
 )
@@ -22,11 +23,22 @@ func (f *forwarding) readReady() error {
 	case err != nil:
 		f.n = 0
 	case f.failure != nil:
-		f.n, err = 0, os.NewSyscallError("read", f.failure)
+		f.n, err = 0, f.readError()
 	case f.n == 0:
 		err = io.EOF
 	}
 	return err
+}
+
+// readError returns the error of a failed read(2) as net.Conn's Read does. It names both
+// addresses, so that a log line tells which side of a proxy failed.
+func (f *forwarding) readError() error {
+	e := &net.OpError{Op: "read", Err: os.NewSyscallError("read", f.failure)}
+	if f.src != nil {
+		e.Source, e.Addr = f.src.LocalAddr(), f.src.RemoteAddr()
+		e.Net = e.Source.Network()
+	}
+	return e
 }
 
 // tryRead reports false if it has to be called again when there are bytes.

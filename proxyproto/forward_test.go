@@ -112,6 +112,9 @@ func TestForwardCopiesUntilTheEnd(t *testing.T) {
 			require.EqualValues(t, len(want), f.bytes)
 			require.False(t, f.writing)
 			require.LessOrEqual(t, f.most, int64(1<<20))
+			if len(tt.payload) > 1<<20 && canExamine() {
+				require.Greater(t, f.most, int64(64<<10), "large transfers are not copied through the small buffer")
+			}
 
 			// And to the client.
 			go func() {
@@ -176,7 +179,11 @@ func TestForwardReturnsErrors(t *testing.T) {
 				<-started
 			}
 			tt.fail(client, conn, backend, server)
-			require.ErrorIs(t, <-result, tt.want)
+			err := <-result
+			require.ErrorIs(t, err, tt.want)
+			if tt.want == syscall.ECONNRESET { // a log line must name the side
+				require.ErrorContains(t, err, client.LocalAddr().String())
+			}
 		})
 	}
 }
@@ -278,6 +285,54 @@ func TestForwardEndsEachReportOfProgress(t *testing.T) {
 	})
 	require.ErrorIs(t, err, net.ErrClosed)
 	require.False(t, f.writing)
+}
+
+// heldWrite is a connection whose Write waits.
+type heldWrite struct {
+	net.Conn
+	lines   chan string
+	release chan struct{}
+}
+
+func (c *heldWrite) Write(b []byte) (int, error) {
+	c.lines <- ""
+	<-c.release
+	c.lines <- string(b)
+	return len(b), nil
+}
+
+// A buffer belongs to one Forward until dst has taken its bytes.
+func TestForwardDoesNotShareABufferThatIsInUse(t *testing.T) {
+	client, conn := socketPair(t)
+	held := &heldWrite{conn, make(chan string), make(chan struct{})}
+	go proxyproto.Forward(held, conn, nil)
+	line := func(during func()) string {
+		_, err := io.WriteString(client, "of the first")
+		require.NoError(t, err)
+		<-held.lines
+		during()
+		held.release <- struct{}{}
+		return <-held.lines
+	}
+	require.Equal(t, "of the first", line(func() {}))
+	type session struct{ client, server net.Conn }
+	others := make([]session, 70) // more than there are buffers
+	all := func() {
+		for _, o := range others {
+			_, err := io.WriteString(o.client, "of another one")
+			require.NoError(t, err)
+			_, err = io.ReadFull(o.server, make([]byte, len("of another one")))
+			require.NoError(t, err)
+		}
+	}
+	for i := range others {
+		client, conn := socketPair(t)
+		backend, server := socketPair(t)
+		others[i] = session{client, server}
+		go proxyproto.Forward(backend, conn, nil)
+	}
+	all()
+	require.Equal(t, "of the first", line(all))
 }
 
 func TestForwardIsForConnectionsThatAreNotSocketsToo(t *testing.T) {
