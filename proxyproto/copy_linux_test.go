@@ -1,6 +1,7 @@
 package proxyproto_test
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"os"
@@ -17,48 +18,56 @@ import (
 
 // A proxy has thousands of sessions that are silent most of the time. While they
 // wait for their next small transfer they hold no pipe of splice(2): that would be
-// four descriptors for each session.
+// four descriptors for each session. Single reads that fill a buffer change nothing.
 func TestWaitingCopyHoldsNoPipe(t *testing.T) {
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	l, err := proxyproto.New(socket, proxyproto.Config{Trusted: trustnet.MustParse("loopback")})
-	require.NoError(t, err)
-	defer l.Close()
-	behind, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer behind.Close()
+	for name, copyTo := range map[string]func(dst, src net.Conn){
+		"io.Copy": func(dst, src net.Conn) { io.Copy(dst, src) },
+		"Forward": func(dst, src net.Conn) { proxyproto.Forward(dst, src, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			l, err := proxyproto.New(socket, proxyproto.Config{Trusted: trustnet.MustParse("loopback")})
+			require.NoError(t, err)
+			defer l.Close()
+			behind, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			defer behind.Close()
 
-	var copies sync.WaitGroup
-	defer copies.Wait()
-	before := openPipes(t)
-	for range 10 {
-		client, err := net.Dial("tcp", l.Addr().String())
-		require.NoError(t, err)
-		defer client.Close()
-		require.NoError(t, proxyproto.WriteHeader(client, proxyproto.Header{Source: client.LocalAddr(), Destination: client.RemoteAddr()}))
-		front, err := l.Accept()
-		require.NoError(t, err)
-		defer front.Close()
-		back, err := net.Dial("tcp", behind.Addr().String())
-		require.NoError(t, err)
-		defer back.Close()
-		server, err := behind.Accept()
-		require.NoError(t, err)
-		defer server.Close()
-		copies.Go(func() { io.Copy(back, front) })
-		copies.Go(func() { io.Copy(front, back) })
-		b := make([]byte, 5)
-		for range 3 {
-			for from, to := range map[net.Conn]net.Conn{client: server, server: client} {
-				_, err := from.Write([]byte("NOOP\n"))
+			var copies sync.WaitGroup
+			defer copies.Wait()
+			before := openPipes(t)
+			for range 10 {
+				client, err := net.Dial("tcp", l.Addr().String())
 				require.NoError(t, err)
-				_, err = io.ReadFull(to, b)
+				defer client.Close()
+				require.NoError(t, proxyproto.WriteHeader(client, proxyproto.Header{Source: client.LocalAddr(), Destination: client.RemoteAddr()}))
+				front, err := l.Accept()
 				require.NoError(t, err)
-				require.Equal(t, "NOOP\n", string(b))
+				defer front.Close()
+				back, err := net.Dial("tcp", behind.Addr().String())
+				require.NoError(t, err)
+				defer back.Close()
+				server, err := behind.Accept()
+				require.NoError(t, err)
+				defer server.Close()
+				copies.Go(func() { copyTo(back, front) })
+				copies.Go(func() { copyTo(front, back) })
+				for _, size := range []int{5, 8 << 10, 5, 8 << 10, 5} {
+					for from, to := range map[net.Conn]net.Conn{client: server, server: client} {
+						want := bytes.Repeat([]byte("NOOP\n"), size)[:size]
+						_, err := from.Write(want)
+						require.NoError(t, err)
+						got := make([]byte, size)
+						_, err = io.ReadFull(to, got)
+						require.NoError(t, err)
+						require.True(t, bytes.Equal(want, got))
+					}
+				}
 			}
-		}
+			require.Equal(t, before, openPipes(t))
+		})
 	}
-	require.Equal(t, before, openPipes(t))
 }
 
 // openPipes counts the pipes of this process.
