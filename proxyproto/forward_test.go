@@ -335,6 +335,57 @@ func TestForwardDoesNotShareABufferThatIsInUse(t *testing.T) {
 	require.Equal(t, "of the first", line(all))
 }
 
+// The Read and Write of a scripted connection are functions of the test.
+type scripted struct {
+	net.Conn
+	read    func([]byte) (int, error)
+	write   func([]byte) (int, error)
+	written bytes.Buffer
+}
+
+func (c *scripted) Read(b []byte) (int, error) { return c.read(b) }
+
+func (c *scripted) Write(b []byte) (int, error) {
+	n, err := c.write(b)
+	c.written.Write(b[:n])
+	return n, err
+}
+
+func TestForwardAtTheFirstFailure(t *testing.T) {
+	broken := errors.New("broken")
+	whole := func(b []byte) (int, error) { return len(b), nil }
+	for _, tt := range []struct {
+		name    string
+		readErr error // with the bytes of the first Read
+		write   func([]byte) (int, error)
+		want    error
+		written string
+	}{
+		{name: "bytes that come with the end", readErr: io.EOF, write: whole, written: "EHLO"},
+		{name: "bytes that come with an error", readErr: broken, write: whole, want: broken, written: "EHLO"},
+		{name: "a Write that fails", write: func([]byte) (int, error) { return 2, broken }, want: broken, written: "EH"},
+		{name: "a Write that fails at the end", readErr: io.EOF, write: func([]byte) (int, error) { return 0, broken }, want: broken},
+		{name: "a short Write", write: func([]byte) (int, error) { return 3, nil }, want: io.ErrShortWrite, written: "EHL"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			reads := 0
+			src := &scripted{read: func(b []byte) (int, error) {
+				if reads++; reads > 1 {
+					t.Error("a second Read")
+					return 0, io.EOF
+				}
+				return copy(b, "EHLO"), tt.readErr
+			}}
+			dst := &scripted{write: tt.write}
+			var f forwarded
+			require.ErrorIs(t, proxyproto.Forward(dst, src, f.progress), tt.want)
+			require.Equal(t, tt.written, dst.written.String())
+			require.EqualValues(t, len(tt.written), f.bytes)
+			require.False(t, f.writing)
+		})
+	}
+}
+
 func TestForwardIsForConnectionsThatAreNotSocketsToo(t *testing.T) {
 	client, conn := net.Pipe()
 	backend, server := net.Pipe()
