@@ -121,6 +121,16 @@ func TestASessionThatBeginsIsNotCut(t *testing.T) {
 	require.ErrorIs(t, tr.overdue(w.now()+looks+1), errIdle)
 }
 
+// Otherwise a client that was accepted just before the grace was over would stay.
+func TestNoSessionBeginsAfterShutdown(t *testing.T) {
+	var w watch
+	done := make(chan struct{})
+	close(done)
+	w.run(time.Minute, done)
+	require.False(t, w.add(&traffic{clock: &w.clock}))
+	require.Empty(t, w.sessions)
+}
+
 func TestTheEndOfOneDirectionLeavesTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, backend, clientEnd, backendEnd, tr, outcome := passing(t, time.Hour)

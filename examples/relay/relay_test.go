@@ -48,6 +48,10 @@ func TestTheBackendLearnsWhoTheClientIsAndBytesGoBothWays(t *testing.T) {
 			require.NoError(t, c.Close())
 			log.await(t, `msg="session ended"`, "client_ip="+clientIP+" ", "client_known=true", "proxy="+proxyIP+" ", "version=2",
 				"tls=true", "backend="+b.address(), `reason="both sides closed"`, "up=6 ", "down=11 ")
+			r.sessions.Wait()
+			r.watch.mu.Lock()
+			defer r.watch.mu.Unlock()
+			require.Empty(t, r.watch.sessions, "of a session that has ended nothing is left")
 		})
 	}
 }
