@@ -65,7 +65,7 @@ func TestWaitingCopyHoldsNoPipe(t *testing.T) {
 					}
 				}
 			}
-			require.Equal(t, before, openPipes(t))
+			require.LessOrEqual(t, openPipes(t), before, "fewer if package net has closed unused ones")
 		})
 	}
 }

@@ -112,23 +112,27 @@ func TestForwardCopiesUntilTheEnd(t *testing.T) {
 			require.EqualValues(t, len(want), f.bytes)
 			require.False(t, f.writing)
 			require.LessOrEqual(t, f.most, int64(1<<20))
-			if len(tt.payload) > 1<<20 && canExamine() {
-				require.Greater(t, f.most, int64(64<<10), "large transfers are not copied through the small buffer")
-			}
 
 			// And to the client.
+			var down forwarded
 			go func() {
 				server.Write(want)
 				server.CloseWrite()
 			}()
 			go func() {
-				result <- proxyproto.Forward(conn, backend, nil)
+				result <- proxyproto.Forward(conn, backend, down.progress)
 				conn.CloseWrite()
 			}()
 			got, err = io.ReadAll(client)
 			require.NoError(t, err)
 			require.NoError(t, <-result)
 			require.True(t, bytes.Equal(want, got), "down: got %d bytes, want %d", len(got), len(want))
+			require.EqualValues(t, len(want), down.bytes)
+			if len(want) > 1<<20 && canExamine() {
+				const large = 64 << 10
+				require.Greater(t, f.most, int64(large), "a large transfer uses the small buffer only")
+				require.Greater(t, down.most, int64(large), "a large transfer to the client uses the small buffer only")
+			}
 		})
 	}
 }

@@ -56,6 +56,26 @@ func TestTheBackendLearnsWhoTheClientIsAndBytesGoBothWays(t *testing.T) {
 	}
 }
 
+// They are sent with the header, and counted.
+func TestBytesThatCameBeforeTheBackendWasDialedAreForwarded(t *testing.T) {
+	b := startBackend(t)
+	r, log := startRelay(t, []string{b.address()})
+	c := dial(t, r)
+	var first bytes.Buffer
+	require.NoError(t, proxyproto.WriteHeader(&first, ofClient(2, nil)))
+	first.WriteString("EHLO\r\n")
+	write(t, c, first.String())
+	server := b.accept()
+	requireRead(t, server, "EHLO\r\n")
+	write(t, c, "QUIT\r\n")
+	require.NoError(t, c.CloseWrite())
+	requireRead(t, server, "QUIT\r\n")
+	requireEOF(t, server)
+	require.NoError(t, server.Close())
+	requireEOF(t, c)
+	log.await(t, `msg="session ended"`, "up=12 ", "down=0 ")
+}
+
 func TestADirectClientIsServedAtOnceAsWhoItIs(t *testing.T) {
 	b := startBackend(t)
 	r, log := startRelay(t, []string{b.address()}, "TRUSTED_PROXIES=192.0.2.1")
