@@ -1,0 +1,112 @@
+package proxyproto_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/proxyproto"
+	"github.com/seed-94e48765/portico/trustnet"
+)
+
+func TestReadArrivedDoesNotWait(t *testing.T) {
+	loopback := trustnet.MustParse("loopback")
+	ignoring := proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.1"), Untrusted: proxyproto.Ignore}
+	for _, tt := range []struct {
+		name   string
+		config proxyproto.Config
+		first  string
+		socket bool // the bytes are in the socket
+		want   string
+		err    error
+	}{
+		{name: "trusted, nothing", config: proxyproto.Config{Trusted: loopback}, first: proxy4()},
+		{name: "trusted, behind the header", config: proxyproto.Config{Trusted: loopback}, first: proxy4() + "EHLO\r\n", want: "EHLO\r\n"},
+		{name: "direct, nothing"},
+		{name: "direct", first: "EHLO\r\n", socket: true, want: "EHLO\r\n"},
+		{name: "direct, a header", first: proxy4(), socket: true, err: proxyproto.ErrUntrustedHeader},
+		{name: "optional", config: proxyproto.Config{Optional: loopback}, first: "EHLO\r\n", want: "EHLO\r\n"},
+		{name: "ignoring, may be a header", config: ignoring, first: signature[:5], socket: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, conn := accepted(t, tt.config, tt.first)
+			if tt.socket {
+				if !canExamine() {
+					t.Skip("sockets cannot be examined here")
+				}
+				awaitBytes(t, conn)
+			}
+			b := make([]byte, 100)
+			n, err := conn.ReadArrived(b)
+			require.ErrorIs(t, err, tt.err)
+			require.Equal(t, tt.want, string(b[:n]))
+			n, err = conn.ReadArrived(b)
+			if tt.err == nil {
+				require.NoError(t, err)
+				require.Zero(t, n)
+			}
+		})
+	}
+}
+
+// The bytes may be held by a Listener below.
+func TestReadArrivedOfAListenerOnAListener(t *testing.T) {
+	loopback := trustnet.MustParse("loopback")
+	for _, tt := range []struct {
+		name   string
+		below  proxyproto.Config
+		first  string
+		socket bool // the bytes are in the socket
+		want   string
+		err    error
+	}{
+		{name: "behind a header", below: proxyproto.Config{Trusted: loopback}, first: proxy4() + "EHLO\r\n", want: "EHLO\r\n"},
+		{name: "nothing", below: proxyproto.Config{Trusted: loopback}, first: proxy4()},
+		{name: "direct", first: "EHLO\r\n", socket: true, want: "EHLO\r\n"},
+		{name: "a second header", below: proxyproto.Config{Trusted: loopback}, first: proxy4() + proxy4(), err: proxyproto.ErrUntrustedHeader},
+		{name: "ignored below", below: proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.1"), Untrusted: proxyproto.Ignore}, first: "EHLO\r\n", socket: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			socket, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			below, err := proxyproto.New(socket, tt.below)
+			require.NoError(t, err)
+			l, err := proxyproto.New(below, proxyproto.Config{})
+			require.NoError(t, err)
+			defer l.Close()
+			client, err := net.Dial("tcp", socket.Addr().String())
+			require.NoError(t, err)
+			defer client.Close()
+			_, err = io.WriteString(client, tt.first)
+			require.NoError(t, err)
+			c, err := l.Accept()
+			require.NoError(t, err)
+			defer c.Close()
+			conn := c.(*proxyproto.Conn)
+			if tt.socket {
+				if !canExamine() {
+					t.Skip("sockets cannot be examined here")
+				}
+				awaitBytes(t, conn.NetConn().(*proxyproto.Conn))
+			}
+			b := make([]byte, 100)
+			n, err := conn.ReadArrived(b)
+			require.ErrorIs(t, err, tt.err)
+			require.Equal(t, tt.want, string(b[:n]))
+		})
+	}
+}
+
+func TestReadArrivedReturnsTheEnd(t *testing.T) {
+	if !canExamine() {
+		t.Skip("sockets cannot be examined here")
+	}
+	client, conn := accepted(t, proxyproto.Config{}, "")
+	require.NoError(t, client.CloseWrite())
+	awaitBytes(t, conn)
+	_, err := conn.ReadArrived(make([]byte, 1))
+	require.True(t, errors.Is(err, io.EOF), "%v", err)
+}
