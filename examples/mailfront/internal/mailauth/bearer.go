@@ -12,9 +12,9 @@ const (
 	separator = "\x01" // kvsep, RFC 7628 section 3.1
 )
 
-// A bearer is what a client sends with OAUTHBEARER or XOAUTH2.
+// A bearer is the message of a client for OAUTHBEARER or XOAUTH2.
 type bearer struct {
-	user  string // the account that the client names; "" if it names none
+	user  string // the account in the message; may be ""
 	token string
 	err   error // ErrSyntax, or errNoToken
 }
@@ -23,8 +23,8 @@ type bearer struct {
 //
 //	n,a=user@example.com,^Ahost=mail.example.com^Aport=993^Aauth=Bearer vF9dft4qmT^A^A
 //
-// The values of host and port are checked and have no effect, because the server has one
-// name only. Other keys are ignored.
+// The values of host and port are checked but not used, because the server has one name only. Other
+// keys are ignored.
 func parseOAuthBearer(message string) bearer {
 	flag, rest, ok1 := strings.Cut(message, ",")
 	authzid, pairs, ok2 := strings.Cut(rest, ",")
@@ -48,10 +48,12 @@ func parseOAuthBearer(message string) bearer {
 	return bearerOf(user, values)
 }
 
-// parseXOAuth2 parses the message of a client, for which Google's description is the
-// reference (https://developers.google.com/workspace/gmail/imap/xoauth2-protocol):
+// parseXOAuth2 parses the message of a client, such as
 //
 //	user=user@example.com^Aauth=Bearer vF9dft4qmT^A^A
+//
+// The reference is Google's description,
+// https://developers.google.com/workspace/gmail/imap/xoauth2-protocol.
 func parseXOAuth2(message string) bearer {
 	values, err := parsePairs(separator + message)
 	if err != nil {
@@ -67,8 +69,8 @@ func malformed(what string) bearer { return bearer{err: syntaxError(what)} }
 
 func syntaxError(what string) error { return fmt.Errorf("%w: %s", ErrSyntax, what) }
 
-// parseAuthzid parses gs2-authzid (RFC 5801 section 4), which is a= and a name in which a
-// comma is =2C and an equals sign is =3D, or nothing.
+// parseAuthzid parses gs2-authzid (RFC 5801 section 4), which is empty or consists of a= and a name in
+// which a comma is written =2C and an equals sign =3D.
 func parseAuthzid(text string) (string, error) {
 	if text == "" {
 		return "", nil
@@ -81,7 +83,7 @@ func parseAuthzid(text string) (string, error) {
 	return strings.NewReplacer("=2C", ",", "=3D", "=").Replace(name), nil
 }
 
-// parsePairs parses kvsep *kvpair kvsep. A key that is there twice is an error.
+// parsePairs parses kvsep *kvpair kvsep. A duplicate key is an error.
 func parsePairs(text string) (map[string]string, error) {
 	text, ok1 := strings.CutPrefix(text, separator)
 	text, ok2 := strings.CutSuffix(text, separator)
@@ -117,7 +119,7 @@ func isValue(s string) bool { // value = *(VCHAR / SP / HTAB / CR / LF), and UTF
 	return utf8.ValidString(s)
 }
 
-// bearerOf reads the key auth. Its value is that of the header Authorization in HTTP.
+// bearerOf parses the value of the key auth, which is that of the header Authorization in HTTP.
 func bearerOf(user string, values map[string]string) bearer {
 	auth, ok := values["auth"]
 	if !ok {

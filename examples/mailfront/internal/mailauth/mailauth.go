@@ -1,16 +1,16 @@
-// Package mailauth signs clients of the mail protocols in: by a password, or by an access token
+// Package mailauth signs in clients of the mail protocols, by a password or by an access token
 // with the SASL mechanisms OAUTHBEARER (RFC 7628) and XOAUTH2.
 //
-// A [Checker] has what all connections share, and a [Conn] is one connection. Both a password
-// and a token are accepted only from a client that is known to be on TLS. A wrong token is
-// charged as a wrong password is. A token that cannot be checked at the moment is a temporary
-// failure and is not charged.
+// A [Checker] is shared by all connections, and a [Conn] is one connection. Passwords and tokens
+// are accepted only from a client that is known to use TLS. A wrong token is charged like a
+// wrong password. A token that cannot be checked at the moment is a temporary failure and is not
+// charged.
 //
-// [AnswerTo] has the response codes of SMTP, IMAP and POP3 for each error.
+// [AnswerTo] returns the response codes of SMTP, IMAP and POP3 for each error.
 //
 // Copy with it: client, gate, guard, store.
 //
-// What to change: the settings that log lines name, in plaintext.go.
+// Change the settings that log lines name, in plaintext.go.
 package mailauth
 
 import (
@@ -39,28 +39,28 @@ var (
 	ErrToken = errors.New("mailauth: the token is unknown, expired or revoked")
 	// ErrScope is returned by Checker.Token for a token without the scope that mail requires.
 	ErrScope = errors.New("mailauth: the token does not have the scope")
-	// ErrPlaintext is returned when the client is not known to be on TLS.
-	ErrPlaintext = errors.New("mailauth: the client is not known to be on TLS")
+	// ErrPlaintext is returned when the client is not known to use TLS.
+	ErrPlaintext = errors.New("mailauth: the client is not known to use TLS")
 	// ErrMechanism is returned for a mechanism that is not one of Mechanisms.
 	ErrMechanism = errors.New("mailauth: unknown mechanism")
 	// ErrSyntax is returned for a message that the mechanism does not allow.
 	ErrSyntax = errors.New("mailauth: malformed message of a mechanism")
 
-	errUser = errors.New("mailauth: the token is for another account than the client names")
+	errUser = errors.New("mailauth: the token is for an account other than the one that the client names")
 	errLong = fmt.Errorf("mailauth: the token is longer than %d bytes", maxToken)
-	// errNoToken is for the empty value with which a client requests the URL of the OpenID
+	// errNoToken is returned for an empty value, by which a client requests the URL of the OpenID
 	// configuration.
 	errNoToken = errors.New("mailauth: the client sends no token")
 )
 
 // A Checker checks passwords and tokens. Token may be nil; every other field is required.
 type Checker struct {
-	// Password reports whether name and password are those of an account, in a time that
-	// does not depend on which of the two is wrong.
+	// Password reports whether name and password are those of an account. The time that it takes
+	// must not depend on which of the two is wrong.
 	Password func(name, password string) bool
-	// Token returns the account of an access token, ErrToken or ErrScope. Any other error
-	// means that the token cannot be checked at the moment. Without Token the mechanisms for
-	// tokens are not offered.
+	// Token returns the account of an access token, ErrToken or ErrScope. Any other error means
+	// that the token cannot be checked at the moment. If Token is nil, the mechanisms for tokens
+	// are not offered.
 	Token func(ctx context.Context, token string) (account string, err error)
 	// Scope is the scope that Token requires. The error message to a client contains it.
 	Scope string
@@ -69,7 +69,7 @@ type Checker struct {
 	Configuration func() string
 	Guard         *guard.Guard
 	Log           *slog.Logger
-	Limited       *client.LimitedLog // for what a client can cause as often as it likes
+	Limited       *client.LimitedLog // for events that a client can cause without limit
 }
 
 // Mechanisms returns the names of the SASL mechanisms.
@@ -81,20 +81,20 @@ func (c *Checker) Mechanisms() []string {
 	return names
 }
 
-// A Conn is the login of one connection.
+// A Conn checks the logins of one connection.
 type Conn struct {
 	*Checker
 	Client client.Client // replace it after STARTTLS
 	Gate   *gate.Session // records the result; may be nil
-	// Intercept, if it is set, is called with the name before a password is compared. If it
-	// returns an error, the password is not compared and that is the result.
+	// Intercept, if it is not nil, is called with the name before a password is compared. If it
+	// returns an error, that error is the result, and the password is not compared.
 	Intercept func(name string) error
 
 	unanswered bool // the client has not answered the last error message
 }
 
-// Mechanisms returns the names of the mechanisms that may be offered on the connection. It
-// returns nil unless the client is known to be on TLS.
+// Mechanisms returns the mechanisms that may be offered on the connection. It returns nil unless the
+// client is known to use TLS.
 func (c *Conn) Mechanisms() []string {
 	if !c.Client.TLS {
 		return nil
@@ -102,8 +102,8 @@ func (c *Conn) Mechanisms() []string {
 	return c.Checker.Mechanisms()
 }
 
-// LogIn checks the name and password of a command such as LOGIN in IMAP. The error is
-// ErrPlaintext or one of package guard.
+// LogIn checks the name and password of a command such as LOGIN in IMAP. The error is ErrPlaintext or
+// one of package guard.
 func (c *Conn) LogIn(name, password string) error {
 	return c.logIn(name, func() bool { return c.Password(name, password) })
 }
@@ -120,7 +120,7 @@ func (c *Conn) logIn(name string, check func() bool) error {
 	return c.record(c.Guard.LogIn(c.Client, name, func() (bool, error) { return check(), nil }))
 }
 
-// checkTLS returns ErrPlaintext, and logs it, unless the client is known to be on TLS.
+// checkTLS returns and logs ErrPlaintext unless the client is known to use TLS.
 func (c *Conn) checkTLS() error {
 	if c.Client.TLS {
 		return nil
@@ -129,7 +129,7 @@ func (c *Conn) checkTLS() error {
 	return ErrPlaintext
 }
 
-// record passes the result of a login on to the session, which ends after too many failures.
+// record passes the result of a login to the session, which ends after too many failures.
 func (c *Conn) record(err error) error {
 	switch {
 	case err == nil:
@@ -142,7 +142,7 @@ func (c *Conn) record(err error) error {
 	return err
 }
 
-// token returns the account of a token. After guard.ErrWrongPassword, why is the reason.
+// token returns the account of a token. If the error is guard.ErrWrongPassword, why is the reason.
 func (c *Conn) token(sent bearer) (account string, why, err error) {
 	err = c.Guard.Try(c.Client, guard.Attempt{Secret: guard.TokenSecret, Account: sent.user}, func() (bool, error) {
 		account, why = c.accountOf(sent)
@@ -180,7 +180,7 @@ func isTemporary(err error) bool {
 	return true
 }
 
-// accountOf returns the account of a token, without the guard.
+// accountOf returns the account of a token. It does not use the guard.
 func (c *Conn) accountOf(sent bearer) (string, error) {
 	switch {
 	case sent.err != nil:

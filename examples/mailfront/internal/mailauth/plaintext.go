@@ -6,12 +6,11 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// tlsTerminated is the setting that log lines name.
+// tlsTerminated is the setting for TLS that a proxy ends, as log lines name it.
 const tlsTerminated = "MAILFRONT_TLS_TERMINATED"
 
-// LogPlaintext reports a login that was refused because the client is not known to be on TLS,
-// with the cause and the setting to change. It writes at most one line a minute for each
-// listener.
+// LogPlaintext reports a login that was refused because the client is not known to use TLS, with the
+// cause and the setting to change. It writes at most one line a minute for each listener.
 func LogPlaintext(log *client.LimitedLog, cl client.Client) {
 	reason, setting := plaintextCause(cl)
 	attrs := []slog.Attr{
@@ -24,18 +23,18 @@ func LogPlaintext(log *client.LimitedLog, cl client.Client) {
 	log.Warn("login refused", "plaintext_refused", cl.Listener, attrs...)
 }
 
-// plaintextCause returns why a client is not known to be on TLS and, if a setting can change
-// that, its name.
+// plaintextCause returns why a client is not known to use TLS. If a setting can change that, it also
+// returns the name of the setting.
 func plaintextCause(cl client.Client) (reason, setting string) {
 	const useTLS = "the client's connection is not encrypted: let clients use STARTTLS or a listener that begins with TLS"
 	switch {
 	case cl.TLSKnown && cl.IsUntrustedPeer():
 		return useTLS + "; if the peer is a proxy, add it to the trusted proxies", client.TrustedProxies
 	case cl.TLSKnown:
-		return useTLS + "; this is what the PROXY header says", ""
+		return useTLS + "; the PROXY header reports no TLS", ""
 	case cl.Known:
 		return "it is not known whether the client's connection is encrypted: let the proxy send a PROXY header of version 2 with the client's TLS; " +
-			"if the proxy ends the TLS of all its clients, name the listener in this setting instead", tlsTerminated
+			"if the proxy ends the TLS of all its clients, add the listener to this setting instead", tlsTerminated
 	}
-	return "it is not known whether the client's connection is encrypted, because the PROXY header has no client (LOCAL or UNKNOWN): change the proxy", ""
+	return "it is not known whether the client's connection is encrypted, because the PROXY header has no client (LOCAL or UNKNOWN): configure the proxy to send the client's address and TLS", ""
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
-// Begin returns the server's side of one exchange with a mechanism. When the exchange has
-// ended, end is called with the account, or with an error: ErrSyntax, discovery.ErrUnavailable
-// or one of package guard. What end returns is the error that the protocol answers with; see
-// [AnswerTo]. The error of Begin itself is ErrPlaintext or ErrMechanism.
+// Begin returns the server's side of an exchange with a mechanism. At the end of the exchange, end is
+// called with the account, or with an error: ErrSyntax, discovery.ErrUnavailable or one of package
+// guard. The protocol answers with the error that end returns; see [AnswerTo]. The error of Begin is
+// ErrPlaintext or ErrMechanism.
 //
-// A client may break an exchange off: end is not called then.
+// If the client cancels an exchange, end is not called.
 func (c *Conn) Begin(mechanism string, end func(account string, err error) error) (sasl.Server, error) {
 	if err := c.checkTLS(); err != nil {
 		return nil, err
 	}
-	if c.unanswered { // the client broke off after the error message, to try for longer
+	if c.unanswered { // the client canceled after the error message, to have more attempts
 		c.unanswered = false
 		c.Gate.WrongLogin(guard.ErrWrongPassword)
 	}
@@ -29,7 +29,7 @@ func (c *Conn) Begin(mechanism string, end func(account string, err error) error
 	switch {
 	case mechanism == sasl.Plain:
 		server := sasl.NewPlainServer(func(identity, name, sent string) error {
-			if identity != "" && identity != name { // no user may act as another
+			if identity != "" && identity != name { // no user may act as another user
 				return end("", c.logIn(name, func() bool { return false }))
 			}
 			return logIn(name, sent)
@@ -45,7 +45,7 @@ func (c *Conn) Begin(mechanism string, end func(account string, err error) error
 	return nil, ErrMechanism
 }
 
-// checked replaces the errors of go-sasl, which has no type for them.
+// checked replaces the errors of go-sasl, which have no type.
 type checked struct {
 	sasl.Server
 	conn  *Conn
@@ -65,8 +65,8 @@ func (s *checked) Next(response []byte) (challenge []byte, done bool, err error)
 	return challenge, done, err
 }
 
-// A loginServer is the obsolete mechanism LOGIN (draft-murchison-sasl-login-00), which has no
-// other use than for clients that lack PLAIN.
+// A loginServer implements the obsolete mechanism LOGIN (draft-murchison-sasl-login-00), for clients
+// without PLAIN.
 type loginServer struct {
 	authenticate func(name, password string) error
 	name         string
@@ -87,10 +87,10 @@ func (s *loginServer) Next(response []byte) (challenge []byte, done bool, err er
 	return nil, true, s.authenticate(s.name, text)
 }
 
-// A bearerServer is OAUTHBEARER or XOAUTH2. After a refused token it sends an error message,
-// and fails when the client has answered that (RFC 7628 section 3.2.3).
+// A bearerServer implements OAUTHBEARER and XOAUTH2. If a token is refused, it sends an error message,
+// and fails after the client has answered it (RFC 7628 section 3.2.3).
 //
-// The server of go-sasl for OAUTHBEARER is not used: it panics on an empty answer to the error
+// The OAUTHBEARER server of go-sasl is not used. It panics on an empty answer to the error
 // message, and its error message cannot have an openid-configuration.
 type bearerServer struct {
 	conn   *Conn
@@ -98,7 +98,7 @@ type bearerServer struct {
 	status func(why error) string
 	end    func(string, error) error
 
-	failed error // what follows the error message
+	failed error // the error to return after the error message
 	ended  bool
 }
 
@@ -106,14 +106,14 @@ func (s *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 	switch {
 	case s.ended:
 		return nil, false, sasl.ErrUnexpectedClientResponse
-	case s.failed != nil: // whatever the client answers
+	case s.failed != nil: // the answer of the client is ignored
 		s.ended, s.conn.unanswered = true, false
 		return nil, true, s.end("", s.conn.record(s.failed))
 	case response == nil:
 		return []byte{}, false, nil
 	}
 	sent := s.parse(string(response))
-	if errors.Is(sent.err, errNoToken) { // there is nothing to charge for
+	if errors.Is(sent.err, errNoToken) { // nothing to charge
 		return s.refuse(sent.err), false, nil
 	}
 	account, why, err := s.conn.token(sent)
@@ -124,20 +124,20 @@ func (s *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 	return nil, true, s.end(account, s.conn.record(err))
 }
 
-// refuse returns the error message.
+// refuse returns the error message for a refused token.
 func (s *bearerServer) refuse(why error) []byte {
 	s.failed, s.conn.unanswered = guard.ErrWrongPassword, true
 	b, err := json.Marshal(failure{s.status(why), "bearer", s.conn.Scope, s.conn.Configuration()})
 	if err != nil {
-		return []byte("{}") // not reached: every field can be marshalled
+		return []byte("{}") // not reached: every field can be marshaled
 	}
 	return b
 }
 
-// A failure is the error message (RFC 7628 section 3.2.2).
+// A failure is the error message of the server (RFC 7628 section 3.2.2).
 type failure struct {
 	Status        string `json:"status"`
-	Schemes       string `json:"schemes"` // of XOAUTH2
+	Schemes       string `json:"schemes"` // XOAUTH2 only
 	Scope         string `json:"scope,omitempty"`
 	Configuration string `json:"openid-configuration,omitempty"`
 }
@@ -153,7 +153,7 @@ func registeredStatus(why error) string {
 	return "invalid_token"
 }
 
-// httpStatus returns the status that XOAUTH2 has in its place: that of HTTP.
+// httpStatus returns the status of XOAUTH2, which is that of HTTP.
 func httpStatus(why error) string {
 	switch {
 	case errors.Is(why, ErrSyntax):

@@ -1,15 +1,14 @@
-// Package msgauth evaluates SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 7489) for a
-// message that another server has sent, and writes the trace fields Received and
-// Authentication-Results.
+// Package msgauth evaluates SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 7489) for a message of
+// another server, and writes the trace fields Received and Authentication-Results.
 //
-// SPF is evaluated for the client's address, which behind a proxy is the one that package
-// client reports. Where the client is not known there is no SPF result, and DMARC can pass
-// by DKIM but cannot fail.
+// SPF is evaluated for the client's address. Behind a proxy, that is the address that package
+// client reports. If the client is not known, there is no SPF result: DMARC can pass by DKIM,
+// but cannot fail.
 //
 // Copy with it: client.
 //
-// What to change: the resolver, to one that is near; and Checker.Enforce, once the results
-// have been right for weeks.
+// Change the resolver to one close to the server. Set Checker.Enforce after the results have been
+// right for weeks.
 package msgauth
 
 import (
@@ -31,19 +30,19 @@ import (
 )
 
 const (
-	authTimeout   = 20 * time.Second // RFC 7208 section 4.6.4: at least that
-	maxSignatures = 5                // that are verified, each with a look-up
+	authTimeout   = 20 * time.Second // the minimum of RFC 7208 section 4.6.4
+	maxSignatures = 5                // signatures to verify; each requires a look-up
 )
 
 // A Checker evaluates SPF, DKIM and DMARC.
 type Checker struct {
-	DNS spf.DNSResolver // gets names with a dot at their end
-	// Enforce sets Verdict.Refuse for a message that the policy of the domain in From
-	// rejects. Without it messages are only marked: much mail that is forwarded fails.
+	DNS spf.DNSResolver // names have a dot at the end
+	// Enforce sets Verdict.Refuse for a message that the policy of the domain in From rejects. If
+	// Enforce is false, messages are only marked, because much forwarded mail fails.
 	Enforce bool
 }
 
-// New returns a Checker that queries the DNS server at a host:port, or the resolver of the
+// New returns a Checker that queries the DNS server at the host:port server, or the resolver of the
 // system if server is empty.
 func New(server string, enforce bool) *Checker {
 	dns := net.DefaultResolver
@@ -58,15 +57,15 @@ func New(server string, enforce bool) *Checker {
 // A Verdict is the result for a message.
 type Verdict struct {
 	results []authres.Result
-	SPF     spf.Result          // "" without an address
-	DMARC   authres.ResultValue // "" if it depends on SPF and there was no address
+	SPF     spf.Result          // "" if the client's address is not known
+	DMARC   authres.ResultValue // "" if it depends on SPF and the client's address is not known
 	From    string              // the domain in From
 	Refuse  bool                // Enforce is set, DMARC fails and the policy of From is reject
 }
 
-// Check evaluates a message as it was received. ip is the client's address, or the zero Addr
-// if the client is not known; helo and from are the arguments of EHLO and MAIL FROM. Check
-// returns within 20 seconds.
+// Check evaluates a message as it was received. ip is the client's address, or the zero Addr if the
+// client is not known. helo and from are the arguments of EHLO and MAIL FROM. Check returns within 20
+// seconds.
 func (a *Checker) Check(ctx context.Context, ip netip.Addr, helo, from string, message []byte) Verdict {
 	ctx, cancel := context.WithTimeout(ctx, authTimeout)
 	defer cancel()
@@ -93,8 +92,7 @@ func (a *Checker) Check(ctx context.Context, ip netip.Addr, helo, from string, m
 	return v
 }
 
-// Field returns the field Authentication-Results (RFC 8601 section 2) of this server, with
-// its CRLF.
+// Field returns the field Authentication-Results (RFC 8601 section 2) of this server, with its CRLF.
 func (v Verdict) Field(server string) string {
 	lines := []string{"Authentication-Results: " + server}
 	for _, r := range v.results {
@@ -115,11 +113,11 @@ type signature struct {
 	domain string
 }
 
-// checkDKIM returns a result for each signature, the first few.
+// checkDKIM returns a result for each of the first maxSignatures signatures.
 func checkDKIM(lookup lookupTXT, message []byte) []signature {
 	verified, err := dkim.VerifyWithOptions(bytes.NewReader(message), &dkim.VerifyOptions{LookupTXT: lookup, MaxVerifications: maxSignatures})
 	if err != nil && !errors.Is(err, dkim.ErrTooManySignatures) {
-		return nil // what has no header that can be read has no signature
+		return nil // a message without a readable header has no signature
 	}
 	var signatures []signature
 	for _, v := range verified {
@@ -137,8 +135,8 @@ func checkDKIM(lookup lookupTXT, message []byte) []signature {
 	return signatures
 }
 
-// dmarcOf returns the domain in From, the result, and what the domain wants done
-// with a message that fails (RFC 7489 section 6.6).
+// dmarcOf returns the domain in From, the result, and the policy of the domain for messages that fail
+// (RFC 7489 section 6.6).
 func dmarcOf(lookup lookupTXT, message []byte, sender spfResult, signatures []signature) (from string, result authres.ResultValue, policy dmarc.Policy) {
 	from = fromDomain(message)
 	if from == "" {
@@ -175,7 +173,7 @@ func dmarcOf(lookup lookupTXT, message []byte, sender spfResult, signatures []si
 	return from, result, policy
 }
 
-// dmarcRecord looks at the domain, and then at the organization's (section 6.6.3).
+// dmarcRecord queries the domain and then the organizational domain (section 6.6.3).
 func dmarcRecord(lookup lookupTXT, from string) (*dmarc.Record, dmarc.Policy, error) {
 	options := &dmarc.LookupOptions{LookupTXT: func(name string) ([]string, error) {
 		texts, err := lookup(name)
@@ -185,7 +183,7 @@ func dmarcRecord(lookup lookupTXT, from string) (*dmarc.Record, dmarc.Policy, er
 				records = append(records, text)
 			}
 		}
-		if len(records) > 1 { // step 5: then there is no policy
+		if len(records) > 1 { // step 5: several records count as no policy
 			records = nil
 		}
 		return records, err
@@ -209,8 +207,7 @@ func dmarcRecord(lookup lookupTXT, from string) (*dmarc.Record, dmarc.Policy, er
 	return record, policy, nil
 }
 
-// aligned compares the domain that was authenticated with the one in From
-// (section 3.1).
+// aligned compares the authenticated domain with the domain in From (section 3.1).
 func aligned(mode dmarc.AlignmentMode, domain, from string) bool {
 	if mode == dmarc.AlignmentStrict {
 		return domain == from
@@ -222,12 +219,11 @@ func organizationOf(domain string) string {
 	if organization, err := publicsuffix.EffectiveTLDPlusOne(domain); err == nil {
 		return organization
 	}
-	return domain // a public suffix itself
+	return domain // the domain is a public suffix
 }
 
-// fromDomain returns the domain of the one address in the one From field, or ""
-// if it is not so: a reader could be shown another than the one that is checked
-// (section 6.6.1).
+// fromDomain returns the domain of the only address in the only From field. Otherwise it returns "",
+// because readers could show another address than the one that was checked (section 6.6.1).
 func fromDomain(message []byte) string {
 	var from []string
 	header, _ := SplitMessage(message)

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// WellFormed reports whether trace fields can be put in front of a message. A first line
-// that begins with a blank would continue the last of them (RFC 5322 section 2.2.3), and a
-// bare CR (RFC 5321 section 2.3.8) is the end of a line to some readers.
+// WellFormed reports whether trace fields can be put before a message. A first line that begins with a
+// blank would continue the last trace field (RFC 5322 section 2.2.3). Some readers treat a bare CR as
+// the end of a line (RFC 5321 section 2.3.8).
 func WellFormed(message []byte) bool {
 	if len(message) > 0 && (message[0] == ' ' || message[0] == '\t') {
 		return false
@@ -23,8 +23,7 @@ func WellFormed(message []byte) bool {
 	}
 }
 
-// SplitMessage returns the header of a message, with the line end of its last field, and the
-// rest.
+// SplitMessage returns the header of a message, with the line end of its last field, and the rest.
 func SplitMessage(message []byte) (header, rest []byte) {
 	for end := 0; end < len(message); {
 		line := message[end:]
@@ -39,10 +38,10 @@ func SplitMessage(message []byte) (header, rest []byte) {
 	return message, nil
 }
 
-// A field is a header field, as it is in the message.
+// A field is a header field as it is in the message.
 type field []byte
 
-// fieldsOf cuts a header before every line that does not go on with another.
+// fieldsOf splits a header before every line that does not continue a field.
 func fieldsOf(header []byte) []field {
 	var fields []field
 	begin := 0
@@ -66,10 +65,9 @@ func (f field) split() (name, value string) {
 	return strings.TrimSpace(name), strings.TrimSpace(value)
 }
 
-// WithoutForged returns the header without the fields Authentication-Results that claim to
-// be from this server (RFC 8601 section 5). A field that contains the name of the server
-// anywhere is removed, because the part in front of the first semicolon can be written in
-// many ways.
+// WithoutForged returns the header without the fields Authentication-Results that claim to be from
+// this server (RFC 8601 section 5). It removes a field that contains the name of the server anywhere,
+// because the part before the first semicolon can be written in many ways.
 func WithoutForged(header []byte, server string) []byte {
 	kept := make([]byte, 0, len(header))
 	for _, f := range fieldsOf(header) {

@@ -12,17 +12,16 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// An spfResult is for one identity: MAIL FROM, or HELO when that is empty.
+// An spfResult is the result for an identity: MAIL FROM, or HELO if MAIL FROM is empty.
 type spfResult struct {
 	spf.Result
-	domain string // of the identity
+	domain string // domain of the identity
 	helo   bool
 	sender string
 }
 
-// checkSPF asks whether the host may send for the domain of from, which is
-// MAIL FROM. For a bounce it is that of helo, as postmaster there (RFC
-// 7208 section 2.4).
+// checkSPF evaluates SPF for the domain of from, the argument of MAIL FROM. For a bounce it uses the
+// domain helo with the local part postmaster (RFC 7208 section 2.4).
 func checkSPF(ctx context.Context, dns spf.DNSResolver, ip netip.Addr, helo, from string) spfResult {
 	r := spfResult{Result: spf.None, helo: from == ""}
 	local := "postmaster"
@@ -31,19 +30,19 @@ func checkSPF(ctx context.Context, dns spf.DNSResolver, ip netip.Addr, helo, fro
 	} else {
 		r.domain = domainOf(from)
 		if at := strings.LastIndexByte(from, '@'); at > 0 {
-			local = strings.ReplaceAll(from[:at], "@", "=") // package spf cuts at the first
+			local = strings.ReplaceAll(from[:at], "@", "=") // package spf splits at the first @
 		}
 	}
-	if r.domain == "" { // section 4.3: a malformed domain has no result, nor does an address literal
+	if r.domain == "" { // section 4.3: malformed domains and address literals have no result
 		return r
 	}
 	r.sender = local + "@" + r.domain
-	r.Result, _ = spf.CheckHostWithSender(ip.AsSlice(), helo, r.sender, // the error is for debugging, of a pass too
+	r.Result, _ = spf.CheckHostWithSender(ip.AsSlice(), helo, r.sender, // the error is debugging information, even for a pass
 		spf.WithContext(ctx), spf.WithResolver(rootedResolver{dns}))
 	return r
 }
 
-// field is the result for Authentication-Results (RFC 8601 section 2.7.2).
+// field returns the result for Authentication-Results (RFC 8601 section 2.7.2).
 func (r spfResult) field() authres.Result {
 	f := &authres.SPFResult{Value: authres.ResultValue(r.Result)}
 	switch {
@@ -51,17 +50,17 @@ func (r spfResult) field() authres.Result {
 		f.Helo = r.domain
 	case plainAddress.MatchString(r.sender) && len(r.sender) <= 254:
 		f.From = r.sender
-	default: // what needs quotes is not worth a misunderstanding
+	default: // omit a value that needs quotes
 		f.From = r.domain
 	}
 	return f
 }
 
-// plainAddress is one that needs no quotes anywhere.
+// plainAddress matches addresses that never need quotes.
 var plainAddress = regexp.MustCompile(`^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[a-z0-9.-]+$`)
 
-// domainOf returns the domain of an address as it is looked up, or "" if the address
-// has no domain that could be in the DNS of the Internet.
+// domainOf returns the domain of an address in the form for look-ups. It returns "" if the
+// domain cannot be in the DNS of the Internet.
 func domainOf(address string) string {
 	at := strings.LastIndexByte(address, '@')
 	domain := ASCIIDomain(strings.TrimSuffix(address[at+1:], "."))
@@ -74,8 +73,8 @@ func domainOf(address string) string {
 	return domain
 }
 
-// ASCIIDomain returns a domain as it is in the DNS: in lower case, with A-labels in the place of
-// U-labels (RFC 5891 section 4). A domain that has no such form is returned in lower case.
+// ASCIIDomain returns a domain in the form of the DNS: in lower case, with A-labels instead of
+// U-labels (RFC 5891 section 4). A domain without such a form is returned in lower case.
 func ASCIIDomain(domain string) string {
 	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
 		return ascii
@@ -83,14 +82,14 @@ func ASCIIDomain(domain string) string {
 	return strings.ToLower(domain)
 }
 
-// IsDomain reports whether a name, which must be in lower case, has the form of a host name (RFC 1123
-// section 2.1).
+// IsDomain reports whether a name has the form of a host name (RFC 1123 section 2.1). The name
+// must be in lower case.
 func IsDomain(name string) bool { return len(name) <= 253 && domainPattern.MatchString(name) }
 
 var domainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 
-// A rootedResolver asks for names as they are. net.Resolver would try those that
-// do not exist below the search domains of this machine, too.
+// A rootedResolver queries absolute names. net.Resolver would also try names that do not exist in the
+// search domains of this machine.
 type rootedResolver struct{ spf.DNSResolver }
 
 func rooted(name string) string { return strings.TrimSuffix(name, ".") + "." }

@@ -21,8 +21,8 @@ func (p *session) onTLS() bool {
 	return ok
 }
 
-// mayLogIn reports whether a login is offered, by the same rule as in go-imap. Package mailauth
-// also checks that the client is on TLS.
+// mayLogIn reports whether a login is offered, by the same rule as in go-imap. Package mailauth also
+// checks that the client uses TLS.
 func (p *session) mayLogIn() bool { return p.onTLS() || p.server.InsecureAuth }
 
 func (p *session) capabilities() string {
@@ -36,9 +36,9 @@ func (p *session) capabilities() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// startTLS is STLS. What the client sent along with it came in plain text, where anyone
-// could have inserted it. It becomes part of the handshake, which then fails, and is never
-// taken for a command (CVE-2011-0411).
+// startTLS handles STLS. Bytes that the client sent along with the command came in plain text, where
+// an attacker could have inserted them. They become part of the handshake, which then fails, and are
+// never interpreted as a command (CVE-2011-0411).
 func (p *session) startTLS() {
 	early := io.LimitReader(p.r, int64(p.r.Buffered()))
 	p.ok("begin TLS")
@@ -51,10 +51,10 @@ func (p *session) startTLS() {
 	defer cancel()
 	p.quit = tc.HandshakeContext(ctx) != nil
 	p.setConn(tc)
-	p.user = "" // RFC 2595 section 4: back to where the session began
+	p.user = "" // RFC 2595 section 4: the session returns to its initial state
 }
 
-// earlyConn reads what was read from the connection before.
+// An earlyConn returns the bytes that were already read from the connection first.
 type earlyConn struct {
 	net.Conn
 	r io.Reader
@@ -63,7 +63,7 @@ type earlyConn struct {
 func (c earlyConn) Read(b []byte) (int, error) { return c.r.Read(b) }
 func (c earlyConn) NetConn() net.Conn          { return c.Conn }
 
-// checkTLS notices that the client has used STLS.
+// checkTLS updates the client after STLS.
 func (p *session) checkTLS() {
 	if p.onTLS() && !p.login.Client.TLS {
 		p.login.Client = p.login.Client.WithTLS()
@@ -71,19 +71,19 @@ func (p *session) checkTLS() {
 	}
 }
 
-// userPass is USER and PASS.
+// userPass handles USER and PASS.
 func (p *session) userPass(command, arg string) {
 	p.checkTLS()
 	switch {
 	case command == "USER" && !p.login.Client.TLS:
-		p.refuse(p.login.LogIn(arg, "")) // ErrPlaintext: nothing is compared
+		p.refuse(p.login.LogIn(arg, "")) // returns ErrPlaintext without a comparison
 	case command == "USER" && arg == "whoami":
 		p.err("%s", p.login.Client.JSON())
 	case command == "USER":
 		p.user = arg
-		p.ok("and the password?")
+		p.ok("send PASS")
 	case p.user == "" && p.login.Client.TLS:
-		p.err("USER comes first")
+		p.err("send USER first")
 	default:
 		name := p.user
 		p.user = ""
@@ -95,7 +95,7 @@ func (p *session) userPass(command, arg string) {
 	}
 }
 
-// authenticate is AUTH (RFC 5034 section 4).
+// authenticate handles AUTH (RFC 5034 section 4).
 func (p *session) authenticate(arg string) {
 	p.checkTLS()
 	mechanism, initial, hasInitial := strings.Cut(arg, " ")
@@ -109,7 +109,7 @@ func (p *session) authenticate(arg string) {
 		p.refuse(err)
 		return
 	}
-	var response []byte // nil without an initial response
+	var response []byte // nil if there is no initial response
 	if hasInitial {
 		response, err = decodeSASL(initial)
 	}
@@ -136,8 +136,7 @@ var (
 	errCancelled = errors.New("cancelled")
 )
 
-// ask sends a challenge, and returns the client's response. If there is no more to say to the
-// client, it sets p.quit.
+// ask sends a challenge and returns the client's response. If the session has to end, it sets p.quit.
 func (p *session) ask(challenge []byte) ([]byte, error) {
 	fmt.Fprintf(p.w, "+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
 	if err := p.w.Flush(); err != nil {
@@ -159,7 +158,7 @@ func (p *session) ask(challenge []byte) ([]byte, error) {
 	return decodeSASL(line)
 }
 
-// decodeSASL returns a response, which is not nil. "=" is an empty one.
+// decodeSASL decodes a response. The result is not nil. "=" is an empty response.
 func decodeSASL(line string) ([]byte, error) {
 	if line == "=" {
 		return []byte{}, nil
@@ -171,12 +170,12 @@ func decodeSASL(line string) ([]byte, error) {
 	return b, nil
 }
 
-// refuse answers to the error of a login. Other errors never end a session.
+// refuse answers an error of a login.
 func (p *session) refuse(err error) {
 	a := mailauth.AnswerTo(err)
 	text := a.Text
 	if !strings.HasPrefix(text, "TLS") {
-		text = strings.ToLower(text[:1]) + text[1:] // as all texts of this server
+		text = strings.ToLower(text[:1]) + text[1:] // like all texts of this server
 	}
 	if a.POP3 != "" {
 		text = "[" + a.POP3 + "] " + text
@@ -191,7 +190,7 @@ func (p *session) refuse(err error) {
 	}
 }
 
-// begin begins the TRANSACTION state.
+// begin enters the TRANSACTION state.
 func (p *session) begin(name string) {
 	messages, err := p.server.Mail.Messages(name)
 	if err != nil {

@@ -50,7 +50,7 @@ func TestAUTHLogsInAndReportsFailures(t *testing.T) {
 			s := serveTest(t, mailboxWith(), true)
 			s.line()
 			s.exchange(test.commands...)
-			stat, again := "-ERR not now: log in first, or see CAPA", loggedIn
+			stat, again := "-ERR the command is not available in this state: log in first, or see CAPA", loggedIn
 			if test.loggedIn {
 				stat, again = "+OK 0 0", "-ERR no such command: see CAPA"
 			}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// end is QUIT. After login it is the UPDATE state (RFC 1939 section 6).
+// end handles QUIT. After a login it enters the UPDATE state (RFC 1939 section 6).
 func (p *session) end() {
 	p.quit = true
 	if len(p.deleted) > 0 {
@@ -21,10 +21,10 @@ func (p *session) end() {
 	p.ok("bye")
 }
 
-// mailboxError answers for an error of the Mailbox, and logs it.
+// mailboxError logs and answers an error of the Mailbox.
 func (p *session) mailboxError(err error) {
 	p.login.Client.Warn(p.server.Log, "mailbox_error", slog.String("reason", err.Error()))
-	p.err("[SYS/TEMP] the mailbox cannot be used: try later") // RFC 3206
+	p.err("[SYS/TEMP] the mailbox is not available: try later") // RFC 3206
 }
 
 func (p *session) transaction(command, arg string) {
@@ -68,7 +68,7 @@ func (p *session) transaction(command, arg string) {
 	}
 }
 
-// message returns the one that arg numbers, or answers why not.
+// message returns the message with the number arg. Without such a message it answers with an error.
 func (p *session) message(arg string) *Message {
 	n, err := strconv.ParseUint(arg, 10, 31)
 	if err != nil || n < 1 || n > uint64(len(p.messages)) || p.deleted[p.messages[n-1].UID] {

@@ -184,7 +184,7 @@ func (w failingWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-var userCommand = [2]string{"USER " + testUser, "+OK and the password?"}
+var userCommand = [2]string{"USER " + testUser, "+OK send PASS"}
 
 func TestSessions(t *testing.T) {
 	const first = "Subject: one\r\n\r\nline 1\r\n.line 2\r\nline 3\r\n" // 41 octets
@@ -242,7 +242,7 @@ func TestSessions(t *testing.T) {
 			{"NOOP", "+OK "},
 			{"USER x", "-ERR no such command: see CAPA"},
 			{"STLS", "-ERR no such command: see CAPA"},
-			{"CAPA", "+OK what I can do\nTOP\nUIDL\nRESP-CODES\nPIPELINING\nUSER\nSASL PLAIN LOGIN OAUTHBEARER XOAUTH2\n."},
+			{"CAPA", "+OK capability list follows\nTOP\nUIDL\nRESP-CODES\nPIPELINING\nUSER\nSASL PLAIN LOGIN OAUTHBEARER XOAUTH2\n."},
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestDeleteAtQUIT(t *testing.T) {
 }
 
 func TestAnErrorOfTheMailboxIsReported(t *testing.T) {
-	const answer = "-ERR [SYS/TEMP] the mailbox cannot be used: try later"
+	const answer = "-ERR [SYS/TEMP] the mailbox is not available: try later"
 	t.Run("at the login", func(t *testing.T) {
 		m := mailboxWith()
 		m.err = errors.New("the disk is broken")
@@ -309,9 +309,9 @@ func TestNoPasswordIsTakenInPlainText(t *testing.T) {
 	s := serveTest(t, mailboxWith(), false)
 	s.line()
 	s.exchange(
-		[2]string{"CAPA", "+OK what I can do\nTOP\nUIDL\nRESP-CODES\nPIPELINING\n."},
+		[2]string{"CAPA", "+OK capability list follows\nTOP\nUIDL\nRESP-CODES\nPIPELINING\n."},
 		[2]string{"PASS " + testPassword, "-ERR [SYS/PERM] TLS is required"},
-		[2]string{"STAT", "-ERR not now: log in first, or see CAPA"},
+		[2]string{"STAT", "-ERR the command is not available in this state: log in first, or see CAPA"},
 		[2]string{"USER whoami", "-ERR [SYS/PERM] TLS is required"})
 }
 
@@ -321,12 +321,12 @@ func TestOtherErrorsKeepSession(t *testing.T) {
 	for _, test := range []struct {
 		name, command, before, after string // the answers before and after the login
 	}{
-		{name: "a command that POP3 has", command: "APOP x y", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
-		{name: "a command of another protocol", command: "EHLO x", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
-		{name: "an empty line", command: "", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
-		{name: "a password without a name", command: "PASS x", before: "-ERR USER comes first", after: "-ERR no such command: see CAPA"},
-		{name: "a message that does not exist", command: "RETR 9", before: "-ERR not now: log in first, or see CAPA", after: "-ERR no such message"},
-		{name: "arguments that are not numbers", command: "TOP a b", before: "-ERR not now: log in first, or see CAPA", after: "-ERR use TOP and two numbers: message, lines"},
+		{name: "a command that POP3 has", command: "APOP x y", before: "-ERR the command is not available in this state: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
+		{name: "a command of another protocol", command: "EHLO x", before: "-ERR the command is not available in this state: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
+		{name: "an empty line", command: "", before: "-ERR the command is not available in this state: log in first, or see CAPA", after: "-ERR no such command: see CAPA"},
+		{name: "a password without a name", command: "PASS x", before: "-ERR send USER first", after: "-ERR no such command: see CAPA"},
+		{name: "a message that does not exist", command: "RETR 9", before: "-ERR the command is not available in this state: log in first, or see CAPA", after: "-ERR no such message"},
+		{name: "arguments that are not numbers", command: "TOP a b", before: "-ERR the command is not available in this state: log in first, or see CAPA", after: "-ERR use TOP and two numbers: message, lines"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := mailboxWith("one\r\n", "two\r\n")
@@ -362,7 +362,7 @@ func TestWrongPasswordForgetsUSER(t *testing.T) {
 	s.line()
 	s.exchange(userCommand,
 		[2]string{"PASS wrong", "-ERR [AUTH] authentication failed"},
-		[2]string{"PASS " + testPassword, "-ERR USER comes first"})
+		[2]string{"PASS " + testPassword, "-ERR send USER first"})
 }
 
 func TestALineThatIsTooLongIsRefused(t *testing.T) {
@@ -371,7 +371,7 @@ func TestALineThatIsTooLongIsRefused(t *testing.T) {
 		s.line()
 		go io.WriteString(s.Conn, strings.Repeat("x", length)+"\r\n") // a pipe holds nothing
 		if length < lineLimit {
-			require.Regexp(t, "^-ERR not now", s.line(), length)
+			require.Regexp(t, "^-ERR the command is not available", s.line(), length)
 			continue
 		}
 		require.Equal(t, "-ERR line too long", s.end())

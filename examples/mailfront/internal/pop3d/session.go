@@ -18,25 +18,25 @@ import (
 
 const (
 	lineLimit    = 255              // bytes of a command, RFC 2449 section 4
-	authLimit    = 12288            // bytes of a line of AUTH, which RFC 4954 section 4 has as an upper limit for SMTP
-	idleTimeout  = 10 * time.Minute // RFC 1939 section 3 requires at least that
-	loginTimeout = time.Minute      // before login
+	authLimit    = 12288            // bytes of a line of AUTH; the limit of RFC 4954 section 4 for SMTP
+	idleTimeout  = 10 * time.Minute // the minimum of RFC 1939 section 3
+	loginTimeout = time.Minute      // idle time before the login
 	writeTimeout = time.Minute
 )
 
-// A session is one connection.
+// A session is the session of a connection.
 type session struct {
 	server *Server
 	login  mailauth.Conn
 	conn   net.Conn
 	r      *bufio.Reader
 	w      *bufio.Writer
-	wrong  int // passwords
+	wrong  int // number of wrong passwords
 
-	user     string // of USER
+	user     string // the argument of USER
 	loggedIn bool   // TRANSACTION state, as user
 	messages []Message
-	deleted  map[string]bool // by UID
+	deleted  map[string]bool // the keys are UIDs
 	quit     bool
 }
 
@@ -60,7 +60,7 @@ func (s *Server) serve(c net.Conn) {
 			return
 		}
 		if err != nil {
-			return // without QUIT nothing is deleted, section 6
+			return // section 6: without QUIT no message is deleted
 		}
 		p.handle(line)
 	}
@@ -74,8 +74,8 @@ func (p *session) setConn(c net.Conn) {
 	p.w = bufio.NewWriter(deadlineWriter{c})
 }
 
-// A deadlineWriter sets a deadline for every write, so that a client that reads slowly is
-// served and the session of a client that does not read ends.
+// A deadlineWriter sets a deadline for every write. A client that reads slowly is served, and
+// the session of a client that does not read ends.
 type deadlineWriter struct{ net.Conn }
 
 func (w deadlineWriter) Write(b []byte) (int, error) {
@@ -102,15 +102,15 @@ func (p *session) err(format string, args ...any) {
 	fmt.Fprintf(p.w, "-ERR "+format+"\r\n", args...)
 }
 
-// multi writes the lines after a +OK: dots stuffed, and the last one added
-// (RFC 1939 section 3).
+// multi writes a multi-line response after +OK, with dot stuffing and the final dot (RFC 1939
+// section 3).
 func (p *session) multi(text string) {
-	if text == "" { // a DotWriter would make a blank line of it
+	if text == "" { // a DotWriter would write a blank line
 		io.WriteString(p.w, ".\r\n")
 		return
 	}
 	w := textproto.NewWriter(p.w).DotWriter()
-	io.WriteString(w, text) // an error stays in p.w until Flush
+	io.WriteString(w, text) // Flush returns the error
 	w.Close()
 }
 
@@ -121,7 +121,7 @@ func (p *session) handle(line string) {
 	case command == "QUIT":
 		p.end()
 	case command == "CAPA":
-		p.ok("what I can do")
+		p.ok("capability list follows")
 		p.multi(p.capabilities())
 	case command == "NOOP" && p.loggedIn:
 		p.ok("")
@@ -134,10 +134,10 @@ func (p *session) handle(line string) {
 	case p.loggedIn:
 		p.transaction(command, arg)
 	default:
-		p.err("not now: log in first, or see CAPA")
+		p.err("the command is not available in this state: log in first, or see CAPA")
 	}
 }
 
-// isAuth reports whether a line is AUTH, which may be longer than other commands: many clients
-// send a token as its initial response.
+// isAuth reports whether a line is AUTH, which may be longer than other commands: many clients send a
+// token as the initial response.
 func isAuth(line string) bool { return len(line) >= 5 && strings.EqualFold(line[:5], "AUTH ") }
