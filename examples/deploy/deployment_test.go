@@ -114,7 +114,7 @@ func (d *deployment) check(settings map[string]bool, presets map[string]string) 
 	}
 	// load-balanced.cfg sets X-Forwarded-For and X-Forwarded-Proto.
 	if n.env["MAILFRONT_HTTP_CLIENT"] != "forwarded" || n.env["MAILFRONT_FORWARDED_PROTO"] != "true" {
-		report("MAILFRONT_HTTP_CLIENT and MAILFRONT_FORWARDED_PROTO do not fit a proxy that speaks HTTP")
+		report("MAILFRONT_HTTP_CLIENT and MAILFRONT_FORWARDED_PROTO do not fit a proxy in HTTP mode")
 	}
 	return append(problems, d.store.check()...)
 }
