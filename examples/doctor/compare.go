@@ -25,6 +25,7 @@ type diagnosis struct {
 	Fixes         map[verify.Mistake]map[string]string `json:"fixes,omitempty"`      // by product
 
 	domains []string // of -domains
+	nodes   int      // number of addresses of -connect
 }
 
 // A difference is an answer that the proxy changes.
@@ -48,6 +49,13 @@ func (d *diagnosis) findings() []verify.Finding {
 		return d.Server.Findings
 	}
 	return nil
+}
+
+// nodesAgree reports whether several nodes of -connect have answered, and all in the same way.
+func (d *diagnosis) nodesAgree() bool {
+	return d.nodes > 1 && d.Report.Omitted == 0 && !slices.ContainsFunc(d.Report.Findings, func(f verify.Finding) bool {
+		return slices.Contains([]string{"nodes-disagree", "timeout", "unreachable", "certificate"}, f.Rule)
+	})
 }
 
 // withheld returns the number of documents that the proxy does not pass on.

@@ -422,12 +422,16 @@ func TestDoctorComparesNodes(t *testing.T) {
 	require.NoError(t, err)
 	defer client.Close() // reserves the port
 	gone, different := client.LocalAddr().String(), other.Listener.Addr().String()
+	twin := httptest.NewServer(s.server.Config.Handler)
+	defer twin.Close()
+	equal := twin.Listener.Addr().String()
 	for _, c := range []struct {
 		name, connect string
 		status        int
 		want          []string
 	}{
 		{name: "one node", connect: good, status: statusClean, want: []string{": nothing wrong, ", "each document over 5 connections", "no differences through the proxy"}},
+		{name: "two equal nodes", connect: good + "," + equal, status: statusClean, want: []string{": nothing wrong, ", "over 6 connections; the 2 nodes have the same documents and keys"}},
 		{name: "a node with keys of its own", connect: good + "," + different, status: statusFindings, want: []string{": 1 finding, ", "error: nodes-disagree in oauth-authorization-server, jwks_uri", "2 different answers over 6 connections; " + good + " differs from " + different, "share the keys", "Likely cause: nodes-differ", "balance source"}},
 		{name: "a node that is down", connect: good + "," + gone, status: statusFindings, want: []string{": 1 finding, ", "error: unreachable in config", "tcp://" + gone, "refused", "past the proxy at " + good + ": nothing wrong", "Likely cause: backend-not-reached"}},
 		{name: "the first node is down", connect: gone + "," + good, status: statusFindings, want: []string{": 1 finding, ", "tcp://" + gone, "past the proxy at " + good + ": nothing wrong"}},
@@ -439,6 +443,7 @@ func TestDoctorComparesNodes(t *testing.T) {
 			for _, want := range c.want {
 				require.Contains(t, stdout, want)
 			}
+			require.Equal(t, c.status == statusClean && strings.Contains(c.connect, ","), strings.Contains(stdout, "the same documents"), stdout)
 			require.NotContains(t, stdout, " nodes answer over")
 		})
 	}

@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		fmt.Fprintln(stderr, err)
 		return statusError
 	}
-	d := &diagnosis{URL: cfg.base.String(), domains: cfg.domains}
+	d := &diagnosis{URL: cfg.base.String(), domains: cfg.domains, nodes: len(cfg.nodes)}
 	others := cfg.addresses()
 	if d.Report, err = verifyAt(ctx, cfg, nil, others); err != nil {
 		d.Error = explain(err, cfg)

@@ -34,6 +34,9 @@ func (d *diagnosis) writeText(out io.Writer) error {
 	fmt.Fprintf(w, "%s: %s, %d requests", d.URL, d.summary(), len(d.Report.Checked))
 	if n := d.Report.Connections; n > 0 {
 		fmt.Fprintf(w, ", each document over %d connections", n)
+		if d.nodesAgree() {
+			fmt.Fprintf(w, "; the %d nodes have the same documents and keys", d.nodes)
+		}
 	}
 	fmt.Fprintln(w)
 	for i, f := range findings {
