@@ -27,7 +27,7 @@ type Header struct {
 	// the header is LOCAL in version 2, UNKNOWN in version 1, and has nothing else.
 	Source, Destination net.Addr
 
-	TLS        *TLS   // the client's TLS; nil if it is not known
+	TLS        *TLS   // the client's TLS, with TLS.Client set, or &TLS{} for a client without TLS; nil if not known
 	ServerName string // AUTHORITY, the client's SNI; "" is left out
 	ALPN       string // "" is left out
 	UniqueID   []byte // at most 128 bytes; nil is left out

@@ -53,7 +53,7 @@ type TLV struct {
 // The strings come from the proxy and the client and are not checked. Quote them in
 // logs.
 type TLS struct {
-	Client  bool   // the client connected to the proxy over TLS
+	Client  bool   // the client connected to the proxy over TLS; the other fields do not imply it
 	Version string // such as "TLSv1.3"
 	Cipher  string // such as "TLS_AES_256_GCM_SHA384"
 	Group   string // key exchange, such as "secp256r1"
