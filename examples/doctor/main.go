@@ -6,7 +6,7 @@
 //	go run ./examples/doctor https://mail.example.com
 //	go run ./examples/doctor -connect 127.0.0.1:8080 https://example.com/mail
 //	go run ./examples/doctor -connect 10.0.0.1:8080,10.0.0.2:8080 https://mail.example.com
-//	DOCTOR_TOKEN=… go run ./examples/doctor -json https://mail.example.com
+//	DOCTOR_TOKEN=$(cat token) go run ./examples/doctor -json https://mail.example.com
 //
 // The exit status is 0 without findings, 1 with findings through the proxy or past it, and
 // 2 if doctor could not run or could not reach the public URL. A node that cannot be

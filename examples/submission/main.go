@@ -2,7 +2,7 @@
 // HAProxy, which ends the clients' TLS, and the documents by which mail clients find the
 // server. ../mailfront is the complete sample.
 //
-//	SUBMISSION_PASSWORD=… go run ./examples/submission -trusted 127.0.0.1
+//	SUBMISSION_PASSWORD=$(cat password) go run ./examples/submission -trusted 127.0.0.1
 //	TLS_PEM=cert-and-key.pem haproxy -db -f examples/submission/haproxy.cfg
 //
 // Ports 465 and 443 usually need root. For others set, for example, HAProxy's variables
