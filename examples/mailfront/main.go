@@ -26,7 +26,7 @@
 //	health.go metrics.go             health checks, the drain, and counters
 //	trusted.go                       the trusted proxies, and the names among them
 //	certificate.go reload.go         the certificate, and what SIGHUP reads again
-//	smtp.go imap.go pop3.go web.go   the servers; relay.go decides who may send mail elsewhere
+//	smtp*.go imap.go pop3.go web.go  the servers; relay.go decides who may send mail elsewhere
 //	login.go dsn.go                  passwords and tokens for mail; reports of deliveries
 //	documents.go                     the documents of package discovery
 //	jmap*.go dav*.go                 JMAP and DAV, which need a sign-in

@@ -53,7 +53,7 @@ func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	s.ReadTimeout = 5 * time.Minute // section 4.5.3.2.7
 	s.WriteTimeout = 1 * time.Minute
 	s.ErrorLog = libraryLog(f.log, listener)
-	return s
+	return smtpServer{s}
 }
 
 // maxAuthLine is the maximum of AUTH (RFC 4954 section 4) with CRLF. Other lines are shorter.

@@ -77,6 +77,7 @@ func (r *Receiver) Receive(c net.Conn) (net.Conn, int) {
 		return nil, 0
 	}
 	c = r.Sessions.Add(c, r.Patience, func() { cl.Log(r.Log, "out_of_patience") }, release)
+	accepted := cl
 	if r.TLS != nil {
 		tc := tls.Server(c, r.TLS)
 		ctx, cancel := context.WithTimeout(r.Context, HandshakeTimeout)
@@ -91,8 +92,9 @@ func (r *Receiver) Receive(c net.Conn) (net.Conn, int) {
 			return nil, 0
 		}
 		c = tc
+		accepted = client.New(r.Listener, c)
 	}
-	client.New(r.Listener, c).Log(r.Log, "accept")
+	accepted.Log(r.Log, "accept")
 	o := offerOn(c)
 	if o != Login {
 		c = hideTLS(c)
