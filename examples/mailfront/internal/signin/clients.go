@@ -17,8 +17,8 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
-// BuiltInClient is the client id of a native application on the user's machine:
-// every redirect URI on loopback is its own (RFC 8252 section 7.3).
+// BuiltInClient is the client id of a native application on the user's machine. It may use every
+// redirect URI on loopback (RFC 8252 section 7.3).
 const BuiltInClient = "mailfront-demo"
 
 const (
@@ -28,18 +28,18 @@ const (
 	maxClientName   = 64  // characters
 )
 
-// A application is an application. It is public: there are no client secrets, so
-// PKCE is what binds a code to who asked for it (RFC 9700 section 2.1.1).
+// An application is a public client without a client secret. PKCE binds a code to the application that
+// requested it (RFC 9700 section 2.1.1).
 type application struct {
 	ID          string   `json:"-"`
 	Name        string   `json:"client_name,omitempty"`
 	Redirect    []string `json:"redirect_uris"`
 	anyLoopback bool
 
-	selfRegistered bool // and at other addresses than loopback
+	selfRegistered bool // registered itself, with a redirect URI that is not on loopback
 }
 
-// client returns the application with an id.
+// client returns the application with the given client id.
 func (s *Provider) client(id string) (*application, error) {
 	if id == BuiltInClient {
 		return &application{ID: id, Name: "An application on this device", anyLoopback: true}, nil
@@ -57,14 +57,13 @@ func (s *Provider) client(id string) (*application, error) {
 	}
 	c.selfRegistered = slices.ContainsFunc(c.Redirect, func(uri string) bool {
 		u, err := url.Parse(uri)
-		return err != nil || u.Scheme != "http" // the only http that CheckRedirectURI takes is loopback
+		return err != nil || u.Scheme != "http" // CheckRedirectURI accepts http for loopback only
 	})
 	return c, nil
 }
 
-// redirectsTo reports whether uri is one of the client's. A loopback URI may have
-// any port (RFC 8252 section 7.3); all else is compared as strings (RFC 9700
-// section 2.1).
+// redirectsTo reports whether uri is a redirect URI of the client. A loopback URI may have any
+// port (RFC 8252 section 7.3). All other URIs are compared as strings (RFC 9700 section 2.1).
 func (c *application) redirectsTo(uri string) bool {
 	if CheckRedirectURI(uri) != nil {
 		return false
@@ -77,7 +76,7 @@ func (c *application) redirectsTo(uri string) bool {
 		return false
 	}
 	if c.anyLoopback {
-		return true // the only http that CheckRedirectURI takes
+		return true // CheckRedirectURI accepts http for loopback only
 	}
 	u.Host = u.Hostname()
 	return slices.ContainsFunc(c.Redirect, func(registered string) bool {
@@ -92,8 +91,8 @@ func (c *application) redirectsTo(uri string) bool {
 
 var errRedirectURI = errors.New("use https, http on loopback or the scheme of an application, such as com.example.app:/sign-in; without user name, fragment and blanks")
 
-// CheckRedirectURI refuses what would hand a code to others (RFC 8252 section 7,
-// RFC 6749 section 3.1.2).
+// CheckRedirectURI rejects redirect URIs that could reveal a code to others (RFC 8252 section 7, RFC
+// 6749 section 3.1.2).
 func CheckRedirectURI(uri string) error {
 	u, err := url.Parse(uri)
 	if err != nil || len(uri) > maxRedirectSize || u.User != nil || strings.ContainsAny(uri, "# \\\"<>") {
@@ -124,9 +123,9 @@ func isLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// register is dynamic client registration (RFC 7591 section 3), open to everyone,
-// as for a mail server it has to be: its users choose their applications. The
-// sign-in page says where the user will be sent.
+// register handles dynamic client registration (RFC 7591 section 3). Everyone may register a client,
+// because the users of a mail server choose their applications. The sign-in page shows the destination
+// of the redirect.
 func (s *Provider) register(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	var in struct {
@@ -154,7 +153,7 @@ func (s *Provider) register(w http.ResponseWriter, r *http.Request) {
 		fail("invalid_client_metadata", "the server has the grant type authorization_code and the response type code only")
 		return
 	case slices.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		fail("invalid_client_metadata", "client_name has characters that cannot be seen")
+		fail("invalid_client_metadata", "client_name has invisible characters")
 		return
 	case len(name) > maxClientName:
 		fail("invalid_client_metadata", "client_name is too long")
@@ -169,7 +168,7 @@ func (s *Provider) register(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	webauth.WriteJSON(w, http.StatusCreated, struct { // section 3.2.1: what we made of it
+	webauth.WriteJSON(w, http.StatusCreated, struct { // section 3.2.1: the registered metadata
 		ID         string              `json:"client_id"`
 		IssuedAt   int64               `json:"client_id_issued_at"`
 		Name       string              `json:"client_name,omitempty"`
@@ -180,7 +179,7 @@ func (s *Provider) register(w http.ResponseWriter, r *http.Request) {
 	}{c.ID, time.Now().Unix(), c.Name, c.Redirect, c.AuthMethod(), c.GrantTypes(), c.ResponseTypes()})
 }
 
-// The rest is op.Client.
+// The methods below implement op.Client.
 
 func (c *application) GetID() string                       { return c.ID }
 func (c *application) RedirectURIs() []string              { return c.Redirect }
@@ -190,7 +189,7 @@ func (c *application) AuthMethod() oidc.AuthMethod         { return oidc.AuthMet
 func (c *application) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }
-func (c *application) LoginURL(string) string                                   { return "" } // authorize shows the form itself
+func (c *application) LoginURL(string) string                                   { return "" } // authorize writes the form
 func (c *application) AccessTokenType() op.AccessTokenType                      { return op.AccessTokenTypeBearer }
 func (c *application) IDTokenLifetime() time.Duration                           { return accessLifetime }
 func (c *application) DevMode() bool                                            { return false }

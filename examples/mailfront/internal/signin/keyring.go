@@ -21,8 +21,8 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
-// A key is published for keyOverlap before it signs, and for keyOverlap after its last ID token
-// has expired. A node whose key ring is older than that publishes nothing.
+// A key is published for keyOverlap before it signs, and for keyOverlap after its last ID token has
+// expired. A node whose key ring is older than keyOverlap publishes nothing.
 const (
 	keyPeriod  = 30 * 24 * time.Hour // from one key to the next
 	keyOverlap = 24 * time.Hour
@@ -31,18 +31,19 @@ const (
 // keyringName is the name of the key ring in the store. It never expires.
 const keyringName = "signin/keys"
 
-// A keyring has what every node needs to continue the sign-ins of all. The first node makes it.
+// A keyring has the keys with which every node can continue the sign-ins of all nodes. The first node
+// creates it.
 type keyring struct {
 	ID       string `json:"id"`       // random
-	Revision int    `json:"revision"` // counts the rotations
-	Seal     []byte `json:"seal"`     // 32 bytes: all keys of seals are derived from it
-	Keys     []key  `json:"keys"`     // of ID tokens, the oldest first; at least one
+	Revision int    `json:"revision"` // number of rotations
+	Seal     []byte `json:"seal"`     // 32 bytes, from which the keys of all seals are derived
+	Keys     []key  `json:"keys"`     // for ID tokens, oldest first; at least one
 
-	raw  []byte // what the store has
+	raw  []byte // the encoded ring in the store
 	read time.Time
 }
 
-// A key signs from a time on, until the next one does.
+// A key signs from the time From until the next key begins to sign.
 type key struct {
 	Private []byte    `json:"private"` // PKCS #8
 	From    time.Time `json:"from"`
@@ -77,7 +78,7 @@ func (k *key) parse() error {
 	return nil
 }
 
-// signer returns the key that signs at a time: the last one whose time has come.
+// signer returns the key that signs at a time, which is the last key with an earlier From.
 func (r *keyring) signer(now time.Time) *key {
 	signer := &r.Keys[0]
 	for i := range r.Keys {
@@ -88,7 +89,7 @@ func (r *keyring) signer(now time.Time) *key {
 	return signer
 }
 
-// rotated returns the ring with the changes that are due at a time, or nil if none is.
+// rotated returns the ring with the changes that are due at a time, or nil if no change is due.
 func (r *keyring) rotated(now time.Time) (*keyring, error) {
 	keys := slices.Clone(r.Keys)
 	// A key is replaced when the next one begins, and its last ID token expires after that.
@@ -127,7 +128,7 @@ func parseKeyring(raw []byte) (*keyring, error) {
 	r := &keyring{raw: raw}
 	err := json.Unmarshal(raw, r)
 	if err == nil && (len(r.Keys) == 0 || len(r.Seal) != 32) {
-		err = errors.New("it is not complete")
+		err = errors.New("a field is missing")
 	}
 	for i := range r.Keys {
 		if err == nil {
@@ -140,7 +141,8 @@ func parseKeyring(raw []byte) (*keyring, error) {
 	return r, nil
 }
 
-// seal returns the seal of a purpose: what is sealed for one cannot be opened for another.
+// seal returns the seal for a purpose. A value that is sealed for one purpose cannot be opened for
+// another one.
 func (r *keyring) seal(purpose string) (op.Crypto, error) {
 	k, err := hkdf.Key(sha256.New, r.Seal, nil, "portico mailfront signin 1 "+purpose, 32)
 	if err != nil {
@@ -149,15 +151,15 @@ func (r *keyring) seal(purpose string) (op.Crypto, error) {
 	return op.NewAES256GCMCrypto([32]byte(k), ""), nil
 }
 
-// keys keeps the key ring of this node like that of the store.
+// keys keeps the key ring of this node up to date with the ring in the store.
 type keys struct {
 	store    store.Store
-	restored func(reason string) // called when the ring was put back into the store
+	restored func(reason string) // called after the ring was written back to the store
 
 	making sync.Mutex // held while keys are made, which takes a moment
 
 	mu   sync.Mutex
-	ring *keyring // the last that is known; nil before it was needed
+	ring *keyring // the latest known ring; nil before the first use
 }
 
 func (k *keys) known() *keyring {
@@ -176,14 +178,14 @@ func (k *keys) current(ctx context.Context) (*keyring, error) {
 	return k.refresh(ctx)
 }
 
-// refresh returns the ring of the store. It makes one if there never was one, restores one that
-// has vanished, and rotates the keys when it is time.
+// refresh loads the ring of the store. It creates the first ring, restores a ring that has
+// vanished, and rotates the keys if a change is due.
 func (k *keys) refresh(ctx context.Context) (*keyring, error) {
 	ring, err := k.read(ctx, k.known())
 	if err != nil {
 		return nil, err
 	}
-	ring.read = time.Now().Round(0) // by the clock that goes on while a machine sleeps
+	ring.read = time.Now().Round(0) // Round removes the monotonic clock, which stops while the machine sleeps
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.ring == nil || k.ring.ID != ring.ID || k.ring.Revision <= ring.Revision {
@@ -212,20 +214,20 @@ func (k *keys) read(ctx context.Context, known *keyring) (*keyring, error) {
 		return nil, err
 	}
 	if known != nil && known.ID == ring.ID && known.Revision > ring.Revision {
-		// A node that was paused has restored an old ring: it lacks keys that sign.
+		// A node that was paused has restored an old ring, which lacks keys that sign.
 		return k.swap(ctx, ring, known, "the store had older signing keys than this node")
 	}
 	return k.rotate(ctx, ring)
 }
 
-// first makes the ring that the store does not have.
+// first creates the ring if the store has none.
 func (k *keys) first(ctx context.Context) (*keyring, error) {
 	k.making.Lock()
 	defer k.making.Unlock()
 	raw, err := k.store.Get(ctx, keyringName)
 	switch {
 	case err == nil:
-		return parseKeyring(raw) // of another request
+		return parseKeyring(raw) // stored by another request
 	case !errors.Is(err, store.ErrAbsent):
 		return nil, err
 	}
@@ -233,7 +235,7 @@ func (k *keys) first(ctx context.Context) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if known := k.known(); known != nil { // read meanwhile, and lost since
+	if known := k.known(); known != nil { // read in the meantime, and lost since
 		return k.restore(ctx, known)
 	}
 	return k.put(ctx, ring, "")
@@ -244,7 +246,7 @@ func (k *keys) restore(ctx context.Context, known *keyring) (*keyring, error) {
 	return k.put(ctx, &ring, "the store has lost the signing keys, which have no expiry: it was emptied, or restarted without its data")
 }
 
-// put stores a ring. If another node is first, its ring counts.
+// put stores a ring. If another node stores a ring first, put returns that ring.
 func (k *keys) put(ctx context.Context, ring *keyring, restored string) (*keyring, error) {
 	ok, err := k.store.PutIfAbsent(ctx, keyringName, ring.raw, 0)
 	if err != nil {
@@ -267,10 +269,10 @@ func (k *keys) report(restored string) {
 	}
 }
 
-// rotate changes the keys if it is time. One of several nodes does it.
+// rotate changes the keys if a change is due. One of several nodes makes the change.
 func (k *keys) rotate(ctx context.Context, ring *keyring) (*keyring, error) {
 	if !k.making.TryLock() {
-		return ring, nil // another request does it
+		return ring, nil // another request makes the change
 	}
 	defer k.making.Unlock()
 	next, err := ring.rotated(time.Now())
@@ -280,8 +282,8 @@ func (k *keys) rotate(ctx context.Context, ring *keyring) (*keyring, error) {
 	return k.swap(ctx, ring, next, "")
 }
 
-// swap replaces old by next in the store. If another node was faster, the next refresh finds out:
-// until then old is as good, because new keys do not sign yet.
+// swap replaces old by next in the store. If another node was first, the next refresh loads its ring.
+// Until then old is sufficient, because new keys do not sign yet.
 func (k *keys) swap(ctx context.Context, old, next *keyring, restored string) (*keyring, error) {
 	ok, err := k.store.CompareAndSwap(ctx, keyringName, old.raw, next.raw, 0)
 	if err != nil {

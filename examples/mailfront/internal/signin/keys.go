@@ -13,17 +13,16 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
-// storeTimeout bounds the calls to the store that have no context of a request, and the time in
+// storeTimeout bounds the calls to the store without the context of a request, and the time in
 // which the first call makes the keys. A busy machine needs more than a second for that.
 const storeTimeout = 5 * time.Second
 
-// isStoreError reports whether an error is about the store, and not about a value.
+// isStoreError reports whether an error is an error of the store, and not of a value.
 func isStoreError(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrSealed)
 }
 
-// A seal encrypts with a key of its own that every node has. Its errors may be those of the
-// store.
+// A seal encrypts with a key that every node has. Its errors may be those of the store.
 type seal struct {
 	keys    *keys
 	purpose string
@@ -55,20 +54,19 @@ func (s seal) Decrypt(text string) (string, error) {
 	return c.Decrypt(text)
 }
 
-// tokenHead is the beginning of every token of a seal: a JWE (RFC 7516 section 3.1), up to
-// the random part of its header. The last character would have some of that.
+// tokenHead is the beginning of every token of a seal: a JWE (RFC 7516 section 3.1), up to the random
+// part of its header. The last character is omitted, because it contains random bits.
 var tokenHead = func() string {
 	head := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"A256GCMKW","enc":"A256GCM","iv":"`))
 	return head[:len(head)-1]
 }()
 
-// looksLikeToken reports whether a token could be one of ours that was made with an earlier
-// key.
+// looksLikeToken reports whether a token may have been made by this server with an earlier key.
 func looksLikeToken(token string) bool {
 	return strings.HasPrefix(token, tokenHead) && strings.Count(token, ".") == 4
 }
 
-// A signingKey signs ID tokens, or is published without its private half.
+// A signingKey is a key that signs ID tokens, or is published without its private half.
 type signingKey struct {
 	id  string
 	key any
@@ -93,7 +91,7 @@ func (s *storage) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorith
 	return []jose.SignatureAlgorithm{jose.RS256}, nil
 }
 
-// KeySet returns every key of the ring: those that sign, will sign, and have signed.
+// KeySet returns every key of the ring: keys that sign now, will sign, or have signed.
 func (s *storage) KeySet(ctx context.Context) (set []op.Key, err error) {
 	ring, err := s.keys.current(ctx)
 	if err != nil {

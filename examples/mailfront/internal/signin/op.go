@@ -12,16 +12,16 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// Scopes are those that a client gets if it asks for them.
+// Scopes are the scopes that a client gets if it requests them.
 var Scopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess}
 
-// Claims are those of the ID token, and of userinfo.
+// Claims are the claims of the ID token and of userinfo.
 var Claims = []string{
 	"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "amr", "azp",
 	"preferred_username", "email", "email_verified",
 }
 
-// A signedIn is what codes and refresh tokens have in common.
+// A signedIn has the data that codes and refresh tokens have in common.
 type signedIn struct{ grant *grant }
 
 func (s signedIn) GetAMR() []string       { return []string{"pwd"} } // RFC 8176 section 2
@@ -30,7 +30,7 @@ func (s signedIn) GetAuthTime() time.Time { return s.grant.AuthTime }
 func (s signedIn) GetClientID() string    { return s.grant.Request.ClientID }
 func (s signedIn) GetSubject() string     { return s.grant.Subject }
 
-// A codeRequest is a grant whose code is exchanged: op.AuthRequest.
+// A codeRequest implements op.AuthRequest for a grant whose code is exchanged.
 type codeRequest struct{ signedIn }
 
 func (c codeRequest) GetID() string                      { return c.grant.id }
@@ -46,8 +46,8 @@ func (c codeRequest) GetCodeChallenge() *oidc.CodeChallenge {
 	return &oidc.CodeChallenge{Challenge: c.grant.Request.CodeChallenge, Method: c.grant.Request.CodeChallengeMethod}
 }
 
-// A refreshRequest is a grant that goes on: op.RefreshTokenRequest. Its scopes may
-// become fewer.
+// A refreshRequest implements op.RefreshTokenRequest for a grant that is continued. Its scopes may be
+// reduced.
 type refreshRequest struct {
 	signedIn
 	scopes []string
@@ -56,7 +56,7 @@ type refreshRequest struct {
 func (r *refreshRequest) GetScopes() []string              { return r.scopes }
 func (r *refreshRequest) SetCurrentScopes(scopes []string) { r.scopes = scopes }
 
-// AuthRequestByCode is asked once for every exchange of a code.
+// AuthRequestByCode returns the request of a code. It is called once for every exchange.
 func (s *storage) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequest, error) {
 	g, err := s.consume(ctx, code)
 	if err != nil {
@@ -110,12 +110,12 @@ func grantOf(r op.TokenRequest) (*grant, error) {
 	return nil, fmt.Errorf("signin: a token request of the type %T", r)
 }
 
-// DeleteAuthRequest is called after the exchange. The grant remains, so that a second use of
-// the code is noticed.
+// DeleteAuthRequest is called after the exchange. The grant remains, so that a second use of the
+// code is detected.
 func (s *storage) DeleteAuthRequest(context.Context, string) error { return nil }
 
-// userInfo is what the scopes of a token say of the account (OpenID Connect Core
-// 1.0 section 5.4).
+// userInfo returns the claims about the account that the scopes of a token include (OpenID
+// Connect Core 1.0 section 5.4).
 func userInfo(account string, scopes []string) *oidc.UserInfo {
 	info := &oidc.UserInfo{Subject: account}
 	if slices.Contains(scopes, oidc.ScopeProfile) {
@@ -134,9 +134,9 @@ func (s *storage) SetUserinfoFromScopes(_ context.Context, info *oidc.UserInfo, 
 
 func (s *storage) Health(context.Context) error { return nil }
 
-// The rest of op.Storage is for what the sign-in does not have.
+// The methods below of op.Storage are for features that the sign-in does not have.
 
-var errNotHere = errors.New("signin: the sign-in has no such thing")
+var errNotHere = errors.New("signin: not supported")
 
 func (s *storage) CreateAuthRequest(context.Context, *oidc.AuthRequest, string) (op.AuthRequest, error) {
 	return nil, errNotHere

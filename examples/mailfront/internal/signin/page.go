@@ -18,15 +18,15 @@ var (
 	pagePolicy    = webpage.Policy("")
 )
 
-// A page is the data of page.html.
+// A page has the data of page.html.
 type page struct {
 	webpage.Page
-	Host                                                string // of the public URL
+	Host                                                string // host of the public URL
 	Application, Destination, Action, Request, Username string
 }
 
-// showForm shows the form. After a wrong password its status is 403: a client answers 401
-// with another scheme of authentication.
+// showForm shows the form. After a wrong password the status is 403, because 401 requires an HTTP
+// authentication scheme.
 func (s *Provider) showForm(w http.ResponseWriter, r *http.Request, set *discovery.Set, form loginForm) {
 	text, err := json.Marshal(form)
 	if err != nil {
@@ -38,7 +38,7 @@ func (s *Provider) showForm(w http.ResponseWriter, r *http.Request, set *discove
 		s.fail(w, r, err)
 		return
 	}
-	if len(sealed) > maxForm-2048 { // it comes back with name and password
+	if len(sealed) > maxForm-2048 { // the form returns it with name and password
 		s.errorPage(w, r, http.StatusBadRequest, "The application's request is too long.")
 		return
 	}
@@ -66,7 +66,7 @@ func (s *Provider) showForm(w http.ResponseWriter, r *http.Request, set *discove
 	}
 }
 
-// destination returns the part of a redirect URI that a person can judge.
+// destination returns the part of a redirect URI that is meaningful to a person.
 func destination(uri string) string {
 	u, err := url.Parse(uri)
 	switch {
@@ -78,8 +78,8 @@ func destination(uri string) string {
 	return u.Host
 }
 
-// errorPage answers with an error that is not sent to the application, because its redirect
-// URI is not known or not trusted.
+// errorPage answers with an error page instead of a redirect, because the redirect URI is not
+// known or not trusted.
 func (s *Provider) errorPage(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	webpage.WriteProblem(w, r, status, "This sign-in cannot continue", problem)
 }

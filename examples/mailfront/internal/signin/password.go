@@ -15,19 +15,20 @@ import (
 
 const loginLifetime = 15 * time.Minute // from the form to the password
 
-// A loginForm is the page, and what of it is sealed.
+// A loginForm has the data of the page that is sealed in the form.
 type loginForm struct {
 	Request *oidc.AuthRequest
 	Expires time.Time
 
 	client   *application
 	failed   bool
-	username string // as it was typed, if failed
+	username string // as entered, if failed
 }
 
 // password handles the form. A page of another site cannot misuse it: there is no session
 // cookie, the form needs the password, and the code goes to the sealed redirect URI, where state
-// and PKCE bind it to the browser that began. A form from another site is refused nevertheless.
+// and PKCE bind it to the browser that began the sign-in. A form from another site is rejected
+// nevertheless.
 func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
 	if fromBrowser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""; fromBrowser && webauth.OtherSite(r, set.Base()) {
@@ -78,7 +79,7 @@ func (s *Provider) password(w http.ResponseWriter, r *http.Request) {
 	s.redirect(w, r, form.Request, &authorizationResponse{Code: code, State: form.Request.State, Issuer: responseIssuer(set)})
 }
 
-// refusePlaintext answers a password on an unencrypted connection with a page.
+// refusePlaintext answers a password on an unencrypted connection with an error page.
 func (s *Provider) refusePlaintext(w http.ResponseWriter, r *http.Request) bool {
 	if !s.auth.IsPlaintext(r) {
 		return false
@@ -103,8 +104,8 @@ func (s *Provider) openForm(sealed string) (*loginForm, error) {
 	return form, err
 }
 
-// An authorizationResponse is what the client gets (RFC 6749 sections 4.1.2 and
-// 4.1.2.1), with iss (RFC 9207 section 2).
+// An authorizationResponse is the response to the client (RFC 6749 sections 4.1.2 and 4.1.2.1),
+// with iss (RFC 9207 section 2).
 type authorizationResponse struct {
 	Code        string `schema:"code,omitempty"`
 	Error       string `schema:"error,omitempty"`
@@ -113,7 +114,7 @@ type authorizationResponse struct {
 	Issuer      string `schema:"iss,omitempty"`
 }
 
-// responseIssuer is iss, which is a URL (RFC 9207 section 2) or absent.
+// responseIssuer returns iss, which is a URL (RFC 9207 section 2), or "" to omit it.
 func responseIssuer(set *discovery.Set) string {
 	if set.Base().IsRelative() {
 		return ""
@@ -131,7 +132,7 @@ func (s *Provider) redirectError(w http.ResponseWriter, r *http.Request, set *di
 	})
 }
 
-// redirect answers by 303, with which the browser forgets the password (RFC 9700
+// redirect redirects with status 303, so that the browser does not send the password again (RFC 9700
 // section 4.12).
 func (s *Provider) redirect(w http.ResponseWriter, r *http.Request, request *oidc.AuthRequest, answer *authorizationResponse) {
 	mode := oidc.ResponseModeQuery

@@ -2,19 +2,18 @@
 // PKCE (RFC 6749, RFC 7636, OpenID Connect Core 1.0), refresh tokens, dynamic client
 // registration (RFC 7591) and token introspection (RFC 7662).
 //
-// Every URL and the issuer are those of the current discovery.Set and never depend on the
-// request. Nothing is kept before a password was right: until then the authorization request
-// is in the form, sealed, and what an application registers is in its client id, sealed. A
-// sign-in ends when its code or an old refresh token comes a second time, because one of the
+// Every URL and the issuer come from the current discovery.Set and never depend on the request.
+// Nothing is stored before a password was right: until then the form contains the sealed
+// authorization request, and a client id contains the sealed registration of an application. A
+// sign-in ends when its code or an old refresh token is used a second time, because one of the
 // two senders has stolen it (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2).
 //
-// Grants, codes, tokens and keys are in a store.Store, which several nodes may share. A code is
-// taken from it once, and a refresh token is replaced by compare-and-swap.
+// Grants, codes, tokens and keys are in a store.Store, which several nodes may share. A code is taken
+// from the store once. A refresh token is replaced by compare-and-swap.
 //
 // Copy with it: client, guard, store, webauth, webpage.
 //
-// What to change: the account and its claims; [BuiltInClient], which is for the demo; and the
-// text of the page.
+// Change the account and its claims, [BuiltInClient], which is for the demo, and the text of the page.
 package signin
 
 import (
@@ -35,33 +34,33 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
-// The paths of the sign-in below the base. Those that the documents have are
-// package discovery's defaults.
+// The paths of the sign-in below the base. The paths in the documents are the defaults of package
+// discovery.
 const (
-	LoginPath    = "/login"          // the authorization endpoint, and the form
-	PasswordPath = "/login/password" // where the form goes
+	LoginPath    = "/login"          // authorization endpoint; shows the form
+	PasswordPath = "/login/password" // action of the form
 )
 
 const maxForm = 16 << 10 // bytes
 
-// A Provider is the OpenID provider for the one account: authorization code with
-// PKCE (RFC 6749, RFC 7636, OpenID Connect Core 1.0).
+// A Provider is the OpenID provider for the only account: authorization code with PKCE (RFC 6749, RFC
+// 7636, OpenID Connect Core 1.0).
 type Provider struct {
 	auth        *webauth.Auth
 	clients     map[string][]string // redirect URIs by client id
 	current     func() *discovery.Set
-	provider    *op.Provider // what issues tokens; its router is not used
+	provider    *op.Provider // issues tokens; its router is not used
 	storage     *storage
 	requestSeal op.Crypto // for authorization requests in the form
 	clientSeal  op.Crypto // for registered clients
 }
 
-// New returns a Provider for the account of auth. clients has the redirect URIs of each client
-// id, in addition to [BuiltInClient] and the clients that register themselves. What the Provider keeps
-// is in st.
+// New returns a Provider for the account of auth. clients has the redirect URIs of each client id, in
+// addition to [BuiltInClient] and the clients that register themselves. The Provider keeps its data in
+// st.
 func New(auth *webauth.Auth, clients map[string][]string, st store.Store) (*Provider, error) {
 	ring := &keys{store: st, restored: func(reason string) {
-		auth.Log.Warn("put the signing keys into the store; users have to sign in again", "event", "keys_restored", "setting", "MAILFRONT_STORE", "reason", reason)
+		auth.Log.Warn("wrote the signing keys back to the store; users have to sign in again", "event", "keys_restored", "setting", "MAILFRONT_STORE", "reason", reason)
 	}}
 	tokenSeal := seal{ring, "token"}
 	s := &Provider{auth: auth, clients: clients, current: auth.Current, requestSeal: seal{ring, "request"}, clientSeal: seal{ring, "client"}}
@@ -77,15 +76,15 @@ func New(auth *webauth.Auth, clients map[string][]string, st store.Store) (*Prov
 	return s, nil
 }
 
-// Refresh takes the keys from the store, rotates them when it is time, and restores those that
-// the store has lost. Several nodes that share a store call it every few seconds; otherwise a
-// node may not notice that another one has replaced them.
+// Refresh loads the keys from the store, rotates them if a change is due, and restores those
+// that the store has lost. Nodes that share a store must call it every few seconds, so that each
+// one detects that another one has replaced the keys.
 func (s *Provider) Refresh(ctx context.Context) error {
 	_, err := s.storage.keys.refresh(ctx)
 	return err
 }
 
-// Routes registers the endpoints of the sign-in, on paths below the base.
+// Routes registers the endpoints of the sign-in at paths below the base.
 func (s *Provider) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+LoginPath, s.authorize)
 	mux.HandleFunc("POST "+LoginPath, s.authorize) // OpenID Connect Core 1.0 section 3.1.2.1
@@ -97,8 +96,9 @@ func (s *Provider) Routes(mux *http.ServeMux) {
 	webauth.CrossOrigin(mux, "/auth/jwks.json", s.keys, http.MethodGet)
 }
 
-// fail answers a request that failed because of the server. While the store is away, the
-// client may try again, and the owner of the store logs it once instead of with every request.
+// fail answers a request that failed because of the server. While the store is not available,
+// the client may try again. The owner of the store logs that once, instead of once for every
+// request.
 func (s *Provider) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, store.ErrUnavailable) {
 		s.auth.ServerError(w, r, err)
@@ -109,7 +109,7 @@ func (s *Provider) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // away answers a request if the store cannot be reached. It is called before a password is
-// asked for or compared.
+// requested or compared.
 func (s *Provider) away(w http.ResponseWriter, r *http.Request) bool {
 	err := s.Refresh(r.Context())
 	if err != nil {
@@ -118,9 +118,8 @@ func (s *Provider) away(w http.ResponseWriter, r *http.Request) bool {
 	return err != nil
 }
 
-// authorize is the authorization endpoint. A request that is wrong in its client or
-// redirect URI is answered here, every other one at the redirect URI (RFC 6749
-// section 4.1.2.1).
+// authorize handles the authorization endpoint. An error in the client or the redirect URI is answered
+// directly. Every other error is sent to the redirect URI (RFC 6749 section 4.1.2.1).
 func (s *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	set := s.current()
 	if s.away(w, r) {
@@ -129,7 +128,7 @@ func (s *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	request, err := op.ParseAuthorizeRequest(r, s.provider.Decoder())
 	if err == nil && repeated(r.Form) {
-		err = oidc.ErrInvalidRequest().WithDescription("a parameter is there twice")
+		err = oidc.ErrInvalidRequest().WithDescription("duplicate parameter")
 	}
 	if err != nil {
 		s.errorPage(w, r, http.StatusBadRequest, oidc.DefaultToServerError(err, "the request cannot be read").Description)
@@ -151,7 +150,7 @@ func (s *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	client.Redirect = []string{request.RedirectURI} // with its port
 	ctx := op.ContextWithIssuer(r.Context(), set.Issuer())
 	if len(request.Scopes) == 0 {
-		request.Scopes = []string{oidc.ScopeOpenID} // RFC 6749 section 3.3 wants a default
+		request.Scopes = []string{oidc.ScopeOpenID} // RFC 6749 section 3.3 requires a default
 	}
 	_, err = op.ValidateAuthRequestClient(ctx, request, client, s.provider.IDTokenHintVerifier(ctx))
 	if err == nil {
@@ -160,8 +159,8 @@ func (s *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		e := oidc.DefaultToServerError(err, "the request cannot be checked")
 		if client.selfRegistered {
-			// Anybody can register anything. A redirect that no person has agreed to
-			// would make us an open redirector (RFC 9700 section 4.11.2).
+			// Everyone can register a client. A redirect without the consent of a person would
+			// make this server an open redirector (RFC 9700 section 4.11.2).
 			s.errorPage(w, r, http.StatusBadRequest, "The application's request is wrong: "+e.Description)
 			return
 		}
@@ -169,12 +168,12 @@ func (s *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !strings.HasPrefix(set.Base().Origin(), "https:") && s.refusePlaintext(w, r) {
-		return // the form would be sent unencrypted, too
+		return // the form would be sent unencrypted
 	}
 	s.showForm(w, r, set, loginForm{Request: request, Expires: time.Now().Add(loginLifetime), client: client})
 }
 
-// checkRequest is what package op leaves to us.
+// checkRequest makes the checks that package op leaves to its caller.
 func checkRequest(request *oidc.AuthRequest, form url.Values) error {
 	failed := oidc.ErrInvalidRequest()
 	switch {
@@ -185,7 +184,7 @@ func checkRequest(request *oidc.AuthRequest, form url.Values) error {
 		return failed
 	case request.CodeChallenge == "" || request.CodeChallengeMethod != oidc.CodeChallengeMethodS256:
 		return failed.WithDescription("PKCE is required: code_challenge with code_challenge_method S256") // RFC 7636 section 4.4.1
-	case len(request.CodeChallenge) != 43: // of a SHA-256
+	case len(request.CodeChallenge) != 43: // length of an encoded SHA-256
 		return failed.WithDescription("code_challenge is not an S256 challenge")
 	case request.ResponseMode != "" && request.ResponseMode != oidc.ResponseModeQuery && request.ResponseMode != oidc.ResponseModeFragment:
 		return failed.WithDescription("response_mode is not supported: use query or fragment")
@@ -195,8 +194,8 @@ func checkRequest(request *oidc.AuthRequest, form url.Values) error {
 	return nil
 }
 
-// repeated reports whether a parameter is there twice, which RFC 6749 section 3.1
-// forbids; RFC 8707 section 2 lets resource be.
+// repeated reports whether a parameter is duplicate, which RFC 6749 section 3.1 forbids. RFC 8707
+// section 2 allows several values of resource.
 func repeated(form url.Values) bool {
 	for name, values := range form {
 		if len(values) > 1 && name != "resource" {

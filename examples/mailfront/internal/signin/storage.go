@@ -24,20 +24,20 @@ const (
 
 var errNoGrant = errors.New("signin: unknown, used or expired")
 
-// A grant is one sign-in of the account by one client. It ends when it expires, or when it
-// is deleted from the store. Its tokens are good only as long as it exists.
+// A grant is a sign-in of the account by a client. It ends when it expires or is deleted from
+// the store. Its tokens are valid only as long as it exists.
 type grant struct {
 	id     string
-	stored []byte // what the store has
+	stored []byte // encoded value in the store
 
 	Subject  string            `json:"subject"`
-	Request  *oidc.AuthRequest `json:"request"` // of the client
+	Request  *oidc.AuthRequest `json:"request"` // the authorization request of the client
 	AuthTime time.Time         `json:"auth_time"`
-	Refresh  string            `json:"refresh,omitempty"` // hash of the one refresh token that is good
+	Refresh  string            `json:"refresh,omitempty"` // hash of the only valid refresh token
 	Expires  time.Time         `json:"expires"`
 }
 
-// An accessToken is good until it expires or its grant ends.
+// An accessToken is valid until it expires or its grant ends.
 type accessToken struct {
 	grant *grant
 
@@ -47,12 +47,12 @@ type accessToken struct {
 	Expires time.Time `json:"expires"`
 }
 
-// storage keeps grants, codes and tokens in a store, which several nodes may share. Nothing
-// is stored before a password was right, so only the account itself can fill it. The names
-// and values in the store contain no code and no token.
+// storage keeps grants, codes and tokens in a store, which several nodes may share. Nothing is stored
+// before a password was right, so only the account itself can fill the store. The names and values in
+// the store contain no code and no token.
 type storage struct {
 	store  store.Store
-	open   func(string) (string, error) // decrypts a code that we made
+	open   func(string) (string, error) // decrypts a code of this server
 	client func(id string) (*application, error)
 	keys   *keys
 }
@@ -118,9 +118,9 @@ func (s *storage) SaveAuthCode(ctx context.Context, id, code string) error {
 	return err
 }
 
-// consume returns the grant of a code, once. A request with a code uses it up, even with a
-// wrong code_verifier. A code that comes a second time ends the grant, because one of the
-// two requests is from a thief (RFC 6749 section 4.1.2).
+// consume returns the grant of a code, once. A request with a wrong code_verifier also uses the
+// code up. A code that is used a second time ends the grant, because one of the two requests is
+// from a thief (RFC 6749 section 4.1.2).
 func (s *storage) consume(ctx context.Context, code string) (*grant, error) {
 	id, err := s.open(code)
 	switch {
@@ -144,8 +144,8 @@ func (s *storage) consume(ctx context.Context, code string) (*grant, error) {
 	return s.load(ctx, id)
 }
 
-// refreshed returns the grant of a refresh token, which stays good until rotate. Any other
-// token for the grant is an old one, or a guess by a party that knows the id, and ends it
+// refreshed returns the grant of a refresh token, which remains valid until rotate. Any other
+// token for the grant is an old one, or a guess by a party that has the id. It ends the grant
 // (RFC 9700 section 4.14.2).
 func (s *storage) refreshed(ctx context.Context, token string) (*grant, error) {
 	id, secret, _ := strings.Cut(token, ".")
@@ -169,8 +169,8 @@ func hash(secret string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// rotate replaces the refresh token of a grant. old is "" for the first. Of several requests
-// with the same token one gets a new token, and the others end the grant.
+// rotate replaces the refresh token of a grant. old is "" for the first token. Of several
+// requests with the same token one gets a new token, and the others end the grant.
 func (s *storage) rotate(ctx context.Context, g *grant, old string) (string, error) {
 	for {
 		var now *grant
@@ -207,7 +207,7 @@ func (s *storage) issue(ctx context.Context, g *grant, scopes []string) (string,
 			break
 		}
 		changed := *now
-		changed.Expires = t.Expires // so that a second use of the code is noticed
+		changed.Expires = t.Expires // keep the grant, so that a second use of the code is detected
 		if ok, err := s.swap(ctx, now, changed); err != nil {
 			return "", time.Time{}, err
 		} else if ok {
@@ -239,8 +239,8 @@ func (s *storage) lookup(ctx context.Context, id string) (*accessToken, error) {
 	return t, err
 }
 
-// SameSecret reports whether two secrets are equal, in a time that does not depend on where
-// they differ. An empty secret is not equal to anything.
+// SameSecret reports whether two secrets are equal. The time that it takes does not depend on the
+// position of a difference. An empty secret is not equal to any other, including itself.
 func SameSecret(a, b string) bool {
 	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
 
-// token is the token endpoint (RFC 6749 section 3.2).
+// token handles the token endpoint (RFC 6749 section 3.2).
 func (s *Provider) token(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	answer, err := s.exchange(w, r)
@@ -46,7 +46,7 @@ func (s *Provider) token(w http.ResponseWriter, r *http.Request) {
 	webauth.WriteJSON(w, status, e)
 }
 
-// exchange takes a code or refresh token.
+// exchange exchanges a code or refresh token for tokens.
 func (s *Provider) exchange(w http.ResponseWriter, r *http.Request) (*oidc.AccessTokenResponse, error) {
 	if s.auth.IsPlaintext(r) { // RFC 6749 section 3.2
 		return nil, oidc.ErrInvalidRequest().WithDescription("TLS is required: use https")
@@ -55,7 +55,7 @@ func (s *Provider) exchange(w http.ResponseWriter, r *http.Request) (*oidc.Acces
 	if err != nil {
 		return nil, err
 	}
-	r.Form = form // so that nothing is read from the URL, which is logged by proxies
+	r.Form = form // ignore the query of the URL, which proxies log
 	ctx := op.ContextWithIssuer(r.Context(), s.current().Issuer())
 	var answer *oidc.AccessTokenResponse
 	var scopes []string
@@ -99,7 +99,7 @@ func (s *Provider) exchange(w http.ResponseWriter, r *http.Request) (*oidc.Acces
 	return answer, nil
 }
 
-// postedForm is the body of a request, with every parameter once.
+// postedForm parses the body of a request. Every parameter may occur once.
 func postedForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -110,15 +110,15 @@ func postedForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		return nil, oidc.ErrInvalidRequest().WithDescription("the body cannot be read").WithParent(err)
 	}
 	if repeated(r.PostForm) {
-		return nil, oidc.ErrInvalidRequest().WithDescription("a parameter is there twice")
+		return nil, oidc.ErrInvalidRequest().WithDescription("duplicate parameter")
 	}
 	return r.PostForm, nil
 }
 
-var errNotOurs = errors.New("signin: not a token that we made")
+var errNotOurs = errors.New("signin: not a token of this server")
 
-// tokenOf returns what an access token is good for. The error is errNotOurs, errNoGrant or
-// one of the store.
+// tokenOf returns the grant, scopes and expiry of an access token. The error is errNotOurs, errNoGrant
+// or one of the store.
 func (s *Provider) tokenOf(ctx context.Context, token string) (*accessToken, error) {
 	text, err := s.provider.Crypto().Decrypt(token)
 	switch {
@@ -140,12 +140,12 @@ func (s *Provider) Caller(ctx context.Context, token string) (webauth.Caller, er
 	case errors.Is(err, errNotOurs) && !looksLikeToken(token):
 		return webauth.Caller{}, webauth.ErrNotToken
 	case errors.Is(err, errNotOurs) || errors.Is(err, errNoGrant):
-		return webauth.Caller{}, webauth.ErrWrong // it has expired, or is from before a restart: no guess at a password
+		return webauth.Caller{}, webauth.ErrWrong // it has expired or is from before a restart, and is not a guess at a password
 	}
 	return webauth.Caller{}, fmt.Errorf("%w: %w", discovery.ErrUnavailable, err)
 }
 
-// userinfo is OpenID Connect Core 1.0 section 5.3.
+// userinfo handles the UserInfo endpoint (OpenID Connect Core 1.0 section 5.3).
 func (s *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	c, err := s.auth.Authenticate(r)
@@ -163,8 +163,8 @@ func (s *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	webauth.WriteJSON(w, http.StatusOK, userInfo(c.Account, scopes))
 }
 
-// introspect is RFC 7662. Who asks shows a token of the account, too: the password
-// as bearer token, for one (section 2.1 lets us choose).
+// introspect handles token introspection (RFC 7662). The caller has to authenticate by a token of the
+// account or by the password as bearer token. Section 2.1 leaves the method to the server.
 func (s *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 	webauth.NoStore(w)
 	if _, err := s.auth.Authenticate(r); err != nil {
@@ -202,7 +202,7 @@ func (s *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 	webauth.WriteJSON(w, http.StatusOK, answer)
 }
 
-// keys is the JWK Set (RFC 7517 section 5).
+// keys serves the JWK Set (RFC 7517 section 5).
 func (s *Provider) keys(w http.ResponseWriter, r *http.Request) {
 	if _, err := s.storage.keys.current(r.Context()); err != nil {
 		s.fail(w, r, err)

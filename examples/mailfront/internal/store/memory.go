@@ -12,8 +12,8 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// Memory is a [Store] for a single node. It forgets everything when the process
-// ends. At its size it removes the value that would expire next.
+// Memory is a [Store] for a single node. Its values are lost when the process ends. When it is
+// full, it removes the value that would expire next.
 type Memory struct {
 	size int
 
@@ -27,12 +27,12 @@ type Memory struct {
 type entry struct {
 	name    string
 	value   []byte
-	expires time.Time // the zero value: never
+	expires time.Time // zero if the value never expires
 	index   int       // in Memory.expiry
 }
 
-// NewMemory returns an empty store for at most size values and as many buckets. It
-// panics if size is not positive.
+// NewMemory returns an empty store for at most size values and as many buckets. It panics if
+// size is not positive.
 func NewMemory(size int) *Memory {
 	buckets, err := simplelru.NewLRU[string, time.Time](size, nil)
 	if err != nil {
@@ -46,7 +46,7 @@ func NewMemory(size int) *Memory {
 	}
 }
 
-// find returns the entry of a name unless it has expired. m.mu is held.
+// find returns the entry of a name unless the entry has expired. m.mu is held.
 func (m *Memory) find(name string) (*entry, error) {
 	m.removeExpired()
 	e, ok := m.entries[name]
@@ -92,8 +92,7 @@ func (m *Memory) Get(ctx context.Context, name string) ([]byte, error) {
 	return bytes.Clone(e.value), nil
 }
 
-// PutIfAbsent implements [Store]. It fails if the store is full of values that
-// never expire.
+// PutIfAbsent implements [Store]. It fails if the store is full of values that never expire.
 func (m *Memory) PutIfAbsent(ctx context.Context, name string, value []byte, ttl time.Duration) (bool, error) {
 	if err := checkCall(ctx, checkValue(name, value, ttl)); err != nil {
 		return false, err
@@ -203,7 +202,7 @@ func (m *Memory) Admit(ctx context.Context, client string, charges ...Charge) (A
 // Close implements [Store].
 func (m *Memory) Close() error { return nil }
 
-// checkCall returns the error of the arguments, or that of a context that ended.
+// checkCall returns the error of invalid arguments or of a context that has ended.
 func checkCall(ctx context.Context, args error) error {
 	if args != nil {
 		return args
@@ -214,7 +213,7 @@ func checkCall(ctx context.Context, args error) error {
 	return nil
 }
 
-// expiryQueue is a heap: the entry that expires next is first.
+// expiryQueue is a heap. The first entry expires next.
 type expiryQueue []*entry
 
 func (q expiryQueue) Len() int           { return len(q) }

@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// maxQueue is the number of messages that wait for a subscriber. A subscriber that
-// is further behind gets a value that reports missed messages.
+// maxQueue is the maximum number of messages that wait for a subscriber. A subscriber that is further
+// behind gets nil, which reports missed messages.
 const maxQueue = 64
 
 type subscription struct {
 	mu     sync.Mutex
 	queue  [][]byte
 	missed bool
-	wake   chan struct{} // has room for one
+	wake   chan struct{} // has a buffer of one
 }
 
 // Publish implements [Store].
@@ -64,7 +64,7 @@ func (m *Memory) Subscribe(ctx context.Context, topic string, receive func([]byt
 	}
 }
 
-// push never blocks.
+// push adds a message. It never blocks.
 func (s *subscription) push(message []byte) {
 	s.mu.Lock()
 	if len(s.queue) == maxQueue {

@@ -16,38 +16,37 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Redis is a [Store] in Redis 6.0 or later, or Valkey. Every value and message is
-// sealed. Names and the fill of token buckets are not; a name that would be a secret
-// is made by [SecretName].
+// Redis is a [Store] in Redis 6.0 or later, or in Valkey. Every value and message is sealed. Names and
+// the levels of token buckets are not: use [SecretName] for a name that would be a secret.
 //
-// It is for a single server, or a primary with replicas behind one address: its
-// scripts use two keys, which a Redis Cluster could keep on different servers.
+// The server may be a single one, or a primary with replicas behind one address. A Redis Cluster
+// is not supported, because the scripts use several keys, which a cluster could keep on
+// different servers.
 type Redis struct {
 	client *redis.Client
 	seal   *sealer
-	warn   string // of the URL
+	warn   string // warning about the URL
 
 	admissions *batcher
 }
 
-// quiet drops what go-redis writes to the standard error for every failed connection. The
-// callers get the same errors. The logger is one for the whole program.
+// quiet discards the messages that go-redis writes to the standard error for every failed
+// connection. The callers get the same errors. The logger is global to the program.
 var quiet = sync.OnceFunc(func() { redis.SetLogger(noLog{}) })
 
 type noLog struct{}
 
 func (noLog) Printf(context.Context, string, ...any) {}
 
-// Every key and channel begins with keyPrefix, so that other programs can use the
-// same server.
+// keyPrefix is the prefix of every key and channel, so that other programs can use the same server.
 const keyPrefix = "mailfront:"
 
-// ioTimeout bounds each step of a command whose context allows more.
+// ioTimeout bounds each step of a command if the context allows more.
 const ioTimeout = time.Second
 
-// NewRedis returns a store at a URL: redis://user:password@host:port/database,
-// rediss:// for TLS, or unix:///path. The first of the secrets seals; values that
-// were sealed with another of them can be read, and are sealed again when they are.
+// NewRedis returns a store at a URL: redis://user:password@host:port/database, rediss:// for
+// TLS, or unix:///path. The first secret seals values. Values that were sealed with one of the
+// other secrets can be read, and are then sealed again with the first.
 //
 // NewRedis does not connect. Call [Redis.Check] before the first use.
 func NewRedis(rawURL string, secrets ...string) (*Redis, error) {
@@ -56,7 +55,7 @@ func NewRedis(rawURL string, secrets ...string) (*Redis, error) {
 		return nil, err
 	}
 	u, err := url.Parse(rawURL)
-	if err != nil { // its text has the URL, which has the password
+	if err != nil { // the text of err contains the URL with the password
 		return nil, errors.New("store: the URL cannot be parsed: want redis://host:port, rediss://host:port or unix:///path (MAILFRONT_STORE)")
 	}
 	opt, err := redis.ParseURL(rawURL)
@@ -78,7 +77,7 @@ func NewRedis(rawURL string, secrets ...string) (*Redis, error) {
 	return r, nil
 }
 
-// redacted returns the URL without its query, which may have a password, too.
+// redacted returns the URL without its query, which may also contain a password.
 func redacted(u *url.URL) string {
 	c := *u
 	c.RawQuery, c.Fragment = "", ""
@@ -90,17 +89,16 @@ func isLoopback(host string) bool {
 	return host == "" || host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// checkName and checkText are the check value: it can be opened by every node that
-// has one of the secrets in use.
+// checkName and checkText are the name and text of the check value. Every node that has one of
+// the secrets in use can open it.
 const (
 	checkValueName = "check"
 	checkText      = "mailfront"
 )
 
-// Check connects, and verifies that the server can be used: its version, its
-// eviction policy and persistence, and that its values were sealed with a secret of this
-// node. The warnings are for the operator. An error that is not [ErrUnavailable] does not go
-// away by itself.
+// Check connects, and verifies that the server can be used: its version, its eviction policy and
+// persistence, and that its values were sealed with a secret of this node. The warnings are for
+// the operator. The operator has to correct any error that is not [ErrUnavailable].
 func (r *Redis) Check(ctx context.Context) (warnings []string, err error) {
 	if r.warn != "" {
 		warnings = append(warnings, r.warn)
@@ -151,8 +149,8 @@ func (r *Redis) Get(ctx context.Context, name string) ([]byte, error) {
 	return value, err
 }
 
-// get returns the value and what the server has for it. A value that was sealed
-// with an older secret is sealed with the first: so that the older one can go.
+// get returns the value and its sealed form. A value that was sealed with an older secret is
+// sealed with the first one, so that the older secret can be removed.
 func (r *Redis) get(ctx context.Context, name string) (value, sealed []byte, err error) {
 	if err := checkName(name); err != nil {
 		return nil, nil, err
@@ -169,7 +167,7 @@ func (r *Redis) get(ctx context.Context, name string) (value, sealed []byte, err
 	swapped, err := resealScript.Run(ctx, r.client, []string{keyPrefix + name}, sealed, again).Bool()
 	if err == nil && swapped {
 		sealed = again
-	} // otherwise the next reader does it
+	} // after an error the next reader seals it
 	return value, sealed, nil
 }
 
@@ -200,8 +198,8 @@ func (r *Redis) CompareAndSwap(ctx context.Context, name string, old, new []byte
 	if err := checkValue(name, new, ttl); err != nil {
 		return false, err
 	}
-	// The server compares sealed values. They differ also when another node sealed
-	// the same value again: then look at the value once more.
+	// The server compares sealed values. They also differ if another node has sealed the same value
+	// again. In that case read the value once more.
 	for {
 		value, sealed, err := r.get(ctx, name)
 		switch {
@@ -296,8 +294,8 @@ func (r *Redis) Admit(ctx context.Context, client string, charges ...Charge) (Ad
 	return a, nil
 }
 
-// sealedTopic is what authenticates a message. It is the name of no value: names
-// have no zero byte.
+// sealedTopic returns the name that authenticates a message. It differs from the name of every value,
+// because names have no zero byte.
 func sealedTopic(topic string) string { return "topic\x00" + topic }
 
 // Publish implements [Store].
@@ -308,7 +306,7 @@ func (r *Redis) Publish(ctx context.Context, topic string, message []byte) error
 	return unavailable(r.client.Publish(ctx, keyPrefix+topic, r.seal.seal(sealedTopic(topic), message)).Err())
 }
 
-// Subscribe implements [Store]. A lost connection is opened again.
+// Subscribe implements [Store]. It reopens a lost connection.
 func (r *Redis) Subscribe(ctx context.Context, topic string, receive func([]byte)) error {
 	if err := checkName(topic); err != nil {
 		return err
@@ -331,7 +329,7 @@ func (r *Redis) Subscribe(ctx context.Context, topic string, receive func([]byte
 			case *redis.Message:
 				message, _, err := r.seal.open(sealedTopic(topic), []byte(e.Payload))
 				if err != nil {
-					message = nil // from another secret: read the values, which report it
+					message = nil // sealed with another secret; reading the values reports it
 				}
 				receive(message)
 			}
@@ -352,8 +350,8 @@ func readError(name string, err error) error {
 	return unavailable(err)
 }
 
-// unavailable wraps any error of the connection or the server, such as LOADING,
-// READONLY or OOM: none of them says that a name is absent.
+// unavailable wraps any error of the connection or the server, such as LOADING, READONLY or OOM.
+// None of them means that a name is absent.
 func unavailable(err error) error {
 	if err == nil {
 		return nil

@@ -8,27 +8,27 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// maxBatch is the number of admissions that are sent to the server at once, and maxWaiting of
-// those that wait.
+// maxBatch is the maximum number of admissions that are sent at once, and maxWaiting is the
+// maximum number of admissions that wait.
 const (
 	maxBatch   = 64
 	maxWaiting = 4096
 )
 
-// An admissionCall is the arguments of the admission script, and where its answer goes.
+// An admissionCall has the arguments of the admission script and the channel for its answer.
 type admissionCall struct {
 	keys   []string
 	args   []any
-	answer chan *redis.Cmd // has room for one
+	answer chan *redis.Cmd // has a buffer of one
 }
 
-// A batcher sends the admissions that arrive while others are on their way together, so that a
-// node with many clients needs few system calls. Each is still a script of its own.
+// A batcher sends the admissions that arrive while others are in transit together, so that a
+// node with many clients needs few system calls. Each admission is still a separate script.
 type batcher struct {
 	client *redis.Client
 	calls  chan admissionCall
-	start  func() // once
-	close  func() // once
+	start  func() // runs once
+	close  func() // runs once
 	ended  chan struct{}
 }
 
@@ -81,13 +81,13 @@ func (b *batcher) run() {
 	}
 }
 
-// send makes the calls, once. A server that does not know the script yet has done nothing, and
-// gets its text.
+// send makes the calls once. A server that does not have the script yet has not executed it, and
+// gets its source.
 func (b *batcher) send(batch []admissionCall) {
 	ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
 	defer cancel()
 	commands := make([]*redis.Cmd, len(batch))
-	_, _ = b.client.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its error
+	_, _ = b.client.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
 		for i, c := range batch {
 			commands[i] = admitScript.EvalSha(ctx, p, c.keys, c.args...)
 		}

@@ -9,33 +9,34 @@ var (
 	admitScript  = redis.NewScript(admitSource)
 )
 
-// The scripts use commands and options of Redis 6.0. A script is one step: no other
-// command runs in the middle of it.
+// The scripts use commands and options of Redis 6.0. A script is atomic: no other command runs
+// in between.
 
-// takeSource is GETDEL, which is newer.
+// takeSource is GETDEL, which Redis 6.0 does not have.
 const takeSource = `
 local value = redis.call('GET', KEYS[1])
 if value then redis.call('DEL', KEYS[1]) end
 return value`
 
-// swapSource replaces KEYS[1], if it is ARGV[1], by ARGV[2], for ARGV[3] ms or for ever.
+// swapSource replaces the value of KEYS[1] by ARGV[2] if it is ARGV[1]. The new value expires
+// after ARGV[3] ms, or never if that is 0.
 const swapSource = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1`
 
-// resealSource replaces KEYS[1], if it is ARGV[1], by ARGV[2]. Its expiry remains.
+// resealSource replaces the value of KEYS[1] by ARGV[2] if it is ARGV[1]. The expiry does not change.
 const resealSource = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 return 1`
 
-// admitSource returns the ban in KEYS[1], if there is one. Otherwise it charges the
-// buckets in the other KEYS. Each has three of ARGV: how long it takes to refill, how
-// long the charge takes of that, and whether it is owed. It returns an empty string,
-// and for each bucket 0 or how long to wait. Times are in microseconds of the server's
-// clock; see Charge.apply.
+// admitSource returns the ban in KEYS[1], if there is one. Otherwise it charges the buckets in
+// the other KEYS. Each bucket has three ARGV: the time in which it refills, the part of that
+// time that the charge takes, and whether the charge is owed. The result is an empty string, and
+// for each bucket 0 or the time to wait. Times are in microseconds of the server's clock; see
+// Charge.apply.
 const admitSource = `
 local ban = redis.call('GET', KEYS[1])
 if ban then return {ban} end

@@ -11,13 +11,13 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// minSecret is the shortest secret: 256 bits, if it is random.
+// minSecret is the minimum length of a secret in bytes: 256 random bits.
 const minSecret = 32
 
-// sealer encrypts values before they leave the process. The name of a value is
-// authenticated with it, so that a value cannot be moved to another name.
+// sealer encrypts values before they leave the process. The name of a value is authenticated
+// with it, so that a value cannot be moved to another name.
 type sealer struct {
-	keys []cipher.AEAD // the first seals, all open
+	keys []cipher.AEAD // the first key seals, all keys open
 }
 
 // newSealer derives a key from each secret by HKDF (RFC 5869).
@@ -43,8 +43,8 @@ func newSealer(secrets []string) (*sealer, error) {
 	return s, nil
 }
 
-// seal encrypts with the first secret and a random nonce of 192 bits, which may be
-// chosen at random for any number of values.
+// seal encrypts with the first secret and a nonce of 192 bits, which is long enough to be random
+// for any number of values.
 func (s *sealer) seal(name string, value []byte) []byte {
 	aead := s.keys[0]
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(value)+aead.Overhead())
@@ -52,7 +52,7 @@ func (s *sealer) seal(name string, value []byte) []byte {
 	return aead.Seal(nonce, nonce, value, []byte(name))
 }
 
-// open decrypts with any of the secrets. old is true if it was not the first.
+// open decrypts with one of the secrets. If it is not the first, old is true.
 func (s *sealer) open(name string, sealed []byte) (value []byte, old bool, err error) {
 	if len(sealed) >= chacha20poly1305.NonceSizeX {
 		nonce, text := sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:]

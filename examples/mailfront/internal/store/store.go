@@ -1,14 +1,14 @@
-// Package store keeps what the nodes of a mailfront share: sign-ins, bans, rate
-// limits and the set-up. [Memory] is for a single node. [Redis] keeps the same in a
-// Redis or Valkey server, where every node finds it.
+// Package store keeps the data that the nodes of mailfront share: sign-ins, bans, rate limits
+// and the set-up. [Memory] is for a single node. [Redis] keeps the data in a Redis or Valkey
+// server for several nodes.
 //
-// A name that is absent and a store that cannot be reached are different answers:
-// [ErrAbsent] and [ErrUnavailable]. A caller that treats the second like the first
-// signs users out, forgets bans or repeats the set-up.
+// A name that is absent ([ErrAbsent]) and a store that cannot be reached ([ErrUnavailable]) are
+// different results. A caller that treats the second like the first signs users out, forgets
+// bans or repeats the set-up.
 //
 // Copy with it: nothing.
 //
-// What to change: the prefix of the names in redis.go, and the secret's label in seal.go.
+// Change the prefix of the names in redis.go, and the label of the secret in seal.go.
 package store
 
 import (
@@ -21,13 +21,12 @@ import (
 	"time"
 )
 
-// Store keeps values under names, for one node or for all.
+// Store keeps values under names, for one node or for several.
 //
-// Names are 1 to 255 bytes of printable ASCII without spaces, and values have at
-// most 1 MiB. Methods may be called concurrently. An error that is not [ErrAbsent]
-// and not about the arguments wraps [ErrUnavailable] or [ErrSealed]. After an
-// unavailable write the caller does not know whether it took effect, and no write
-// is repeated by the store.
+// Names have 1 to 255 bytes of printable ASCII without spaces. Values have at most 1 MiB.
+// Methods may be called concurrently. An error that is not [ErrAbsent] and not about the
+// arguments wraps [ErrUnavailable] or [ErrSealed]. After ErrUnavailable a write may have taken
+// effect. The store never repeats a write.
 type Store interface {
 	// Get returns the value of a name, or ErrAbsent.
 	Get(ctx context.Context, name string) ([]byte, error)
@@ -36,8 +35,8 @@ type Store interface {
 	// name has a value. The value is removed after ttl; 0 keeps it.
 	PutIfAbsent(ctx context.Context, name string, value []byte, ttl time.Duration) (bool, error)
 
-	// Take returns the value of a name and removes it, in one step: of several
-	// callers one gets the value, the others ErrAbsent.
+	// Take returns the value of a name and removes it in one step. Of several callers one gets the
+	// value, and the others get ErrAbsent.
 	Take(ctx context.Context, name string) ([]byte, error)
 
 	// CompareAndSwap replaces the value of a name if it is old, and reports
@@ -51,9 +50,8 @@ type Store interface {
 	// no particular order.
 	List(ctx context.Context, prefix string, limit int) ([]Entry, error)
 
-	// Admit decides whether a client may go on, in one step: if BanName(client)
-	// has a value the client is banned and nothing is charged. Otherwise each
-	// bucket is charged that has enough.
+	// Admit decides in one step whether a client may go on. If BanName(client) has a value, the client
+	// is banned and nothing is charged. Otherwise each bucket with enough left is charged.
 	Admit(ctx context.Context, client string, charges ...Charge) (Admission, error)
 
 	// Publish sends a message to every subscriber of a topic. Delivery is not
@@ -75,7 +73,7 @@ type Entry struct {
 	Value []byte
 }
 
-// Limit is a token bucket: Burst charges at once, and one more after each Every.
+// Limit is a token bucket: it allows Burst charges at once, and one more after each Every.
 type Limit struct {
 	Burst int           // at least 1
 	Every time.Duration // at least 1 µs
@@ -83,19 +81,19 @@ type Limit struct {
 
 // Charge is a charge to a bucket.
 type Charge struct {
-	Bucket string // its name, as for a value
+	Bucket string // name of the bucket, with the rules for names of values
 	Limit
 	Cost int // 1 to Burst
 
-	// Owed is for what has happened already: it is charged also if the bucket has
-	// too little, which then takes longer to refill. A bucket owes at most Burst.
+	// Owed is set for an event that has already happened. It is charged even if the bucket has too
+	// little, which then takes longer to refill. A bucket owes at most Burst.
 	Owed bool
 }
 
-// Admission is the answer of [Store.Admit].
+// Admission is the result of [Store.Admit].
 type Admission struct {
 	Ban  []byte          // the value of the ban; nil if the client is not banned
-	Wait []time.Duration // of each charge: 0 if its bucket had enough, otherwise when it would have had
+	Wait []time.Duration // for each charge: 0 if its bucket had enough, otherwise the time until it would have
 }
 
 // OK reports whether the client is not banned and every bucket had enough.
@@ -105,10 +103,10 @@ func (a Admission) OK() bool {
 
 var (
 	// ErrAbsent is returned when a name has no value.
-	ErrAbsent = errors.New("store: no value of that name")
+	ErrAbsent = errors.New("store: the name has no value")
 
-	// ErrUnavailable is returned when the store cannot be reached or cannot work
-	// now. It says nothing about the value.
+	// ErrUnavailable is returned when the store cannot be reached or does not work at the moment.
+	// Nothing is known about the value.
 	ErrUnavailable = errors.New("store: not available")
 
 	// ErrSealed is returned when a value cannot be opened with any of the secrets.
@@ -123,17 +121,17 @@ const (
 // BanName returns the name of a client's ban.
 func BanName(client string) string { return BanPrefix + client }
 
-// BanPrefix begins the names of all bans, for [Store.List].
+// BanPrefix is the prefix of the names of all bans, for [Store.List].
 const BanPrefix = "ban/"
 
-// BucketName returns the name by which [Store.Delete] refills a bucket. Buckets have
-// no values, and no other method finds them.
+// BucketName returns the name with which [Store.Delete] refills a bucket. Buckets have no
+// values, and no other method finds them.
 func BucketName(bucket string) string { return bucketPrefix + bucket }
 
 const bucketPrefix = "bucket/"
 
-// SecretName returns a name for a value that is found by a secret, such as a code
-// or a token. The secret cannot be derived from the name.
+// SecretName returns the name of a value that is found by a secret, such as a code or a token.
+// The secret cannot be derived from the name.
 func SecretName(kind, secret string) string {
 	sum := sha256.Sum256([]byte(kind + "\x00" + secret))
 	return kind + "/" + base64.RawURLEncoding.EncodeToString(sum[:])
@@ -151,7 +149,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// checkValue also refuses a ttl that Redis would round to "for ever" or refuse.
+// checkValue rejects invalid values, and a ttl that Redis would reject or round to no expiry.
 func checkValue(name string, value []byte, ttl time.Duration) error {
 	switch {
 	case len(value) > maxValue:
@@ -177,6 +175,6 @@ func checkCharges(client string, charges []Charge) error {
 	return checkName(BanName(client))
 }
 
-// maxRefill bounds Burst × Every, so that times in microseconds stay exact in the
-// floating-point numbers of Redis scripts.
+// maxRefill bounds Burst × Every, so that times in microseconds are exact in the floating-point
+// numbers of Redis scripts.
 const maxRefill = 365 * 24 * time.Hour

@@ -1,15 +1,14 @@
 // Package webauth authenticates HTTP requests by password or by bearer token, and answers
-// those that it refuses with the challenges of package discovery. Tokens are those of a
-// sign-in of the server's own, or of other issuers ([Issuers]).
+// requests that it refuses with the challenges of package discovery. Tokens are those of the
+// server's own sign-in or of other issuers ([Issuers]).
 //
-// Passwords are compared by package guard. Passwords that a page of another site may have
-// sent through the browser of its visitor have a limit of their own, so that such a page
-// cannot lock the visitor out. A password or token on a connection that is known to be
-// unencrypted is refused.
+// Package guard compares passwords. Passwords that a page of another site may have sent through
+// the browser of its visitor have a limit of their own, so that such a page cannot lock the
+// visitor out. A password or token on a connection that is known to be unencrypted is refused.
 //
 // Copy with it: client, guard, store.
 //
-// What to change: [Auth] has one account; and the settings that log lines name.
+// Change [Auth], which has one account, and the settings that log lines name.
 package webauth
 
 import (
@@ -26,34 +25,34 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
-// A Caller is the account as which a request is signed in.
+// A Caller is the authenticated account of a request.
 type Caller struct {
 	Account    string
-	ByPassword bool     // with the password itself, which is good for every scope
-	Scopes     []string // of the token, if not ByPassword
+	ByPassword bool     // authenticated by the password, which is valid for every scope
+	Scopes     []string // scopes of the token, if ByPassword is false
 }
 
 // Allows reports whether the caller has a scope.
 func (c Caller) Allows(scope string) bool { return c.ByPassword || slices.Contains(c.Scopes, scope) }
 
-// The reasons for which a request is refused.
+// The reasons for refusing a request.
 var (
-	ErrNoCredentials = fmt.Errorf("%w: it has no Authorization", discovery.ErrUnauthenticated)
-	ErrWrong         = fmt.Errorf("%w: password or token are wrong", discovery.ErrUnauthenticated)
+	ErrNoCredentials = fmt.Errorf("%w: the request has no Authorization", discovery.ErrUnauthenticated)
+	ErrWrong         = fmt.Errorf("%w: the password or token is wrong", discovery.ErrUnauthenticated)
 	ErrScope         = errors.New("webauth: the token does not have the scope")
 	ErrNotToken      = errors.New("webauth: the text is not a token")
 )
 
-// A TokenSource returns the caller of a bearer token. It returns ErrWrong for a token that
-// is not valid, and ErrNotToken for a text that is not a token of its own, which then is
-// compared with the password.
+// A TokenSource returns the caller of a bearer token. It returns ErrWrong for a token that is
+// not valid, and ErrNotToken for a text that is not one of its tokens, which is then compared
+// with the password.
 type TokenSource interface {
 	Caller(ctx context.Context, token string) (Caller, error)
 }
 
 // An Auth authenticates the requests of HTTP APIs. Every field is required.
 type Auth struct {
-	Account  string                           // the one account
+	Account  string                           // the only account
 	Password func(name, password string) bool // reports whether both are right
 	Tokens   TokenSource
 	Guard    *guard.Guard
@@ -61,9 +60,8 @@ type Auth struct {
 	Log      *slog.Logger
 }
 
-// Authenticate returns the caller of a request: by the password with Basic (RFC 7617), or
-// by a token or the password with Bearer (RFC 6750). Pass the error to
-// [Auth.Challenge].
+// Authenticate returns the caller of a request. With Basic (RFC 7617) it checks the password,
+// and with Bearer (RFC 6750) a token or the password. Pass the error to [Auth.Challenge].
 func (a *Auth) Authenticate(r *http.Request) (Caller, error) {
 	if name, password, ok := r.BasicAuth(); ok {
 		return a.byPassword(r, name, password)
@@ -79,26 +77,26 @@ func (a *Auth) Authenticate(r *http.Request) (Caller, error) {
 	return c, err
 }
 
-// byPassword compares a password that was sent to an API, and counts a wrong one. If that
-// is a ban, the next request is refused.
+// byPassword compares a password that was sent to an API, and charges a wrong one. If that
+// causes a ban, the next request is refused.
 //
-// A page of another site can make the browser of its visitor send wrong passwords here.
-// That must not lock the visitor out of the mail: such passwords have a limit of
-// their own, beyond which they are not even compared.
+// A page of another site can make the browser of its visitor send wrong passwords. That must not
+// lock the visitor out of the mail. Such passwords have a limit of their own, beyond which they
+// are not compared.
 func (a *Auth) byPassword(r *http.Request, name, password string) (Caller, error) {
 	sent := guard.Attempt{Account: name, OtherSite: OtherSite(r, a.Current().Base())}
 	err := a.Guard.Compare(client.FromRequest(r), sent, func() (bool, error) { return a.Password(name, password), nil })
 	switch {
 	case err == nil:
 		return Caller{Account: a.Account, ByPassword: true}, nil
-	case sent.OtherSite, errors.Is(err, guard.ErrWrongPassword): // a page of another site learns no more
+	case sent.OtherSite, errors.Is(err, guard.ErrWrongPassword): // a page of another site gets no other error
 		return Caller{}, ErrWrong
 	}
 	return Caller{}, tooMany(err)
 }
 
-// tooMany is the error for credentials that were not looked at because of err. They may be
-// valid: a client that gets an answer that they are wrong would forget them.
+// tooMany returns the error for credentials that were not checked because of err. They may be
+// valid, and a client would forget them if the answer called them wrong.
 func tooMany(err error) error {
 	if errors.Is(err, guard.ErrBanned) {
 		return fmt.Errorf("%w: %w", ErrWrong, err)
@@ -107,7 +105,7 @@ func tooMany(err error) error {
 }
 
 // LogIn compares the password of a form. If the error is not ErrWrong, the password was not
-// compared or the client is banned; answer with the status of [RetryLater].
+// compared or the client is banned. Answer it with the status of [RetryLater].
 func (a *Auth) LogIn(r *http.Request, name, password string) error {
 	sent := guard.Attempt{Account: name, OtherSite: OtherSite(r, a.Current().Base())}
 	err := a.Guard.Try(client.FromRequest(r), sent, func() (bool, error) { return a.Password(name, password), nil })
@@ -117,8 +115,8 @@ func (a *Auth) LogIn(r *http.Request, name, password string) error {
 	return err
 }
 
-// RetryLater sets the header Retry-After, and returns the status of an answer to a request
-// that LogIn has refused with err.
+// RetryLater sets the header Retry-After and returns the status of the answer to a request that
+// LogIn has refused with err.
 func RetryLater(w http.ResponseWriter, err error) (status int) {
 	return guard.SetRetryAfter(w.Header(), err)
 }

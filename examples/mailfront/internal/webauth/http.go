@@ -10,11 +10,11 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// RetryAfterOutage is the Retry-After of an answer while a server that is needed is away, in
+// RetryAfterOutage is the Retry-After of answers while a required server is not available, in
 // seconds (RFC 9110 section 10.2.3).
 const RetryAfterOutage = "10"
 
-// NoStore forbids caches to keep the answer.
+// NoStore forbids caches to store the answer.
 func NoStore(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store") }
 
 // WriteJSON answers with v as JSON.
@@ -47,15 +47,15 @@ func CrossOrigin(mux *http.ServeMux, path string, handler http.HandlerFunc, meth
 	})
 }
 
-// AllowOrigins allows web applications of every origin to read an answer, and the given
-// fields of its header.
+// AllowOrigins allows web applications of every origin to read an answer and the given fields of
+// its header.
 func AllowOrigins(w http.ResponseWriter, fields string) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Access-Control-Expose-Headers", fields)
 }
 
-// Preflight answers OPTIONS with the given methods. Every request header is allowed; "*" does
-// not cover Authorization.
+// Preflight answers OPTIONS with the given methods. Every request header is allowed, including
+// Authorization, which "*" does not include.
 func Preflight(w http.ResponseWriter, methods string) {
 	h := w.Header()
 	h.Set("Allow", methods)
@@ -71,8 +71,8 @@ func (a *Auth) ServerError(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, "internal server error", http.StatusInternalServerError)
 }
 
-// LogError logs that a request has failed because of the server. An error of package guard
-// or of an issuer that is away was logged already, where it happened.
+// LogError logs that a request has failed because of the server. It ignores errors of package
+// guard and of an issuer that is not available, which have already been logged.
 func (a *Auth) LogError(r *http.Request, err error) {
 	if errors.Is(err, discovery.ErrUnavailable) {
 		return

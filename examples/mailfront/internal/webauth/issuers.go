@@ -25,13 +25,13 @@ import (
 )
 
 const (
-	providerTimeout = 5 * time.Second  // of each request to an issuer
-	providerRetry   = 5 * time.Second  // after a failure: no request before
-	maxProviderBody = 256 << 10        // bytes of an answer
-	maxProviderBusy = 16               // connections to an issuer at a time
-	activeFor       = 30 * time.Second // how long an answer that a token is active counts
+	providerTimeout = 5 * time.Second  // for each request to an issuer
+	providerRetry   = 5 * time.Second  // minimum time between a failure and the next request
+	maxProviderBody = 256 << 10        // maximum size of an answer in bytes
+	maxProviderBusy = 16               // maximum of connections to an issuer
+	activeFor       = 30 * time.Second // how long an active token is not introspected again
 	maxActive       = 1000
-	reportInterval  = time.Minute // between two lines about an issuer that cannot be used
+	reportInterval  = time.Minute // minimum time between two log lines about an issuer
 )
 
 // ErrIssuerAway is returned when an issuer does not answer. The token may be valid.
@@ -39,22 +39,21 @@ var ErrIssuerAway = fmt.Errorf("mailfront: the identity provider does not answer
 
 // IssuersConfig configures [NewIssuers].
 type IssuersConfig struct {
-	Issuers []string // each as its metadata spells it
-	// Account is the account that a token is for if it is the token's username or subject,
-	// or its email address and the issuer has verified that.
+	Issuers []string // spelled as in the metadata of the issuer
+	// Account is the account of tokens. A token is accepted if its username or subject is Account, or
+	// if its email address is Account and the issuer has verified the address.
 	Account  string
-	Audience func() string // the aud of tokens that are accepted (RFC 9068 section 4)
-	// Introspection is the issuer that is asked about tokens without a signature. Such a token
-	// does not name its issuer, and an issuer that is asked about it could use it. The default
-	// is the only issuer. With several and no Introspection, such tokens are refused.
+	Audience func() string // required audience (aud) of tokens (RFC 9068 section 4)
+	// Introspection is the issuer to which tokens without a signature are sent. Such a token does not
+	// name its issuer, and an issuer that receives the token could use it. The default is the only
+	// issuer. If there are several issuers and Introspection is empty, such tokens are refused.
 	Introspection string
-	// ClientID and ClientSecret authenticate introspection (RFC 7662). Without them it is
-	// authenticated with the token itself.
+	// ClientID and ClientSecret authenticate introspection (RFC 7662). Without them the token itself
+	// authenticates it.
 	ClientID, ClientSecret string
-	// Guard limits how often a client can make the server ask an issuer, by the limit for
-	// logging in. A token that was valid a moment ago is not counted. Tokens that a page of
-	// another site may have sent have a limit of their own: such a page cannot use up the
-	// logins of its visitor.
+	// Guard limits how often a client can cause a request to an issuer, by the limit for logging in. A
+	// token that was valid a moment ago is not counted. Tokens that a page of another site may have
+	// sent have a limit of their own, so that such a page cannot use up the logins of its visitor.
 	Guard *guard.Guard
 	Log   *slog.Logger
 }
@@ -74,13 +73,13 @@ type Issuers struct {
 
 // An issuerState has the metadata of an issuer.
 type issuerState struct {
-	mu            sync.Mutex // held while the metadata is on its way: once is enough
+	mu            sync.Mutex // held during the request for the metadata, so that one is made at a time
 	metadata      *oidc.Provider
 	introspection string // URL, or ""
 	failed        time.Time
 
-	reported   time.Time // when it was last reported as away; under Issuers.mu
-	suppressed int       // reports since then
+	reported   time.Time // time of the last log line about the issuer; guarded by Issuers.mu
+	suppressed int       // number of log lines that were suppressed since then
 }
 
 type activeToken struct {
@@ -106,7 +105,7 @@ func NewIssuers(c IssuersConfig) *Issuers {
 	p.client = &http.Client{
 		Transport: limitedBodies{transport},
 		Timeout:   providerTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { // with a token in it
+		CheckRedirect: func(*http.Request, []*http.Request) error { // the request may contain a token
 			return errors.New("an identity provider does not redirect")
 		},
 	}
@@ -124,8 +123,7 @@ func (l limitedBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// provider returns the metadata of an issuer. After a failure it waits a while before it
-// asks again.
+// provider returns the metadata of an issuer. After a failure it sends no request for providerRetry.
 func (p *Issuers) provider(issuer string) (*issuerState, error) {
 	known := p.providers[issuer]
 	known.mu.Lock()
@@ -136,7 +134,7 @@ func (p *Issuers) provider(issuer string) (*issuerState, error) {
 	case time.Since(known.failed) < providerRetry:
 		return nil, ErrIssuerAway
 	}
-	// Its keys are fetched with this context later on, too.
+	// The key set uses this context later, too.
 	metadata, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), issuer)
 	var more struct {
 		Keys          string `json:"jwks_uri"`
@@ -158,8 +156,9 @@ func (p *Issuers) provider(issuer string) (*issuerState, error) {
 	return known, nil
 }
 
-// away logs that an issuer cannot be used, at most once an interval: clients cause the
-// requests. One that does not wait for the answer, so that ctx has ended, proves nothing.
+// away logs that an issuer cannot be used, at most once in each interval, because clients cause
+// the requests. A request whose ctx has ended is ignored, because the client did not wait for
+// the answer.
 func (p *Issuers) away(ctx context.Context, issuer string, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,8 +175,8 @@ func (p *Issuers) away(ctx context.Context, issuer string, err error) error {
 	return fmt.Errorf("%w: %s", ErrIssuerAway, issuer)
 }
 
-// Caller returns the caller of a token, ErrWrong if it is not valid here, ErrIssuerAway, or
-// the error of [guard.Guard.Allow]. ctx is that of the request.
+// Caller returns the caller of a token. The error is ErrWrong for a token that is not valid
+// here, ErrIssuerAway, or the error of [guard.Guard.Allow]. ctx is the context of the request.
 func (p *Issuers) Caller(ctx context.Context, token string) (Caller, error) {
 	key := sha256.Sum256([]byte(token))
 	if c, ok := p.known(key); ok {
@@ -198,7 +197,7 @@ func (p *Issuers) Caller(ctx context.Context, token string) (Caller, error) {
 	return c, err
 }
 
-// Check is Caller without the limit, for servers that limit logins themselves.
+// Check is like Caller without the limit, for servers that limit logins themselves.
 func (p *Issuers) Check(ctx context.Context, token string) (Caller, error) {
 	key := sha256.Sum256([]byte(token))
 	if c, ok := p.known(key); ok {
@@ -255,8 +254,8 @@ func (p *Issuers) ask(ctx context.Context, token string) (c Caller, expires time
 	return Caller{Account: account, Scopes: strings.Fields(t.Scope)}, expires, nil
 }
 
-// tokenClaims are those of a signed token (RFC 9068 section 2.2), and the members of an
-// answer about another (RFC 7662 section 2.2).
+// tokenClaims are the claims of a signed token (RFC 9068 section 2.2) or the members of an
+// introspection response (RFC 7662 section 2.2).
 type tokenClaims struct {
 	Active        bool     `json:"active"`
 	Issuer        string   `json:"iss"`
@@ -269,14 +268,14 @@ type tokenClaims struct {
 	Expires       float64  `json:"exp"`
 
 	Type       string `json:"token_type"`
-	Use        string `json:"token_use"` // of Ory Hydra and Amazon Cognito
-	Kind       string `json:"typ"`       // of Keycloak, whose ID tokens and refresh tokens have it too
+	Use        string `json:"token_use"` // used by Ory Hydra and Amazon Cognito
+	Kind       string `json:"typ"`       // used by Keycloak, also in ID tokens and refresh tokens
 	AccessHash string `json:"at_hash"`   // OpenID Connect Core 1.0 section 3.1.3.6
 }
 
 // isAccessToken reports whether no claim marks the token as an ID token or a refresh token. A
-// server may also report a refresh token as active (RFC 7662 section 2.1). Neither of the two is
-// meant for a resource server, and a refresh token is good for longer than an access token.
+// server may also report a refresh token as active (RFC 7662 section 2.1). Neither is meant for
+// a resource server, and a refresh token is valid for longer than an access token.
 func (t tokenClaims) isAccessToken() bool {
 	switch strings.ToLower(t.Use) {
 	case "", "access", "access_token":
@@ -303,7 +302,7 @@ func (a *audience) UnmarshalJSON(b []byte) error {
 }
 
 // accountOf returns the account of a token, or "". An email address that the issuer has not
-// verified is whatever the user has typed.
+// verified is ignored, because the user may have entered any address.
 func (p *Issuers) accountOf(t tokenClaims) string {
 	names := []string{t.Username, t.Subject}
 	if t.EmailVerified {
@@ -315,7 +314,7 @@ func (p *Issuers) accountOf(t tokenClaims) string {
 	return ""
 }
 
-// issuerOf reads the issuer that a signed token names, before anything is verified.
+// issuerOf returns the issuer that a signed token names. Nothing is verified yet.
 func issuerOf(token string) (issuer string, signed bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 { // a JWE has five
@@ -331,7 +330,7 @@ func issuerOf(token string) (issuer string, signed bool) {
 	return claims.Issuer, true
 }
 
-// verify checks signature, issuer, audience and expiry of a signed token.
+// verify checks the signature, issuer, audience and expiry of a signed token.
 func (p *Issuers) verify(ctx context.Context, issuer, token string) (t tokenClaims, err error) {
 	provider, err := p.provider(issuer)
 	if err != nil {
@@ -352,11 +351,11 @@ func (p *Issuers) verify(ctx context.Context, issuer, token string) (t tokenClai
 	return t, nil
 }
 
-// introspect asks one issuer about a token that has no signature (RFC 7662).
+// introspect sends a token without a signature to an issuer for introspection (RFC 7662).
 func (p *Issuers) introspect(ctx context.Context, token string) (t tokenClaims, err error) {
 	issuer := p.Introspection
 	if issuer == "" {
-		p.limited.Warn("refused a token without a signature, because it does not name its issuer and there are several: set MAILFRONT_INTROSPECTION_ISSUER to the one to ask",
+		p.limited.Warn("refused a token without a signature, because it does not name its issuer and there are several: set MAILFRONT_INTROSPECTION_ISSUER to the issuer of such tokens",
 			"token_refused", client.FromContext(ctx).Listener, slog.Int("issuers", len(p.Issuers)))
 		return t, ErrWrong
 	}
@@ -377,7 +376,7 @@ func (p *Issuers) introspect(ctx context.Context, token string) (t tokenClaims, 
 	if p.ClientID != "" { // RFC 6749 section 2.3.1
 		r.SetBasicAuth(url.QueryEscape(p.ClientID), url.QueryEscape(p.ClientSecret))
 	} else {
-		r.Header.Set("Authorization", "Bearer "+token) // a token may ask about itself
+		r.Header.Set("Authorization", "Bearer "+token) // a token may authenticate its own introspection
 	}
 	response, err := p.client.Do(r)
 	if err != nil {
@@ -389,7 +388,7 @@ func (p *Issuers) introspect(ctx context.Context, token string) (t tokenClaims, 
 	case err != nil:
 		return t, p.away(ctx, issuer, err)
 	case response.StatusCode == http.StatusUnauthorized && p.ClientID == "":
-		return t, ErrWrong // a bad token cannot ask
+		return t, ErrWrong // an invalid token cannot authenticate its introspection
 	case response.StatusCode != http.StatusOK:
 		return t, p.away(ctx, issuer, fmt.Errorf("introspection: %s (MAILFRONT_INTROSPECTION_CLIENT)", response.Status))
 	case json.Unmarshal(body, &t) != nil:

@@ -11,14 +11,14 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// OtherSite reports whether a page of another site may have sent a request through the
-// browser of its visitor. It is false for programs that are not browsers, if they use the
-// server's name or an IP address.
+// OtherSite reports whether a page of another site may have sent a request through the browser
+// of its visitor. It is false for programs other than browsers if they use the server's name or
+// an IP address.
 //
-// With an absolute base, Host does not make an origin the server's own: a page can rebind
-// its own name to the server's address, and then Host and Origin are both that name.
+// With an absolute base, OtherSite does not compare the origin with Host: a page can rebind its
+// own name to the server's address, and then both Host and Origin have that name.
 func OtherSite(r *http.Request, base publicurl.Base) bool {
-	switch r.Header.Get("Sec-Fetch-Site") { // only sent to https and localhost, which cannot be rebound
+	switch r.Header.Get("Sec-Fetch-Site") { // browsers send it only to https and localhost, which cannot be rebound
 	case "same-origin", "none":
 		return false
 	case "":
@@ -39,13 +39,13 @@ func withSite(r *http.Request, base publicurl.Base) context.Context {
 	return context.WithValue(r.Context(), otherSiteKey{}, OtherSite(r, base))
 }
 
-// isFromOtherSite returns what withSite has added, or false.
+// isFromOtherSite returns the result that withSite has added, or false.
 func isFromOtherSite(ctx context.Context) bool {
 	other, _ := ctx.Value(otherSiteKey{}).(bool)
 	return other
 }
 
-// ownOrigin reports whether an Origin is that of our own page.
+// ownOrigin reports whether an Origin is that of a page of this server.
 func ownOrigin(text, host string, base publicurl.Base) bool {
 	if !base.IsRelative() {
 		return base.SameOrigin(text)
@@ -54,8 +54,8 @@ func ownOrigin(text, host string, base publicurl.Base) bool {
 	return err == nil && origin.Host != "" && origin.Host == host
 }
 
-// ownHost reports whether a page of another site cannot have brought a browser to use
-// host for the server. An IP address cannot be rebound.
+// ownHost reports whether a page of another site cannot make a browser use host for the server.
+// An IP address cannot be rebound.
 func ownHost(host string, base publicurl.Base) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -68,9 +68,9 @@ func ownHost(host string, base publicurl.Base) bool {
 	return err == nil
 }
 
-// SameOrigin reports whether a form can be from a page of the server. For a page without TLS
-// that is not certain, because browsers send no Sec-Fetch-Site and a proxy may have changed
-// Host: the form must have a secret of its own, such as a password or the token of a session.
+// SameOrigin reports whether a form may be from a page of the server. For a page without TLS
+// this is not certain, because browsers send no Sec-Fetch-Site and a proxy may have changed
+// Host. The form must therefore have a secret, such as a password or the token of a session.
 func SameOrigin(r *http.Request, base publicurl.Base) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
@@ -81,7 +81,7 @@ func SameOrigin(r *http.Request, base publicurl.Base) bool {
 	}
 	text := r.Header.Get("Origin")
 	if text == "" || ownOrigin(text, r.Host, base) {
-		return true // without Origin it is not a browser, or one from before 2020
+		return true // without Origin the client is not a browser, or one from before 2020
 	}
 	origin, err := url.Parse(text)
 	return err == nil && origin.Scheme == "http" && origin.Host != ""

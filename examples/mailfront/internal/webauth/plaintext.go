@@ -7,13 +7,13 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// PlaintextReason is the reason in the log lines.
+// PlaintextReason is the reason in log lines.
 const PlaintextReason = "the client's connection is not encrypted: let clients use https"
 
 // RefusePlaintext answers and logs a request of cl with a password or token that is known to
-// have passed a network unencrypted, and reports whether it has. Call it for every request
-// with the header Authorization. A client whose TLS is not known is not refused. Nor is a
-// program on this machine whose request is for this machine, such as http://127.0.0.1.
+// have passed a network unencrypted, and reports whether it did. Call it for every request with
+// the header Authorization. It does not refuse a client whose TLS is not known, or a program on
+// this machine whose request is for this machine, such as http://127.0.0.1.
 func (a *Auth) RefusePlaintext(w http.ResponseWriter, cl client.Client) bool {
 	if !cl.IsPlaintext() {
 		return false
@@ -24,8 +24,8 @@ func (a *Auth) RefusePlaintext(w http.ResponseWriter, cl client.Client) bool {
 	return true
 }
 
-// IsPlaintext is RefusePlaintext for a handler that writes the answer itself: it reports and
-// logs that a password or token in the request passed a network unencrypted.
+// IsPlaintext is like RefusePlaintext for a handler that writes the answer itself: it reports
+// and logs that a password or token in the request passed a network unencrypted.
 func (a *Auth) IsPlaintext(r *http.Request) bool {
 	cl := client.FromRequest(r)
 	if cl.IsPlaintext() {
@@ -34,10 +34,10 @@ func (a *Auth) IsPlaintext(r *http.Request) bool {
 	return cl.IsPlaintext()
 }
 
-// logPlaintext reports a password or token that was refused because of the connection.
+// logPlaintext logs a password or token that was refused because of the connection.
 func logPlaintext(log *slog.Logger, cl client.Client) {
 	attrs := []slog.Attr{slog.String("reason", PlaintextReason)}
-	if cl.IsUntrustedPeer() && (cl.ForwardedBy != "" || cl.IsThisMachine()) { // a proxy, which may have TLS
+	if cl.IsUntrustedPeer() && (cl.ForwardedBy != "" || cl.IsThisMachine()) { // the peer is a proxy, and the client may use TLS
 		attrs = append(attrs, slog.String("setting", client.TrustedProxies))
 	}
 	cl.Warn(log, "plaintext_refused", attrs...)

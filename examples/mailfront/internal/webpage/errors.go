@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// A Problem is an error for the person in front of the browser.
+// A Problem is an error for a person with a browser.
 type Problem struct {
 	Page
-	Text  string // what is wrong and what to do
-	Wait  string // when to try again; "" if that does not help
-	Retry bool   // offer a link to the same page
+	Text  string // the cause and the correction
+	Wait  string // when to try again; "" if a retry does not help
+	Retry bool   // show a link to the same page
 	Code  int    // the HTTP status
 }
 
-// problems has a title for each status, and a text if that of the handler is not for people.
+// problems has a title for each status. It has a text if the text of the handler is for programs.
 var problems = map[int]struct{ title, text string }{
 	http.StatusBadRequest:          {title: "The request is not valid"},
 	http.StatusUnauthorized:        {title: "Sign-in required", text: "This address is for programs that sign in, such as mail and calendar clients."},
@@ -30,8 +30,8 @@ var problems = map[int]struct{ title, text string }{
 	http.StatusServiceUnavailable:  {title: "Temporarily unavailable"},
 }
 
-// WriteProblem answers with a page about an error: its title, and a text for a person. If the
-// header Retry-After is set, the page has it in words.
+// WriteProblem answers with a page about an error, with a title and a text for a person. If the header
+// Retry-After is set, the page has it in words.
 func WriteProblem(w http.ResponseWriter, r *http.Request, status int, title, text string) {
 	p := Problem{Page: Page{Title: title, Narrow: true}, Text: text, Wait: Wait(w.Header()), Code: status}
 	p.Retry = p.Wait != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
@@ -41,7 +41,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, status int, title, tex
 }
 
 // Wait returns the header Retry-After (RFC 9110 section 10.2.3) as part of a sentence, such as
-// "in 5 minutes", rounded up. It is "" without a valid one.
+// "in 5 minutes", rounded up. It returns "" without a valid header.
 func Wait(h http.Header) string {
 	text := h.Get("Retry-After")
 	seconds, err := strconv.ParseUint(text, 10, 31)
@@ -67,8 +67,8 @@ func Wait(h http.Header) string {
 }
 
 // Errors returns a handler that shows the plain-text errors of next, such as those of
-// http.Error, as pages. It does so for requests that accept HTML, as those of browsers do for a page;
-// the answers to other programs stay as they are.
+// http.Error, as pages if the request accepts HTML, as requests of browsers for a page do.
+// Answers to other programs are not changed.
 func Errors(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
@@ -90,7 +90,7 @@ const maxErrorText = 1 << 10 // bytes
 type errorWriter struct {
 	http.ResponseWriter
 	begun  bool
-	status int // of the answer that is held back
+	status int // status of the answer that is held back
 	text   strings.Builder
 }
 
@@ -117,7 +117,7 @@ func (e *errorWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// FlushError leaves an answer that is held back where it is.
+// FlushError does not send an answer that is held back.
 func (e *errorWriter) FlushError() error {
 	if e.status != 0 {
 		return nil
@@ -126,5 +126,5 @@ func (e *errorWriter) FlushError() error {
 	return http.NewResponseController(e.ResponseWriter).Flush()
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the ResponseWriter for http.ResponseController.
 func (e *errorWriter) Unwrap() http.ResponseWriter { return e.ResponseWriter }

@@ -1,14 +1,14 @@
-// Package webpage has the layout and the style sheet of the HTML pages, and shows plain-text
-// errors as pages in browsers.
+// Package webpage provides the layout and the style sheet of the HTML pages, and shows
+// plain-text errors as pages in browsers.
 //
 // A page works without JavaScript, at every width from 320 pixels, in light and dark
-// (prefers-color-scheme). Its Content-Security-Policy allows the style sheet and the script
-// by their hashes and nothing else, so that markup which gets into a page cannot run.
+// (prefers-color-scheme). Its Content-Security-Policy allows only the style sheet and the
+// script, by their hashes, so that injected markup cannot run.
 //
 // Copy with it: nothing.
 //
-// What to change: the name in layout.html, and the colours in style.css. A test computes the
-// contrast of every colour pair.
+// Change the name in layout.html and the colours in style.css. A test computes the contrast of
+// every colour pair.
 package webpage
 
 import (
@@ -28,12 +28,12 @@ var (
 	styleSheet string
 )
 
-// A Page is what the layout shows. Embed it in the data of each template.
+// A Page has the data of the layout. Embed it in the data of each template.
 type Page struct {
-	Title  string // of the document, without the name of the server
-	Failed bool   // a form has an error: the title of the document begins with it
-	Narrow bool   // for a page that is one short form
-	Root   string // of the relative link from the name of the server; "" for no link
+	Title  string // title of the document, without the name of the server
+	Failed bool   // a form has an error, which the title of the document reports first
+	Narrow bool   // for a page with one short form
+	Root   string // target of the relative link at the name of the server; "" for no link
 	Script template.JS
 }
 
@@ -48,8 +48,8 @@ func Parse(fsys fs.FS, pattern string) *template.Template {
 }
 
 // Policy returns the Content-Security-Policy (CSP Level 3) for pages with the given script,
-// which may be empty. Forms may go to every URL: browsers apply form-action to the redirect
-// after a form, too, and that of a sign-in leads to an application.
+// which may be empty. Forms may be sent to every URL, because browsers apply form-action to the
+// redirect after a form, and that of a sign-in leads to an application.
 func Policy(script string) string {
 	policy := "default-src 'none'; style-src " + SourceHash(styleSheet)
 	if script != "" {

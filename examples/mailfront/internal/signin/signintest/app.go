@@ -11,15 +11,15 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// An App is an application that signs the user in, with the user's browser. Its methods fail
-// the test if an answer is not as it should be.
+// An App is an application that signs the user in with the user's browser. Its methods fail the test
+// after an unexpected answer.
 type App struct {
 	T              testing.TB
 	Base           string // the public base URL
 	User, Password string
 
-	// Do sends a request, and returns the answer with its body. fields are names and values of
-	// header fields. A target that begins with a slash is below Base.
+	// Do sends a request and returns the answer with its body. fields are names and values of header
+	// fields. A target that begins with a slash is below Base.
 	Do func(method, target, body string, fields ...string) (*http.Response, string)
 }
 
@@ -50,7 +50,7 @@ func (a *App) Form(page string) (action string, form url.Values) {
 	return action, form
 }
 
-// SignIn fills in the form of the sign-in page, and returns what the application gets.
+// SignIn submits the form of the sign-in page, and returns the parameters that the application gets.
 func (a *App) SignIn(authURL string) url.Values {
 	a.T.Helper()
 	action, form := a.Open(authURL)
@@ -61,7 +61,7 @@ func (a *App) SignIn(authURL string) url.Values {
 	return a.SentBack(response)
 }
 
-// SentBack returns what an answer sends to the application.
+// SentBack returns the parameters that an answer sends to the application.
 func (a *App) SentBack(response *http.Response) url.Values {
 	a.T.Helper()
 	to, err := response.Location()
@@ -82,8 +82,8 @@ func (a *App) Token(form url.Values) (int, map[string]any) {
 	return response.StatusCode, got
 }
 
-// AccessToken signs in and returns an access token, with the code and the verifier that led to
-// it. changes are those of [AuthURL].
+// AccessToken signs in and returns an access token, with its code and verifier. changes are those of
+// [AuthURL].
 func (a *App) AccessToken(changes ...string) (token, code, verifier string) {
 	a.T.Helper()
 	verifier = oauth2.GenerateVerifier()

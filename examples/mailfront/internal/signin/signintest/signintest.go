@@ -1,5 +1,5 @@
-// Package signintest has what tests of a sign-in need: an application, its request, and the form
-// that the user fills in.
+// Package signintest provides an application, its requests and the form of the user for tests of a
+// sign-in.
 package signintest
 
 import (
@@ -32,7 +32,7 @@ func AuthURL(base, verifier string, changes ...string) string {
 	return base + signin.LoginPath + "?" + q.Encode()
 }
 
-// CodeForm returns a valid token request for a code that AuthURL led to.
+// CodeForm returns a valid token request for a code that AuthURL has led to.
 func CodeForm(code, verifier string) url.Values {
 	return url.Values{
 		"grant_type": {"authorization_code"}, "client_id": {signin.BuiltInClient},
@@ -45,8 +45,8 @@ var (
 	formRequest = regexp.MustCompile(`name="request" value="([^"]*)"`)
 )
 
-// Form returns where the form of a sign-in page goes, and its hidden field. ok is false if
-// the page has no form.
+// Form returns the action of the form of a sign-in page and its hidden field. If the page has no
+// form, ok is false.
 func Form(page string) (action string, form url.Values, ok bool) {
 	a, r := formAction.FindStringSubmatch(page), formRequest.FindStringSubmatch(page)
 	if a == nil || r == nil {

@@ -16,10 +16,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Secret is one that a store of the tests may use.
+// Secret is a secret for stores in tests.
 const Secret = "a-secret-of-the-tests-that-has-32-bytes-or-more"
 
-// A Server is a redis-server on a unix socket, in a folder of its own.
+// A Server is a redis-server on a unix socket in a directory of its own.
 type Server struct {
 	t    testing.TB
 	dir  string
@@ -28,9 +28,9 @@ type Server struct {
 	out  bytes.Buffer
 }
 
-// Start starts a server with more arguments, such as "--appendonly", "yes", and ends it with the
-// test. Without redis-server on the machine it skips the test, or fails it if PORTICO_INTEROP is
-// "required".
+// Start starts a server with additional arguments, such as "--appendonly", "yes". The server
+// ends with the test. If redis-server is not installed, the test is skipped, or fails if
+// PORTICO_INTEROP is "required".
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -56,7 +56,7 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// Restart starts a server that was killed, with what it had on its disk.
+// Restart starts a killed server again, with the data on its disk.
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.cmd = exec.Command(s.args[0], append([]string{"--port", "0", "--unixsocket", s.Socket(), "--dir", s.dir, "--save", ""}, s.args[1:]...)...)
@@ -91,8 +91,8 @@ func (s *Server) Flush() {
 	}
 }
 
-// Dump returns the names and values of everything in the server, as strings and otherwise as the
-// server serializes them.
+// Dump returns the names and values of everything in the server, as strings if possible and
+// otherwise in the serialization of the server.
 func (s *Server) Dump() map[string]string {
 	s.t.Helper()
 	c := redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket()})
@@ -119,7 +119,8 @@ func (s *Server) Dump() map[string]string {
 	return dump
 }
 
-// TTL returns how long a name is kept, and 0 for ever. ok is false if it does not exist.
+// TTL returns the time until a name expires, or 0 if it never expires. If the name does not
+// exist, ok is false.
 func (s *Server) TTL(name string) (ttl time.Duration, ok bool) {
 	s.t.Helper()
 	c := redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket()})
