@@ -57,7 +57,7 @@ func (f *frontend) serveDAV(path string, handler func(*davTree) http.Handler) ht
 			webauth.Preflight(w, davMethods)
 			return
 		}
-		c, err := f.api.Authenticate(r)
+		c, err := f.authenticate(r)
 		if err != nil {
 			f.api.ChallengeBasic(w, r, err)
 			return

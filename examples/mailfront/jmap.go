@@ -180,7 +180,7 @@ func (j *jmapServer) call(calls *jmapResolver, using []string, call jmapInvocati
 // admit authenticates a request and counts it while it runs. If it returns false, the request has
 // been answered.
 func (j *jmapServer) admit(w http.ResponseWriter, r *http.Request, running chan struct{}, limit string) (webauth.Caller, func(), bool) {
-	c, err := j.f.api.Authenticate(r)
+	c, err := j.f.authenticate(r)
 	if err != nil {
 		j.f.api.Challenge(w, r, err)
 		return c, nil, false

@@ -81,7 +81,7 @@ func (j *jmapServer) upload(w http.ResponseWriter, r *http.Request) {
 
 // download handles downloads (section 6.2). The client chooses the type and the name.
 func (j *jmapServer) download(w http.ResponseWriter, r *http.Request) {
-	if _, err := j.f.api.Authenticate(r); err != nil {
+	if _, err := j.f.authenticate(r); err != nil {
 		j.f.api.Challenge(w, r, err)
 		return
 	}
@@ -112,7 +112,7 @@ const (
 // events handles the event source (section 7.3). The account never changes, so it sends pings only.
 // It ends when the server shuts down.
 func (j *jmapServer) events(w http.ResponseWriter, r *http.Request) {
-	if _, err := j.f.api.Authenticate(r); err != nil {
+	if _, err := j.f.authenticate(r); err != nil {
 		j.f.api.Challenge(w, r, err)
 		return
 	}

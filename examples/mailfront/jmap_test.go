@@ -68,6 +68,34 @@ func TestAPIsChallenge(t *testing.T) {
 	require.NotContains(t, s.log.String(), "wrong-secret")
 }
 
+func TestAPIsRequireScope(t *testing.T) {
+	s := newSite(t, testBase, direct, nil)
+	narrow, _, _ := s.AccessToken("scope", "email")
+	full, _, _ := s.AccessToken("scope", mailScope)
+	for _, test := range []struct {
+		method, path string
+		allowed      int // status of the answer to a token with the scope
+	}{
+		{method: "POST", path: "/jmap/", allowed: http.StatusBadRequest},
+		{method: "POST", path: "/jmap/upload/" + jmapAccountID + "/", allowed: http.StatusCreated},
+		{method: "GET", path: "/jmap/download/" + jmapAccountID + "/b/n", allowed: http.StatusNotFound},
+		{method: "GET", path: "/jmap/eventsource/?types=*&closeafter=state&ping=0", allowed: http.StatusOK},
+		{method: "PROPFIND", path: "/dav/cal/", allowed: http.StatusMultiStatus},
+		{method: "PROPFIND", path: "/dav/card/", allowed: http.StatusMultiStatus},
+	} {
+		t.Run(test.method+" "+test.path, func(t *testing.T) {
+			response, _ := s.do(test.method, test.path, "", "Authorization", "Bearer "+narrow)
+			require.Equal(t, http.StatusForbidden, response.StatusCode)
+			require.Contains(t, strings.Join(response.Header.Values("WWW-Authenticate"), ", "), `error="insufficient_scope", scope="`+mailScope+`"`)
+			if strings.Contains(test.path, "eventsource") {
+				return // it would go on
+			}
+			response, body := s.do(test.method, test.path, "", "Authorization", "Bearer "+full)
+			require.Equal(t, test.allowed, response.StatusCode, body)
+		})
+	}
+}
+
 func TestJMAPErrors(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	calls := func(n int) string {

@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
@@ -29,8 +30,18 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// mailScope is the scope that a token needs for SMTP, IMAP and POP3.
+// mailScope is the scope that a token needs for SMTP, IMAP, POP3, JMAP and DAV.
 const mailScope = "openid"
+
+// authenticate returns the caller of a request for mail, calendars or contacts. A token needs the
+// same scope as on the mail listeners.
+func (f *frontend) authenticate(r *http.Request) (webauth.Caller, error) {
+	c, err := f.api.Authenticate(r)
+	if err == nil && !c.Allows(mailScope) {
+		return webauth.Caller{}, webauth.ErrScope
+	}
+	return c, err
+}
 
 // newLogin returns the Checker for passwords and tokens on the mail listeners. lookup returns the
 // caller of a token.
