@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -109,4 +111,48 @@ func TestReadArrivedReturnsTheEnd(t *testing.T) {
 	awaitBytes(t, conn)
 	_, err := conn.ReadArrived(make([]byte, 1))
 	require.True(t, errors.Is(err, io.EOF), "%v", err)
+}
+
+// After a Read that ended at a deadline, bytes that may become a header are held, and a Read
+// would wait for more.
+func TestReadArrivedDoesNotWaitForTheRestOfAnIgnoredHeader(t *testing.T) {
+	_, conn := accepted(t, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.1"), Untrusted: proxyproto.Ignore}, signature[:5])
+	if canExamine() {
+		awaitBytes(t, conn)
+	}
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+	b := make([]byte, 100)
+	_, err := conn.Read(b)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	n, err := conn.ReadArrived(b) // the deadline would end a Read
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+// The socket below a wrapper does not show whether a Read of the wrapper waits: its bytes may
+// be the beginning of a TLS record.
+func TestReadArrivedDoesNotExamineTheSocketOfAWrapper(t *testing.T) {
+	if !canExamine() {
+		t.Skip("sockets cannot be examined here")
+	}
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l, err := proxyproto.New(peekListener{socket}, proxyproto.Config{})
+	require.NoError(t, err)
+	defer l.Close()
+	client, err := net.Dial("tcp", socket.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = io.WriteString(client, "EHLO")
+	require.NoError(t, err)
+	c, err := l.Accept()
+	require.NoError(t, err)
+	defer c.Close()
+	conn := c.(*proxyproto.Conn)
+	_, err = io.WriteString(client, "\r\n")
+	require.NoError(t, err)
+	awaitBytes(t, conn)
+	n, err := conn.ReadArrived(make([]byte, 100))
+	require.NoError(t, err)
+	require.Zero(t, n)
 }

@@ -201,6 +201,18 @@ func TestDialerSendsThePayloadInOneWriteWithTheHeader(t *testing.T) {
 	}
 }
 
+// A server that reads nothing takes a small payload, but not a large one.
+func TestDialerGivesUpALargePayloadInTime(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	d := proxyproto.Dialer{Payload: make([]byte, 64<<20)}
+	_, err = d.DialContext(ctx, "tcp", l.Addr().String(), proxyproto.Header{Local: true})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
 type writeCounter struct {
 	net.Conn
 	writes [][]byte
