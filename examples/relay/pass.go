@@ -4,6 +4,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync/atomic"
@@ -64,13 +65,16 @@ func (t *traffic) forward(d *direction, dst, src duplex) {
 		d.busy.Store(0)
 		d.bytes += n
 	})
-	t.end(err, dst)
+	t.end(d, err, dst)
 }
 
 // end ends one direction.
-func (t *traffic) end(err error, dst duplex) {
-	if err == nil && t.open.Load() > 1 { // else Close sends the same
+func (t *traffic) end(d *direction, err error, dst duplex) {
+	_, isTLS := dst.(*tls.Conn)
+	if err == nil && (isTLS || t.open.Load() > 1) { // else Close of the socket sends the same
+		d.busy.Store(t.clock.now()) // a close_notify waits for the client
 		err = dst.CloseWrite()
+		d.busy.Store(0)
 	}
 	if err != nil {
 		t.cut(err)

@@ -48,7 +48,7 @@ func (r *relay) serve(rt *route, conn *proxyproto.Conn) {
 // end is called when both directions have ended.
 func (s *session) end(err error) {
 	s.relay.watch.remove(&s.traffic)
-	s.client.Close() // not s.conn: TLS that ends here ends with a close_notify
+	s.conn.Close()
 	s.backend.Close()
 	s.report(err)
 	s.relay.leave()
@@ -124,13 +124,23 @@ func (r *relay) endTLS(conn *proxyproto.Conn) (duplex, *tls.ConnectionState, err
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.dialTimeout)
 	defer cancel()
-	tc := tls.Server(conn, r.cfg.tls)
+	tc := tls.Server(patient{conn}, r.cfg.tls)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, nil, err
 	}
 	state := tc.ConnectionState()
 	return tc, &state, nil
 }
+
+// A patient connection has no deadline for writing. crypto/tls sets one of 5 s for its
+// close_notify: a slow client, whose socket is full, would lose what is in the socket. The
+// watch cuts clients that take nothing.
+type patient struct{ *proxyproto.Conn }
+
+func (patient) SetWriteDeadline(time.Time) error { return nil }
+
+// NetConn returns the Conn, so that proxyproto.FromConn finds it.
+func (p patient) NetConn() net.Conn { return p.Conn }
 
 // clientAttrs are what every line about a session says.
 func clientAttrs(info *proxyproto.Info, state *tls.ConnectionState) []slog.Attr {
