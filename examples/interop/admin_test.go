@@ -16,15 +16,15 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// The set-up, in a real browser, through HAProxy, over HTTPS, with the address that
-// HAProxy connects from as the only one that is trusted.
+// The tests of this file do the set-up in a real browser, over HTTPS, through HAProxy. Only
+// the address that HAProxy connects from is trusted.
 
 const (
 	sourceIP      = "127.0.0.9"
 	adminPassword = "a long administrator's password"
 )
 
-// An adminSite is what the browser sees.
+// An adminSite is a mailfront behind HAProxy, and a browser.
 type adminSite struct {
 	*chromium
 	m    *mailfront
@@ -46,7 +46,7 @@ func startAdminSite(t *testing.T, file, prefix string, changes ...change) *admin
 
 var setupLine = regexp.MustCompile(`^setup http://[0-9.:]+/admin#token=([A-Z2-7]+)$`)
 
-// token is what mailfront printed.
+// token returns the token that mailfront printed.
 func (s *adminSite) token() (token string) {
 	s.t.Helper()
 	err := s.m.stdout.await(0, func(lines []string) bool {
@@ -61,7 +61,7 @@ func (s *adminSite) token() (token string) {
 	return token
 }
 
-// issuer is what the OpenID document says, through the proxy.
+// issuer returns the issuer in the OpenID document, requested through the proxy.
 func (s *adminSite) issuer() string {
 	s.t.Helper()
 	client := httpClient(s.t, withTLS(s.p.client("https"), endedByProxy)(s.t))
@@ -79,7 +79,7 @@ func (s *adminSite) issuer() string {
 	return document.Issuer
 }
 
-// setUp goes through the set-up.
+// setUp completes the set-up.
 func (s *adminSite) setUp() {
 	s.t.Helper()
 	s.do(chromedp.Navigate(s.base + "/admin#token=" + s.token()))
@@ -106,14 +106,14 @@ func (s *adminSite) signIn() {
 	require.Equal(s.t, s.base+"/admin", evaluate[string](s.chromium, "location.href"))
 }
 
-// setURL corrects the public URL.
+// setURL changes the public URL.
 func (s *adminSite) setURL(u string) {
 	s.t.Helper()
 	s.do(chromedp.SetValue(chromedp.CSS("#public_url"), u))
 	s.submit(`form[action$="/url"] button[type=submit]`)
 }
 
-// requireURLs is about the head of the page.
+// requireURLs checks the first section of the page.
 func (s *adminSite) requireURLs(published string, hints ...string) {
 	s.t.Helper()
 	require.Equal(s.t, "urls", evaluate[string](s.chromium, `document.querySelector("main section").id`), "what comes first")
@@ -121,9 +121,9 @@ func (s *adminSite) requireURLs(published string, hints ...string) {
 	require.Equal(s.t, s.base, s.seen("#browser-url"))
 	have := evaluate[[]string](s.chromium, `[...document.querySelectorAll("li[data-if]")].filter(e => e.offsetParent).map(e => e.dataset.if)`)
 	require.ElementsMatch(s.t, hints, have)
-	class, says := "good", "The browser uses the public URL"
+	class, text := "good", "The browser uses the public URL"
 	if len(hints) > 0 {
-		class, says = "bad", "The browser's URL is not the public URL"
+		class, text = "bad", "The browser's URL is not the public URL"
 		if strings.HasPrefix(s.base, "http://127.") {
 			class = "local" // expected before the proxy runs
 		} else {
@@ -131,7 +131,7 @@ func (s *adminSite) requireURLs(published string, hints ...string) {
 		}
 	}
 	require.Equal(s.t, class, evaluate[string](s.chromium, `document.getElementById("urls").className`))
-	require.True(s.t, strings.HasPrefix(s.seen("#urls"), says), s.seen("#urls"))
+	require.True(s.t, strings.HasPrefix(s.seen("#urls"), text), s.seen("#urls"))
 }
 
 func TestTheSetUpBehindAProxy(t *testing.T) {
@@ -139,9 +139,9 @@ func TestTheSetUpBehindAProxy(t *testing.T) {
 		name, file, prefix string
 		changes            []change
 	}{
-		{"root", "http.cfg", "", nil},
-		{"path stripped", "http-path.cfg", "/mail", nil},
-		{"path kept", "http-path.cfg", "/mail", keepPath["haproxy"]},
+		{name: "root", file: "http.cfg"},
+		{name: "path stripped", file: "http-path.cfg", prefix: "/mail"},
+		{name: "path kept", file: "http-path.cfg", prefix: "/mail", changes: keepPath["haproxy"]},
 	} {
 		t.Run(at.name, func(t *testing.T) {
 			s := startAdminSite(t, at.file, at.prefix, at.changes...)
@@ -168,7 +168,7 @@ func TestTheSetUpBehindAProxy(t *testing.T) {
 	}
 }
 
-// openID is the first sign-in of an application, which is on this machine.
+// openID signs in to an application on this machine for the first time.
 func (s *adminSite) openID() {
 	s.t.Helper()
 	answers := make(chan url.Values, 1)
@@ -202,22 +202,22 @@ func TestPageReportsWrongPublicURL(t *testing.T) {
 		url   string
 		hints []string
 	}{
-		{"https://" + serverName, []string{"port"}},
-		{"https://mail.other.example", []string{"host", "port"}},
-		{s.base + "/mail", []string{"path"}},
-		{"http://127.0.0.1:8080/mail", []string{"scheme", "host", "path"}},
+		{url: "https://" + serverName, hints: []string{"port"}},
+		{url: "https://mail.other.example", hints: []string{"host", "port"}},
+		{url: s.base + "/mail", hints: []string{"path"}},
+		{url: "http://127.0.0.1:8080/mail", hints: []string{"scheme", "host", "path"}},
 	} {
 		s.setURL(wrong.url)
 		s.requireURLs(wrong.url, wrong.hints...)
 	}
 	s.requireFits("mismatch")
 
-	// A visitor who is not signed in gets this, too: it is the reason why a sign-in fails.
+	// The page shows the mismatch before the sign-in too, because the sign-in may fail for it.
 	s.submit(`form[action$="/sign-out"] button`)
 	s.requireURLs("http://127.0.0.1:8080/mail", "scheme", "host", "path")
 	s.requireFits("mismatch-sign-in")
 
-	// Without script it is the Origin of the form that says it.
+	// Without script the server detects the mismatch by the Origin of the form.
 	s.script(false)
 	s.signIn()
 	s.script(true)
@@ -231,12 +231,12 @@ func TestPageReportsWrongPublicURL(t *testing.T) {
 	s.requireCleanConsole()
 }
 
-// The way of who sets a server up before the proxy is there.
+// The server is set up before the proxy runs.
 func TestTheSetUpDirectlyThenProxy(t *testing.T) {
 	s := startAdminSite(t, "http.cfg", "")
 	direct := *s
 	direct.base = "http://" + s.m.address["http"]
-	direct.script(false)                                                    // the pages work without it
+	direct.script(false)                                                    // pages work without script
 	direct.do(chromedp.Navigate(direct.base + "/admin#token=" + s.token())) // as printed
 	direct.typeInto("#token", s.token())
 	direct.typeInto("#public_url", s.base)

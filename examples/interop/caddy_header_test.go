@@ -11,15 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the comments in Caddy's configurations say of its PROXY header, shown. The
-// server here does nothing but read what comes before the request.
+// The tests of this file check the comments on the PROXY header in Caddy's configurations.
+// The server only reads the bytes before the request.
 
 const caddyTrusts = caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"
 
+// Caddy sends the address of its client. The client's port and the destination are zero.
 func TestCaddyPROXYHeader(t *testing.T) {
 	const (
 		v2 = `^\r\n\r\n\x00\r\nQUIT\n`
-		lr = `192.0.2.7` // what a proxy in front of Caddy would say
+		lr = `192.0.2.7` // reported by a proxy in front of Caddy
 	)
 	lie := http.Header{"X-Forwarded-For": {forgedIP + ", " + lr}}
 	for name, c := range map[string]struct {
@@ -34,9 +35,9 @@ func TestCaddyPROXYHeader(t *testing.T) {
 		"v2, IPv4": {version: "v2", visitor: ipv4, changes: nil, sent: nil, want: v2 + `\x21\x11\x00\x0c\x7f\x00\x00\x4d\x00{4}\x00{4}$`},
 		"v2, IPv6": {version: "v2", visitor: ipv6, changes: nil, sent: nil, want: v2 + `\x21\x21\x00\x24\x00{15}\x01\x00{16}\x00{4}$`},
 
-		"a lie of a client who is not trusted":         {version: "v1", visitor: ipv4, changes: nil, sent: lie, want: `^PROXY TCP4 127\.0\.0\.77 `},
-		"a lie of a client who is, without strictness": {version: "v1", visitor: ipv4, changes: []change{{caddyServers, caddyTrusts}}, sent: lie, want: `^PROXY TCP4 203\.0\.113\.9 `},
-		"a lie of a client who is, with strictness": {version: "v1", visitor: ipv4, changes: []change{{caddyServers, caddyTrusts + "\t\ttrusted_proxies_strict\n"}}, sent: lie,
+		"a forged header of an untrusted client": {version: "v1", visitor: ipv4, changes: nil, sent: lie, want: `^PROXY TCP4 127\.0\.0\.77 `},
+		"a forged header of a trusted client":    {version: "v1", visitor: ipv4, changes: []change{{caddyServers, caddyTrusts}}, sent: lie, want: `^PROXY TCP4 203\.0\.113\.9 `},
+		"the same with trusted_proxies_strict": {version: "v1", visitor: ipv4, changes: []change{{caddyServers, caddyTrusts + "\t\ttrusted_proxies_strict\n"}}, sent: lie,
 			want: `^PROXY TCP4 192\.0\.2\.7 `},
 	} {
 		t.Run(name, func(t *testing.T) {

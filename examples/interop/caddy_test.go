@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// caddyVersion is what these tests build where no Caddy is installed.
+// caddyVersion is the version that the tests build if Caddy is not installed.
 const caddyVersion = "v2.11.9"
 
-// caddyBinary finds Caddy, or builds it where interop is required. That takes some
-// minutes, once: it stays in the user's cache.
+// caddyBinary finds Caddy, or builds it if interop is required. The build takes some minutes
+// and is kept in the user's cache.
 func caddyBinary(t *testing.T) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -49,11 +49,10 @@ func buildCaddy(t *testing.T, dir, built string) {
 	require.NoError(t, err, "%s", out)
 }
 
-// caddyName is a name in a configuration, and its value there.
+// caddyName matches a name and its value in a configuration.
 var caddyName = regexp.MustCompile(`\{\$([A-Z0-9_]+):([^}]*)\}`)
 
-// startCaddy runs a configuration as it is: all that it needs are environment
-// variables.
+// startCaddy runs a configuration unchanged. It only sets environment variables.
 func startCaddy(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
 	t.Helper()
 	path := caddyBinary(t)
@@ -68,10 +67,10 @@ func startCaddy(t *testing.T, m *mailfront, file string, set map[string]string, 
 	return p
 }
 
-// doorFiles are sockets that listen already, for a process that inherits them.
+// doorFiles are listening sockets for a process to inherit.
 type doorFiles []*os.File
 
-// open returns the number that the process knows the socket by.
+// open returns the descriptor of the socket in the process.
 func (d *doorFiles) open(t *testing.T, ip string) (fd int, address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))

@@ -13,40 +13,41 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The matrix: every product, on every way that a client takes, with every kind of
-// telling the server about it. cannotExist names the cells that are left out, and why;
-// all others are tried here, or their test fails for the product that is missing.
+// The matrix has a cell for every product, every way of a client through it, and every header
+// that reports the client to the server. cannotExist lists the cells that are omitted, with
+// the reason. TestMatrix runs all other cells.
 
-// A cell is one of the matrix.
+// A cell is a cell of the matrix.
 type cell struct{ product, way, sending string }
 
 var products = []string{"haproxy", "nginx", "caddy", "traefik"}
 
-// The ways are what clients speak to the proxy; of HTTP those that proxies know.
+// The ways are the protocols of clients. HTTP has three ways.
 const (
-	httpUpstream  = "HTTP upstream"      // requests end at the server's plain listener
-	httpsUpstream = "HTTPS re-encrypted" // at its TLS listener, on the proxy's own TLS
-	passthrough   = "passthrough"        // at its TLS listener, on the client's TLS
+	httpUpstream  = "HTTP upstream"      // to the server's plain listener
+	httpsUpstream = "HTTPS re-encrypted" // to the server's TLS listener, with the proxy's TLS
+	passthrough   = "passthrough"        // to the server's TLS listener, with the client's TLS
 )
 
 var cellWays = []string{httpUpstream, httpsUpstream, passthrough,
 	"SMTP", "SMTPS", "submission", "IMAP", "IMAPS", "POP3", "POP3S"}
 
-// What the server learns from: a PROXY header, or that and the proxy's word or a
-// setting that TLS has ended at the proxy; of requests, forwarding headers.
+// The sendings are the sources of the server's information: a PROXY header of version 1 or 2,
+// or a report that TLS ended at the proxy. The latter is an entry of the PROXY header, a
+// setting, or, for requests, forwarding headers.
 const (
 	sentByV1    = "v1"
 	sentByV2    = "v2"
 	sentAtProxy = "TLS ended at the proxy"
 )
 
-var cellTolds = []string{sentByV1, sentByV2, sentAtProxy}
+var cellSendings = []string{sentByV1, sentByV2, sentAtProxy}
 
-// everyCell is a range of all of them.
+// everyCell iterates over all cells.
 func everyCell(yield func(cell) bool) {
 	for _, product := range products {
 		for _, way := range cellWays {
-			for _, sending := range cellTolds {
+			for _, sending := range cellSendings {
 				if !yield(cell{product, way, sending}) {
 					return
 				}
@@ -55,7 +56,8 @@ func everyCell(yield func(cell) bool) {
 	}
 }
 
-// cannotExist is looked through from the top. "" means every one.
+// cannotExist lists the cells that cannot exist. The first match is used. A nil list matches
+// everything.
 var cannotExist = []struct {
 	products, ways, sendings []string
 	why                      string
@@ -64,8 +66,8 @@ var cannotExist = []struct {
 	{products: []string{"caddy"}, ways: []string{passthrough, "SMTP", "SMTPS", "submission", "IMAP", "IMAPS", "POP3", "POP3S"}, sendings: nil,
 		why: "stock Caddy has no TCP mode"},
 	{products: nil, ways: []string{"SMTP", "submission", "IMAP", "POP3"}, sendings: []string{sentAtProxy},
-		why: "TLS begins with STARTTLS, which is the server's: TCP proxies pass it on (NGINX's mail module ends it, and signs users in itself)"},
-	{products: []string{"nginx"}, ways: nil, sendings: []string{sentByV2}, why: "open-source NGINX sends version 1 only, and none from its http module"},
+		why: "TCP proxies pass STARTTLS on to the server (NGINX's mail module ends it, but authenticates users itself)"},
+	{products: []string{"nginx"}, ways: nil, sendings: []string{sentByV2}, why: "open-source NGINX sends version 1 only, and no header from its http module"},
 }
 
 func (c cell) cannotExist() (why string) {
@@ -78,7 +80,7 @@ func (c cell) cannotExist() (why string) {
 	return ""
 }
 
-// The checks of a cell. Those of HTTP are for requests alone.
+// The checks of a cell. Mail cells do not have the checks of HTTP.
 const (
 	checkAddress   = "client address"
 	checkTLS       = "TLS state"
@@ -96,16 +98,15 @@ func (c cell) needs(check string) bool {
 	return isHTTP || check != checkForwarded && check != checkDocuments
 }
 
-// A setup is a proxy with one of its configurations in front of a mailfront, and the
-// cells that this is.
+// A setup is a configuration of a proxy in front of a mailfront, and the cells that it tests.
 type setup struct {
 	file     string
 	set      map[string]string
 	settings []string // of mailfront
-	version  int      // of the PROXY header; 0: forwarding headers
+	version  int      // of the PROXY header; 0 for forwarding headers
 	sending  string
 	ways     map[string]way
-	mailTold string // if not "", that of the ways that are mail
+	mailSent string // sending of mail ways, if not ""
 }
 
 var (
@@ -118,9 +119,9 @@ var (
 		httpUpstream: ended("https", "http", true, atOnce), "SMTPS": ended("submissions", "submission", true, atOnce),
 		"IMAPS": ended("imaps", "imap", true, atOnce), "POP3S": ended("pop3s", "pop3", true, atOnce),
 	}
-	endedHTTP        = map[string]way{httpUpstream: ended("https", "http", true, atOnce)}
-	reencryptedTold  = map[string]way{httpsUpstream: ended("https", "https", true, atOnce)}
-	reencryptedBlank = map[string]way{httpsUpstream: ended("https", "https", false, never)}
+	endedHTTP           = map[string]way{httpUpstream: ended("https", "http", true, atOnce)}
+	reencryptedReported = map[string]way{httpsUpstream: ended("https", "https", true, atOnce)}
+	reencryptedBlank    = map[string]way{httpsUpstream: ended("https", "https", false, never)}
 )
 
 const onlyHTTPTerminated, onlyHTTPSReencrypted = "TLS_TERMINATED=http", "TLS_REENCRYPTED=https"
@@ -130,11 +131,11 @@ func version(value string) map[string]string      { return map[string]string{"PR
 
 var byHeaders = []string{"HTTP_CLIENT=forwarded", "HTTPS_CLIENT=forwarded", useProto}
 
-// forwardedSetups are those of a product that speaks HTTP.
+// forwardedSetups returns the setups of a product in HTTP mode.
 func forwardedSetups(suffix string) []setup {
 	return []setup{
 		{file: "http" + suffix, settings: byHeaders, sending: sentAtProxy, ways: endedHTTP},
-		{file: "http-reencrypted" + suffix, settings: byHeaders, sending: sentAtProxy, ways: reencryptedTold},
+		{file: "http-reencrypted" + suffix, settings: byHeaders, sending: sentAtProxy, ways: reencryptedReported},
 	}
 }
 
@@ -142,14 +143,14 @@ var setups = map[string][]setup{
 	"haproxy": append(forwardedSetups(".cfg"), []setup{
 		{file: "passthrough.cfg", set: sendProxySet("send-proxy"), version: 1, sending: sentByV1, ways: passedWays},
 		{file: "passthrough.cfg", set: sendProxySet("send-proxy-v2"), version: 2, sending: sentByV2, ways: passedWays},
-		{file: "tls-terminated.cfg", version: 2, sending: sentByV2, ways: endedWays, mailTold: sentAtProxy},
+		{file: "tls-terminated.cfg", version: 2, sending: sentByV2, ways: endedWays, mailSent: sentAtProxy},
 		{file: "tls-terminated.cfg", set: sendProxySet("send-proxy"), settings: []string{onlyHTTPTerminated}, version: 1, sending: sentByV1, ways: endedHTTP},
-		{file: "reencrypted.cfg", settings: []string{onlyHTTPSReencrypted}, version: 2, sending: sentByV2, ways: reencryptedTold},
+		{file: "reencrypted.cfg", settings: []string{onlyHTTPSReencrypted}, version: 2, sending: sentByV2, ways: reencryptedReported},
 		{file: "reencrypted.cfg", set: sendProxySet("send-proxy"), settings: []string{onlyHTTPSReencrypted}, version: 1, sending: sentByV1, ways: reencryptedBlank},
 	}...),
 	"nginx": append(forwardedSetups(".conf"), []setup{
 		{file: "passthrough.conf", version: 1, sending: sentByV1, ways: passedWays},
-		{file: "tls-terminated.conf", settings: []string{terminatedListeners}, version: 1, sending: sentByV1, ways: endedWays, mailTold: sentAtProxy},
+		{file: "tls-terminated.conf", settings: []string{terminatedListeners}, version: 1, sending: sentByV1, ways: endedWays, mailSent: sentAtProxy},
 		{file: "reencrypted.conf", settings: []string{onlyHTTPSReencrypted}, version: 1, sending: sentByV1, ways: reencryptedBlank},
 	}...),
 	"caddy": append(forwardedSetups(".caddyfile"), []setup{
@@ -161,7 +162,7 @@ var setups = map[string][]setup{
 	"traefik": append(forwardedSetups(".yaml"), []setup{
 		{file: "passthrough.yaml", set: version("1"), version: 1, sending: sentByV1, ways: passedWays},
 		{file: "passthrough.yaml", version: 2, sending: sentByV2, ways: passedWays},
-		{file: "tls-terminated.yaml", settings: []string{terminatedListeners}, version: 2, sending: sentByV2, ways: endedWays, mailTold: sentAtProxy},
+		{file: "tls-terminated.yaml", settings: []string{terminatedListeners}, version: 2, sending: sentByV2, ways: endedWays, mailSent: sentAtProxy},
 		{file: "tls-terminated.yaml", set: version("1"), settings: []string{terminatedListeners}, version: 1, sending: sentByV1, ways: endedHTTP},
 		{file: "reencrypted.yaml", set: version("1"), settings: []string{onlyHTTPSReencrypted}, version: 1, sending: sentByV1, ways: reencryptedBlank},
 		{file: "reencrypted.yaml", settings: []string{onlyHTTPSReencrypted}, version: 2, sending: sentByV2, ways: reencryptedBlank},
@@ -173,14 +174,14 @@ var starters = map[string]func(t *testing.T, m *mailfront, file string, set map[
 }
 
 func (s setup) sentOn(way string) string {
-	if s.mailTold != "" && s.ways[way].listener != "http" {
-		return s.mailTold
+	if s.mailSent != "" && s.ways[way].listener != "http" {
+		return s.mailSent
 	}
 	return s.sending
 }
 
-// Every cell is tried by one setup, or cannot exist: so that a cell that TestMatrix did
-// not run is one whose proxy is missing.
+// Every cell has one setup or cannot exist. So if TestMatrix did not run a cell, its proxy is
+// missing.
 func TestMatrixIsComplete(t *testing.T) {
 	have := make(map[cell]int)
 	for product, all := range setups {
@@ -204,7 +205,7 @@ func TestMatrixIsComplete(t *testing.T) {
 func TestMatrix(t *testing.T) {
 	for _, product := range products {
 		t.Run(product, func(t *testing.T) {
-			switch product { // before anything else is said to be missing
+			switch product { // reports a missing product first
 			case "haproxy":
 				haproxyBinary(t)
 			case "nginx":
@@ -284,7 +285,7 @@ func tryCell(t *testing.T, c cell, p *proxy, w way, version int) {
 		for _, header := range forgedHeaders(t) {
 			forgeDirectly(t, p.m, w.listener, header, version == 0)
 			forgeThrough(t, dial(ipv4), w.listener, header)
-			if w.tls { // before TLS, too
+			if w.tls { // a header before TLS
 				forgeThrough(t, ipv4.dial(p, w.door), "", header)
 			}
 		}
@@ -293,7 +294,7 @@ func tryCell(t *testing.T, c cell, p *proxy, w way, version int) {
 	})
 }
 
-// directly dials a listener without a proxy, and does the TLS.
+// directly dials a listener without a proxy, with TLS if the listener uses TLS.
 func directly(m *mailfront, listener string) func(*testing.T) net.Conn {
 	dial := direct(m, listener)
 	if strings.HasSuffix(listener, "s") {
@@ -302,9 +303,8 @@ func directly(m *mailfront, listener string) func(*testing.T) net.Conn {
 	return dial
 }
 
-// visitDirectly is a client without a proxy, on a listener that a proxy
-// leads to, with all settings that are for the proxy. It has less time than the server
-// would wait for a PROXY header.
+// visitDirectly connects without a proxy to a listener with all settings for the proxy. It has
+// less time than the server would wait for a PROXY header.
 func visitDirectly(t *testing.T, m *mailfront, listener string) {
 	t.Helper()
 	k := talk{m: m, listener: listener, want: whoami{ClientIP: clientIP, Known: true}, offer: afterStartTLS,
@@ -320,8 +320,8 @@ func visitDirectly(t *testing.T, m *mailfront, listener string) {
 	k.run(t)
 }
 
-// forgeDirectly sends a PROXY header from where no proxy is. A listener that reads
-// forwarding headers takes it for a bad request.
+// forgeDirectly sends a PROXY header from an address that is not a proxy's. A listener that
+// reads forwarding headers answers with a bad request.
 func forgeDirectly(t *testing.T, m *mailfront, listener string, header []byte, noPROXY bool) {
 	t.Helper()
 	c := m.dial(t, clientIP, listener)
@@ -338,8 +338,8 @@ func forgeDirectly(t *testing.T, m *mailfront, listener string, header []byte, n
 	m.stderr.awaitLine(t, 0, "proto="+listener+" ", "event=reject", "peer="+clientIP) // one line a minute
 }
 
-// forgeThrough sends a PROXY header, and a command after it, through a proxy. listener
-// is whose greeting comes first; "" for a connection on which TLS was expected.
+// forgeThrough sends a PROXY header and a command through a proxy. listener sends the first
+// greeting. It is "" for a connection that expects TLS.
 func forgeThrough(t *testing.T, dial func(*testing.T) net.Conn, listener string, header []byte) {
 	t.Helper()
 	c := dial(t)
@@ -352,7 +352,7 @@ func forgeThrough(t *testing.T, dial func(*testing.T) net.Conn, listener string,
 	requireNothingServed(t, c)
 }
 
-// requireNothingServed reads to the end. There may be errors in it, of HTTP as well.
+// requireNothingServed reads to the end of the connection. The answer may contain errors.
 func requireNothingServed(t *testing.T, c net.Conn) {
 	t.Helper()
 	answer, err := io.ReadAll(c)

@@ -19,8 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// serverName is in both certificates: which of the two a client meets says who
-// ended its TLS.
+// serverName is in both certificates. The certificate shows where a client's TLS ended.
 const serverName = "mail.example.com"
 
 const (
@@ -28,7 +27,7 @@ const (
 	endedByServer = "the server"
 )
 
-// certificates are files, and what a client trusts.
+// certificates has certificate files and the pool that clients trust.
 type certificates struct {
 	roots                 *x509.CertPool
 	ca                    string
@@ -111,7 +110,7 @@ func testCertificates(t *testing.T) *certificates {
 	return c
 }
 
-// issue signs template, or lets it sign itself.
+// issue signs template, or creates a self-signed certificate.
 func issue(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -138,13 +137,13 @@ func encodeCert(c *x509.Certificate) []byte {
 
 func writeFiles(data []byte, path string) error { return os.WriteFile(path, data, 0o600) }
 
-// clientTLS is what the clients trust.
+// clientTLS returns the TLS configuration of clients.
 func clientTLS(t *testing.T) *tls.Config {
 	t.Helper()
 	return &tls.Config{RootCAs: testCertificates(t).roots, ServerName: serverName}
 }
 
-// onTLS does a handshake on c, and checks who is on the other end of it.
+// onTLS does a handshake on c and checks where the TLS ends.
 func onTLS(t *testing.T, c net.Conn, endedBy string) net.Conn {
 	t.Helper()
 	tc := tls.Client(c, clientTLS(t))

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checked are the doors of health-checks.cfg and the servers behind them.
+// checked has the doors of health-checks.cfg and the servers behind them.
 var checked = map[string]string{
 	"smtp": "smtp/mail", "imap": "imap/mail", "pop3": "pop3/mail", "submissions": "submissions/mail", "http": "http/web", "https": "https/web",
 }
@@ -28,10 +28,9 @@ func awaitChecks(t *testing.T, p *proxy) {
 	}
 }
 
-// A check that is logged as passed, traffic after it, and nothing in the log of
-// mailfront but that traffic.
+// HAProxy logs that checks pass. The log of mailfront has only the traffic after them.
 func TestHealthChecksAreNotLogged(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // mostly waits
 	haproxyBinary(t)
 	m := startMailfront(t)
 	p := startHAProxy(t, m, "health-checks.cfg", nil)
@@ -53,8 +52,9 @@ func requireNoneDown(t *testing.T, p *proxy) {
 	require.Zero(t, countLines(lines, " is DOWN")+countLines(lines, "failed, reason"), "%s", p.stdout)
 }
 
+// The check without a byte is not a connection in the log.
 func TestHealthChecksAreLOCALConnections(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // mostly waits
 	haproxyBinary(t)
 	m := startMailfront(t, "LOG=debug")
 	p := startHAProxy(t, m, "health-checks.cfg", nil)
@@ -82,15 +82,15 @@ func TestHealthChecksAreLOCALConnections(t *testing.T) {
 	requireNoneDown(t, p)
 }
 
-// What the check of POP3 is, and that the server would not learn of one without
-// linger: it does learn of the one after it.
+// The check of POP3 is a connection without a byte. The server does not notice a check without
+// linger, but notices the next one.
 func TestHealthCheckWithLinger(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // mostly waits
 	haproxyBinary(t)
 	needAddresses(t)
 	for name, c := range map[string]struct {
 		changes []change
-		want    []string // what comes on the first connections, in any order
+		want    []string // data of the first connections, in any order
 	}{
 		"linger":    {nil, []string{"", afterHeader}},
 		"no linger": {[]change{{"tcp-check connect linger", "tcp-check connect"}}, []string{afterHeader}},
@@ -121,10 +121,10 @@ func TestHealthCheckWithLinger(t *testing.T) {
 	}
 }
 
-// The header in a check gets lost in two ways that look harmless. The first check
-// says which.
+// Two harmless-looking options remove the header from checks. The log line of the first check
+// shows the result.
 func TestHealthChecksWithoutHeaderFail(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // mostly waits
 	haproxyBinary(t)
 	quick := change{"timeout check   5s ", "timeout check 300ms "}
 	port := func(m *mailfront) change {
@@ -137,11 +137,11 @@ func TestHealthChecksWithoutHeaderFail(t *testing.T) {
 		server  string
 		passes  bool
 	}{
-		"a rule for the connection that says send-proxy": {func(*mailfront) []change { return nil }, "imap/mail", true},
-		"a rule for the connection that does not":        {func(*mailfront) []change { return []change{{"tcp-check connect send-proxy", "tcp-check connect"}} }, "imap/mail", false},
-		"a port and check-send-proxy":                    {func(m *mailfront) []change { return []change{port(m)} }, "smtp/mail", true},
-		"a port and no check-send-proxy":                 {func(m *mailfront) []change { return []change{port(m), unsaid} }, "smtp/mail", false},
-		"neither":                                        {func(*mailfront) []change { return []change{unsaid} }, "smtp/mail", true},
+		"a rule for the connection with send-proxy": {func(*mailfront) []change { return nil }, "imap/mail", true},
+		"a rule for the connection without it":      {func(*mailfront) []change { return []change{{"tcp-check connect send-proxy", "tcp-check connect"}} }, "imap/mail", false},
+		"a port and check-send-proxy":               {func(m *mailfront) []change { return []change{port(m)} }, "smtp/mail", true},
+		"a port and no check-send-proxy":            {func(m *mailfront) []change { return []change{port(m), unsaid} }, "smtp/mail", false},
+		"neither":                                   {func(*mailfront) []change { return []change{unsaid} }, "smtp/mail", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -159,10 +159,10 @@ func TestHealthChecksWithoutHeaderFail(t *testing.T) {
 	}
 }
 
-// Version 1 has no LOCAL, and HAProxy sends no UNKNOWN for a check: it names
-// itself, as it would name a client on its machine.
+// Version 1 has no LOCAL, and HAProxy does not send UNKNOWN for a check. The header has the
+// proxy's own address, like that of a client on the proxy's machine.
 func TestHealthChecksWithVersion1(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // mostly waits
 	haproxyBinary(t)
 	m := startMailfront(t)
 	p := startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": sendV1.sendProxy})
@@ -170,10 +170,10 @@ func TestHealthChecksWithVersion1(t *testing.T) {
 	m.stderr.awaitLine(t, 0, "proto=smtp ", "event=accept", "client_ip="+proxyIP+" ", "client_known=true")
 }
 
-// A proxy that sends no header. Where the server speaks first, both sides wait
-// for the other until the time for the header is over.
+// The proxy sends no header. On ports where the server sends first, both sides wait for each
+// other until the timeout of the header.
 func TestHAProxyWithoutHeaderIsRefused(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // mostly waits
 	haproxyBinary(t)
 	m := startMailfront(t)
 	p := startHAProxy(t, m, "passthrough.cfg", map[string]string{"SEND_PROXY": "no-send-proxy"})
@@ -181,7 +181,7 @@ func TestHAProxyWithoutHeaderIsRefused(t *testing.T) {
 	began := time.Now()
 
 	c := p.client("https")(t)
-	_, err := c.Write([]byte("\x16\x03\x01\x02\x00 so begins a handshake"))
+	_, err := c.Write([]byte("\x16\x03\x01\x02\x00 begins a handshake"))
 	require.NoError(t, err)
 	requireNoAnswer(t, c)
 	m.stderr.awaitLine(t, 0, "proto=https ", "event=reject", "no PROXY header")

@@ -34,8 +34,8 @@ func chromiumBinary(t *testing.T) string {
 	return binary(t, "chromium", "PORTICO_CHROMIUM", "apt-get install chromium")
 }
 
-// startChromium starts one for which serverName is a door of a proxy, and which
-// trusts the proxy's certificate.
+// startChromium starts a browser that resolves serverName to a door of a proxy and trusts the
+// proxy's certificate.
 func startChromium(t *testing.T, address string) *chromium {
 	t.Helper()
 	path := chromiumBinary(t)
@@ -50,12 +50,12 @@ func startChromium(t *testing.T, address string) *chromium {
 	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
 	options = append(options,
 		chromedp.ExecPath(path),
-		chromedp.NoSandbox, // it will not have one as root; it only meets our own pages
+		chromedp.NoSandbox, // root cannot have a sandbox; only our own pages are opened
 		chromedp.Flag("no-proxy-server", true),
 		chromedp.Flag("host-resolver-rules", "MAP "+serverName+" "+address+", MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("ignore-certificate-errors-spki-list", base64.StdEncoding.EncodeToString(key[:])),
 		chromedp.WindowSize(1000, 900),
-		chromedp.Env("TMPDIR="+shared), // where it leaves a directory of its own behind
+		chromedp.Env("TMPDIR="+shared), // Chromium leaves a directory there
 	)
 	ctx, cancelAllocator := chromedp.NewExecAllocator(t.Context(), options...)
 	ctx, cancelWindow := chromedp.NewContext(ctx)
@@ -66,13 +66,12 @@ func startChromium(t *testing.T, address string) *chromium {
 	c := &chromium{t: t}
 	require.NoError(t, chromedp.Listen(ctx, c.listen), "chromium does not start")
 	var cancelTime context.CancelFunc
-	c.ctx, cancelTime = context.WithTimeout(ctx, 3*time.Minute) // for what never takes long, unless it hangs
+	c.ctx, cancelTime = context.WithTimeout(ctx, 3*time.Minute) // only reached if it hangs
 	t.Cleanup(cancelTime)
 	return c
 }
 
-// listen notes everything that the console of the browser's developer tools would
-// show as an error or a warning.
+// listen records the errors and warnings of the browser's console.
 func (c *chromium) listen(event any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,14 +130,14 @@ func (c *chromium) script(on bool) {
 	require.NoError(c.t, err)
 }
 
-// seen is the text of an element, as far as a person sees it.
+// seen returns the visible text of an element.
 func (c *chromium) seen(selector string) string {
 	c.t.Helper()
 	return evaluate[string](c, `document.querySelector(`+strconv.Quote(selector)+`).innerText`)
 }
 
-// requireFits looks at the page on a telephone and on a large screen: nothing may
-// be wider than they are. The pictures are for go test -artifacts.
+// requireFits checks on a telephone and on a large screen that nothing is wider than the
+// screen. The pictures are for go test -artifacts.
 func (c *chromium) requireFits(name string) {
 	c.t.Helper()
 	for _, screen := range []struct {

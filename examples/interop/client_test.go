@@ -19,9 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A whoami is what the server says of a client, in the protocol.
+// A whoami is the server's answer about a client, in each protocol.
 type whoami struct {
-	ClientIP string `json:"last_ip"` // that of the last hop unless Known
+	ClientIP string `json:"last_ip"` // of the last hop unless Known
 	TLS      bool   `json:"tls"`
 	Known    bool   `json:"client_known"`
 	Version  int    `json:"version"` // of the PROXY header
@@ -36,7 +36,8 @@ func readWhoami(t *testing.T, answer string) (w whoami) {
 	return w
 }
 
-// requireClientOnlyIfKnown: mailfront presents no address of a proxy as the client's.
+// requireClientOnlyIfKnown checks that mailfront does not report a proxy's address as the
+// client's.
 func requireClientOnlyIfKnown(t *testing.T, answer []byte) {
 	t.Helper()
 	var w struct {
@@ -52,7 +53,7 @@ func requireClientOnlyIfKnown(t *testing.T, answer []byte) {
 	require.Equal(t, want, w.Client, "%s", answer)
 }
 
-// When passwords are offered.
+// The time at which passwords are offered.
 type offer string
 
 const (
@@ -61,17 +62,16 @@ const (
 	never         offer = "never"
 )
 
-// A talk is a client's way to a listener of mailfront, and what must come of it.
+// A talk is a session of a client with a listener of mailfront, and its expected results.
 type talk struct {
 	m        *mailfront
 	listener string
-	dial     func(t *testing.T) net.Conn // with TLS, where the client begins with it
-	want     whoami                      // at first; STARTTLS makes TLS true
+	dial     func(t *testing.T) net.Conn // with TLS if the client begins with TLS
+	want     whoami                      // before STARTTLS, which sets TLS to true
 	offer    offer
 }
 
-// run talks as a client of the listener's protocol does, and checks everything
-// that the client, and the log, can see.
+// run has a session in the listener's protocol, and checks all answers and the log.
 func (k talk) run(t *testing.T) {
 	t.Helper()
 	switch protocol := strings.TrimSuffix(k.listener, "s"); protocol {
@@ -88,14 +88,14 @@ func (k talk) run(t *testing.T) {
 	}
 }
 
-// onTLS is what the server must say when STARTTLS is done.
+// onTLS returns the expected whoami after STARTTLS.
 func (k talk) onTLS() whoami {
 	w := k.want
 	w.TLS = true
 	return w
 }
 
-// events are the lines of the log for one connection.
+// events returns the expected log lines of one connection.
 func (k talk) events(t *testing.T, from int, startTLS bool) {
 	t.Helper()
 	ip := k.want.ClientIP
@@ -142,7 +142,7 @@ func (k talk) smtp(t *testing.T) {
 		code, answer := loginSMTP(t, c)
 		require.Equal(t, 235, code, answer)
 	}
-	code, answer := commandSMTP(t, c, "QUIT") // c.Quit wants a connection that is open, still
+	code, answer := commandSMTP(t, c, "QUIT") // c.Quit requires an open connection
 	require.Equal(t, 221, code, answer)
 	k.events(t, from, k.offer == afterStartTLS)
 }
@@ -168,7 +168,7 @@ func commandSMTP(t *testing.T, c *smtp.Client, format string, args ...any) (int,
 	return code, answer
 }
 
-// loginSMTP does not ask whether AUTH is offered, as smtp.PlainAuth does.
+// loginSMTP sends AUTH without checking that it is offered, unlike smtp.PlainAuth.
 func loginSMTP(t *testing.T, c *smtp.Client) (int, string) {
 	t.Helper()
 	return commandSMTP(t, c, "AUTH PLAIN %s",
@@ -188,7 +188,7 @@ func (k talk) imap(t *testing.T) {
 		require.NoError(t, c.Logout().Wait())
 		k.events(t, from, false)
 	}
-	if k.offer == afterStartTLS { // go-imap's client wants a connection of its own for it
+	if k.offer == afterStartTLS { // go-imap's client needs a new connection for it
 		from = k.m.stderr.now()
 		var err error
 		c, err = imapclient.NewStartTLS(k.dial(t), &imapclient.Options{TLSConfig: clientTLS(t)})
@@ -280,7 +280,7 @@ func readPOP3(t *testing.T, c *textproto.Conn) string {
 	return line
 }
 
-// http makes two requests on a connection: each is a session.
+// http makes two requests on a connection. Each is a session.
 func (k talk) http(t *testing.T) {
 	t.Helper()
 	from := k.m.stderr.now()
@@ -293,14 +293,14 @@ func (k talk) http(t *testing.T) {
 	k.m.requireEvents(t, from, k.listener, session, session)
 }
 
-// httpClient speaks on c, which has TLS already if it has any.
+// httpClient returns a client on c, which has done its TLS handshake if it uses TLS.
 func httpClient(t *testing.T, c net.Conn) *http.Client {
 	t.Helper()
 	return &http.Client{Transport: &keptConn{c, bufio.NewReader(c)}}
 }
 
-// A keptConn is one connection for all requests, one after the other. (An
-// http.Transport on a busy machine gives up connections that could be kept.)
+// A keptConn uses one connection for all requests. An http.Transport may drop usable
+// connections on a busy machine.
 type keptConn struct {
 	net.Conn
 	answers *bufio.Reader
@@ -313,8 +313,8 @@ func (c *keptConn) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.ReadResponse(c.answers, r)
 }
 
-// getWhoami requests it. If forged is set, it sends HTTP headers that claim another client, which
-// a listener with PROXY protocol ignores.
+// getWhoami requests the whoami. If forged is set, the request has HTTP headers with another
+// client, which a listener with PROXY protocol ignores.
 func getWhoami(t *testing.T, client *http.Client, forged bool) whoami {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodGet, "http://"+serverName+"/whoami", nil)
@@ -338,8 +338,7 @@ func readResponse(t *testing.T, response *http.Response) whoami {
 	return readWhoami(t, string(body))
 }
 
-// dialFrom connects from an address of this machine. Nothing on the connection
-// may take long.
+// dialFrom connects from an address of this machine. The connection has a deadline.
 func dialFrom(t *testing.T, from, address string) net.Conn {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: timeout}

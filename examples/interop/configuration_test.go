@@ -16,7 +16,7 @@ import (
 // noNameserver is HAProxy's warning on a machine that cannot reach the servers of resolv.conf.
 var noNameserver = regexp.MustCompile(`(?m)^\[WARNING\].*can't connect socket for nameserver.*\n?`)
 
-// With their own values, except for certificates that do not exist here.
+// HAProxy accepts the files with their own values, except for missing certificates.
 func TestHAProxyConfigurationsAreValid(t *testing.T) {
 	path := haproxyBinary(t)
 	certs := testCertificates(t)
@@ -64,7 +64,7 @@ var refusedPorts = []string{
 	"6665", "6666", "6667", "6668", "6669", "6679", "6697", "10080",
 }
 
-// What people copy is on loopback, leads to the ports of mailfront.env, and has no
+// The configurations listen on loopback, connect to the ports of mailfront.env, and have no
 // endpoint for administrators.
 func TestConfigurationsUseMailfrontPorts(t *testing.T) {
 	mailfrontEnv := readEnv(t, "mailfront.env", "")
@@ -107,7 +107,7 @@ func TestConfigurationsUseMailfrontPorts(t *testing.T) {
 					}
 				}
 			})
-			// Traefik's are in two files.
+			// Traefik has two files.
 			if filepath.Ext(file) != ".yaml" || !strings.Contains(file, ".dynamic.") {
 				require.NotZero(t, doors)
 			}
@@ -137,8 +137,7 @@ func namedValues(line string) map[string]string {
 	return values
 }
 
-// nodeOf returns the number of the node that a name such as SMTP_SERVER2 or NODE2 is for, or
-// "".
+// nodeOf returns the number of the node in a name such as SMTP_SERVER2 or NODE2, or "".
 func nodeOf(name string) string {
 	if m := nodeName.FindStringSubmatch(name); m != nil {
 		return m[1]
@@ -148,8 +147,8 @@ func nodeOf(name string) string {
 
 var nodeName = regexp.MustCompile(`^(?:[A-Z0-9]+_SERVER|NODE)([123])$`)
 
-// nodeAddress returns the address in nodes.env of a node's listener; of the node alone if
-// the value has no port.
+// nodeAddress returns the address of a node's listener in nodes.env, without the port if the
+// value has none.
 func nodeAddress(t *testing.T, node, listener, value string) string {
 	t.Helper()
 	env := readEnv(t, "nodes.env", node)
@@ -161,7 +160,7 @@ func nodeAddress(t *testing.T, node, listener, value string) string {
 	return env["LISTEN_"+listener]
 }
 
-// readEnv reads the settings of a file that a shell reads, with its variable NODE.
+// readEnv reads a file of shell variables, with NODE set.
 func readEnv(t *testing.T, file, node string) map[string]string {
 	t.Helper()
 	values := make(map[string]string)
@@ -173,7 +172,7 @@ func readEnv(t *testing.T, file, node string) map[string]string {
 	return values
 }
 
-// requireBrowserPort checks the port of a web address, if the name is of one.
+// requireBrowserPort checks the port if the name is that of a web address.
 func requireBrowserPort(t *testing.T, name, address string) {
 	t.Helper()
 	if strings.HasPrefix(name, "HTTP") {
@@ -201,7 +200,7 @@ var (
 	dynamicUsed     = regexp.MustCompile(`(?m)^ +filename: (\S+) `)
 )
 
-// Traefik leaves out what leads nowhere, with a line in the log.
+// Traefik only logs references that are not defined.
 func TestTraefikReferencesAreDefined(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("..", "proxies", "traefik", "*.yaml"))
 	require.NoError(t, err)

@@ -20,6 +20,7 @@ func TestDirectClient(t *testing.T) {
 	tryDirectly(t, m, "", []way{{door: "http", listener: "http"}})
 }
 
+// A setting for the TLS of the proxy does not apply to a direct client.
 func TestTLSSettingExcludesDirectClients(t *testing.T) {
 	m := startMailfront(t, terminatedListeners, reencryptedListeners)
 	tryDirectly(t, m, "TERMINATED, REENCRYPTED", passed)
@@ -31,8 +32,8 @@ func tryDirectly(t *testing.T, m *mailfront, setting string, ways []way) {
 		visitor{"IPv4", clientIP, func(p *proxy, door string) func(*testing.T) net.Conn { return direct(p.m, door) }})
 }
 
-// The server speaks first, and a client that is not a proxy must not have to wait
-// until the time for a PROXY header is over, which is 5 s.
+// The server sends first, and a direct client must not wait for the timeout of the PROXY
+// header, which is 5 s.
 func TestDirectClientIsGreetedAtOnce(t *testing.T) {
 	m := startMailfront(t)
 	for listener, greeting := range greetings {

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What people write into HAProxy and NGINX, and the cause that the doctor names.
+// Common mistakes in configurations of HAProxy and NGINX, and the cause that the doctor
+// reports.
 
 const (
 	haproxyRules = "    http-request set-header X-Forwarded-For %[src]\n"
@@ -31,11 +32,11 @@ type cause struct {
 	m       *mailfront
 	set     map[string]string
 	changes []change
-	base    string // "": that of the server
+	base    string // that of the server if ""
 	flags   []string
 	rule    string
 	mistake string
-	text    []string // of the report for people
+	text    []string // in the text report
 }
 
 func TestTheDoctorNamesTheCause(t *testing.T) {
@@ -103,7 +104,7 @@ func TestTheDoctorNamesTheCause(t *testing.T) {
 	}
 }
 
-// The doctor trusts the root authority and is given the certificate of the server alone.
+// The doctor trusts the root authority, and the proxy sends the server's certificate only.
 func TestTheDoctorNamesMissingIntermediate(t *testing.T) {
 	m := startForwarded(t, "PUBLIC_URL=https://"+serverName, useProto)
 	dir := t.TempDir()

@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The doctor, in front of real proxies. It reaches them under the public name by a
-// web proxy of the test's, as a browser in an office would.
+// The doctor runs in front of real proxies. It connects to the public name through a forward
+// proxy of the test.
 
-// A diagnosis is the part of the doctor's JSON that these tests look at.
+// A diagnosis is the part of the doctor's JSON that the tests use.
 type diagnosis struct {
 	Report struct {
 		Checked []struct {
@@ -36,8 +36,8 @@ type diagnosis struct {
 	} `json:"report"`
 }
 
-// askDoctor runs it for a base whose host is at an address, and returns its exit
-// status and what it prints.
+// askDoctor runs the doctor for a base whose host is at an address, and returns the exit
+// status and the output.
 func askDoctor(t *testing.T, base, at string, flags ...string) (int, string) {
 	t.Helper()
 	path, err := doctorBinary()
@@ -53,7 +53,7 @@ func askDoctor(t *testing.T, base, at string, flags ...string) (int, string) {
 	return 0, string(out)
 }
 
-// webProxy leads every CONNECT to an address, from that of a client.
+// webProxy connects every CONNECT request to an address, from a client's address.
 func webProxy(t *testing.T, at string) string {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(clientIP)}}
@@ -116,7 +116,7 @@ func TestTheDoctorFindsNothing(t *testing.T) {
 	}
 }
 
-// What people do to http-path, and what the doctor says of it.
+// The doctor reports common mistakes in http-path and their likely causes.
 func TestTheDoctorNamesProxyMistakes(t *testing.T) {
 	const base = "https://" + serverName + "/mail"
 	m := startForwarded(t, "PUBLIC_URL="+base, "DEMO_PASSWORD="+publicPassword, useProto)

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The documents by which clients find the server are the same, byte for byte, on
-// every way to it: plain and TLS, by an HTTP proxy and by a TCP proxy, with the
-// path stripped and kept, and whatever a client says of the way itself.
+// The documents by which clients find the server are byte-identical on every way to it, plain
+// and with TLS, through HTTP and TCP proxies, with the path stripped and kept, and with forged
+// headers.
 
-// An answer is all of a response that a client could depend on.
+// An answer is the part of a response that clients may depend on.
 type answer struct {
 	Status                                    int
 	Location, Type, Cache, ETag, CORS, Length string
@@ -24,7 +24,7 @@ type answer struct {
 	Body                                      string
 }
 
-// documentURLs are those that clients ask for, of a base.
+// documentURLs returns the URLs of the documents of a base.
 func documentURLs(t *testing.T, base string) []string {
 	t.Helper()
 	b, err := publicurl.Parse(base)
@@ -43,8 +43,7 @@ func documentURLs(t *testing.T, base string) []string {
 	return append(urls, session, b.MustJoin("/jmap/session"), b.MustJoin("/api/discover"), b.MustJoin("/api/discover/fred%40example.org"))
 }
 
-// asked is what requests say of the way that they came. The last of them claims
-// everything that a server might use.
+// asked lists headers of requests. The last one has every header that a server might use.
 var asked = []http.Header{
 	{},
 	{"Host": {"evil.example:8080"}},
@@ -52,8 +51,7 @@ var asked = []http.Header{
 	{"Forwarded": {"for=203.0.113.9;proto=http;host=evil.example"}, "X-Forwarded-Ssl": {"off"}, "X-Original-Url": {"/evil"}, "Front-End-Https": {"off"}},
 }
 
-// fetchDocuments asks for each of them, over connections that dial makes. The
-// keys are the URLs.
+// fetchDocuments requests each document, over connections of dial. The keys are the URLs.
 func fetchDocuments(t *testing.T, base string, dial func(*testing.T) net.Conn, headers http.Header) map[string]answer {
 	t.Helper()
 	client := httpClient(t, dial(t))
@@ -62,7 +60,7 @@ func fetchDocuments(t *testing.T, base string, dial func(*testing.T) net.Conn, h
 	for _, document := range documentURLs(t, base) {
 		u, err := url.Parse(document)
 		require.NoError(t, err)
-		u.Scheme = "http" // dial has done the TLS
+		u.Scheme = "http" // dial has done the TLS handshake
 		request, err := http.NewRequest(http.MethodGet, u.String(), nil)
 		require.NoError(t, err)
 		request.Header = headers.Clone()
@@ -83,7 +81,7 @@ func fetchDocuments(t *testing.T, base string, dial func(*testing.T) net.Conn, h
 	return answers
 }
 
-// requireDocuments checks that there is something to compare.
+// requireDocuments checks that the documents were served.
 func requireDocuments(t *testing.T, base string, have map[string]answer) {
 	t.Helper()
 	for document, a := range have {
@@ -103,7 +101,7 @@ func requireDocuments(t *testing.T, base string, have map[string]answer) {
 	}
 }
 
-// requireMailDocuments checks that those of a mail domain get through.
+// requireMailDocuments checks that the documents of a mail domain were served.
 func requireMailDocuments(t *testing.T, way string, dial func(*testing.T) net.Conn) {
 	t.Helper()
 	client := httpClient(t, dial(t))
@@ -167,7 +165,7 @@ func TestDocumentsAreIdentical(t *testing.T) {
 	}
 }
 
-// keepPath is what makes http-path leave the path as it is.
+// keepPath changes http-path so that it does not strip the path.
 var keepPath = map[string][]change{
 	"haproxy": {{"    http-request replace-path ^/mail/?(.*)$ /\\1\n", ""}},
 	"nginx":   {{"            proxy_pass http://web/;\n", "            proxy_pass http://web;\n"}},
@@ -175,7 +173,7 @@ var keepPath = map[string][]change{
 	"traefik": {{"[forwarded, strip]", "[forwarded]"}},
 }
 
-// sameDocuments asks in every way, through a proxy or directly.
+// sameDocuments compares the documents on every way, through a proxy or directly.
 func sameDocuments(t *testing.T, base string, want map[string]answer, name string, dial func(*testing.T) net.Conn) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {

@@ -13,15 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shortTimeouts makes what a proxy waits for an ordinary answer short.
+// shortTimeouts shortens the time that a proxy waits for an ordinary answer.
 var shortTimeouts = map[string][]change{
 	"haproxy": {{"    timeout client  1m\n    timeout server  1m\n", "    timeout client  1s\n    timeout server  1s\n"}},
 	"nginx":   {{"        proxy_http_version 1.1;\n", "        proxy_http_version 1.1;\n        proxy_read_timeout 1s;\n"}},
 }
 
 // The event stream of JMAP (RFC 8620 section 7.3) and its web sockets (RFC 8887) are silent
-// until something changes. The timeouts of proxies are for ordinary requests, and a client
-// that is cut off misses what happens until it connects again.
+// until something changes. The timeouts of proxies for ordinary requests must not close them,
+// because a client misses changes until it connects again.
 func TestEventStreamsOutliveTimeouts(t *testing.T) {
 	for _, c := range []struct {
 		name, file, prefix string
@@ -78,7 +78,7 @@ func TestEventStreamsOutliveTimeouts(t *testing.T) {
 	}
 }
 
-// openWebSocket returns what the server sends after the handshake.
+// openWebSocket returns a reader of the server's data after the handshake.
 func openWebSocket(t *testing.T, c net.Conn, path string) *bufio.Reader {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodGet, "http://"+serverName+path, nil)
@@ -93,8 +93,8 @@ func openWebSocket(t *testing.T, c net.Conn, path string) *bufio.Reader {
 	return r
 }
 
-// An eventServer has an event stream and a web socket that are silent until change is
-// closed, and a page that never answers, with and without the prefix.
+// An eventServer has an event stream and a web socket that are silent until change is closed,
+// and a page that never answers. Each is available with and without the prefix.
 type eventServer struct {
 	*httptest.Server
 	change chan struct{}

@@ -32,7 +32,7 @@ func forgedHeaders(t *testing.T) map[string][]byte {
 	return headers
 }
 
-// requireNotFooled fails if mailfront took the forged address for a client's.
+// requireNotFooled fails if mailfront used the forged address.
 func requireNotFooled(t *testing.T, m *mailfront) {
 	t.Helper()
 	lines, _ := m.stderr.since(0)
@@ -50,7 +50,7 @@ func TestForgedPROXYHeaderDirect(t *testing.T) {
 				if greeting, ok := greetings[listener]; ok {
 					requireGreeting(t, c, greeting)
 					want = []event{{"accept", clientIP, false}}
-					if listener == "imap" || listener == "pop3" { // these have sessions without a word
+					if listener == "imap" || listener == "pop3" { // have sessions without a command
 						want = append(want, event{"session", clientIP, false})
 					}
 				}
@@ -93,8 +93,8 @@ func readLine(t *testing.T, c net.Conn) string {
 	return string(line)
 }
 
-// requireNoAnswer reads to the end. A reset is an end, too: the server closed
-// without reading everything. A timeout does not count.
+// requireNoAnswer reads to the end of the connection. A reset is accepted, since the server
+// may close without reading everything. A timeout is not.
 func requireNoAnswer(t *testing.T, c net.Conn) {
 	t.Helper()
 	answer, err := io.ReadAll(c)
@@ -104,8 +104,8 @@ func requireNoAnswer(t *testing.T, c net.Conn) {
 	require.Empty(t, string(answer))
 }
 
-// What a client sends after the proxy's header is the client's, whatever it looks
-// like: the protocol's server gets it, and does not understand it.
+// Bytes after the proxy's header are the client's, even if they look like a header. The
+// server of the protocol rejects them.
 func TestForgedPROXYHeaderIsPayload(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, *mailfront) *proxy{
 		"haproxy/v1": func(t *testing.T, m *mailfront) *proxy {
@@ -141,10 +141,10 @@ func sendForged(t *testing.T, p *proxy, listener, version string, header []byte)
 	from := p.m.stderr.now()
 	c := p.client(listener)(t)
 	greeting, speaksFirst := greetings[listener]
-	if !speaksFirst { // TLS, and this is not a handshake
+	if !speaksFirst { // TLS rejects a header
 		_, err := c.Write(header)
 		require.NoError(t, err)
-		_, err = io.Copy(io.Discard, c) // an alert, perhaps
+		_, err = io.Copy(io.Discard, c) // may be an alert
 		if e, ok := err.(net.Error); ok {
 			require.False(t, e.Timeout(), "the server does not close the connection")
 		}
@@ -155,11 +155,11 @@ func sendForged(t *testing.T, p *proxy, listener, version string, header []byte)
 	require.NoError(t, err)
 	want := []event{{"accept", clientIP, false}, {"session", clientIP, false}}
 	switch {
-	case version == "v2": // lines of any sort, over which a session may end
+	case version == "v2": // may contain line ends, and a session may end
 		if listener == "smtp" {
 			want = want[:1]
 		}
-	case listener == "imap": // a line, over which go-imap ends it
+	case listener == "imap": // go-imap ends the session
 		require.Regexp(t, `^PROXY BAD `, readLine(t, c))
 	default:
 		require.Regexp(t, `^(5\d\d|-ERR) `, readLine(t, c))

@@ -4,6 +4,6 @@ package interop
 
 import "syscall"
 
-// ownGroup gives a server a process group of its own. Postfix and Dovecot signal their
-// whole group when they end, and the tests must not be in it.
+// ownGroup starts a server in a new process group. Postfix and Dovecot signal their whole
+// group when they end, which must not include the tests.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// SIGHUP, to a process, with connections open.
+// SIGHUP reloads the list of trusted proxies and keeps open connections.
 func TestHangupReloadsTrustedProxies(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "trusted")
 	write := func(text string) { require.NoError(t, os.WriteFile(list, []byte(text), 0o600)) }

@@ -9,8 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the other tests take for granted: the header that a proxy sends. The server
-// here does nothing but read.
+// The other tests rely on these headers. The server only reads.
 func TestPROXYHeaders(t *testing.T) {
 	const (
 		v2       = `^\r\n\r\n\x00\r\nQUIT\n`
@@ -49,7 +48,7 @@ func TestPROXYHeaders(t *testing.T) {
 			_, err := conn.Write([]byte(afterHeader))
 			require.NoError(t, err)
 			require.NoError(t, conn.(interface{ CloseWrite() error }).CloseWrite())
-			// One rune a byte, so that the expression can name every byte.
+			// One rune per byte, so that the expression can match every byte.
 			latin1 := make([]rune, 0, 64)
 			for _, b := range []byte(<-headers) {
 				latin1 = append(latin1, rune(b))
@@ -61,8 +60,8 @@ func TestPROXYHeaders(t *testing.T) {
 
 const afterHeader = "EHLO client.example.com\r\n"
 
-// startReader starts a server in the place of all mailfront's listeners. It sends
-// what came before the client's own words: a health check has no such.
+// startReader starts a server in place of all listeners of mailfront. It sends the bytes that
+// came before the client's data. A health check has no data.
 func startReader(t *testing.T) (*mailfront, <-chan string) {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))

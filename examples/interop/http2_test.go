@@ -9,9 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// net/http's own client, with all its ways to agree on a version of HTTP. Passed on,
-// it agrees with mailfront on 2; a proxy that ends TLS offers 1.1 for it, because
-// behind that is HTTP without TLS.
+// A client of net/http negotiates HTTP/2 with mailfront through a proxy that passes TLS on. A
+// proxy that ends TLS offers HTTP/1.1, because the server behind it has HTTP without TLS.
 func TestHTTP2Negotiation(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -6,11 +6,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Two proxies in a row. The second sees the first at 127.0.0.1 and adds that to the
-// header; mailfront trusts it, and looks one further left.
+// These tests use two proxies in a row. The second sees the first at 127.0.0.1 and adds this
+// address to the header. Mailfront trusts 127.0.0.1 and uses the next entry to the left.
 
-// chain starts a second proxy with a configuration that appends, and a first with
-// any, in front of it.
+// chain starts a second proxy with a configuration that appends, and a first proxy with any
+// configuration in front of it.
 func chain(t *testing.T, m *mailfront, first, second httpProxy, file string, changes ...change) (p, q *proxy) {
 	t.Helper()
 	q = second.run(t, m, "http-append", nil)
@@ -46,7 +46,7 @@ func TestForgedHeadersTwoProxies(t *testing.T) {
 	})
 }
 
-// The second proxy is reached past the first one, too: by another peer.
+// Clients may also connect to the second proxy directly.
 func TestForgedHeadersPastFirstProxy(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {
 		m := startForwarded(t, useProto)
@@ -55,8 +55,8 @@ func TestForgedHeadersPastFirstProxy(t *testing.T) {
 	})
 }
 
-// A second proxy that replaces names the first one as the client. That is correct,
-// but it is the address of all clients, so the client is not known.
+// A second proxy that replaces the header reports the first proxy as the client of every
+// request, so no client is known.
 func TestSecondProxyReplacesHeader(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {
 		m := startForwarded(t, useProto)
@@ -68,8 +68,8 @@ func TestSecondProxyReplacesHeader(t *testing.T) {
 	})
 }
 
-// A first proxy that is not on mailfront's list is a client like any other, and what
-// it says of others is its own text. 127.0.0.78 is where it connects from here.
+// A first proxy that is not on mailfront's list counts as the client, and its headers are not
+// used. It connects from 127.0.0.78.
 func TestUntrustedFirstProxyIsTheClient(t *testing.T) {
 	needOtherIP(t)
 	eachHTTPProxy(t, func(t *testing.T, second httpProxy) {

@@ -13,13 +13,13 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// A listener with PROXY protocol ignores the headers of every client: neither
-// what the client says in it, nor what a proxy in mode HTTP adds.
+// A listener with PROXY protocol ignores the forwarding headers of every client and of proxies
+// in HTTP mode.
 
-// sendProxy makes the configurations for HTTP send a PROXY header, too.
+// sendProxy makes the configurations for HTTP send a PROXY header too.
 var sendProxy = change{"\n    default-server check", "\n    default-server check send-proxy-v2"}
 
-// passOnForged makes HAProxy pass on what the client says.
+// passOnForged makes HAProxy pass on the client's headers.
 var passOnForged = []change{sendProxy, {haproxySetsXFF, "\n"}, {haproxySetsHTTPS, "\n"}, {haproxySetsHTTP, ""}}
 
 func TestPROXYListenerIgnoresHTTPHeaders(t *testing.T) {
@@ -54,8 +54,8 @@ func TestPROXYListenerIgnoresHTTPHeaders(t *testing.T) {
 	}
 }
 
-// The two packages without mailfront, which has no Resolver on such a listener at all.
-// What makes them know of each other is http.Server.ConnContext.
+// This test uses the two packages without mailfront, which has no Resolver on such a listener.
+// They are connected by http.Server.ConnContext.
 func TestConnContextDisablesResolver(t *testing.T) {
 	needAddresses(t)
 	haproxyBinary(t)
@@ -74,7 +74,7 @@ func TestConnContextDisablesResolver(t *testing.T) {
 	}{
 		{"with it", &http.Server{Handler: handler, ConnContext: proxyproto.ConnContext},
 			clientIP + ` ProxyProtocol known=true proto="" 0 headers`},
-		{"without it the client's word counts", &http.Server{Handler: handler},
+		{"without it the client's header is used", &http.Server{Handler: handler},
 			forgedIP + ` UntrustedHop known=true proto="https" 2 headers`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -94,8 +94,8 @@ func TestConnContextDisablesResolver(t *testing.T) {
 	}
 }
 
-// The other way round: a PROXY header to a listener that gets its clients from
-// forwarding headers ends the connection, and the log names the setting.
+// A PROXY header to a listener that gets its clients from forwarding headers ends the
+// connection, and the log names the setting.
 func TestForwardedListenerRefusesPROXY(t *testing.T) {
 	haproxyBinary(t)
 	m := startForwarded(t)
@@ -107,5 +107,5 @@ func TestForwardedListenerRefusesPROXY(t *testing.T) {
 	m.stderr.awaitLine(t, 0, "event=proxy_header", "proto=http", "setting=MAILFRONT_HTTP_CLIENT")
 	m.fence(t, "http")
 	lines, _ := m.stderr.since(0)
-	require.Len(t, events(lines, "http"), 1, "the fence's: the request reached no handler")
+	require.Len(t, events(lines, "http"), 1, "only that of the fence, since the request reached no handler")
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startEcho is a server that answers with the header of the request.
+// startEcho starts a server that answers with the header of the request.
 func startEcho(t *testing.T) (address string) {
 	t.Helper()
 	needAddresses(t)
@@ -23,8 +23,8 @@ func startEcho(t *testing.T) (address string) {
 	return s.Listener.Addr().String()
 }
 
-// What the documentation of package forwarded and the comments in the configurations
-// say of the products: the lines that reach the server.
+// Proxies send the header lines that package forwarded and the comments in the configurations
+// document.
 func TestForwardingHeadersOfProxies(t *testing.T) {
 	forged := http.Header{
 		"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`}, "X-Forwarded-Proto": {"https"},
@@ -44,7 +44,7 @@ func TestForwardingHeadersOfProxies(t *testing.T) {
 			want: lines{"X-Forwarded-For": {clientIP}, "X-Forwarded-Proto": {"http"}, "X_forwarded_for": {forgedIP}}},
 		{name: "haproxy appends a line", product: haproxy, file: "http", changes: appendInPlaceOfReplace["haproxy"], sent: forged,
 			want: lines{"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`, clientIP}, "X-Forwarded-Proto": {"http"}, "X_forwarded_for": {forgedIP}}},
-		{name: "haproxy with option forwardfor alone says nothing of TLS", product: haproxy, file: "http",
+		{name: "haproxy with option forwardfor alone does not report TLS", product: haproxy, file: "http",
 			changes: append([]change{{haproxySetsHTTPS, "\n"}, {haproxySetsHTTP, ""}}, appendInPlaceOfReplace["haproxy"]...), sent: http.Header{},
 			want: lines{"X-Forwarded-For": {clientIP}}},
 		{name: "haproxy with forwardfor alone passes on the rest", product: haproxy, file: "http",
@@ -61,7 +61,7 @@ func TestForwardingHeadersOfProxies(t *testing.T) {
 			want: lines{"X-Forwarded-For": {"203.0.113.9", `"203.0.113.10`}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=" + forgedIP}, "X-Real-Ip": {forgedIP}}},
 		{name: "caddy replaces", product: caddy, file: "http", changes: nil, sent: forged,
 			want: lines{"X-Forwarded-For": {clientIP}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {serverName}}},
-		{name: "caddy adds to what a trusted proxy said", product: caddy, file: "http",
+		{name: "caddy appends to the header of a trusted proxy", product: caddy, file: "http",
 			changes: []change{{caddyServers, caddyServers + "\t\ttrusted_proxies static 127.0.0.0/8\n"}}, sent: forged,
 			want: lines{"X-Forwarded-For": {`203.0.113.9, "203.0.113.10, ` + clientIP}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {serverName}}},
 		{name: "caddy without header_up passes on the rest", product: caddy, file: "http",
@@ -76,7 +76,7 @@ func TestForwardingHeadersOfProxies(t *testing.T) {
 	}
 }
 
-// forwardingLines asks an echo.
+// forwardingLines returns the forwarding headers in the answer of an echo server.
 func forwardingLines(t *testing.T, b browser, sent http.Header) map[string][]string {
 	t.Helper()
 	var header map[string][]string
@@ -90,12 +90,12 @@ func forwardingLines(t *testing.T, b browser, sent http.Header) map[string][]str
 	return have
 }
 
-// An IPv4 client of an IPv6 socket, which HAProxy's v4v6 and NGINX's ipv6only=off make:
-// it has the address ::ffff:127.0.0.77, which must not be visible.
+// An IPv4 client of an IPv6 socket (HAProxy's v4v6, NGINX's ipv6only=off) has the address
+// ::ffff:127.0.0.77 and must be reported by its IPv4 address.
 func TestIPv4ClientOfIPv6SocketHTTP(t *testing.T) {
 	eachHTTPProxy(t, func(t *testing.T, product httpProxy) {
 		if product.product == "caddy" || product.product == "traefik" {
-			return // Go's net package makes an IPv4 address of it before anybody sees it
+			return // Go's net package unmaps the address
 		}
 		t.Run("header", func(t *testing.T) {
 			p, front := onIPv6Socket(t, product, nil, map[string]string{"HTTP_SERVER": startEcho(t)})
@@ -113,8 +113,8 @@ func TestIPv4ClientOfIPv6SocketHTTP(t *testing.T) {
 	})
 }
 
-// onIPv6Socket starts a proxy whose door for HTTP is an IPv6 socket that IPv4 clients
-// reach at front. The proxy binds it itself, on a port that was free just now.
+// onIPv6Socket starts a proxy whose door for HTTP is an IPv6 socket that IPv4 clients reach at
+// front. The proxy binds the socket itself, on a port that was free just now.
 func onIPv6Socket(t *testing.T, product httpProxy, m *mailfront, set map[string]string) (p *proxy, front string) {
 	t.Helper()
 	for try := 1; ; try++ {

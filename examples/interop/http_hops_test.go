@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Load balancers that append their own address, and those that write the client's address
-// into a header of their own, played by HAProxy. Clients send all of these headers.
+// HAProxy simulates load balancers that append their own address, and load balancers with
+// their own header for the client's address. Clients send all of these headers.
 
 const (
 	loadBalancerIP = "192.0.2.80"

@@ -23,7 +23,7 @@ func needOtherIP(t *testing.T) {
 	l.Close()
 }
 
-// A relay passes connections on, and counts them.
+// A relay passes connections on and counts them.
 type relay struct {
 	net.Listener
 	mu    sync.Mutex
@@ -53,7 +53,7 @@ func startRelay(t *testing.T, server string) *relay {
 	return r
 }
 
-// pass ends when one of the two does.
+// pass copies both ways until either side ends.
 func pass(c net.Conn, server string) {
 	defer c.Close()
 	s, err := net.Dial("tcp", server)
@@ -77,8 +77,8 @@ func (r *relay) connections() int {
 	return r.count
 }
 
-// Several clients' requests come over one connection from the proxy. Each is its own
-// client's, whichever client came before.
+// One connection of the proxy has requests of several clients. Each request must have its own
+// client.
 func TestSharedConnectionKeepsClientsApart(t *testing.T) {
 	needOtherIP(t)
 	for _, c := range []struct {
@@ -92,7 +92,7 @@ func TestSharedConnectionKeepsClientsApart(t *testing.T) {
 			changes: []change{{`server web "${HTTPS_SERVER}" alpn h2,http/1.1`, `server web "${HTTPS_SERVER}" alpn http/1.1`}}},
 		{name: "nginx", file: "http", product: httpProxies[1], changes: nil},
 		{name: "nginx re-encrypts", file: "http-reencrypted", product: httpProxies[1], changes: nil},
-		{name: "caddy", file: "http", product: httpProxies[2], // which else dials again while a connection is about to be free
+		{name: "caddy", file: "http", product: httpProxies[2], // otherwise it dials again while a connection is about to be free
 			changes: []change{{caddyDeletes, "\t\ttransport http {\n\t\t\tmax_conns_per_host 1\n\t\t}\n" + caddyDeletes}}},
 		{name: "caddy re-encrypts", file: "http-reencrypted", product: httpProxies[2],
 			changes: []change{{"\t\t\ttls\n", "\t\t\ttls\n\t\t\tmax_conns_per_host 1\n"}}},
@@ -102,8 +102,8 @@ func TestSharedConnectionKeepsClientsApart(t *testing.T) {
 			if c.product.product == "haproxy" {
 				changes = append(changes,
 					change{"\n    http-reuse safe\n", "\n    http-reuse always\n"},
-					change{"\n    default-server check", "\n    default-server no-check"}, // those are connections, too
-					change{"\nglobal\n", "\nglobal\n    nbthread 1\n"})                    // each prefers its own connection
+					change{"\n    default-server check", "\n    default-server no-check"}, // checks use connections too
+					change{"\nglobal\n", "\nglobal\n    nbthread 1\n"})                    // each thread prefers its own connection
 			}
 			m := startForwarded(t, useProto)
 			listener, server := "http", "HTTP_SERVER"
@@ -126,7 +126,7 @@ func TestSharedConnectionKeepsClientsApart(t *testing.T) {
 			}
 			want := 1
 			if c.product.product == "caddy" {
-				want = 2 // each of its sites has its own: three clients share one
+				want = 2 // one for each site; three clients share one
 			}
 			require.Equal(t, want, r.connections(), "connections to the server")
 		})

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client on a unix socket has no address to put into the header. What proxies write
-// then is not an address either: it is not skipped, for left of it is the client's own
-// text. One that writes nothing lets the client choose its address.
+// A client on a unix socket has no address for the header. Most proxies write something that is
+// not an address. It must not be skipped, because the client controls the entries left of it.
+// If a proxy writes nothing, the client can choose its address.
 func TestUnixSocketClientHTTP(t *testing.T) {
 	m := startForwarded(t, useProto)
 	haproxy, nginx, caddy := httpProxies[0], httpProxies[1], httpProxies[2]
@@ -17,7 +17,7 @@ func TestUnixSocketClientHTTP(t *testing.T) {
 		name    string
 		product httpProxy
 		append  bool
-		header  []string // what reaches the server of X-Forwarded-For: 203.0.113.9
+		header  []string // header at the server, for X-Forwarded-For: 203.0.113.9
 		want    forwardedWhoami
 	}{
 		{name: "haproxy replaces", product: haproxy, append: false, header: []string{""}, want: unknownClient("Malformed")},

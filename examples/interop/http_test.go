@@ -13,11 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Proxies that speak HTTP and tell of the client in headers, in front of
-// mailfront's listeners for that, which read X-Forwarded-For with package
-// forwarded. The client sends such headers, too.
+// Proxies in HTTP mode report the client in headers. They are in front of listeners of
+// mailfront that read X-Forwarded-For with package forwarded. Clients send such headers too.
 
-// An httpProxy is a proxy in mode HTTP. Its files are http.cfg, http.conf,
+// An httpProxy is a proxy in HTTP mode. Its files are http.cfg, http.conf,
 // http.caddyfile or http.yaml, http-append and http-reencrypted.
 type httpProxy struct {
 	product, suffix string
@@ -46,16 +45,15 @@ func eachHTTPProxy(t *testing.T, test func(t *testing.T, p httpProxy)) {
 
 const useProto = "FORWARDED_PROTO=true"
 
-// startForwarded starts a mailfront that learns its clients from headers on both
-// listeners.
+// startForwarded starts a mailfront that gets its clients from headers on both listeners.
 func startForwarded(t *testing.T, settings ...string) *mailfront {
 	t.Helper()
 	return startMailfront(t, append([]string{"HTTP_CLIENT=forwarded", "HTTPS_CLIENT=forwarded"}, settings...)...)
 }
 
-// A forwardedWhoami is what mailfront says of the client of a request.
+// A forwardedWhoami is mailfront's answer about the client of a request.
 type forwardedWhoami struct {
-	ClientIP string `json:"last_ip"` // that of the last hop unless Known
+	ClientIP string `json:"last_ip"` // of the last hop unless Known
 	Known    bool   `json:"client_known"`
 	TLS      bool   `json:"tls"`
 	TLSKnown bool   `json:"tls_known"`
@@ -64,18 +62,17 @@ type forwardedWhoami struct {
 	Reason   string `json:"reason"`
 }
 
-// proxied is a client that the proxy reported.
+// proxied returns the answer for a client that the proxy reported.
 func proxied(ip string, tls, tlsKnown bool) forwardedWhoami {
 	return forwardedWhoami{ClientIP: ip, Known: true, TLS: tls, TLSKnown: tlsKnown, Proxy: proxyIP, Reason: "UntrustedHop"}
 }
 
-// unknown is the client if the proxy did not report one.
+// unknownClient returns the answer if the proxy did not report a client.
 func unknownClient(reason string) forwardedWhoami {
 	return forwardedWhoami{ClientIP: proxyIP, Proxy: proxyIP, Reason: reason}
 }
 
-// forgeries are sent by clients that claim another address, or want to make the
-// server overlook who they are.
+// forgeries are headers of clients that claim another address or try to hide their own.
 var forgeries = []struct {
 	name   string
 	header http.Header
@@ -110,20 +107,20 @@ var everythingForged = http.Header{
 	"X-Client-Ip": {forgedIP}, "True-Client-Ip": {forgedIP}, "Cf-Connecting-Ip": {forgedIP},
 }
 
-// A browser asks for whoami over one connection.
+// A browser requests whoami over one connection.
 type browser struct {
 	client *http.Client
 	base   string
 	http   int // version
 }
 
-// browse speaks HTTP/1.1.
+// browse returns a browser that uses HTTP/1.1.
 func browse(t *testing.T, c net.Conn) browser {
 	t.Helper()
 	return browser{httpClient(t, c), "http://" + serverName, 1}
 }
 
-// browseHTTP2 begins with TLS, and agrees on HTTP/2 with the proxy.
+// browseHTTP2 returns a browser that negotiates HTTP/2 with the proxy.
 func browseHTTP2(t *testing.T, c net.Conn) browser {
 	t.Helper()
 	transport := &http.Transport{
@@ -160,7 +157,7 @@ func (b browser) get(t *testing.T, header http.Header) []byte {
 	return body
 }
 
-// A webVisitor is a kind of client, and the door that it comes to.
+// A webVisitor is a kind of client and the door that it connects to.
 type webVisitor struct {
 	name, ip string
 	tls      bool
@@ -179,9 +176,9 @@ var webVisitors = []webVisitor{
 	{name: "https/HTTP 2", ip: clientIP, tls: true, browse: func(t *testing.T, p *proxy) browser { return browseHTTP2(t, p.client("https")(t)) }},
 }
 
-// tryForgeries lets every visitor send every forgery. None may have an effect. The
-// log must not name another client either. protoUsed is a mailfront's setting;
-// without it the TLS of a proxy's client is not known.
+// tryForgeries sends every forgery from every visitor. The answers and the log must not have
+// another client. protoUsed is the setting of mailfront without which the TLS of a proxy's
+// client is not known.
 func tryForgeries(t *testing.T, p *proxy, m *mailfront, what, listener string, protoUsed bool) {
 	t.Helper()
 	for _, v := range webVisitors {
@@ -239,7 +236,7 @@ func TestForgedHeaders(t *testing.T) {
 	})
 }
 
-// No proxy reported such a client: its own address is known.
+// A direct client is known by its own address.
 func TestForgedHeadersDirect(t *testing.T) {
 	for _, settings := range [][]string{nil, {useProto}, {"TLS_TERMINATED=http,https"}} {
 		m := startForwarded(t, settings...)

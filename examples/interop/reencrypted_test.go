@@ -30,7 +30,7 @@ func TestHAProxyReencryptsReportingTLS(t *testing.T) {
 // The header of such a check is LOCAL, says that there is TLS, and comes on TLS:
 // HAProxy's own, all of it.
 func TestHAProxyChecksReencryptedListener(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // mostly waits
 	haproxyBinary(t)
 	m := startMailfront(t, reencryptedListeners, "LOG=debug")
 	p := startHAProxy(t, m, "reencrypted.cfg", nil)

@@ -10,7 +10,7 @@ import (
 // whose greeting answers it; the one without a byte ends at the relay. Neither is
 // in the log of either, and both serve clients meanwhile.
 func TestRelayForwardsHealthChecks(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // mostly waits
 	haproxyBinary(t)
 	m := startMailfront(t, "LOG=debug")
 	behind, r := behindRelay(t, m, nil)
@@ -32,7 +32,7 @@ func TestRelayForwardsHealthChecks(t *testing.T) {
 
 // A check that waits for a greeting fails when the server behind the relay is gone.
 func TestRelayHealthChecksFail(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // mostly waits
 	haproxyBinary(t)
 	m := startMailfront(t)
 	behind, r := behindRelay(t, m, nil, "LOG=debug")

@@ -84,7 +84,7 @@ func (m *matrix) printRows(w io.Writer) {
 // printCells prints those that ran, and those that did not with the reason.
 func (m *matrix) printCells(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "\nPROXY\tWAY\tTOLD BY\t"+strings.ToUpper(strings.Join(checks, "\t")))
+	fmt.Fprintln(tw, "\nPROXY\tWAY\tREPORTED BY\t"+strings.ToUpper(strings.Join(checks, "\t")))
 	var impossible, notRun []string
 	ran := 0
 	for c := range everyCell {
