@@ -59,7 +59,7 @@ func TestEventStreamsOutliveTimeouts(t *testing.T) {
 					require.Equal(t, "begun\n", line, name)
 				}
 
-				// The streams are older than these requests, which the proxy ends by its
+				// The proxy ends these requests, which are younger than the streams, by its
 				// timeout.
 				for range 2 {
 					if shortTimeouts[product.product] != nil {

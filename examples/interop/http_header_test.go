@@ -129,7 +129,7 @@ func onIPv6Socket(t *testing.T, product httpProxy, m *mailfront, set map[string]
 			set["HTTP_FRONT"] += " ipv6only=off"
 		}
 		p = product.run(t, m, "http", set)
-		// The other door lets clients wait until all are bound, and resets them when
+		// Clients of the other door wait until all doors are bound, and are reset when
 		// HAProxy ends.
 		err = tls.Client(p.client("https")(t), clientTLS(t)).Handshake()
 		if err == nil {

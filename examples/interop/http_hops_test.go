@@ -12,8 +12,8 @@ import (
 const (
 	loadBalancerIP = "192.0.2.80"
 
-	// No client of a load balancer is on loopback, and mailfront refuses such an address
-	// there. So the proxy writes 203.0.113 for 127.0.0.
+	// Mailfront refuses loopback addresses from a load balancer, so the proxy replaces 127.0.0
+	// by 203.0.113.
 	src        = "%[src,regsub(^127.0.0,203.0.113)]"
 	balancedIP = "203.0.113.77"
 )

@@ -24,7 +24,7 @@ func TestBalancedMail(t *testing.T) {
 				}
 				from := n.now()
 				var open []net.Conn
-				for range nodeCount { // at the same time: the next goes to a node without sessions
+				for range nodeCount { // at the same time, so that each goes to a node without sessions
 					c := dial(t)
 					requireGreeting(t, c, greetings[strings.TrimSuffix(listener, "s")])
 					open = append(open, c)
@@ -44,7 +44,7 @@ func TestBalancedMail(t *testing.T) {
 	})
 }
 
-// whoamiOf asks a mail listener who the client is. Without TLS only SMTP answers.
+// whoamiOf returns the client as reported by a mail listener. Without TLS only SMTP answers.
 func whoamiOf(t *testing.T, listener string, conn net.Conn) (whoami, bool) {
 	t.Helper()
 	defer conn.Close()

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A call is one mail session, or one request over a connection of its own, through a proxy.
+// A call is one mail session, or one request on a new connection, through a proxy.
 type call func(ctx context.Context) error
 
 // mailVisit is an SMTP session from the greeting to QUIT.
@@ -93,7 +93,7 @@ func dialContext(ctx context.Context, address string) (net.Conn, error) {
 	return conn, err
 }
 
-// visits are what clients of a product do.
+// visits returns the sessions of clients of a product.
 func (b balancer) visits(t *testing.T, p *proxy) map[string]call {
 	all := map[string]call{"web": webVisit(t, p)}
 	if b.mail {
@@ -102,7 +102,7 @@ func (b balancer) visits(t *testing.T, p *proxy) map[string]call {
 	return all
 }
 
-// keepVisiting visits until stop is called, which returns how often, and what failed.
+// keepVisiting visits until stop is called. stop returns the number of visits and the failures.
 func keepVisiting(ctx context.Context, all map[string]call) (stop func() (visits int, failed []error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var mu sync.Mutex
@@ -120,7 +120,7 @@ func keepVisiting(ctx context.Context, all map[string]call) (stop func() (visits
 						errs = append(errs, fmt.Errorf("%s: %w", name, err))
 					}
 					mu.Unlock()
-					time.Sleep(10 * time.Millisecond) // leaves the processor to the others
+					time.Sleep(10 * time.Millisecond) // leaves processor time to the others
 				}
 			})
 		}
@@ -132,8 +132,9 @@ func keepVisiting(ctx context.Context, all map[string]call) (stop func() (visits
 	}
 }
 
-// The node is stopped as the configuration says, while clients come and go. No session fails,
-// the others take over, and the node gets clients again when it is back.
+// The node is stopped as the comments in the configuration describe, while clients come and go.
+// No session fails, the other nodes take over, and the node gets clients again after its
+// restart.
 func TestStoppedNodeLosesNoSession(t *testing.T) {
 	eachBalancer(t, func(t *testing.T, b balancer) {
 		switch b.product { // before the nodes are started
@@ -164,7 +165,7 @@ func TestStoppedNodeLosesNoSession(t *testing.T) {
 		}
 		stopped := n.all[1]
 		require.NoError(t, stopped.cmd.Process.Signal(syscall.SIGTERM))
-		late := -1 // where the log is when the proxy has noticed
+		late := -1 // position in the log when the proxy has noticed
 		select {
 		case <-stopped.ended:
 		case <-time.After(3500 * time.Millisecond): // of the 4 s
@@ -204,8 +205,8 @@ func TestStoppedNodeLosesNoSession(t *testing.T) {
 	})
 }
 
-// reloadNGINX writes the parameters of a node's servers anew, and returns when the old worker
-// accepts nothing any more.
+// reloadNGINX changes the parameters of a node's servers. It returns when the old worker no
+// longer accepts connections.
 func reloadNGINX(t *testing.T, p *proxy, host, parameters string) {
 	t.Helper()
 	file := p.cmd.Args[slices.Index(p.cmd.Args, "-c")+1]
@@ -221,7 +222,7 @@ func reloadNGINX(t *testing.T, p *proxy, host, parameters string) {
 		}
 		lines = append(lines, line)
 	}
-	require.Equal(t, 8, changed, "the comment at the top says eight lines")
+	require.Equal(t, 8, changed, "the comment in the file has eight lines")
 	require.NoError(t, os.WriteFile(file, []byte(strings.Join(lines, "")), 0o600))
 	from := p.stderr.now()
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
@@ -229,9 +230,8 @@ func reloadNGINX(t *testing.T, p *proxy, host, parameters string) {
 	p.stderr.awaitLine(t, from, "gracefully shutting down")
 }
 
-// A node ends without notice, as a machine does. Sessions that it had are lost; the next
-// clients get another node at once, before any check has failed. Traefik has no such rule for
-// TCP, and its file says so.
+// A node is killed. Its sessions are lost. The next clients get another node at once, before any
+// check has failed. Traefik does not do this for TCP, as its file documents.
 func TestKilledNodeIsReplaced(t *testing.T) {
 	eachBalancer(t, func(t *testing.T, b balancer) {
 		n := startNodes(t)
@@ -253,7 +253,7 @@ func TestKilledNodeIsReplaced(t *testing.T) {
 	})
 }
 
-// The sample files for nodes name the settings that the comments ask for.
+// nodes.env gives the nodes distinct addresses and the same ports.
 func TestNodeAddressesAreDistinct(t *testing.T) {
 	one, two := readEnv(t, "nodes.env", "1"), readEnv(t, "nodes.env", "2")
 	require.NotEmpty(t, one["LISTEN_HEALTH"])

@@ -14,9 +14,9 @@ import (
 	"github.com/seed-94e48765/portico/examples/internal/nodes"
 )
 
-// The store is paused, killed and started again, and a node is killed, while clients come and
-// go. Mail and pages never fail, sign-in fails as it should, and nothing is restarted but what
-// was killed.
+// The store is paused, killed and restarted, and a node is killed, while clients come and go.
+// Mail and pages never fail, sign-in fails with the documented status, and the nodes recover
+// without a restart.
 func TestStoreAndNodeFaults(t *testing.T) {
 	haproxyBinary(t)
 	r := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -29,7 +29,7 @@ func TestStoreAndNodeFaults(t *testing.T) {
 		require.Eventually(t, func() bool { err = s.Run(t.Context()); return err == nil }, timeout, 50*time.Millisecond, "%s", what)
 		require.NoError(t, err)
 	}
-	// refused signs in and expects the answer of a node whose store is away.
+	// refused signs in and expects the answer of a node whose store is unreachable.
 	refused := func(t *testing.T) {
 		t.Helper()
 		began := time.Now()
@@ -57,7 +57,7 @@ func TestStoreAndNodeFaults(t *testing.T) {
 		require.NoError(t, r.Start())
 		recovers(t, "after the start")
 	})
-	// What was answered is on the disk: the code, and then the refresh token.
+	// Answered writes are on the disk, first the code and then the refresh token.
 	for step, name := range map[int]string{2: "code", 4: "refresh token"} {
 		t.Run("the store is killed after it has the "+name, func(t *testing.T) {
 			interrupted := s
@@ -86,7 +86,7 @@ func TestStoreAndNodeFaults(t *testing.T) {
 	require.Empty(t, failed, "of %d visits", visits)
 	require.NotZero(t, visits)
 
-	// The sessions of a killed node are lost, so that no other client is here.
+	// The sessions of a killed node are lost, so there are no other clients.
 	t.Run("a node is killed in the middle of a sign-in", func(t *testing.T) {
 		interrupted := s
 		interrupted.Before = func(step int) {
@@ -100,8 +100,8 @@ func TestStoreAndNodeFaults(t *testing.T) {
 	})
 }
 
-// untilTheStoreIsBack sends a request again while it is answered with 503. A node needs a
-// moment to connect to the store again.
+// untilTheStoreIsBack repeats a request while the answer is 503, since a node needs a moment to
+// reconnect to the store.
 func untilTheStoreIsBack(t *testing.T, send func() (*http.Response, error)) (answer *http.Response, err error) {
 	t.Helper()
 	for end := time.Now().Add(timeout); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {

@@ -14,8 +14,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/internal/nodes"
 )
 
-// signInThrough returns a sign-in whose steps go through a proxy, each over a connection of
-// its own.
+// signInThrough returns a sign-in through a proxy, with a new connection for each step.
 func signInThrough(t *testing.T, p *proxy) nodes.SignIn {
 	t.Helper()
 	config := clientTLS(t)
@@ -32,8 +31,8 @@ func signInThrough(t *testing.T, p *proxy) nodes.SignIn {
 	}
 }
 
-// Every product sends each step to another node. Without a shared store that fails, which
-// shows that the steps do go to different nodes.
+// Every product sends each step to another node. The sign-in fails without a shared store, which
+// shows that the steps reach different nodes.
 func TestBalancedSignIn(t *testing.T) {
 	r := startRedis(t)
 	shared, memory := startNodes(t, sharedStore(r)...), startNodes(t)
@@ -49,7 +48,7 @@ func TestBalancedSignIn(t *testing.T) {
 	})
 }
 
-// The doctor compares the nodes past the proxy, which it does not see through it.
+// The doctor compares the nodes directly, because it cannot tell them apart through the proxy.
 func TestTheDoctorComparesNodes(t *testing.T) {
 	const base = "https://" + serverName
 	r := startRedis(t)

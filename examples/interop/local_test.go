@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client on a unix socket has no address. HAProxy says LOCAL then, or with
-// version 1 UNKNOWN, as NGINX does. The traffic is real and has to be served. It
-// is seen as coming from the proxy's address, which must not open a door.
+// A client on a unix socket has no address. HAProxy sends LOCAL or, with version 1, UNKNOWN, as
+// NGINX does. The server must serve the client. The connection has the proxy's address, which
+// must not give the client any rights.
 
 var localWays = []way{plainPassed("smtp"), plainPassed("imap"), plainPassed("pop3"), tlsPassed("https")}
 
@@ -39,17 +39,17 @@ func TestNGINXUnixSocketClient(t *testing.T) {
 	})
 }
 
-// withoutChecks keeps a passthrough.cfg from health checks: they come from the address
-// that clients of a unix socket are seen at.
+// withoutChecks disables the health checks of passthrough.cfg, which have the same address as
+// clients of a unix socket.
 var withoutChecks = change{`default-server check "${SEND_PROXY}"`, `default-server "${SEND_PROXY}"`}
 
-// requireNoRelayByAddress compares a client of a unix socket with one of TCP. Mailfront
-// sees both at the proxy's address, which is that of the second client. With
-// MAILFRONT_RELAY_LOOPBACK only the second client may relay.
+// requireNoRelayByAddress compares a client of a unix socket with a TCP client at the proxy's
+// address. Mailfront sees both at this address. With MAILFRONT_RELAY_LOOPBACK only the TCP
+// client may relay.
 func requireNoRelayByAddress(t *testing.T, local, tcp *proxy) {
 	t.Helper()
 	c := dialFrom(t, proxyIP, tcp.front["smtp"])
-	require.Equal(t, 250, mailElsewhere(t, c), "a client whose address it is")
+	require.Equal(t, 250, mailElsewhere(t, c), "a client at this address")
 	require.Equal(t, 550, mailElsewhere(t, local.local("smtp")(t)), "a client of a unix socket")
 }
 

@@ -18,10 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Mail clients, unmodified, that sign in with a token (OAUTHBEARER or XOAUTH2) through a HAProxy
-// that ends their TLS. Each is also run with a token that is wrong.
+// Unmodified mail clients sign in with a token (OAUTHBEARER or XOAUTH2) through a HAProxy that
+// ends their TLS. Each is also run with a wrong token.
 
-// A tokenSite is what the clients of this file connect to.
+// A tokenSite is the server and proxy that the clients connect to.
 type tokenSite struct {
 	m     *mailfront
 	front map[string]string // of the proxy
@@ -60,15 +60,15 @@ func accessToken(t *testing.T, p *proxy) (token string) {
 	return token
 }
 
-// requireCounted waits until the server has counted a wrong token of a listener, from a place
-// in the log on.
+// requireCounted waits until the server has counted a wrong token of a listener, from a position
+// in the log.
 func (s *tokenSite) requireCounted(t *testing.T, from int, listener string) {
 	t.Helper()
 	s.m.stderr.awaitLine(t, from, "proto="+listener+" ", "event=token_refused")
 	s.m.stderr.awaitLine(t, from, "proto="+listener+" ", "event=login_failed")
 }
 
-// port is that of a door of the proxy.
+// port returns the port of a door of the proxy.
 func (s *tokenSite) port(t *testing.T, door string) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(s.front[door])
@@ -101,8 +101,8 @@ func clientCommand(t *testing.T, dir, path, config string, args ...string) *exec
 	return cmd
 }
 
-// A tokenClient is a mail client. run signs in with the token in the file "token" of dir; the
-// result has what the client did, and how it reported a refusal.
+// A tokenClient is a mail client. run signs in with the token in the file "token" of dir, and
+// returns the output of the client.
 type tokenClient struct {
 	name     string
 	listener string
@@ -142,8 +142,8 @@ func mpop(mechanism string) tokenClient {
 	}
 }
 
-// mbsync has no mechanism for tokens of its own. It uses Cyrus SASL, for which KDE has one. It
-// accepts a certificate that is in the file without comparing the name.
+// mbsync uses the XOAUTH2 mechanism of KDE for Cyrus SASL. It accepts a certificate in its file
+// without comparing the name.
 var mbsync = tokenClient{
 	name: "mbsync", listener: "imap", accepted: "Subject: " + subject, refused: "Error: IMAP wants more steps",
 	run: func(t *testing.T, s *tokenSite, dir string) string {
@@ -151,8 +151,8 @@ var mbsync = tokenClient{
 		require.NoError(t, err, "%s", out)
 		return string(out) + filesBelow(t, filepath.Join(dir, "mail", "inbox", "new"))
 	},
-	// It reports the error message of the mechanism as a failure, and waits without an answer
-	// until the server gives up.
+	// mbsync reports the error message of the mechanism as a failure, and does not answer until
+	// the server times out.
 	runWrong: func(t *testing.T, s *tokenSite, dir string) string {
 		p := startProcess(t, "mbsync", mbsyncCommand(t, s, dir))
 		p.stderr.awaitLine(t, 0, "Error: ")
@@ -192,7 +192,7 @@ func exitCode(t *testing.T, err error) int {
 	return 0
 }
 
-// fileIn returns a file's content, or "" without one.
+// fileIn returns a file's content, or "" if the file does not exist.
 func fileIn(t *testing.T, dir, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, name))

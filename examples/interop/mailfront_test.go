@@ -20,15 +20,15 @@ var listenerNames = []string{
 	"http", "https", "smtp", "smtps", "submission", "submissions", "imap", "imaps", "pop3", "pop3s",
 }
 
-// A mailfront is one that runs.
+// A mailfront is a running mailfront.
 type mailfront struct {
 	*process
 	address map[string]string // of a listener
 	killed  bool              // by the test
 }
 
-// startMailfront starts one that trusts the proxy's address, on ports that the
-// kernel chooses, with settings such as "TLS_TERMINATED=imap".
+// startMailfront starts a mailfront that trusts the proxy's address, on ports of the kernel's
+// choice, with settings such as "TLS_TERMINATED=imap".
 func startMailfront(t *testing.T, settings ...string) *mailfront {
 	t.Helper()
 	needAddresses(t)
@@ -41,7 +41,7 @@ func startMailfront(t *testing.T, settings ...string) *mailfront {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=50") // a second, else, each time
+	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=50") // the default is a second
 	for _, s := range append([]string{
 		"TRUSTED_PROXIES=" + proxyIP,
 		"HTTP_CLIENT=proxy",
@@ -60,7 +60,7 @@ func startMailfront(t *testing.T, settings ...string) *mailfront {
 			t.Errorf("mailfront ended with %v", m.err)
 		}
 		if text := m.stderr.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
-			t.Errorf("mailfront did something that it must not do:\n%s", text)
+			t.Errorf("unexpected lines of mailfront:\n%s", text)
 		}
 	})
 	err = m.stdout.await(0, func(lines []string) bool {
@@ -95,7 +95,7 @@ type event struct {
 
 var eventKeys = regexp.MustCompile(`(?:^| )(proto|event|client_ip|tls)=(\S+)`)
 
-// events returns those of a listener among lines.
+// events returns the events of a listener in lines.
 func events(lines []string, listener string) (found []event) {
 	for _, line := range lines {
 		v := make(map[string]string)
@@ -109,9 +109,9 @@ func events(lines []string, listener string) (found []event) {
 	return found
 }
 
-// requireEvents waits until the log, from a place on, has exactly these events
-// of a listener. It overlooks those of the proxy's own address, which are health
-// checks, unless that is the address wanted. No other address may appear.
+// requireEvents waits until the log, from a position on, has exactly these events of a listener.
+// It ignores events with the proxy's own address, which are health checks, unless that address
+// is expected. No other address may appear.
 func (m *mailfront) requireEvents(t *testing.T, from int, listener string, want ...event) {
 	t.Helper()
 	own := len(want) > 0 && want[0].ClientIP == proxyIP
@@ -128,8 +128,8 @@ func (m *mailfront) requireEvents(t *testing.T, from int, listener string, want 
 	require.Equal(t, want, have, "events of %s (%v)", listener, err)
 }
 
-// fence makes everything that mailfront had to say about earlier connections be
-// in the log: it connects directly and waits for the line about that.
+// fence ensures that the log has all lines about earlier connections. It connects directly and
+// waits for the line about this connection.
 func (m *mailfront) fence(t *testing.T, listener string) {
 	t.Helper()
 	from := m.stderr.now()

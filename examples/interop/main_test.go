@@ -18,10 +18,10 @@ const (
 	clientIP  = "127.0.0.77"
 	client6IP = "::1"
 	proxyIP   = "127.0.0.1"      // what the proxies connect from, and mailfront trusts
-	timeout   = 30 * time.Second // for what never takes long, unless it hangs
+	timeout   = 30 * time.Second // only reached if something hangs
 )
 
-// shared is a directory for what all tests use.
+// shared is a directory for the files that all tests use.
 var shared string
 
 func TestMain(m *testing.M) {
@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// unavailable ends a test that needs what this machine does not have. It is the
-// one place that decides whether that is a skip or a failure.
+// unavailable ends a test whose requirements are missing on this machine. The test is skipped,
+// or fails if interop is required.
 func unavailable(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if required() {
@@ -50,8 +50,8 @@ func unavailable(t *testing.T, format string, args ...any) {
 
 func required() bool { return os.Getenv("PORTICO_INTEROP") == "required" }
 
-// binary finds a proxy. Debian's are in /usr/sbin, which is not in the PATH of
-// every user. others are further places.
+// binary finds a program. Debian's proxies are in /usr/sbin, which is not in the PATH of every
+// user. others are additional paths.
 func binary(t *testing.T, name, env, install string, others ...string) string {
 	t.Helper()
 	candidates := append([]string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name}, others...)
@@ -67,8 +67,8 @@ func binary(t *testing.T, name, env, install string, others ...string) string {
 	return ""
 }
 
-// needAddresses checks for the loopback addresses that clients and proxies have
-// here. Linux has all of 127.0.0.0/8, others only 127.0.0.1.
+// needAddresses requires the loopback addresses of clients and proxies. Linux has all of
+// 127.0.0.0/8, and other systems only 127.0.0.1.
 func needAddresses(t *testing.T) {
 	t.Helper()
 	for _, ip := range []string{clientIP, client6IP, proxyIP} {
@@ -80,7 +80,7 @@ func needAddresses(t *testing.T) {
 	}
 }
 
-// exampleBinary builds an example, once, with the race detector if these tests have it.
+// exampleBinary builds an example once, with the race detector if the tests use it.
 func exampleBinary(name string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		path := filepath.Join(shared, name)
@@ -115,11 +115,12 @@ func raceDetector() bool {
 	return false
 }
 
+// A test whose proxy is missing is skipped, or fails if interop is required.
 func TestMissingProxy(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	for _, c := range []struct {
-		env, test, says string
+		env, test, hint string
 	}{
 		{"PORTICO_HAPROXY", "TestHAProxyConfigurationsAreValid", "apt-get install haproxy"},
 		{"PORTICO_NGINX", "TestNGINXPassthrough", "apt-get install nginx libnginx-mod-stream"},
@@ -134,7 +135,7 @@ func TestMissingProxy(t *testing.T) {
 					cmd.Env = append(cmd.Env, "PORTICO_INTEROP=required")
 				}
 				out, err := cmd.CombinedOutput()
-				require.Contains(t, string(out), c.says)
+				require.Contains(t, string(out), c.hint)
 				if required {
 					require.Error(t, err, "%s", out)
 					require.Contains(t, string(out), "--- FAIL: "+c.test)

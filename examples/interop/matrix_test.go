@@ -7,17 +7,17 @@ import (
 	"testing"
 )
 
-// A way is one through a proxy: the door that clients come to, the listener of
-// mailfront that it leads to, and what must come of it for every client.
+// A way leads from a door of a proxy to a listener of mailfront, and has the expected results for
+// every client.
 type way struct {
 	door, listener string
 	tls            bool   // the client begins with TLS
-	endedBy        string // who ends that
-	seenTLS        bool   // what mailfront must say of it
+	endedBy        string // where this TLS ends
+	seenTLS        bool   // expected report of mailfront about it
 	offer          offer
 }
 
-// plainPassed and tlsPassed are the ways through a proxy that passes bytes on.
+// plainPassed and tlsPassed return ways through a proxy that passes bytes on.
 var (
 	plainPassed = func(listener string) way {
 		return way{door: listener, listener: listener, offer: afterStartTLS}
@@ -42,15 +42,15 @@ var (
 	ipv4 = visitor{"IPv4", clientIP, (*proxy).client}
 	ipv6 = visitor{"IPv6", client6IP, (*proxy).client6}
 
-	// ipv4OnIPv6 comes to a door that is an IPv6 socket.
+	// ipv4OnIPv6 connects to a door that is an IPv6 socket.
 	ipv4OnIPv6 = visitor{"IPv4 on IPv6", clientIP, (*proxy).client}
 
-	// unixSocket has no address: it is seen at the proxy's.
+	// unixSocket has no address. Mailfront sees the proxy's address.
 	unixSocket = visitor{"unix socket", proxyIP, (*proxy).local}
 )
 
-// tryWays lets visitors take the ways through a proxy. header names what the
-// proxy sends, version is that of it.
+// tryWays connects every visitor on every way through a proxy. header describes the header that
+// the proxy sends, and version is its version.
 func tryWays(t *testing.T, p *proxy, header string, version int, ways []way, visitors ...visitor) {
 	t.Helper()
 	for _, w := range ways {

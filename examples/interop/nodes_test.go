@@ -14,11 +14,11 @@ import (
 	"github.com/seed-94e48765/portico/examples/internal/nodes"
 )
 
-// Three mailfronts behind one proxy, each at an address of its own, with the same ports.
+// These tests use three mailfronts behind one proxy, each at its own address, with the same ports.
 
 const nodeCount = 3
 
-// A nodeSet is three nodes. A node keeps its address and ports when it is started again.
+// A nodeSet has three nodes. A node keeps its address and ports when it is restarted.
 type nodeSet struct {
 	all      [nodeCount]*mailfront
 	hosts    [nodeCount]string
@@ -26,14 +26,13 @@ type nodeSet struct {
 	settings []string
 }
 
-// startNodes starts them with settings of startMailfront.
+// startNodes starts the nodes with settings of startMailfront.
 func startNodes(t *testing.T, settings ...string) *nodeSet {
 	t.Helper()
 	needAddresses(t)
 	n := &nodeSet{ports: make(map[string]string)}
 	n.settings = append([]string{"HTTP_CLIENT=forwarded", "HTTPS_CLIENT=forwarded", useProto, "PUBLIC_URL=https://" + serverName, "DRAIN=0s"}, settings...)
-	// No other test chooses the same addresses, so that a port is still free when a node
-	// opens it.
+	// No other test uses the same addresses, so a port is still free when a node opens it.
 	network := fmt.Sprintf("127.%d.%d", 64+rand.IntN(128), rand.IntN(256))
 	var held []net.Listener
 	for _, listener := range append([]string{"health"}, listenerNames...) {
@@ -71,7 +70,7 @@ func (n *nodeSet) start(t *testing.T, i int) {
 	n.all[i] = startMailfront(t, append(listen, n.settings...)...)
 }
 
-// set returns the values of the names in a configuration that are about nodes.
+// set returns the values of the nodes' names in a configuration.
 func (n *nodeSet) set(t *testing.T, product string, files ...string) map[string]string {
 	t.Helper()
 	values := make(map[string]string)
@@ -95,7 +94,7 @@ func (n *nodeSet) set(t *testing.T, product string, files ...string) map[string]
 	return values
 }
 
-// now returns the places in the logs where the next lines will be.
+// now returns the positions of the next lines in the logs.
 func (n *nodeSet) now() (places [nodeCount]int) {
 	for i, m := range n.all {
 		places[i] = m.stderr.now()
@@ -103,8 +102,8 @@ func (n *nodeSet) now() (places [nodeCount]int) {
 	return places
 }
 
-// requireEvents waits until the logs, from places on, have as many events of a kind as wanted
-// together, and returns how many each node has.
+// requireEvents waits until the logs, from the given positions, together have the given number of
+// events of a kind. It returns the number of each node.
 func (n *nodeSet) requireEvents(t *testing.T, from [nodeCount]int, listener string, kind event, want int) (count [nodeCount]int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -124,7 +123,7 @@ func (n *nodeSet) requireEvents(t *testing.T, from [nodeCount]int, listener stri
 	return count
 }
 
-// A balancer is a proxy with its configuration for several nodes.
+// A balancer is a proxy with a configuration for several nodes.
 type balancer struct {
 	product string
 	files   []string
@@ -186,7 +185,7 @@ func startRedis(t *testing.T, args ...string) *nodes.Redis {
 	return r
 }
 
-// sharedStore are the settings for nodes with a shared store.
+// sharedStore returns the settings for nodes with a shared store.
 func sharedStore(r *nodes.Redis) []string {
 	return []string{"STORE=" + r.URL(), "SECRET=" + strings.Repeat("0123456789abcdef", 2)}
 }

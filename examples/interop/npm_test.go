@@ -15,16 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Clients from npm, unmodified, that find the server by its documents. They are
-// given only the base URL; a loader that they do not see leads each of
-// their connections to the proxy, or to mailfront.
+// Unmodified clients from npm find the server by its documents. They get only the base URL. A
+// loader redirects each of their connections to the proxy, or to mailfront.
 
 var npmClients = []string{"openid-client", "oauth4webapi", "jmap-jam", "tsdav"}
 
-// A mount is where clients find the server, and a file's way to it.
+// A mount is a base URL of the server and the configuration that serves it.
 type mount struct {
 	name, base string
-	file       string // HAProxy's, or "" for none
+	file       string // of HAProxy, or "" without a proxy
 	changes    []change
 }
 
@@ -40,7 +39,7 @@ var mounts = []mount{
 }
 
 func TestNPMClientsSignIn(t *testing.T) {
-	needAddresses(t) // before npm, which needs a minute to give up without a network
+	needAddresses(t) // before npm, which takes a minute to fail without a network
 	dir := installNPMClients(t)
 	for _, at := range mounts {
 		t.Run(at.name, func(t *testing.T) {
@@ -52,11 +51,10 @@ func TestNPMClientsSignIn(t *testing.T) {
 	}
 }
 
-// publicPassword is one that can be a bearer token (RFC 6750 section 2.1).
+// publicPassword is a password that can be a bearer token (RFC 6750 section 2.1).
 const publicPassword = "correct-horse"
 
-// start starts mailfront, and the proxy if there is one, and returns where clients
-// of the base connect to.
+// start starts mailfront and its proxy, if any. It returns the address for clients of the base.
 func (at mount) start(t *testing.T, more ...string) (front string) {
 	t.Helper()
 	settings := append([]string{"PUBLIC_URL=" + at.base, "DEMO_PASSWORD=" + publicPassword}, more...)
@@ -67,8 +65,7 @@ func (at mount) start(t *testing.T, more ...string) (front string) {
 	return startHAProxy(t, m, at.file, nil, at.changes...).front["https"]
 }
 
-// runNPMClient runs a client, with variables in addition to those that each has, and returns what it
-// prints.
+// runNPMClient runs a client with additional variables and returns its output.
 func runNPMClient(t *testing.T, dir, name, base, front string, variables ...string) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(front)
@@ -85,20 +82,20 @@ func runNPMClient(t *testing.T, dir, name, base, front string, variables ...stri
 	return string(out)
 }
 
-// The identity provider is a second mailfront. The clients know the base of the first, and go
-// where its documents send them.
+// The identity provider is a second mailfront. The clients get the base of the first mailfront
+// and follow its documents.
 func TestNPMClientsForeignIssuer(t *testing.T) {
 	needAddresses(t)
 	dir := installNPMClients(t)
 	certs := testCertificates(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0") // first: the provider has to know its URL
+	l, err := net.Listen("tcp", "127.0.0.1:0") // first, since the provider needs its URL
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	issuer := "https://" + l.Addr().String()
 	provider := startMailfront(t, "PUBLIC_URL="+issuer, "DEMO_PASSWORD="+publicPassword, "TRUSTED_PROXIES=192.0.2.1",
 		"TLS_CERT="+certs.providerCert, "TLS_KEY="+certs.providerKey)
 	go relayTo(provider.address["https"], l)
-	t.Setenv("SSL_CERT_FILE", certs.ca) // of the mailfronts below, which ask the provider
+	t.Setenv("SSL_CERT_FILE", certs.ca) // for the mailfronts below, which connect to the provider
 	for _, at := range mounts {
 		t.Run(at.name, func(t *testing.T) {
 			front := at.start(t, "AUTHORIZATION_SERVERS="+issuer)
@@ -137,8 +134,8 @@ func relayTo(address string, l net.Listener) {
 
 var npmInstall sync.Mutex
 
-// installNPMClients returns a directory with the clients and what they need, which
-// is kept in the user's cache, under the hash of what is in it.
+// installNPMClients returns a directory with the clients and their dependencies. It is kept in
+// the user's cache, under the hash of its package files.
 func installNPMClients(t *testing.T) string {
 	t.Helper()
 	npm := binary(t, "npm", "PORTICO_NPM", "Node.js 20 or later")
@@ -168,8 +165,8 @@ func installNPMClients(t *testing.T) string {
 	if _, err := os.Stat(dir); err == nil {
 		return dir
 	}
-	// Other processes see the directory when it is complete. npm ci empties the one that
-	// it is used in, even if it fails then.
+	// The directory is renamed when it is complete, because npm ci empties its directory even if
+	// it fails.
 	require.NoError(t, os.MkdirAll(filepath.Dir(dir), 0o755))
 	temporary, err := os.MkdirTemp(filepath.Dir(dir), "npm")
 	require.NoError(t, err)

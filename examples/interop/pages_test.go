@@ -20,11 +20,10 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Every page of mailfront, in a real browser, on a telephone and on a large screen, in light
-// and dark. axe-core checks each of them by the rules of WCAG 2.2 level AA and by its best
-// practices.
+// Every page of mailfront is checked in a real browser, on a telephone and on a large screen, in
+// light and dark. axe-core applies the rules of WCAG 2.2 level AA and its best practices.
 
-// A pageVisitor looks at pages.
+// A pageVisitor checks pages.
 type pageVisitor struct {
 	*chromium
 	axe  string
@@ -39,7 +38,7 @@ func newPageVisitor(t *testing.T) *pageVisitor {
 	return &pageVisitor{chromium: startChromium(t, "127.0.0.1:1"), axe: string(axe)}
 }
 
-// An axeResult is what is wrong on a page, or may be.
+// An axeResult is a violation, or a possible violation, on a page.
 type axeResult struct {
 	ID    string
 	Help  string
@@ -55,7 +54,7 @@ const (
 const runAxe = `axe.run(%s).then(r => JSON.stringify([...r.violations, ...r.incomplete].map(v => ({ID: v.id, Help: v.help,
 	Nodes: v.nodes.map(n => ({HTML: n.html, FailureSummary: n.failureSummary}))}))))`
 
-// check returns what axe-core finds on the page as it is.
+// check returns the results of axe-core for the current page.
 func (v *pageVisitor) check(rules string) (found []axeResult) {
 	v.t.Helper()
 	text, err := chromedp.Run(v.ctx, chromedp.Evaluate[string](fmt.Sprintf(runAxe, rules), chromedp.EvalAwaitPromise))
@@ -77,14 +76,14 @@ func (v *pageVisitor) colourScheme(name string) {
 	require.NoError(v.t, err)
 }
 
-// screens are the ones on which each page is checked.
+// screens are the screens on which each page is checked.
 var screens = []struct {
 	name          string
 	width, height int64
 }{{"phone", 360, 800}, {"desktop", 1280, 900}}
 
-// look checks the page that the browser shows. focus is the id of the field that has the
-// focus, or "". The pictures are for go test -artifacts.
+// look checks the current page. focus is the id of the field with the focus, or "". The pictures
+// are for go test -artifacts.
 func (v *pageVisitor) look(name, title, focus string) {
 	v.t.Helper()
 	v.seen++
@@ -118,7 +117,7 @@ func (v *pageVisitor) open(url string) {
 	v.do(chromedp.Navigate(url))
 }
 
-// setField replaces what a field has.
+// setField replaces the value of a field.
 func (v *pageVisitor) setField(selector, text string) {
 	v.t.Helper()
 	v.do(chromedp.SetValue(chromedp.CSS(selector), text))
@@ -157,7 +156,7 @@ func TestPagesAreAccessible(t *testing.T) {
 	m := startMailfront(t, "HTTP_CLIENT=forwarded", "TRUSTED_PROXIES=192.0.2.1", "STATE="+state)
 	base := "http://" + m.address["http"]
 
-	// Without the token of the link, its field is the first that is empty.
+	// Without the token of the link, the field of the token is the first empty field.
 	v.open(base + "/")
 	v.look("setup", "Set-up", "token")
 	v.open(base + "/admin#token=" + m.setupToken(t))
@@ -245,8 +244,8 @@ func TestPagesAreAccessible(t *testing.T) {
 	t.Logf("%d pages", v.seen)
 }
 
-// proposals compares what the script of the page proposes for addresses of the browser with
-// what the form accepts. The page of the signed-in administrator is open.
+// proposals checks that the form accepts the URLs that the script of the page proposes for the
+// browser's addresses. The page of the signed-in administrator is open.
 func (v *pageVisitor) proposals(base string) {
 	v.t.Helper()
 	var proposed []string
@@ -294,8 +293,8 @@ func (v *pageVisitor) proposals(base string) {
 	}
 }
 
-// unknownClient is behind a trusted proxy that sends no header. Then it sends one, and the
-// client is banned.
+// unknownClient is behind a trusted proxy that sends no header. Later the proxy sends a header,
+// and the client is banned.
 func (v *pageVisitor) unknownClient() {
 	v.t.Helper()
 	m := startForwarded(v.t, "PUBLIC_URL=https://"+serverName)
@@ -346,7 +345,7 @@ func (v *pageVisitor) unknownClient() {
 	require.Contains(v.t, v.chromium.seen("#limits"), "No client is banned")
 }
 
-// storeAway is a node that cannot reach the store that it shares with others.
+// storeAway checks the pages of a node that cannot reach its shared store.
 func (v *pageVisitor) storeAway() {
 	v.t.Helper()
 	m := startForwarded(v.t, "STORE=unix://"+filepath.Join(v.t.TempDir(), "no-redis.sock"), "SECRET="+strings.Repeat("secret", 8), "PUBLIC_URL=https://"+serverName)
@@ -357,7 +356,7 @@ func (v *pageVisitor) storeAway() {
 	}
 }
 
-// requireOnlyExpectedProblems allows what the console shows for an error that is a page.
+// requireOnlyExpectedProblems allows the console messages for error pages.
 func (v *pageVisitor) requireOnlyExpectedProblems() {
 	v.t.Helper()
 	v.mu.Lock()
@@ -367,7 +366,7 @@ func (v *pageVisitor) requireOnlyExpectedProblems() {
 	}
 }
 
-// The check would be worth nothing if axe-core found nothing anywhere.
+// axe-core must find the mistakes of a bad page.
 func (v *pageVisitor) requireFindings(page string, ids ...string) {
 	v.t.Helper()
 	v.open("data:text/html," + page)

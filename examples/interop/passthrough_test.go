@@ -39,8 +39,8 @@ func TestNGINXPassthrough(t *testing.T) {
 	tryWays(t, p, sentByNGINX, 1, passed, ipv4, ipv6)
 }
 
-// Port 465 is for users (RFC 8314), and leads to the listener for that. Servers that
-// call it smtps, or have TLS for other servers, want the same of a proxy.
+// Port 465 is for submission (RFC 8314) and leads to the submissions listener. The same
+// configuration works for an smtps listener.
 func TestSubmissionsDoorLeadsToSMTPS(t *testing.T) {
 	smtps := []way{{door: "submissions", listener: "smtps", tls: true, endedBy: endedByServer, seenTLS: true, offer: atOnce}}
 	m := startMailfront(t)
@@ -49,8 +49,8 @@ func TestSubmissionsDoorLeadsToSMTPS(t *testing.T) {
 	tryWays(t, startNGINX(t, m, "passthrough.conf", set), sentByNGINX, 1, smtps, ipv4, ipv6)
 }
 
-// An IPv4 client of an IPv6 socket: the header is one for IPv6 and has the
-// address ::ffff:127.0.0.77. It must not be visible.
+// For an IPv4 client of an IPv6 socket the header has the IPv6 address ::ffff:127.0.0.77. The
+// client must be reported by its IPv4 address.
 var ipv4OnIPv6Ways = []way{plainPassed("smtp"), tlsPassed("imaps"), tlsPassed("https")}
 
 func TestHAProxyIPv4ClientOfIPv6Socket(t *testing.T) {
@@ -69,8 +69,8 @@ func TestNGINXIPv4ClientOfIPv6Socket(t *testing.T) {
 	tryWays(t, p, sentByNGINX, 1, ipv4OnIPv6Ways, ipv4OnIPv6)
 }
 
-// startHAProxyOnIPv6Sockets lets HAProxy bind some doors itself, on ports that
-// were free just now. It takes other ports if they no longer are.
+// startHAProxyOnIPv6Sockets lets HAProxy bind some doors itself, on ports that were free just
+// now. If a port is no longer free, it tries others.
 func startHAProxyOnIPv6Sockets(t *testing.T, m *mailfront, sendProxy string) *proxy {
 	t.Helper()
 	for try := 1; ; try++ {
@@ -98,8 +98,8 @@ func startNGINXOnIPv6Sockets(t *testing.T, m *mailfront) *proxy {
 	return p
 }
 
-// ipv6Sockets returns free addresses: as a configuration has to name them to make
-// IPv6 sockets of them, and as an IPv4 client reaches them.
+// ipv6Sockets returns free addresses, as written in a configuration for IPv6 sockets, and as IPv4
+// clients connect to them.
 func ipv6Sockets(t *testing.T, suffix string) (set, front map[string]string) {
 	t.Helper()
 	set, front = make(map[string]string), make(map[string]string)

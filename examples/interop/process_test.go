@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A process is a program that a test started, and ends.
+// A process is a program that ends with a test.
 type process struct {
 	name           string
 	cmd            *exec.Cmd
@@ -22,13 +22,13 @@ type process struct {
 	err            error // after ended
 }
 
-// startProcess starts a program. It ends with the test, and if the test failed,
-// what it said is in the test's log.
+// startProcess starts a program that ends with the test. If the test fails, its log has the
+// output of the program.
 func startProcess(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{name: name, cmd: cmd, stdout: newTranscript(), stderr: newTranscript(), ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
-	cmd.WaitDelay = time.Second // workers of NGINX hold the pipes, too
+	cmd.WaitDelay = time.Second // workers of NGINX also hold the pipes
 	require.NoError(t, cmd.Start())
 	go func() {
 		p.err = cmd.Wait()
@@ -55,7 +55,7 @@ func (p *process) stop(t *testing.T) {
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(timeout + 5*time.Second): // mailfront gives its sessions 10 s
+	case <-time.After(timeout + 5*time.Second): // sessions of mailfront have 10 s
 		p.cmd.Process.Kill()
 		<-p.ended
 		t.Errorf("%s did not end on SIGTERM", p.name)
@@ -71,8 +71,7 @@ func (p *process) running() bool {
 	}
 }
 
-// A transcript keeps the lines that a process writes, and lets others wait for
-// more.
+// A transcript keeps the lines of a process, and can wait for more.
 type transcript struct {
 	mu    sync.Mutex
 	text  []string
@@ -111,8 +110,8 @@ func (tr *transcript) end() {
 	tr.changed()
 }
 
-// since returns the lines from the n-th on, and a channel that is closed when
-// there are more; nil after the last.
+// since returns the lines from the n-th on, and a channel that is closed when there are more. The
+// channel is nil after the last line.
 func (tr *transcript) since(n int) ([]string, <-chan struct{}) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -123,7 +122,7 @@ func (tr *transcript) since(n int) ([]string, <-chan struct{}) {
 	return lines, tr.more
 }
 
-// now is the place in the transcript where the next line will be.
+// now returns the index of the next line.
 func (tr *transcript) now() int {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -132,7 +131,7 @@ func (tr *transcript) now() int {
 
 var errNoMore = errors.New("no such lines, and there will be no more")
 
-// await returns as soon as the lines from the n-th on are enough.
+// await waits until enough reports true for the lines from the n-th on.
 func (tr *transcript) await(n int, enough func(lines []string) bool) error {
 	late := time.After(timeout)
 	for {
@@ -151,14 +150,14 @@ func (tr *transcript) await(n int, enough func(lines []string) bool) error {
 	}
 }
 
-// awaitLine waits for a line, from the n-th on, that holds all parts.
+// awaitLine waits for a line, from the n-th on, that contains all parts.
 func (tr *transcript) awaitLine(t *testing.T, n int, parts ...string) {
 	t.Helper()
 	err := tr.await(n, func(lines []string) bool { return countLines(lines, parts...) > 0 })
 	require.NoError(t, err, "waiting for %q", parts)
 }
 
-// countLines counts those that hold all parts.
+// countLines returns the number of lines that contain all parts.
 func countLines(lines []string, parts ...string) (n int) {
 	for _, line := range lines {
 		all := true

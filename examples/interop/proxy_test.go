@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A proxy is a HAProxy, NGINX, Caddy or Traefik that runs one of the configurations
-// of examples/proxies in front of a mailfront. The names of its doors are what
-// is the part before _FRONT, _FRONT6 and _SOCKET there, in lower case.
+// A proxy is a HAProxy, NGINX, Caddy or Traefik that runs one of the configurations of
+// examples/proxies in front of a mailfront. A door is an address that clients connect to. Its
+// name is the part before _FRONT, _FRONT6 or _SOCKET in the configuration, in lower case.
 type proxy struct {
 	*process
 	product string
@@ -27,11 +27,10 @@ type proxy struct {
 	front   map[string]string // IPv4
 	front6  map[string]string
 	socket  map[string]string
-	held    []net.Listener // keep the ports that were chosen from being chosen again
+	held    []net.Listener // reserve the chosen ports
 }
 
-// A change is what a test does to a configuration, because its comments say what
-// comes of it. The text has to be there.
+// A change replaces a text in a configuration. The text must be there.
 type change struct{ old, new string }
 
 func readConfiguration(t *testing.T, product, file string, changes []change) string {
@@ -46,8 +45,7 @@ func readConfiguration(t *testing.T, product, file string, changes []change) str
 	return text
 }
 
-// value is what a name in a configuration stands for in these tests, except for
-// the doors.
+// value returns the value of a name in a configuration, except for doors.
 func (p *proxy) value(t *testing.T, name string) string {
 	t.Helper()
 	certs := testCertificates(t)
@@ -72,8 +70,8 @@ func (p *proxy) value(t *testing.T, name string) string {
 	return ""
 }
 
-// socketPath is short: the path of a unix socket is limited to about 100 bytes,
-// and HAProxy adds to it at first.
+// socketPath returns a short path. The path of a unix socket is limited to about 100 bytes, and
+// HAProxy first appends to it.
 func (p *proxy) socketPath(t *testing.T, dir, door string) string {
 	t.Helper()
 	p.socket[door] = filepath.Join(dir, door)
@@ -92,8 +90,7 @@ func haproxyBinary(t *testing.T) string {
 
 var presetenv = regexp.MustCompile(`(?m)^ *presetenv +(\w+)`)
 
-// startHAProxy runs a configuration as it is: all that it needs are environment
-// variables.
+// startHAProxy runs a configuration unchanged. It only sets environment variables.
 func startHAProxy(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
 	t.Helper()
 	path := haproxyBinary(t)
@@ -108,11 +105,10 @@ func startHAProxy(t *testing.T, m *mailfront, file string, set map[string]string
 	return p
 }
 
-// startByEnvironment starts a proxy whose configuration has variables, named by the
-// first group of each match. set replaces what they are by default. It gets the doors
-// as sockets that listen already, so that no two processes can want the same port,
-// and clients can connect at once; bind says how its configuration names two of them,
-// for IPv4 and IPv6.
+// startByEnvironment starts a proxy whose configuration has variables. Their names are the first
+// group of each match. set replaces their default values. The proxy inherits listening sockets for
+// its doors, so that no other process can take the ports and clients can connect at once. bind
+// returns the text for two sockets, of IPv4 and IPv6, in the configuration.
 func (p *proxy) startByEnvironment(t *testing.T, cmd *exec.Cmd, matches [][]string, bind string, set map[string]string) {
 	t.Helper()
 	require.NotEmpty(t, matches)
@@ -136,7 +132,7 @@ func (p *proxy) startByEnvironment(t *testing.T, cmd *exec.Cmd, matches [][]stri
 		} else if listener, ok := strings.CutSuffix(name, "_SOCKET"); ok {
 			value = p.socketPath(t, shortTempDir(t), strings.ToLower(listener))
 		} else if name == "SEND_PROXY" || name == "PROXY_PROTOCOL" {
-			continue // the file's own
+			continue // keeps the value in the file
 		} else {
 			value = p.value(t, name)
 		}
@@ -144,10 +140,10 @@ func (p *proxy) startByEnvironment(t *testing.T, cmd *exec.Cmd, matches [][]stri
 	}
 	cmd.ExtraFiles = doors
 	p.process = startProcess(t, p.product+" "+p.file, cmd)
-	doors.close() // only the proxy has them now
+	doors.close() // the proxy has its own copies
 }
 
-// shortTempDir is one whose name is shorter than that of t.TempDir.
+// shortTempDir returns a directory with a shorter name than that of t.TempDir.
 func shortTempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(shared, "")
@@ -160,13 +156,13 @@ func nginxBinary(t *testing.T) string {
 	return binary(t, "nginx", "PORTICO_NGINX", "apt-get install nginx libnginx-mod-stream")
 }
 
-// marked is a line of NGINX's configuration whose value is to be replaced:
-// directive, value, the rest up to the comment that names it.
+// marked matches a line of NGINX's configuration whose value is replaced. Its groups are the
+// directive, the value, and the rest up to the comment with the name.
 var marked = regexp.MustCompile(`^( *\w+ +)([^ ;]+)([^#]*;) *# ([A-Z0-9_]+)$`)
 
-// startNGINX runs a configuration with the values of its marked lines replaced.
-// NGINX binds its ports itself. The kernel chose them a moment ago; should
-// another process have taken one, all are chosen again.
+// startNGINX runs a configuration with the values of its marked lines replaced. NGINX binds its
+// ports itself. If another process has taken one of the ports that the kernel chose, startNGINX
+// chooses all ports again.
 func startNGINX(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
 	t.Helper()
 	path := nginxBinary(t)
@@ -251,7 +247,7 @@ func (p *proxy) nginxValue(t *testing.T, path, name string) string {
 	return p.value(t, name)
 }
 
-// hold chooses a free address. It stays ours until release.
+// hold returns a free address, which is reserved until release.
 func (p *proxy) hold(t *testing.T, ip, listener string, front map[string]string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
@@ -270,7 +266,7 @@ func (p *proxy) release() {
 
 var nginxOption = regexp.MustCompile(`--(modules-path|with-stream)(?:=(\S+))?(?: |\n)`)
 
-// streamModule is where it is, or "" if it is built in.
+// streamModule returns the path of NGINX's stream module, or "" if it is built in.
 func streamModule(t *testing.T, path string) string {
 	t.Helper()
 	out, err := exec.Command(path, "-V").CombinedOutput()
@@ -305,7 +301,7 @@ func (p *proxy) client6(door string) func(*testing.T) net.Conn {
 	}
 }
 
-// local connects to a door that is a unix socket, as soon as it is there.
+// local connects to a door that is a unix socket, as soon as the socket exists.
 func (p *proxy) local(door string) func(*testing.T) net.Conn {
 	return func(t *testing.T) net.Conn {
 		t.Helper()
@@ -319,7 +315,7 @@ func (p *proxy) local(door string) func(*testing.T) net.Conn {
 	}
 }
 
-// withTLS lets the client begin with TLS, and checks who ends it.
+// withTLS does a TLS handshake after dialing, and checks where the TLS ends.
 func withTLS(dial func(*testing.T) net.Conn, endedBy string) func(*testing.T) net.Conn {
 	return func(t *testing.T) net.Conn {
 		t.Helper()
@@ -327,8 +323,8 @@ func withTLS(dial func(*testing.T) net.Conn, endedBy string) func(*testing.T) ne
 	}
 }
 
-// serves waits until HAProxy has served a client at a door, or has ended. It binds
-// everything before it serves anybody.
+// serves waits until HAProxy has served a client at a door, or has ended. HAProxy binds all doors
+// before it serves clients.
 func (p *proxy) serves(door string) error {
 	if c, err := net.Dial("tcp", p.front[door]); err == nil {
 		c.Close()

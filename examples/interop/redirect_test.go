@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Where TLS passes through, the server sees nothing of port 80, and people who type a name
-// come there.
+// If TLS passes through, the proxy must redirect port 80, because browsers connect to it for a
+// typed name.
 func TestPassthroughRedirectsPort80(t *testing.T) {
 	for _, product := range httpProxies {
 		if product.product == "caddy" {

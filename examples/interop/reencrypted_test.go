@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// reencrypted are the TLS doors of reencrypted: the proxy ends the client's TLS
-// and has its own with the server.
+// reencrypted returns the TLS doors of reencrypted, where the proxy ends the client's TLS and uses
+// its own TLS to the server.
 func reencrypted(seenTLS bool, o offer) []way {
 	return []way{
 		ended("submissions", "submissions", seenTLS, o),
@@ -27,8 +27,8 @@ func TestHAProxyReencryptsReportingTLS(t *testing.T) {
 	tryWays(t, p, sendV2TLS.sendProxy+", REENCRYPTED", 2, []way{{door: "http", listener: "https"}}, ipv4, ipv6)
 }
 
-// The header of such a check is LOCAL, says that there is TLS, and comes on TLS:
-// HAProxy's own, all of it.
+// The header of such a check is LOCAL and reports TLS, and the check uses TLS. Both are HAProxy's
+// own and must not count as a client's TLS.
 func TestHAProxyChecksReencryptedListener(t *testing.T) {
 	t.Parallel() // mostly waits
 	haproxyBinary(t)
@@ -44,7 +44,7 @@ func TestHAProxyChecksReencryptedListener(t *testing.T) {
 	require.Zero(t, countLines(lines, "client_ip="+proxyIP+" ", "tls=true "))
 }
 
-// Without REENCRYPTED the server takes the proxy's TLS for the client's.
+// Without REENCRYPTED a plain client counts as encrypted.
 func TestHAProxyReencryptsPlainClient(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
@@ -52,6 +52,7 @@ func TestHAProxyReencryptsPlainClient(t *testing.T) {
 	tryWays(t, p, sendV2TLS.sendProxy, 2, []way{{door: "http", listener: "https", seenTLS: true}}, ipv4)
 }
 
+// The header does not report the client's TLS, and no password is offered.
 func TestHAProxyReencryptsUnreported(t *testing.T) {
 	haproxyBinary(t)
 	for _, h := range []sending{sendV1, sendV2} {

@@ -14,8 +14,8 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// What the tests with Debian's Postfix and Dovecot have in common: both want to be
-// started by root, and give up its rights themselves.
+// Helpers for Debian's Postfix and Dovecot. Both must be started by root and drop privileges
+// themselves.
 
 func needRoot(t *testing.T, what string) {
 	t.Helper()
@@ -24,7 +24,7 @@ func needRoot(t *testing.T, what string) {
 	}
 }
 
-// needUser returns the ids of a user that a package brings along.
+// needUser returns the ids of a user that a package creates.
 func needUser(t *testing.T, name string) (uid, gid int) {
 	t.Helper()
 	u, err := user.Lookup(name)
@@ -38,8 +38,7 @@ func needUser(t *testing.T, name string) (uid, gid int) {
 	return uid, gid
 }
 
-// serverDir is a directory whose whole path other users can enter, which that of
-// t.TempDir they cannot.
+// serverDir returns a directory that other users can enter, unlike that of t.TempDir.
 func serverDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "interop")
@@ -49,7 +48,8 @@ func serverDir(t *testing.T) string {
 	return dir
 }
 
-// freePorts are n that were free just now: these servers bind theirs themselves.
+// freePorts returns n ports that were free just now, since these servers bind their ports
+// themselves.
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
 	var p proxy
@@ -63,8 +63,8 @@ func freePorts(t *testing.T, n int) []string {
 	return ports
 }
 
-// awaitPort waits until a process listens, or fails if it ended. It reports false
-// if another program took the port.
+// awaitPort waits until a process listens, and fails if it ended. It returns false if another
+// program took the port.
 func awaitPort(t *testing.T, p *process, address string) bool {
 	t.Helper()
 	for late := time.After(timeout); ; {
@@ -83,8 +83,8 @@ func awaitPort(t *testing.T, p *process, address string) bool {
 	}
 }
 
-// dialRelayAsProxy connects to a relay as a trusted proxy does, with a header that
-// names no client: a health check, or a client of a unix socket.
+// dialRelayAsProxy connects to a relay as a trusted proxy, with a header without a client, like
+// that of a health check or a client of a unix socket.
 func dialRelayAsProxy(t *testing.T, address string, version int) net.Conn {
 	t.Helper()
 	c := dialFrom(t, proxyIP, address)

@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The chain: a client, HAProxy, the relay, mailfront. Mailfront trusts only
-// the relay, which has the proxy's address, and learns everything from its header.
+// The chain is a client, HAProxy, the relay, and mailfront. Mailfront trusts only the relay, which
+// has the proxy's address, and uses only the relay's header.
 
-// A passedOn is the header that the relay is configured to send, and its version.
+// A passedOn is the header that the relay sends, and its version.
 type passedOn struct {
 	send    string
 	version int
@@ -39,7 +39,7 @@ func TestRelayReportsClient(t *testing.T) {
 func TestRelayReportsTLSOfHAProxy(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)
-	t.Run("version 2 says it", func(t *testing.T) {
+	t.Run("version 2 reports it", func(t *testing.T) {
 		behind, r := behindRelay(t, m, nil)
 		p := startHAProxy(t, behind, "tls-terminated.cfg", nil)
 		tryWays(t, p, sendV2TLS.sendProxy+", relay v2", 2, terminated(true, atOnce), ipv4, ipv6)
@@ -71,7 +71,7 @@ func TestRelayReportsConfiguredTLS(t *testing.T) {
 	}
 }
 
-// endedByRelay are the listeners of a relay that ends TLS, and where they lead.
+// endedByRelay has the listeners of a relay that ends TLS, and their backends.
 var endedByRelay = map[string]string{"submissions": "submission", "imaps": "imap", "pop3s": "pop3", "https": "http"}
 
 func TestRelayReportsOwnTLS(t *testing.T) {
@@ -87,8 +87,8 @@ func TestRelayReportsOwnTLS(t *testing.T) {
 	require.NotZero(t, countLines(lines, "client_ip="+clientIP+" ", " tls=true ", "tls_known=true"))
 }
 
-// HAProxy ends the client's TLS and opens its own to the relay. The TLS that ends
-// there says nothing; what HAProxy says counts.
+// HAProxy ends the client's TLS and uses its own TLS to the relay. The relay must ignore the TLS
+// of HAProxy and use the TLS in HAProxy's header.
 func TestRelayIgnoresTLSOfProxyItself(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t)

@@ -6,9 +6,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// HAProxy's checks say LOCAL, or nothing at all. LOCAL goes through to mailfront,
-// whose greeting answers it; the one without a byte ends at the relay. Neither is
-// in the log of either, and both serve clients meanwhile.
+// HAProxy's checks send LOCAL or no byte. LOCAL is passed on to mailfront, which answers with its
+// greeting. A check without a byte ends at the relay. Neither program logs the checks, and both
+// serve clients meanwhile.
 func TestRelayForwardsHealthChecks(t *testing.T) {
 	t.Parallel() // mostly waits
 	haproxyBinary(t)
@@ -30,7 +30,7 @@ func TestRelayForwardsHealthChecks(t *testing.T) {
 	requireNoneDown(t, p)
 }
 
-// A check that waits for a greeting fails when the server behind the relay is gone.
+// A check that waits for a greeting fails if the server behind the relay is down.
 func TestRelayHealthChecksFail(t *testing.T) {
 	t.Parallel() // mostly waits
 	haproxyBinary(t)
@@ -45,7 +45,7 @@ func TestRelayHealthChecksFail(t *testing.T) {
 	r.stderr.awaitLine(t, from, "level=WARN", "backend does not answer", "client_ip="+proxyIP+" ", "client_known=false", "connection refused")
 }
 
-// A client that the backend is down for is not left waiting.
+// The relay closes the connection at once if the backend is down.
 func TestRelayRefusesWithoutBackend(t *testing.T) {
 	m := startMailfront(t)
 	behind, r := behindRelay(t, m, nil)
@@ -54,8 +54,8 @@ func TestRelayRefusesWithoutBackend(t *testing.T) {
 	r.stderr.awaitLine(t, 0, "level=WARN", "backend does not answer", "client_ip="+clientIP+" ", "backend="+m.address["smtp"]+" ")
 }
 
-// Real traffic of clients without an address: LOCAL or UNKNOWN, and it must not
-// become the relay's own address on the way.
+// Clients of a unix socket have no address (LOCAL or UNKNOWN). The relay must not report its own
+// address for them.
 func TestRelayUnixSocketClient(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t, "LOG=debug", "RELAY_LOOPBACK=true")

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dovecotConfig is Debian's Dovecot 2.3 with one account, that takes a password
-// only from a client on TLS.
+// dovecotConfig configures Debian's Dovecot 2.3 with one account and accepts passwords only from
+// clients on TLS.
 const dovecotConfig = `
 base_dir = %[1]s/run
 state_dir = %[1]s/state
@@ -51,7 +51,7 @@ service anvil {
 }
 `
 
-// startDovecot returns it, and the address of its listener.
+// startDovecot returns the process and the address of its listener.
 func startDovecot(t *testing.T) (*process, string) {
 	t.Helper()
 	path := binary(t, "dovecot", "PORTICO_DOVECOT", "apt-get install dovecot-imapd")
@@ -77,8 +77,8 @@ func startDovecot(t *testing.T) (*process, string) {
 	}
 }
 
-// The client uses no TLS, or TLS to the relay, and the header reports it. Only to the
-// second it offers a password.
+// The client uses no TLS, or TLS to the relay, and the header reports it. Dovecot accepts a
+// password only in the second case.
 func TestRelayReportsClientToDovecot(t *testing.T) {
 	p, address := startDovecot(t)
 	certs := testCertificates(t)
@@ -92,7 +92,7 @@ func TestRelayReportsClientToDovecot(t *testing.T) {
 			"plain": {func() net.Conn { return dialFrom(t, clientIP, plain.address[0]) }, false},
 			"TLS ended at the relay": {
 				func() net.Conn { return onTLS(t, dialFrom(t, clientIP, onTLSToo.address[0]), endedByProxy) },
-				out.version == 2, // version 1 has no word for it
+				out.version == 2, // version 1 cannot report TLS
 			},
 		} {
 			t.Run(out.send+"/"+name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestRelayReportsClientToDovecot(t *testing.T) {
 	}
 }
 
-// STARTTLS goes through a relay that passes bytes on: Dovecot ends it.
+// A relay that passes bytes on passes STARTTLS on, and Dovecot ends the TLS.
 func TestRelaySTARTTLSToDovecot(t *testing.T) {
 	p, address := startDovecot(t)
 	r := startRelayProcess(t, []string{address})

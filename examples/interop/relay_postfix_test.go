@@ -13,15 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A postfix is one that takes clients with a PROXY header, at two doors: smtpd, and
-// postscreen in front of another smtpd.
+// A postfix accepts clients with a PROXY header on two listeners: smtpd, and postscreen in front
+// of another smtpd.
 type postfix struct {
 	*process
 	smtpd, postscreen string // addresses
 }
 
-// postfixMain is all that Postfix needs to talk to clients. It refuses every
-// recipient, and reports the address of the client in its answer.
+// postfixMain is a minimal configuration of Postfix. It refuses every recipient with the address
+// of the client in the answer.
 const postfixMain = `
 compatibility_level = 3.6
 queue_directory = %[1]s/queue
@@ -58,7 +58,7 @@ rewrite   unix  - - n - -  trivial-rewrite
 postlog   unix-dgram n - n - 1  postlogd
 `
 
-// startPostfix runs Debian's master, with a configuration and a queue of its own.
+// startPostfix runs Debian's master with its own configuration and queue.
 func startPostfix(t *testing.T) *postfix {
 	t.Helper()
 	const install = "DEBIAN_FRONTEND=noninteractive apt-get install postfix"
@@ -130,11 +130,10 @@ func TestRelayReportsClientToPostfix(t *testing.T) {
 	}
 }
 
-// A header that names no client: with LOCAL Postfix greets it, as a health check
-// wants, and takes the address of the connection for the client's. That is the relay's
-// own, and in everybody's mynetworks: nothing but checks may come so to Postfix, which
-// has no word for a client that is not known. Version 1 says UNKNOWN, and Postfix
-// 3.7 refuses it.
+// The header has no client. With LOCAL Postfix sends its greeting, as a health check needs, and uses
+// the address of the connection. This is the relay's own address, which is usually in mynetworks, so
+// only health checks may reach Postfix in this way. Postfix does not support unknown clients.
+// Version 1 sends UNKNOWN, which Postfix 3.7 refuses.
 func TestRelayHealthChecksToPostfix(t *testing.T) {
 	p := startPostfix(t)
 	for _, out := range relaySends {
@@ -146,7 +145,7 @@ func TestRelayHealthChecksToPostfix(t *testing.T) {
 				if out.version == 2 {
 					requireGreeting(t, c, "220 mail.example.com")
 				} else {
-					require.Regexp(t, `^(220|421) `, readLine(t, c)) // 421 of 3.7, and a later one may know better
+					require.Regexp(t, `^(220|421) `, readLine(t, c)) // 3.7 sends 421; later versions may accept
 				}
 				p.stdout.awaitLine(t, from, "/smtpd[", " connect from ", "["+proxyIP+"]")
 				r.stderr.awaitLine(t, 0, `msg="session begins"`, "client_ip="+proxyIP+" ", "client_known=false")

@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A relayProcess is a relay that runs.
+// A relayProcess is a running relay.
 type relayProcess struct {
 	*process
 	address []string // of its listeners, in the order of their backends
 }
 
-// startRelayProcess starts one that trusts the proxy's address, on ports that the kernel
-// chooses, in front of these backends.
+// startRelayProcess starts a relay that trusts the proxy's address, on ports of the kernel's choice,
+// in front of the backends.
 func startRelayProcess(t *testing.T, backends []string, settings ...string) *relayProcess {
 	t.Helper()
 	needAddresses(t)
@@ -40,7 +40,7 @@ func startRelayProcess(t *testing.T, backends []string, settings ...string) *rel
 			t.Errorf("the relay ended with %v", r.err)
 		}
 		if text := r.stderr.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic") {
-			t.Errorf("the relay did something that it must not do:\n%s", text)
+			t.Errorf("unexpected lines of the relay:\n%s", text)
 		}
 	})
 	err = r.stdout.await(0, func(lines []string) bool {
@@ -56,9 +56,8 @@ func startRelayProcess(t *testing.T, backends []string, settings ...string) *rel
 	return r
 }
 
-// behindRelay is m as it is reached through a relay: a proxy that is started in front
-// of it is in front of the relay. leadsTo replaces some of the listeners that
-// clients of the relay come to.
+// behindRelay returns m with the addresses of a relay, so that a proxy in front of it is in front of
+// the relay. leadsTo replaces some of its listeners.
 func behindRelay(t *testing.T, m *mailfront, leadsTo map[string]string, settings ...string) (*mailfront, *relayProcess) {
 	t.Helper()
 	var backends []string

@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 )
 
-// report is the table of everything that ran.
+// report is the table of the tests that ran.
 var report matrix
 
 type matrix struct {
@@ -24,7 +24,7 @@ type row struct {
 	failed                             bool
 }
 
-// add takes a row when its test has ended.
+// add adds a row when its test has ended.
 func (m *matrix) add(t *testing.T, r row) {
 	t.Cleanup(func() {
 		m.mu.Lock()
@@ -34,7 +34,7 @@ func (m *matrix) add(t *testing.T, r row) {
 	})
 }
 
-// checked is a check of a cell that has ended.
+// checked records a finished check of a cell.
 func (m *matrix) checked(c cell, check string, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -81,7 +81,7 @@ func (m *matrix) printRows(w io.Writer) {
 	fmt.Fprintf(w, "%d ways ran.\n", len(m.rows))
 }
 
-// printCells prints those that ran, and those that did not with the reason.
+// printCells prints the cells that ran, those that did not, and those that cannot exist.
 func (m *matrix) printCells(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "\nPROXY\tWAY\tREPORTED BY\t"+strings.ToUpper(strings.Join(checks, "\t")))

@@ -21,10 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file are short, and long with PORTICO_SOAK=60s: make soak. What
-// they print is in the README.
+// The tests of this file are short by default. "make soak" runs them for longer with PORTICO_SOAK.
 
-// soakTime is how long they go on.
+// soakTime returns the duration of the tests.
 func soakTime(t *testing.T) (d time.Duration, long bool) {
 	s := os.Getenv("PORTICO_SOAK")
 	if s == "" {
@@ -35,7 +34,7 @@ func soakTime(t *testing.T) (d time.Duration, long bool) {
 	return d, true
 }
 
-// A load is a number of clients that a proxy reports, each from an address of its own.
+// A load is a number of clients that a proxy reports, each with its own address.
 type load struct {
 	m *mailfront
 
@@ -44,7 +43,7 @@ type load struct {
 	accepted atomic.Int64 // messages
 }
 
-// A visit is a session from start to end. begun says that the server has greeted.
+// A visit is a session from start to end. begun reports whether the server has sent its greeting.
 type visit func(l *load, c *textproto.Conn) (begun bool, err error)
 
 var visits = map[string][]visit{
@@ -55,7 +54,7 @@ var visits = map[string][]visit{
 	"smtps":      {(*load).garbage},
 }
 
-// client visits listeners until the server is gone.
+// client visits listeners until the server has ended.
 func (l *load) client(until <-chan struct{}) error {
 	listeners := []string{"submission", "imap", "pop3", "http", "smtps"}
 	for {
@@ -120,7 +119,7 @@ func (l *load) sendMail(c *textproto.Conn) (bool, error) {
 			return true, err
 		}
 		if code, text, err := c.ReadResponse(step.code); err != nil {
-			if code == 452 { // the mailbox is full: that is an answer, too
+			if code == 452 { // the mailbox is full, which is a valid answer
 				return true, nil
 			}
 			return true, fmt.Errorf("%s: %d %s: %w", step.command, code, text, err)
@@ -151,7 +150,7 @@ func (l *load) emptyINBOX(c *textproto.Conn) (bool, error) {
 	return true, nil
 }
 
-// emptyPOP3 does in POP3 what emptyINBOX does in IMAP: each has a view of its own.
+// emptyPOP3 makes room in the mailbox of POP3, which is separate from that of IMAP.
 func (l *load) emptyPOP3(c *textproto.Conn) (bool, error) {
 	if _, err := greeting(c); err != nil {
 		return false, err
@@ -206,20 +205,20 @@ func (l *load) getDocument(c *textproto.Conn) (bool, error) {
 	return true, err
 }
 
-// leave is a client whose machine fails as soon as it is greeted.
+// leave is a client whose machine fails after the greeting.
 func (l *load) leave(c *textproto.Conn) (bool, error) {
 	_, err := greeting(c)
 	return err == nil, err
 }
 
-// garbage is for a listener that expects TLS.
+// garbage sends clear text to a listener that expects TLS.
 func (l *load) garbage(c *textproto.Conn) (bool, error) {
 	c.PrintfLine("EHLO client.example")
 	_, err := io.Copy(io.Discard, c.R)
-	return false, err // it is closed, with an alert
+	return false, err // closed with an alert
 }
 
-// A footprint is what a process has.
+// A footprint has the resources of a process.
 type footprint struct{ files, kilobytes int }
 
 var resident = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
@@ -245,15 +244,14 @@ func (p *process) awaitFiles(t *testing.T, most int) {
 	require.Eventually(t, func() bool { return p.footprint(t).files <= most }, timeout, 10*time.Millisecond, "it keeps descriptors")
 }
 
-// Mail is accepted and read, documents are fetched, machines fail, the trust list is
-// replaced by good ones and by bad ones, and at last the server gets SIGTERM while
-// all this goes on. Who was greeted is served to the end, and mail that was accepted
-// was delivered.
+// Clients send and read mail, fetch documents, and fail. Meanwhile the trust list is replaced by
+// valid and invalid lists, and at last the server gets SIGTERM. Every client that got a greeting is
+// served to the end, and accepted mail is delivered.
 func TestSoakSignalsUnderLoadLoseNothing(t *testing.T) {
 	duration, _ := soakTime(t)
 	dir := t.TempDir()
 	list := filepath.Join(dir, "trusted")
-	write := func(text string) { // at once: the server may be reading
+	write := func(text string) { // atomically, since the server may be reading
 		require.NoError(t, os.WriteFile(list+".new", []byte(text), 0o600))
 		require.NoError(t, os.Rename(list+".new", list))
 	}
@@ -313,7 +311,7 @@ func TestSoakSignalsUnderLoadLoseNothing(t *testing.T) {
 	t.Logf("SIGTERM after %d sessions more: all that were greeted ended well, %d messages accepted and delivered, ended in %v", l.served.Load()-before, l.accepted.Load(), took)
 }
 
-// Idle clients, through HAProxy.
+// Prints the memory of idle clients through HAProxy.
 func TestSoakIdleClientsThroughHAProxy(t *testing.T) {
 	conns := 200
 	if _, long := soakTime(t); long {

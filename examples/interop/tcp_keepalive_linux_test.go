@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A keepalive is that of a TCP socket.
+// A keepalive has the keepalive options of a TCP socket.
 type keepalive struct{ idle, interval time.Duration }
 
-// An IMAP client in IDLE is silent for up to 29 minutes (RFC 2177). A NAT forgets the
-// connection before, unless the proxy or the client uses TCP keepalive.
+// An IMAP client in IDLE is silent for up to 29 minutes (RFC 2177). A NAT drops the connection
+// earlier, unless the proxy or the client uses TCP keepalive.
 func TestTCPKeepaliveTowardsClients(t *testing.T) {
 	ours := keepalive{2 * time.Minute, 30 * time.Second}
 	for _, product := range []struct {
@@ -66,7 +66,7 @@ func TestTCPKeepaliveTowardsClients(t *testing.T) {
 	}
 }
 
-// keepaliveTowards returns what the proxy uses at its end of a client's connection.
+// keepaliveTowards returns the keepalive options of the proxy's end of a client's connection.
 func (p *proxy) keepaliveTowards(t *testing.T, c net.Conn) keepalive {
 	t.Helper()
 	var socket int
@@ -91,7 +91,7 @@ func (p *proxy) keepaliveTowards(t *testing.T, c net.Conn) keepalive {
 	}
 }
 
-// inodeOf returns that of the socket with these addresses, or "".
+// inodeOf returns the inode of the socket with these addresses, or "".
 func inodeOf(t *testing.T, local, remote string) string {
 	t.Helper()
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
@@ -107,8 +107,8 @@ func inodeOf(t *testing.T, local, remote string) string {
 	return ""
 }
 
-// kernelAddress is an address as /proc/net has it: 32-bit words in the byte order of this
-// machine, and a port, in hexadecimal.
+// kernelAddress returns an address in the format of /proc/net: 32-bit words in the byte order of
+// this machine, and a port, in hexadecimal.
 func kernelAddress(t *testing.T, address string) string {
 	t.Helper()
 	host, port, err := net.SplitHostPort(address)

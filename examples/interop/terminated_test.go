@@ -2,12 +2,12 @@ package interop
 
 import "testing"
 
-// ended is a way on which the proxy ends the client's TLS.
+// ended returns a way on which the proxy ends the client's TLS.
 func ended(door, listener string, seenTLS bool, o offer) way {
 	return way{door: door, listener: listener, tls: true, endedBy: endedByProxy, seenTLS: seenTLS, offer: o}
 }
 
-// terminated are the TLS doors of tls-terminated, in front of plain listeners.
+// terminated returns the TLS doors of tls-terminated, in front of plain listeners.
 func terminated(seenTLS bool, o offer) []way {
 	return []way{
 		ended("submissions", "submission", seenTLS, o),
@@ -17,7 +17,7 @@ func terminated(seenTLS bool, o offer) []way {
 	}
 }
 
-// plainDoors are the others, of HAProxy alone.
+// plainDoors are the doors without TLS, which only HAProxy's file has.
 var plainDoors = []way{
 	plainPassed("smtp"), plainPassed("submission"), plainPassed("imap"), plainPassed("pop3"),
 	{door: "http", listener: "http"},
@@ -33,6 +33,7 @@ func TestHAProxyEndsTLSReportingIt(t *testing.T) {
 	tryWays(t, p, sendV2TLS.sendProxy, 2, plainDoors, ipv4, ipv6)
 }
 
+// The header reports that a client does not use TLS, which has precedence over the setting.
 func TestPlainClientOverridesTLSSetting(t *testing.T) {
 	haproxyBinary(t)
 	m := startMailfront(t, terminatedListeners)
@@ -41,8 +42,8 @@ func TestPlainClientOverridesTLSSetting(t *testing.T) {
 	tryWays(t, p, sendV2TLS.sendProxy+", TERMINATED", 2, plainDoors, ipv4)
 }
 
-// STARTTLS is still offered: inside the proxy's TLS it makes sense only to a
-// server that does not know of that.
+// The header does not report the client's TLS, which then does not count. The server still offers
+// STARTTLS.
 func TestHAProxyEndsTLSUnreported(t *testing.T) {
 	haproxyBinary(t)
 	for _, h := range []sending{sendV1, sendV2} {

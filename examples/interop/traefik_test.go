@@ -17,8 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// traefikBinary is the one product that is not required: there is no package of it
-// where the others come from.
+// traefikBinary finds Traefik, which is never required, because Debian has no package of it.
 func traefikBinary(t *testing.T) string {
 	t.Helper()
 	name := os.Getenv("PORTICO_TRAEFIK")
@@ -27,18 +26,18 @@ func traefikBinary(t *testing.T) string {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("traefik is not installed: a binary of Traefik 3 (or PORTICO_TRAEFIK=/path/to/traefik)")
+		t.Skipf("traefik is not installed: add Traefik 3 to PATH (or set PORTICO_TRAEFIK=/path/to/traefik)")
 	}
 	return path
 }
 
-// markedYAML is a line of Traefik's configuration whose value is to be replaced, up to
-// the comment that names it.
+// markedYAML matches a line of Traefik's configuration whose value is replaced, up to the comment
+// with the name.
 var markedYAML = regexp.MustCompile(`(?m)^( *(?:\w+:|-(?: \w+:)?) +'?(?:https?://)?)([^ ']+)('?) +# ([A-Z0-9_]+)$`)
 
-// startTraefik runs a configuration with the values of its marked lines replaced, in
-// both of its files. Traefik gets the doors as sockets that listen already, as systemd
-// would give them, by the names of its entry points.
+// startTraefik runs a configuration with the values of the marked lines in both files replaced.
+// Traefik inherits listening sockets for its doors by the names of its entry points, as from
+// systemd.
 func startTraefik(t *testing.T, m *mailfront, file string, set map[string]string, changes ...change) *proxy {
 	t.Helper()
 	path := traefikBinary(t)
@@ -82,7 +81,7 @@ func startTraefik(t *testing.T, m *mailfront, file string, set map[string]string
 	for name := range set {
 		require.True(t, used[name], "%s is not in %s", name, file)
 	}
-	// LISTEN_PID is the process that the sockets are for: the shell becomes Traefik.
+	// LISTEN_PID is the process that inherits the sockets. The shell becomes Traefik by exec.
 	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`,
 		path, "--configFile="+filepath.Join(dir, file)) // with which it reads no flag
 	cmd.Env = append(os.Environ(), fmt.Sprintf("LISTEN_FDS=%d", len(doors)), "LISTEN_FDNAMES="+strings.Join(entryPoints, ":"))
@@ -95,15 +94,15 @@ func startTraefik(t *testing.T, m *mailfront, file string, set map[string]string
 				continue // load-balanced.yaml has no IPv6 for mail
 			}
 			require.Eventually(t, func() bool { return !p.running() || traefikLeadsOn(t, address) }, timeout, 20*time.Millisecond,
-				"Traefik does not lead on from %s, and says %s%s", door, p.stdout, p.stderr)
+				"Traefik does not connect %s to the server: %s%s", door, p.stdout, p.stderr)
 		}
 	}
 	return p
 }
 
-// traefikLeadsOn tries a door. Traefik accepts connections before it has read where they
-// lead, and answers requests with 404 until then, and with a certificate of its own. The
-// client is at the proxy's address, which checks in logs overlook.
+// traefikLeadsOn reports whether a door is connected to the server. Traefik accepts connections
+// before it has read its second file, and until then answers requests with 404 and its own
+// certificate. The client has the proxy's address, which checks of logs ignore.
 func traefikLeadsOn(t *testing.T, address string) bool {
 	t.Helper()
 	dial := func() net.Conn {
@@ -118,7 +117,7 @@ func traefikLeadsOn(t *testing.T, address string) bool {
 	answer := make([]byte, len("HTTP/1.0 404"))
 	_, err := io.ReadFull(c, answer)
 	if err != nil || !strings.HasSuffix(string(answer), " 404") {
-		return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a server that wants TLS
+		return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a server that requires TLS
 	}
 	onTLS := tls.Client(dial(), clientTLS(t))
 	defer onTLS.Close()
