@@ -31,6 +31,7 @@ type cluster struct {
 // newCluster starts n nodes on one store, with env for each.
 func newCluster(t *testing.T, n int, env map[string]string, redisArgs ...string) *cluster {
 	t.Helper()
+	needDirect(t) // here, because many tests make their requests on other goroutines
 	c := &cluster{t: t, store: storetest.Start(t, redisArgs...)}
 	c.env = map[string]string{"MAILFRONT_STORE": c.store.URL(), "MAILFRONT_SECRET": storetest.Secret}
 	maps.Copy(c.env, env)
