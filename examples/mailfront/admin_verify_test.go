@@ -54,7 +54,7 @@ func TestCheckReachesNoOtherHost(t *testing.T) {
 	response.Body.Close()
 	for _, u := range []string{"http://" + other, "https://" + other, "http://localhost:" + port} {
 		_, err := client.Get(u)
-		require.ErrorContains(t, err, "mailfront: the check connects to "+s.address["http"]+" alone", u)
+		require.ErrorContains(t, err, "mailfront: the check connects to "+s.address["http"]+" only", u)
 	}
 	require.Zero(t, connections.Load())
 }
@@ -66,6 +66,6 @@ func TestCheckUsesPublicPort(t *testing.T) {
 		transport := verifyClient(b).Transport.(*http.Transport)
 		require.Nil(t, transport.Proxy)
 		_, err = transport.DialContext(t.Context(), "tcp", "other.example:443")
-		require.ErrorContains(t, err, "connects to "+want+" alone, not to other.example:443")
+		require.ErrorContains(t, err, "connects to "+want+" only, not to other.example:443")
 	}
 }
