@@ -73,6 +73,7 @@ func TestMailNamesEachMistake(t *testing.T) {
 		{name: "host with a port", change: func(m *Mail) { m.Services[0].Host = "imap.example.com:993" }, want: `mail: Services[0].Host: `, clause: "RFC 1123"},
 		{name: "base without a name", change: func(m *Mail) {}, base: "https://192.0.2.1", want: `the host of the base is an address`, clause: "RFC 2782"},
 		{name: "sieve with implicit TLS", change: func(m *Mail) { m.Services[5].Security = ImplicitTLS }, want: `mail: Services[5].Port: no port is registered`, clause: "RFC 5804"},
+		{name: "TLS in the protocol", change: func(m *Mail) { m.Services[0].Protocol = "imaps" }, want: "and the field Security for TLS", clause: "section 3.5"},
 		{name: "service twice", change: func(m *Mail) { m.Services[1] = m.Services[0] }, want: `mail: Services[1].Protocol: "imap": duplicate service`},
 		{name: "OAuth without a server", change: func(m *Mail) { m.Authentication = []AuthMethod{AuthOAuth2, AuthPassword} }, want: `mail: Authentication: "oauth2"`, clause: "section 6.4"},
 		{name: "OAuth for a service without a server", change: func(m *Mail) { m.Services[0].Authentication = []AuthMethod{AuthOAuth2} }, want: `mail: Services[0].Authentication: "oauth2": there is no authorization server`, clause: "section 6.4"},

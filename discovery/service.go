@@ -112,7 +112,7 @@ func (b *builder) services(m *mailSettings, list string, services []Service) []S
 		switch s.Protocol {
 		case IMAP, POP3, Submission, ManageSieve:
 		default:
-			b.failMail(field+"Protocol", string(s.Protocol), "use IMAP, POP3, Submission or ManageSieve", autoconfigDraft+" section 3.5")
+			b.failMail(field+"Protocol", string(s.Protocol), "use IMAP, POP3, Submission or ManageSieve, and the field Security for TLS", autoconfigDraft+" section 3.5")
 			continue
 		}
 		if s.Security > StartTLS {
