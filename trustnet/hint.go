@@ -24,11 +24,11 @@ func (b *builder) syntaxError(item, sign string) error {
 	case lower == "localhost":
 		return fmt.Errorf("%w: write %[2]s127.0.0.1 and %[2]s::1, or %[2]sloopback", ErrSyntax, sign)
 	case strings.HasPrefix(lower, "dns:") && sign == "" && b.names:
-		return fmt.Errorf("%w: write dns:%s", ErrSyntax, lower[len("dns:"):])
+		return nameErrorf("the prefix is in lower case: write %s", lower)
 	case strings.HasPrefix(lower, "dns:") && sign == "":
-		return fmt.Errorf("%w: this list does not accept DNS names: list the addresses, or use trustnet.Names in the program", ErrSyntax)
+		return nameErrorf("this list does not accept DNS names: list the addresses, or use trustnet.Names in the program")
 	case strings.HasPrefix(lower, "dns:"):
-		return fmt.Errorf("%w: a name cannot be excluded, because a failed look-up would remove the exclusion: exclude its addresses", ErrSyntax)
+		return nameErrorf("a name cannot be excluded, because a failed look-up would remove the exclusion: exclude its addresses")
 	case isHost(item) && sign == "" && b.names:
 		return fmt.Errorf("%w: if it is a DNS name, write dns:%s", ErrSyntax, lower)
 	case isHost(item):

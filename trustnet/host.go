@@ -11,16 +11,25 @@ import (
 // names of services.
 func parseHost(s string) (string, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
-		return "", fmt.Errorf("%w: an address is not a DNS name: write %v", ErrSyntax, a.WithZone(""))
+		return "", nameErrorf("an address is not a DNS name: write %v", a.WithZone(""))
 	}
 	if host, _, ok := strings.Cut(s, ":"); ok && isHost(host) {
-		return "", fmt.Errorf("%w: a DNS name has no port: write dns:%s", ErrSyntax, host)
+		return "", nameErrorf("a DNS name has no port: write dns:%s", host)
 	}
 	if !isHost(s) {
-		return "", fmt.Errorf("%w: not a DNS name: write dns: and letters, digits, hyphens and dots, as in dns:proxy.example.com", ErrSyntax)
+		return "", nameErrorf("not a DNS name: write dns: and letters, digits, hyphens and dots, as in dns:proxy.example.com")
 	}
 	return strings.ToLower(s), nil
 }
+
+// A nameError is an ErrSyntax whose text is about a name, and not about addresses.
+type nameError string
+
+func nameErrorf(format string, args ...any) error { return nameError(fmt.Sprintf(format, args...)) }
+
+func (e nameError) Error() string { return string(e) }
+
+func (nameError) Is(target error) bool { return target == ErrSyntax }
 
 func isHost(s string) bool {
 	s = strings.TrimSuffix(s, ".")
