@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -203,6 +204,9 @@ func TestDialerSendsThePayloadInOneWriteWithTheHeader(t *testing.T) {
 
 // A server that reads nothing takes a small payload, but not a large one.
 func TestDialerGivesUpALargePayloadInTime(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a socket may take all of it")
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()

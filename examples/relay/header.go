@@ -11,9 +11,9 @@ import (
 // newHeader returns the header about a client for the backend. state is that of the TLS
 // that the relay ended, nil if it ended none.
 //
-// Who the client is, is passed on as it was learned: LOCAL stays LOCAL, so that
-// no backend takes a proxy for a client. What has to be decided is whose words on
-// TLS count. info.Secure knows whether TLS that ended here was the client's own.
+// The client's address is passed on as it was received. LOCAL stays LOCAL, so that no
+// backend takes a proxy for a client. TLS is passed on as the first proxy reported it.
+// If no proxy did, info.Secure reports whether TLS that ended here was the client's own.
 func newHeader(info *proxyproto.Info, state *tls.ConnectionState) proxyproto.Header {
 	h := info.Header()
 	secure, known := info.Secure(state != nil)
@@ -30,7 +30,7 @@ func newHeader(info *proxyproto.Info, state *tls.ConnectionState) proxyproto.Hea
 		if len(state.ServerName) <= maxServerName {
 			h.ServerName = state.ServerName
 		}
-	default: // RELAY_TLS_TERMINATED: a proxy ended it, without a word
+	default: // RELAY_TLS_TERMINATED: a proxy ended it, and does not report it
 		h.TLS = &proxyproto.TLS{Client: true}
 	}
 	return h

@@ -116,8 +116,8 @@ func (s *session) log(level slog.Level, message string, more ...slog.Attr) {
 	s.relay.log.LogAttrs(s.relay.ctx, level, message, append(attrs, more...)...)
 }
 
-// endTLS ends the TLS of a client, if that is the relay's job. Without, conn itself
-// is passed on, which lets io.Copy use splice(2).
+// endTLS ends the TLS of a client, if the relay has a certificate. It returns conn itself
+// otherwise, for which proxyproto.Forward uses splice(2).
 func (r *relay) endTLS(conn *proxyproto.Conn) (duplex, *tls.ConnectionState, error) {
 	if r.cfg.tls == nil {
 		return conn, nil, nil
