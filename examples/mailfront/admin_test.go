@@ -32,11 +32,11 @@ func TestPageExplainsClientAndTLS(t *testing.T) {
 		tls       string
 		tlsBy     string
 	}{
-		{"direct, TLS", direct, nil, "127.0.0.1", "The connection itself: 127.0.0.1 is not on the list", "yes", "The connection itself."},
-		{"direct, plain", plain, nil, "127.0.0.1", "The connection itself", "no", "The connection itself."},
-		{"everybody in the chain is on the list", kept, nil, "not known", "remove it from MAILFRONT_TRUSTED_PROXIES", "not known", "The client is not known"},
-		{"a proxy that is not trusted", kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1"}, "127.0.0.1", "add it to MAILFRONT_TRUSTED_PROXIES.", "no", "The connection itself."},
-		{"a proxy that is not trusted by the list of the listener", kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES_HTTP": "192.0.2.1"}, "127.0.0.1", "add it to MAILFRONT_TRUSTED_PROXIES_HTTP.", "no", "The connection itself."},
+		{name: "direct, TLS", how: direct, address: "127.0.0.1", by: "The connection itself: 127.0.0.1 is not on the list", tls: "yes", tlsBy: "The connection itself."},
+		{name: "direct, plain", how: plain, address: "127.0.0.1", by: "The connection itself", tls: "no", tlsBy: "The connection itself."},
+		{name: "everybody in the chain is on the list", how: kept, address: "not known", by: "remove it from MAILFRONT_TRUSTED_PROXIES", tls: "not known", tlsBy: "The client is not known"},
+		{name: "a proxy that is not trusted", how: kept, env: map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1"}, address: "127.0.0.1", by: "add it to MAILFRONT_TRUSTED_PROXIES.", tls: "no", tlsBy: "The connection itself."},
+		{name: "a proxy that is not trusted by the list of the listener", how: kept, env: map[string]string{"MAILFRONT_TRUSTED_PROXIES_HTTP": "192.0.2.1"}, address: "127.0.0.1", by: "add it to MAILFRONT_TRUSTED_PROXIES_HTTP.", tls: "no", tlsBy: "The connection itself."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newAdminSite(t, testBase, test.how, test.env)
@@ -187,11 +187,11 @@ func TestSessionCookieIsSecure(t *testing.T) {
 		cl           client.Client
 		want         bool
 	}{
-		{"https in the browser", testBase, client.Client{TLSKnown: true}, true},
-		{"http in the browser", "http://127.0.0.1:8080", client.Client{}, false},
-		{"no browser, TLS", "", client.Client{TLS: true, TLSKnown: true}, true},
-		{"no browser, no TLS", "", client.Client{TLSKnown: true}, false},
-		{"no browser, nothing known", "", client.Client{}, true},
+		{name: "https in the browser", origin: testBase, cl: client.Client{TLSKnown: true}, want: true},
+		{name: "http in the browser", origin: "http://127.0.0.1:8080", cl: client.Client{}},
+		{name: "no browser, TLS", cl: client.Client{TLS: true, TLSKnown: true}, want: true},
+		{name: "no browser, no TLS", cl: client.Client{TLSKnown: true}},
+		{name: "no browser, nothing known", cl: client.Client{}, want: true},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/admin/sign-in", nil)
 		if test.origin != "" {

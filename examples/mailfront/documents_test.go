@@ -140,10 +140,10 @@ func TestWhatDocumentsNameIsThere(t *testing.T) {
 
 func TestBootstrapDocuments(t *testing.T) {
 	for _, test := range []struct{ name, mode, url, prefix string }{
-		{"nothing is set", "", "", ""},
-		{"bootstrap", "bootstrap", "https://mail.example.com", ""},
-		{"recovery", "recovery", "https://mail.example.com", ""},
-		{"recovery on a path", "recovery", "https://example.com/mail", "/mail"},
+		{name: "nothing is set", prefix: ""},
+		{name: "bootstrap", mode: "bootstrap", url: "https://mail.example.com"},
+		{name: "recovery", mode: "recovery", url: "https://mail.example.com"},
+		{name: "recovery on a path", mode: "recovery", url: "https://example.com/mail", prefix: "/mail"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newSite(t, testBase, direct, map[string]string{"MAILFRONT_PUBLIC_URL": test.url, "MAILFRONT_MODE": test.mode})
