@@ -16,9 +16,9 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// addressLearned describes the source of the client's address. If the address is not known, the
+// addressSource describes the source of the client's address. If the address is not known, the
 // sentence names the cause and the setting to change.
-func (f *frontend) addressLearned(cl client.Client) string {
+func (f *frontend) addressSource(cl client.Client) string {
 	if cl.Version > 0 {
 		by := fmt.Sprintf("The PROXY header (version %d) of the proxy %s", cl.Version, proxyName(cl))
 		if !cl.Known {
@@ -70,9 +70,9 @@ func isDirect(cl client.Client) bool {
 	return false
 }
 
-// tlsLearned describes the source of the client's TLS state. If the state is not known, the
+// tlsSource describes the source of the client's TLS state. If the state is not known, the
 // sentence names the cause and the setting to change.
-func (f *frontend) tlsLearned(cl client.Client) string {
+func (f *frontend) tlsSource(cl client.Client) string {
 	path := f.cfg.tlsPath[cl.Listener]
 	switch {
 	case isDirect(cl):

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-func TestTheFactsSayWhoSaidThem(t *testing.T) {
+func TestFactsNameTheirSource(t *testing.T) {
 	proxy, ip := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("203.0.113.7")
 	byHeader := func(known, tls, tlsKnown bool, r forwarded.Reason) client.Client {
 		return client.Client{IP: ip, Proxy: proxy, Known: known, TLS: tls, TLSKnown: tlsKnown, Reason: r.String(), Listener: "http"}
@@ -47,7 +47,7 @@ func TestTheFactsSayWhoSaidThem(t *testing.T) {
 		{name: "PROXY, LOCAL", cl: byPROXY(false, false, false, nil), forwardedProto: false, path: nil, address: "has no client address", tls: "The client is not known"},
 	} {
 		f := &frontend{cfg: &config{forwarded: forwarded.Config{Proto: test.forwardedProto, TrustedHops: 2}, tlsPath: test.path}}
-		require.Contains(t, f.addressLearned(test.cl), test.address, test.name)
-		require.Contains(t, f.tlsLearned(test.cl), test.tls, test.name)
+		require.Contains(t, f.addressSource(test.cl), test.address, test.name)
+		require.Contains(t, f.tlsSource(test.cl), test.tls, test.name)
 	}
 }

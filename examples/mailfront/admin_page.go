@@ -98,7 +98,7 @@ func (a *admin) newPage(r *http.Request) *adminPageData {
 // complete adds the data for the administrator and for holders of the set-up token.
 func (a *admin) complete(p *adminPageData, r *http.Request) {
 	p.StateFile, p.Shared = a.f.cfg.stateFile.path, a.shared()
-	p.Settings = a.f.cfg.settingsThatWin(p.now.state)
+	p.Settings = a.f.cfg.overridingSettings(p.now.state)
 	if p.session == nil {
 		return
 	}
@@ -115,8 +115,8 @@ func (a *admin) complete(p *adminPageData, r *http.Request) {
 	}
 	p.Client = client.FromRequest(r)
 	p.Limits = a.limits()
-	p.AddressBy = a.f.addressLearned(p.Client)
-	p.TLSBy = a.f.tlsLearned(p.Client)
+	p.AddressBy = a.f.addressSource(p.Client)
+	p.TLSBy = a.f.tlsSource(p.Client)
 	if report := a.lastReport.Load(); report != nil && report.Base == p.set.Issuer() {
 		p.Report = report // a report on the current public URL
 	}
@@ -164,8 +164,8 @@ func (p *adminPageData) firstField() string {
 	return "password"
 }
 
-// settingsThatWin returns sentences about settings that override this page at the next start.
-func (cfg *config) settingsThatWin(kept state) (sentences []string) {
+// overridingSettings returns sentences about settings that override this page at the next start.
+func (cfg *config) overridingSettings(kept state) (sentences []string) {
 	if s := cfg.publicURL; s.Text != "" {
 		text := s.From + " is " + s.Text + ". It overrides the public URL of this page at every start"
 		if kept.PublicURL != "" {
@@ -179,16 +179,16 @@ func (cfg *config) settingsThatWin(kept state) (sentences []string) {
 	return sentences
 }
 
-// TLSWord returns "yes", "no" or "not known".
-func (p *adminPageData) TLSWord() string {
+// TLSText returns "yes", "no" or "not known".
+func (p *adminPageData) TLSText() string {
 	if !p.Client.TLSKnown {
 		return "not known"
 	}
 	return yesNo(p.Client.TLS)
 }
 
-// ClientWord returns the client's address, or a text if it is not known.
-func (p *adminPageData) ClientWord() string {
+// ClientText returns the client's address, or a text if it is not known.
+func (p *adminPageData) ClientText() string {
 	if !p.Client.Known {
 		return "not known"
 	}

@@ -275,7 +275,7 @@ func TestTheDebugPageCounts(t *testing.T) {
 	require.Contains(t, page, "WrongLogins")
 }
 
-func TestThePageIsWhereNothingElseIs(t *testing.T) {
+func TestPagePathsInBootstrap(t *testing.T) {
 	s := newAdminSite(t, testBase, direct, nil)
 	for path, want := range map[string]int{
 		"/admin": 200, "/mail/admin": 200, "/a/b/admin": 200, "/admin/": 303, "/x/admin/": 303, "/admin/debug": 303,

@@ -20,29 +20,29 @@ import (
 
 const demoTimeout = 15 * time.Second
 
-// demoClient is the address of the demo's client. The proxy connects from 127.0.0.1.
-// Linux has all of 127.0.0.0/8. Where 127.0.0.1 is the only address, as on macOS, it is
-// the client's, and the proxy connects through unix sockets.
+// demoClient is the address of the client in the demo. The proxy connects from 127.0.0.1. Linux
+// has all of 127.0.0.0/8. If 127.0.0.1 is the only address, as on macOS, the client has it, and
+// the proxy connects through unix sockets.
 const demoClient = "127.0.0.77"
 
 // demoSockets is the pattern of the temporary directory with the sockets.
 const demoSockets = "mailfront-demo-*"
 
-// A demo is mailfront, a proxy in front of it, and a client.
+// A demo has mailfront, a proxy in front of it, and a client.
 type demo struct {
 	out     io.Writer
 	ctx     context.Context
 	client  netip.Addr
-	behind  *frontend // what the proxy connects to
-	direct  *frontend // the same, unless the proxy connects through unix sockets
-	sockets string    // the directory of these sockets, or ""
+	behind  *frontend // the server behind the proxy
+	direct  *frontend // the server for direct clients; behind, unless the proxy uses unix sockets
+	sockets string    // the directory of the unix sockets, or ""
 	tls     *tls.Config
 	log     *logBuffer
 	checks  int
 	wrong   []string
 }
 
-// runDemo prints the story. The error says how much of it went wrong.
+// runDemo runs the demo and prints its results. The error reports how many checks failed.
 func runDemo(ctx context.Context, out io.Writer) error {
 	return runDemoAs(ctx, out, demoClient)
 }
@@ -70,14 +70,14 @@ func runDemoAs(ctx context.Context, out io.Writer, client string) error {
 		return err
 	}
 	if len(d.wrong) > 0 {
-		d.say("\nNOT as it must be:")
+		d.printf("\nFailed checks:")
 		for _, w := range d.wrong {
-			d.say("  %s", w)
+			d.printf("  %s", w)
 		}
-		d.say("\nThe log of mailfront:\n%s", d.log.String())
-		return fmt.Errorf("mailfront: the demo went wrong: %d of %d checks failed", len(d.wrong), d.checks)
+		d.printf("\nThe log of mailfront:\n%s", d.log.String())
+		return fmt.Errorf("mailfront: the demo: %d of %d checks failed", len(d.wrong), d.checks)
 	}
-	d.say("\nAll %d checks hold. It took %v.", d.checks, time.Since(began).Round(10*time.Millisecond))
+	d.printf("\nAll %d checks passed in %v.", d.checks, time.Since(began).Round(10*time.Millisecond))
 	return nil
 }
 
@@ -91,8 +91,7 @@ func bindable(address string) bool {
 	return true
 }
 
-// start starts mailfront with the settings of the demo, for a client that has the
-// address if possible.
+// start starts mailfront with the settings of the demo. The client gets the given address if possible.
 func (d *demo) start(client string) error {
 	password := rand.Text()
 	open := func(trusted string, listen func(name string) string) (*frontend, error) {
@@ -134,7 +133,7 @@ func (d *demo) start(client string) error {
 	return d.trust()
 }
 
-// proxy is what the proxy connects from.
+// proxy returns the address from which the proxy connects, as text.
 func (d *demo) proxy() string {
 	if d.sockets != "" {
 		return "a unix socket"
@@ -142,7 +141,7 @@ func (d *demo) proxy() string {
 	return "127.0.0.1"
 }
 
-// trust makes the client accept the certificates that mailfront has made itself.
+// trust makes the client accept the self-signed certificates of mailfront.
 func (d *demo) trust() error {
 	d.tls = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: d.behind.cfg.domains[0]}
 	for _, f := range d.frontends() {
@@ -156,65 +155,65 @@ func (d *demo) trust() error {
 }
 
 func (d *demo) introduce(wanted string) {
-	d.say("A mail server, a proxy in front of it, and a client. The client is %v; the proxy", d.client)
-	d.say("connects from %s, and that is all that a server would see without the PROXY header,", d.proxy())
-	d.say("which has the client's address and TLS. The server accepts the headers")
-	d.say("of %s, and no others. Each line is the server's answer to its client:", d.proxy())
+	d.printf("A mail server, a proxy in front of it, and a client. The client is %v; the proxy", d.client)
+	d.printf("connects from %s. Without the PROXY header a server would see only that address.", d.proxy())
+	d.printf("The header has the client's address and TLS. The server accepts headers")
+	d.printf("from %s only. Each line is the server's answer to its client:", d.proxy())
 	if d.sockets != "" {
-		d.say("\n(No client can have the address %s on this system. The client has %v instead,", wanted, d.client)
-		d.say("and the proxy connects to the server through unix sockets.)")
+		d.printf("\n(No client can have the address %s on this system. The client has %v instead,", wanted, d.client)
+		d.printf("and the proxy connects to the server through unix sockets.)")
 	}
 }
 
-// A row is one way of a client to the server, and what must come of it.
+// A row is a path from the client to the server, with the expected result.
 type row struct {
 	protocol string
-	ask      func(*demo, visit) (sighting, error)
+	query    func(*demo, visit) (sighting, error)
 	path     string
 	listener string
-	through  func(*demo, string) (visit, func()) // how the path is built
+	through  func(*demo, string) (visit, func()) // builds the path
 	want     sighting
 }
 
-// rows lists every protocol on every path.
+// rows returns every protocol on every path.
 func (d *demo) rows() []row {
 	var rows []row
 	for _, p := range []struct {
-		name string
-		ask  func(*demo, visit) (sighting, error)
-		key  string
+		name  string
+		query func(*demo, visit) (sighting, error)
+		key   string
 	}{
-		{"SMTP", (*demo).askSMTP, "smtp"},
-		{"Submission", (*demo).askSMTP, "submission"},
-		{"IMAP", (*demo).askIMAP, "imap"},
-		{"POP3", (*demo).askPOP3, "pop3"},
+		{"SMTP", (*demo).querySMTP, "smtp"},
+		{"Submission", (*demo).querySMTP, "submission"},
+		{"IMAP", (*demo).queryIMAP, "imap"},
+		{"POP3", (*demo).queryPOP3, "pop3"},
 	} {
 		secure := func(passwords string) sighting { return sighting{Client: d.client, TLS: true, Passwords: passwords} }
 		rows = append(rows,
-			row{p.name, p.ask, "proxy passes bytes on, STARTTLS", p.key, throughPlain, secure(afterStartTLS)},
-			row{p.name, p.ask, "proxy ends TLS, and says so", p.key, throughTLS, secure(atOnce)},
-			row{p.name, p.ask, "proxy passes TLS on", p.key + "s", throughPlainToTLS, secure(atOnce)},
-			row{p.name, p.ask, "direct, STARTTLS", p.key, directly, secure(afterStartTLS)},
+			row{protocol: p.name, query: p.query, path: "proxy passes bytes on, STARTTLS", listener: p.key, through: throughPlain, want: secure(afterStartTLS)},
+			row{protocol: p.name, query: p.query, path: "proxy ends TLS and reports it", listener: p.key, through: throughTLS, want: secure(atOnce)},
+			row{protocol: p.name, query: p.query, path: "proxy passes TLS on", listener: p.key + "s", through: throughPlainToTLS, want: secure(atOnce)},
+			row{protocol: p.name, query: p.query, path: "direct, STARTTLS", listener: p.key, through: directly, want: secure(afterStartTLS)},
 		)
 	}
 	web := func(tls bool) sighting { return sighting{Client: d.client, TLS: tls, Passwords: "-"} }
 	return append(rows,
-		row{"HTTP", (*demo).askHTTP, "proxy passes bytes on", "http", throughPlain, web(false)},
-		row{"HTTP", (*demo).askHTTP, "proxy ends TLS, and says so", "http", throughTLS, web(true)},
-		row{"HTTP", (*demo).askHTTP, "direct", "http", directly, web(false)},
-		row{"HTTPS", (*demo).askHTTP, "proxy passes TLS on", "https", throughPlainToTLS, web(true)},
-		row{"HTTPS", (*demo).askHTTP, "direct", "https", directlyOnTLS, web(true)},
+		row{protocol: "HTTP", query: (*demo).queryHTTP, path: "proxy passes bytes on", listener: "http", through: throughPlain, want: web(false)},
+		row{protocol: "HTTP", query: (*demo).queryHTTP, path: "proxy ends TLS and reports it", listener: "http", through: throughTLS, want: web(true)},
+		row{protocol: "HTTP", query: (*demo).queryHTTP, path: "direct", listener: "http", through: directly, want: web(false)},
+		row{protocol: "HTTPS", query: (*demo).queryHTTP, path: "proxy passes TLS on", listener: "https", through: throughPlainToTLS, want: web(true)},
+		row{protocol: "HTTPS", query: (*demo).queryHTTP, path: "direct", listener: "https", through: directlyOnTLS, want: web(true)},
 	)
 }
 
 func (d *demo) table(rows []row) {
-	d.say("")
+	d.printf("")
 	t := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PROTOCOL\tPATH\tCLIENT SEEN\tTLS SEEN\tPASSWORDS TAKEN")
+	fmt.Fprintln(t, "PROTOCOL\tPATH\tCLIENT SEEN\tTLS SEEN\tPASSWORDS ACCEPTED")
 	protocol := ""
 	for _, r := range rows {
 		v, end := r.through(d, r.listener)
-		got, err := r.ask(d, v)
+		got, err := r.query(d, v)
 		end()
 		d.check(err == nil && got == r.want, "%s, %s: got %v (error %v), want %v", r.protocol, r.path, got, err, r.want)
 		name := r.protocol
@@ -235,7 +234,7 @@ func (d *demo) table(rows []row) {
 	t.Flush()
 }
 
-// check counts what must be so, and remembers what is not.
+// check counts a check and records its failure.
 func (d *demo) check(ok bool, format string, args ...any) bool {
 	d.checks++
 	if !ok {
@@ -244,7 +243,7 @@ func (d *demo) check(ok bool, format string, args ...any) bool {
 	return ok
 }
 
-func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+func (d *demo) printf(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
 
 func yesNo(b bool) string {
 	if b {

@@ -17,12 +17,12 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// forgedClient is the address that a forger claims. RFC 5737: no client has it.
+// forgedClient is the address in forged headers. No client has it (RFC 5737).
 const forgedClient = "203.0.113.99"
 
 // forgeries sends PROXY headers from an address that is not trusted.
 func (d *demo) forgeries() {
-	d.say("\n%v is not trusted, and forges a header that says it is %s. It got:\n", d.client, forgedClient)
+	d.printf("\n%v is not trusted and sends a forged header with the client address %s. The results:\n", d.client, forgedClient)
 	t := tabwriter.NewWriter(d.out, 2, 0, 2, ' ', 0)
 	for _, f := range []struct{ name, listener, then string }{
 		{"SMTP", "smtp", "EHLO me.example\r\n"},
@@ -47,7 +47,7 @@ func (d *demo) forgeries() {
 	d.check(!strings.Contains(d.log.String(), "client_ip="+forgedClient), "the log names %s as a client", forgedClient)
 }
 
-// forge returns the outcome of a forged header in words, or the fault.
+// forge returns the outcome of a forged header as text, or an error if it was not rejected.
 func (d *demo) forge(listener string, version int, then string) (string, error) {
 	began := time.Now()
 	c, err := d.to(d.direct.address(listener))()
@@ -57,7 +57,7 @@ func (d *demo) forge(listener string, version int, then string) (string, error) 
 	defer c.Close()
 	r := bufio.NewReader(c)
 	words := "closed without an answer"
-	if listener != "http" { // a server that speaks first does so at once
+	if listener != "http" { // the banner of the server does not wait for the header
 		if _, err := r.ReadString('\n'); err != nil {
 			return "", fmt.Errorf("no banner: %w", err)
 		}
@@ -80,20 +80,20 @@ func (d *demo) forge(listener string, version int, then string) (string, error) 
 	case len(answer) > 0:
 		return "", fmt.Errorf("an answer: %q", answer)
 	}
-	return words, nil // a reset connection is a closed one
+	return words, nil // a reset counts as closed
 }
 
-// privileges tries what 127.0.0.1 may do, without being it.
+// privileges attempts to use the privileges of 127.0.0.1 without having that address.
 func (d *demo) privileges() {
-	d.say("\nFrom %s, which is trusted:\n", d.proxy())
+	d.printf("\nFrom %s, which is trusted:\n", d.proxy())
 	words, err := d.relayAsHealthCheck()
 	d.check(err == nil, "relaying behind a LOCAL header: %v", err)
-	d.say("  (MAILFRONT_RELAY_LOOPBACK is on: 127.0.0.1 may send mail to other domains.)")
-	d.say("  A LOCAL header, as of a health check, then mail to elsewhere.test: %s", orError(words, err))
+	d.printf("  (MAILFRONT_RELAY_LOOPBACK is on: 127.0.0.1 may send mail to other domains.)")
+	d.printf("  A LOCAL header (health check), then mail to elsewhere.test: %s", orError(words, err))
 
-	words, err = d.forgetHeader()
+	words, err = d.omitHeader()
 	d.check(err == nil, "no header from the proxy: %v", err)
-	d.say("  No header at all: %s", orError(words, err))
+	d.printf("  No header at all: %s", orError(words, err))
 }
 
 func orError(words string, err error) string {
@@ -103,8 +103,8 @@ func orError(words string, err error) string {
 	return words
 }
 
-// relayAsHealthCheck sends mail to another domain, which a client on this machine may do in
-// the demo. A LOCAL connection has the address 127.0.0.1, and is not such a client.
+// relayAsHealthCheck sends mail to another domain, which the demo allows to clients on this machine. A
+// LOCAL connection has the address 127.0.0.1, but is not such a client.
 func (d *demo) relayAsHealthCheck() (string, error) {
 	dialer := proxyproto.Dialer{Dial: d.asProxy}
 	c, err := dialer.DialContext(d.ctx, "tcp", d.behind.address("smtp"), proxyproto.Header{Local: true})
@@ -137,8 +137,8 @@ func errOrAccepted(err error) error {
 	return err
 }
 
-// forgetHeader speaks SMTP where a header must come.
-func (d *demo) forgetHeader() (string, error) {
+// omitHeader speaks SMTP on a connection that must begin with a header.
+func (d *demo) omitHeader() (string, error) {
 	c, err := d.asProxy(d.ctx, "tcp", d.behind.address("smtp"))
 	if err != nil {
 		return "", err
@@ -151,14 +151,14 @@ func (d *demo) forgetHeader() (string, error) {
 	if len(answer) > 0 {
 		return "", fmt.Errorf("it was served: %q", answer)
 	}
-	// The connection is closed first and reported then.
+	// The rejection is logged after the connection is closed.
 	if !d.log.await(d.ctx, 1, "event=reject", "no PROXY header from a trusted peer") {
-		return "", errors.New("closed, but the log does not say why")
+		return "", errors.New("closed, but the reason is not in the log")
 	}
-	return "closed, and the log says what to do about it.", nil
+	return "closed, with the reason and the setting in the log.", nil
 }
 
-// asProxy dials from what is trusted: 127.0.0.1, or a unix socket.
+// asProxy dials from a trusted peer: 127.0.0.1 or a unix socket.
 func (d *demo) asProxy(ctx context.Context, network, address string) (net.Conn, error) {
 	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}}
 	if d.sockets != "" {

@@ -20,14 +20,14 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// When passwords are taken.
+// The times at which a server accepts passwords.
 const (
 	atOnce        = "at once"
 	afterStartTLS = "after STARTTLS"
 	never         = "never"
 )
 
-// A sighting is what the server says that it sees.
+// A sighting has the facts that the server reports about its client.
 type sighting struct {
 	Client    netip.Addr `json:"client_ip"`
 	TLS       bool       `json:"tls"`
@@ -38,7 +38,7 @@ func (s sighting) String() string {
 	return fmt.Sprintf("client %v, TLS %s, passwords %s", s.Client, yesNo(s.TLS), s.Passwords)
 }
 
-// read takes the JSON out of an answer.
+// read decodes the JSON in an answer.
 func (s *sighting) read(answer string) error {
 	i := strings.IndexByte(answer, '{')
 	if i < 0 {
@@ -47,8 +47,7 @@ func (s *sighting) read(answer string) error {
 	return json.Unmarshal([]byte(answer[i:]), s)
 }
 
-// passwords names what a server offers: before and after STARTTLS, when that is
-// offered.
+// passwords returns when a server accepts passwords: before or after STARTTLS, if it offers STARTTLS.
 func passwords(before, startTLS, after bool) string {
 	switch {
 	case before && !startTLS:
@@ -61,7 +60,7 @@ func passwords(before, startTLS, after bool) string {
 	return "at once, and STARTTLS"
 }
 
-func (d *demo) askSMTP(v visit) (s sighting, err error) {
+func (d *demo) querySMTP(v visit) (s sighting, err error) {
 	c, before, startTLS, err := d.dialSMTP(v)
 	if err != nil {
 		return s, err
@@ -97,7 +96,7 @@ func (d *demo) askSMTP(v visit) (s sighting, err error) {
 	return s, c.Quit()
 }
 
-// dialSMTP returns a client that has said EHLO, and what it was offered.
+// dialSMTP returns a client after EHLO, and the offers of the server.
 func (d *demo) dialSMTP(v visit) (c *smtp.Client, auth, startTLS bool, err error) {
 	conn, err := v.dial()
 	if err != nil {
@@ -113,7 +112,7 @@ func (d *demo) dialSMTP(v visit) (c *smtp.Client, auth, startTLS bool, err error
 	return c, auth, startTLS, nil
 }
 
-func (d *demo) askIMAP(v visit) (s sighting, err error) {
+func (d *demo) queryIMAP(v visit) (s sighting, err error) {
 	conn, err := v.dial()
 	if err != nil {
 		return s, err
@@ -159,7 +158,7 @@ func offerIMAP(c *imapclient.Client) (login, startTLS bool, err error) {
 	return !caps.Has(imap.CapLoginDisabled) && caps.Has(imap.AuthCap("PLAIN")), caps.Has(imap.CapStartTLS), nil
 }
 
-func (d *demo) askPOP3(v visit) (s sighting, err error) {
+func (d *demo) queryPOP3(v visit) (s sighting, err error) {
 	conn, err := v.dial()
 	if err != nil {
 		return s, err
@@ -201,7 +200,7 @@ func (d *demo) askPOP3(v visit) (s sighting, err error) {
 	return s, nil
 }
 
-// A pop3Error is what follows -ERR.
+// A pop3Error is the text after -ERR.
 type pop3Error string
 
 func (e pop3Error) Error() string { return "-ERR " + string(e) }
@@ -236,9 +235,9 @@ func offerPOP3(c *textproto.Conn) (login, startTLS bool, err error) {
 	return slices.Contains(lines, "USER"), slices.Contains(lines, "STLS"), err
 }
 
-// askHTTP lets net/http speak on the visit's connection: with TLS it is there
-// already, so the URL says http.
-func (d *demo) askHTTP(v visit) (s sighting, err error) {
+// queryHTTP uses net/http on the connection of the visit. The URL has the scheme http even with TLS,
+// because the visit has already made the handshake.
+func (d *demo) queryHTTP(v visit) (s sighting, err error) {
 	transport := &http.Transport{
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return v.dial() },
 	}

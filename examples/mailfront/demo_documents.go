@@ -18,9 +18,9 @@ import (
 
 const demoURL = "https://mail.example.test/mail"
 
-// documents shows what clients find before and after the set-up.
+// documents prints the documents that clients find before and after the set-up.
 func (d *demo) documents() {
-	d.say("\nClients find the sign-in by a document. There is no public URL yet, so it has paths:\n")
+	d.printf("\nClients find the sign-in by a document. Without a public URL, the document contains paths:\n")
 	var before struct {
 		Issuer    string `json:"issuer"`
 		Authorize string `json:"authorization_endpoint"`
@@ -32,7 +32,7 @@ func (d *demo) documents() {
 		err = json.Unmarshal(body, &before)
 	}
 	ok := d.check(err == nil && before.Issuer == "" && before.Authorize == "/login", "the document in bootstrap: %q (error %v)", body, err)
-	d.say("  issuer %q, authorization_endpoint %q", before.Issuer, before.Authorize)
+	d.printf("  issuer %q, authorization_endpoint %q", before.Issuer, before.Authorize)
 	for _, f := range d.frontends() {
 		err := d.setUp(f)
 		ok = d.check(err == nil, "the set-up: %v", err) && ok
@@ -40,7 +40,7 @@ func (d *demo) documents() {
 	if !ok || !d.check(d.trust() == nil, "the certificate for the new name") {
 		return
 	}
-	d.say("\nAfter the set-up at /admin it has the public URL, whatever Host and X-Forwarded-Host say:\n")
+	d.printf("\nAfter the set-up at /admin it contains the public URL, regardless of Host and X-Forwarded-Host:\n")
 	var first []byte
 	ways := 0
 	for _, r := range d.rows() {
@@ -57,12 +57,12 @@ func (d *demo) documents() {
 	}
 	after := before
 	if json.Unmarshal(first, &after) == nil {
-		d.say("  issuer %q,\n  authorization_endpoint %q:", after.Issuer, after.Authorize)
+		d.printf("  issuer %q,\n  authorization_endpoint %q:", after.Issuer, after.Authorize)
 	}
-	d.say("  the same %d bytes on %d ways to the server.", len(first), ways)
+	d.printf("  the same %d bytes on %d paths to the server.", len(first), ways)
 }
 
-// frontends are those that run: one, or two where the proxy connects through unix sockets.
+// frontends returns the running servers: one, or two if the proxy connects through unix sockets.
 func (d *demo) frontends() []*frontend {
 	if d.direct == d.behind {
 		return []*frontend{d.behind}
@@ -70,7 +70,7 @@ func (d *demo) frontends() []*frontend {
 	return []*frontend{d.behind, d.direct}
 }
 
-// getDocument asks for the OpenID configuration, with forged header fields.
+// getDocument requests the OpenID configuration with forged header fields.
 func (d *demo) getDocument(v visit) ([]byte, error) {
 	client := d.httpClient(v)
 	defer client.CloseIdleConnections()
@@ -99,7 +99,7 @@ func (d *demo) httpClient(v visit) *http.Client {
 	}
 }
 
-// setUp fills in the form, as a browser would with the token that was printed.
+// setUp submits the set-up form with the token, as a browser does.
 func (d *demo) setUp(f *frontend) error {
 	client := d.httpClient(visit{dial: func() (net.Conn, error) { return d.to(f.address("http"))() }})
 	if f != d.direct {
@@ -128,23 +128,23 @@ func (d *demo) setUp(f *frontend) error {
 	return nil
 }
 
-// ban guesses passwords behind the proxy, and looks who is locked out.
+// ban sends wrong passwords through the proxy, and checks which clients are banned.
 func (d *demo) ban() {
 	const guesser, other = "198.51.100.7", "198.51.100.8" // RFC 5737: no client has them
-	d.say("\nBehind the proxy %s tries ten wrong passwords over POP3:\n", guesser)
+	d.printf("\nBehind the proxy %s tries ten wrong passwords over POP3:\n", guesser)
 	err := d.guess(guesser, 10)
 	d.check(err == nil, "wrong passwords: %v", err)
 	_, err = d.pop3As(guesser)
 	d.check(errors.Is(err, io.EOF), "a banned client: %v", err)
-	d.say("  %s is locked out of every protocol.", guesser)
+	d.printf("  %s is banned on every protocol.", guesser)
 	c, err := d.pop3As(other)
 	if d.check(err == nil, "another client of the same proxy: %v", err) {
 		c.Close()
 	}
-	d.say("  %s, through the same proxy, is served.", other)
+	d.printf("  %s, through the same proxy, is served.", other)
 }
 
-// guess tries wrong passwords, some in each connection.
+// guess sends wrong passwords, several on each connection.
 func (d *demo) guess(ip string, n int) error {
 	for n > 0 {
 		c, err := d.pop3As(ip)
@@ -168,7 +168,7 @@ func (d *demo) guess(ip string, n int) error {
 	return nil
 }
 
-// pop3As connects as the proxy would for a client on TLS, and reads the greeting.
+// pop3As connects as the proxy of a client on TLS, and reads the greeting.
 func (d *demo) pop3As(ip string) (net.Conn, error) {
 	dialer := proxyproto.Dialer{Dial: d.asProxy}
 	c, err := dialer.DialContext(d.ctx, "tcp", d.behind.address("pop3"), proxyproto.Header{
@@ -180,7 +180,7 @@ func (d *demo) pop3As(ip string) (net.Conn, error) {
 		return nil, err
 	}
 	var one [1]byte
-	for one[0] != '\n' { // no more: the rest is for the caller
+	for one[0] != '\n' { // read no further: the caller reads the rest
 		if _, err := io.ReadFull(c, one[:]); err != nil {
 			c.Close()
 			if errors.Is(err, io.ErrUnexpectedEOF) || isReset(err) {

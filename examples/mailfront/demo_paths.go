@@ -1,6 +1,5 @@
-// What to copy: hop, the smallest proxy that reports its clients and
-// whether they came on TLS; examples/relay is a whole one. What to change: where
-// it connects to.
+// Copy hop, a minimal proxy that reports its clients and whether they use TLS. A complete proxy is
+// examples/relay. Change the address that it connects to.
 
 package main
 
@@ -18,7 +17,7 @@ import (
 // A hop is a proxy in front of one listener.
 type hop struct {
 	l      net.Listener
-	tls    *tls.Config // ends TLS; nil: passes the bytes on
+	tls    *tls.Config // ends TLS; if nil, the hop passes the bytes on
 	dial   proxyproto.Dialer
 	target string
 	open   sync.WaitGroup
@@ -42,19 +41,19 @@ func startHop(dial proxyproto.Dialer, target string, config *tls.Config) (*hop, 
 	return h, nil
 }
 
-// close returns when the last connection has ended.
+// close returns after the last connection has ended.
 func (h *hop) close() {
 	h.l.Close()
 	h.open.Wait()
 }
 
-// pass carries one connection.
+// pass forwards one connection.
 func (h *hop) pass(c net.Conn) {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), demoTimeout)
 	defer cancel()
-	// Like HAProxy's send-proxy-v2-ssl: the SSL TLV is there, and says no where
-	// the hop has seen no TLS.
+	// Like HAProxy's send-proxy-v2-ssl: the header has the SSL TLV, which reports no TLS if the hop
+	// has seen none.
 	header := proxyproto.Header{Source: c.RemoteAddr(), Destination: c.LocalAddr(), TLS: &proxyproto.TLS{}}
 	if h.tls != nil {
 		tc := tls.Server(c, h.tls)
@@ -84,7 +83,7 @@ func (h *hop) pass(c net.Conn) {
 	both.Wait()
 }
 
-// copyHalf copies one direction, and passes its end on: the other goes on.
+// copyHalf copies one direction and passes its end on. The other direction continues.
 func copyHalf(to, from net.Conn) {
 	_, err := io.Copy(to, from)
 	w, ok := to.(interface{ CloseWrite() error })
@@ -93,7 +92,7 @@ func copyHalf(to, from net.Conn) {
 	}
 }
 
-// A visit is how a client comes to a listener.
+// A visit connects a client to a listener.
 type visit struct {
 	dial     func() (net.Conn, error)
 	startTLS bool
@@ -114,7 +113,7 @@ func (d *demo) to(address string) func() (net.Conn, error) {
 	}
 }
 
-// toTLS is the same, with TLS from the first byte.
+// toTLS is like to, with TLS from the first byte.
 func (d *demo) toTLS(address string) func() (net.Conn, error) {
 	return func() (net.Conn, error) {
 		c, err := d.to(address)()
@@ -166,5 +165,5 @@ func directlyOnTLS(d *demo, listener string) (visit, func()) {
 	return visit{dial: d.toTLS(d.direct.address(listener))}, func() {}
 }
 
-// address returns where a listener is that is not off.
+// address returns the address of a listener that is not off.
 func (f *frontend) address(name string) string { return f.addr(name).String() }

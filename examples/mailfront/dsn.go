@@ -23,8 +23,9 @@ type recipient struct {
 	originalType smtp.DSNAddressType
 }
 
-// wantsReport returns the recipient if a report of its delivery was requested, and nil otherwise.
-func wantsReport(to string, options *smtp.RcptOptions) []recipient {
+// recipientsToReport returns the recipient if a report of its delivery was requested, and nil
+// otherwise.
+func recipientsToReport(to string, options *smtp.RcptOptions) []recipient {
 	if !slices.Contains(options.Notify, smtp.DSNNotifySuccess) {
 		return nil
 	}

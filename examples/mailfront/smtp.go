@@ -134,7 +134,7 @@ func (s *smtpSession) Rcpt(to string, options *smtp.RcptOptions) error {
 		s.f.reportRelay(s.client)
 		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
 	case slices.Contains(s.f.cfg.domains, domain):
-		s.local, s.reported = append(s.local, to), append(s.reported, wantsReport(to, options)...)
+		s.local, s.reported = append(s.local, to), append(s.reported, recipientsToReport(to, options)...)
 	case mayRelay:
 		s.remote = append(s.remote, to)
 	default:

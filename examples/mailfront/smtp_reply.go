@@ -1,5 +1,5 @@
-// What to copy: smtpServer, if your SMTP server is go-smtp, which writes each line of a reply
-// separately: nine packets for the answer to EHLO. What to change: nothing.
+// Copy smtpServer if your SMTP server is go-smtp, which writes each line of a reply separately: the
+// answer to EHLO takes nine packets. No changes are needed.
 
 package main
 
@@ -21,7 +21,7 @@ type replyListener struct{ net.Listener }
 
 func (l replyListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if _, onTLS := c.(*tls.Conn); err != nil || onTLS { // which go-smtp has to see
+	if _, onTLS := c.(*tls.Conn); err != nil || onTLS { // go-smtp has to get the *tls.Conn itself
 		return c, err
 	}
 	return &replyConn{Conn: c}, nil
@@ -34,8 +34,8 @@ type replyConn struct {
 	open bool // the last Write did not end a line
 }
 
-// Write is not called by several goroutines. After STARTTLS it gets TLS records, which do not
-// begin with a digit.
+// Write must not be called concurrently. After STARTTLS it gets TLS records, which do not begin
+// with a digit.
 func (c *replyConn) Write(b []byte) (int, error) {
 	if !c.open && moreFollows(b) {
 		c.held = append(c.held, b...)
@@ -51,7 +51,7 @@ func (c *replyConn) Write(b []byte) (int, error) {
 	return max(0, n-(len(reply)-len(b))), err
 }
 
-// NetConn lets proxyproto see what is below.
+// NetConn lets package proxyproto find the connection below.
 func (c *replyConn) NetConn() net.Conn { return c.Conn }
 
 // moreFollows reports whether b is a whole line of a reply that is not the last one.

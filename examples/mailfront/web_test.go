@@ -60,7 +60,7 @@ var believeMe = http.Header{
 	"X-Real-Ip":         {"203.0.113.99"},
 }
 
-func TestWhoamiTellsTheClientAndItsTLS(t *testing.T) {
+func TestWhoami(t *testing.T) {
 	byProxy := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy", "MAILFRONT_TLS_REENCRYPTED": "https"})
 	set, clear := header(&proxyproto.TLS{Client: true}), header(&proxyproto.TLS{})
 	tests := []struct {

@@ -46,7 +46,7 @@ func (a Attempt) account() string {
 func (g *Guard) accountBucket(who netip.Prefix, a Attempt) (b bucket) {
 	account := a.account()
 	switch {
-	case account == "", a.Secret == TokenSecret, a.Secret == AdminSecret && !isBannable(who), g.knows(account, who):
+	case account == "", a.Secret == TokenSecret, a.Secret == AdminSecret && !isBannable(who), g.hasSignedIn(account, who):
 		return b
 	}
 	return bucket{account: account, action: GuessingAccount}
@@ -77,8 +77,8 @@ func (g *Guard) Remember(cl client.Client, a Attempt) {
 	}
 }
 
-// knows reports whether the client has signed in to the account before.
-func (g *Guard) knows(account string, who netip.Prefix) bool {
+// hasSignedIn reports whether the client has signed in to the account before.
+func (g *Guard) hasSignedIn(account string, who netip.Prefix) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	known, ok := g.known.Get(account)
@@ -115,9 +115,9 @@ func (g *Guard) rememberHere(account string, who netip.Prefix) (isNew bool) {
 // The value of an account in the store has its addresses, newest first.
 func knownName(account string) string { return "known-" + account }
 
-// knowsShared is like knows for all nodes. It is called only before the client would wait or be
-// refused, so that no other sign-in waits for the store.
-func (g *Guard) knowsShared(account string, who netip.Prefix) bool {
+// hasSignedInShared is like hasSignedIn for all nodes. It is called only before the client would
+// wait or be refused, so that no other sign-in waits for the store.
+func (g *Guard) hasSignedInShared(account string, who netip.Prefix) bool {
 	if account == "" || !who.IsValid() || !g.isShared() {
 		return false
 	}

@@ -78,7 +78,7 @@ func (g *Guard) pay(clients []netip.Prefix) {
 		all.Go(func() {
 			for who := range next {
 				if answer, err := g.admission(who); err == nil && answer.Ban != nil {
-					g.learn(who, answer.Ban)
+					g.addRemoteBan(who, answer.Ban)
 				}
 			}
 		})

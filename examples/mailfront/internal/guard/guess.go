@@ -110,7 +110,7 @@ func (g *Guard) Compare(cl client.Client, a Attempt, check Check) error {
 	if err := g.begin(ctx, b); err != nil {
 		return g.refuseLogin(cl, err)
 	}
-	if !g.isFree(account) && g.knowsShared(account.account, b.who) {
+	if !g.isFree(account) && g.hasSignedInShared(account.account, b.who) {
 		account = bucket{} // the client does not wait for the guesses of others either
 	}
 	if err := g.begin(ctx, account); err != nil {

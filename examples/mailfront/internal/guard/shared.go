@@ -114,7 +114,7 @@ func (g *Guard) admitShared(who netip.Prefix, a Action) error {
 		case err != nil:
 			return nil
 		case answer.Ban != nil:
-			return g.learn(who, answer.Ban)
+			return g.addRemoteBan(who, answer.Ban)
 		case !answer.OK():
 			g.spend(bucket{who: who, action: a}, answer.Wait[0])
 			return refused(ErrTooFast, answer.Wait[0])
@@ -181,8 +181,8 @@ func (g *Guard) takeOwed(who netip.Prefix, charges []store.Charge) ([]bucket, []
 	return owed, charges
 }
 
-// learn adds a ban of another node, and returns the refusal.
-func (g *Guard) learn(who netip.Prefix, value []byte) error {
+// addRemoteBan adds a ban of another node, and returns the refusal.
+func (g *Guard) addRemoteBan(who netip.Prefix, value []byte) error {
 	var b Ban
 	if err := json.Unmarshal(value, &b); err != nil || b.Address != who {
 		return refused(ErrBanned, g.limits.Ban)
@@ -226,7 +226,7 @@ func (g *Guard) chargeShared(cl client.Client, charged func(), buckets ...bucket
 		case err != nil:
 			return nil
 		case answer.Ban != nil && isBannable(who):
-			return g.learn(who, answer.Ban)
+			return g.addRemoteBan(who, answer.Ban)
 		}
 		for i, wait := range answer.Wait {
 			if wait == 0 {

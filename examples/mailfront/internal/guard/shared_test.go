@@ -155,7 +155,7 @@ func TestBanForGuessesOnSeveralNodes(t *testing.T) {
 	}
 }
 
-func TestANodeThatStartsLaterKnowsTheBans(t *testing.T) {
+func TestBansAfterLateStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, cl := newTestStore(), knownClient("198.51.100.7")
 		old := startNodes(t, 1, s, DefaultLimits)[0]

@@ -124,7 +124,7 @@ func (p *session) authenticate(arg string) {
 		case done:
 			return
 		}
-		response, err = p.ask(challenge)
+		response, err = p.challenge(challenge)
 	}
 	if !p.quit {
 		p.err("%s", err)
@@ -136,8 +136,9 @@ var (
 	errCancelled = errors.New("cancelled")
 )
 
-// ask sends a challenge and returns the client's response. If the session has to end, it sets p.quit.
-func (p *session) ask(challenge []byte) ([]byte, error) {
+// challenge sends a challenge and returns the client's response. If the session has to end, it
+// sets p.quit.
+func (p *session) challenge(challenge []byte) ([]byte, error) {
 	fmt.Fprintf(p.w, "+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
 	if err := p.w.Flush(); err != nil {
 		p.quit = true

@@ -305,7 +305,7 @@ func TestAnErrorOfTheMailboxIsReported(t *testing.T) {
 	})
 }
 
-func TestNoPasswordIsTakenInPlainText(t *testing.T) {
+func TestPlaintextLogin(t *testing.T) {
 	s := serveTest(t, mailboxWith(), false)
 	s.line()
 	s.exchange(

@@ -137,7 +137,7 @@ func TestWrongPasswordIsLogged(t *testing.T) {
 	}
 }
 
-func TestCancelTellsTheApplication(t *testing.T) {
+func TestCancelRedirects(t *testing.T) {
 	s := newSite(t, nil)
 	action, form := s.Open(s.AuthURL("v"))
 	form.Set("cancel", "1")

@@ -130,7 +130,7 @@ func TestACodeThatComesTwiceEndsTheSignIn(t *testing.T) {
 	}
 }
 
-func TestAForgedCodeEndsNothing(t *testing.T) {
+func TestForgedCode(t *testing.T) {
 	s := newTestStorage(store.NewMemory(100))
 	g, code := s.begin(t)
 	_, err := s.consume(t.Context(), g.id)

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
 
-func TestACodeIsGoodOnceForWhoAskedForIt(t *testing.T) {
+func TestCodeIsValidOnce(t *testing.T) {
 	s := newSite(t, map[string][]string{"app": {signintest.Redirect}})
 	verifier := oauth2.GenerateVerifier()
 	for name, test := range map[string]struct {

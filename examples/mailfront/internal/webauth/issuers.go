@@ -215,7 +215,7 @@ func (p *Issuers) known(key [32]byte) (Caller, bool) {
 }
 
 func (p *Issuers) check(ctx context.Context, key [32]byte, token string) (Caller, error) {
-	c, expires, err := p.ask(ctx, token)
+	c, expires, err := p.query(ctx, token)
 	if err != nil {
 		return Caller{}, err
 	}
@@ -229,8 +229,8 @@ func (p *Issuers) check(ctx context.Context, key [32]byte, token string) (Caller
 	return c, nil
 }
 
-// ask returns the caller of a token and when the token expires.
-func (p *Issuers) ask(ctx context.Context, token string) (c Caller, expires time.Time, err error) {
+// query returns the caller of a token and when the token expires.
+func (p *Issuers) query(ctx context.Context, token string) (c Caller, expires time.Time, err error) {
 	var t tokenClaims
 	if issuer, signed := issuerOf(token); signed {
 		if !slices.Contains(p.Issuers, issuer) {

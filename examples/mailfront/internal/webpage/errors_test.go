@@ -150,7 +150,7 @@ func TestErrorWriterController(t *testing.T) {
 	}
 }
 
-func TestTheWaitIsInWordsAndRoundedUp(t *testing.T) {
+func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for value, want := range map[string]string{
 			"": "", "soon": "", "-1": "", "99999999999": "",
