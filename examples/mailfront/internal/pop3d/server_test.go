@@ -348,6 +348,18 @@ func TestOtherErrorsKeepSession(t *testing.T) {
 	}
 }
 
+func TestBodyOfHTTPRequestHasNoCommands(t *testing.T) {
+	for _, request := range []string{"POST / HTTP/1.1", "GET /a?b HTTP/1.0", "PRI * HTTP/2.0"} {
+		s := serveTest(t, mailboxWith(), true)
+		s.line()
+		go io.WriteString(s.Conn, request+"\r\nHost: mail.example\r\n\r\nUSER "+testUser+"\r\nPASS wrong\r\n") // a pipe holds nothing
+		require.Equal(t, "-ERR this is not a web server", s.end(), request)
+	}
+	s := serveTest(t, mailboxWith(), true)
+	s.line()
+	s.exchange([2]string{"USER a HTTP/1.1", "+OK send PASS"}, userCommand, [2]string{"PASS wrong", "-ERR [AUTH] authentication failed"})
+}
+
 func TestWrongPasswordLimit(t *testing.T) {
 	s := serveTest(t, mailboxWith(), true)
 	s.line()

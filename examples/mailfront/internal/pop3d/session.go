@@ -133,9 +133,20 @@ func (p *session) handle(line string) {
 		p.authenticate(arg)
 	case p.loggedIn:
 		p.transaction(command, arg)
+	case isHTTP(line):
+		p.err("this is not a web server")
+		p.quit = true
 	default:
 		p.err("the command is not available in this state: log in first, or see CAPA")
 	}
+}
+
+// isHTTP reports whether a line is the request line of HTTP (RFC 9112 section 3). A page of another
+// site can make the browser of its visitor send a request to a port that browsers do not block. The
+// lines of its body would be commands: wrong passwords, which ban the visitor.
+func isHTTP(line string) bool {
+	_, version, ok := strings.Cut(line, " HTTP/")
+	return ok && !strings.Contains(version, " ")
 }
 
 // isAuth reports whether a line is AUTH, which may be longer than other commands: many clients send a
