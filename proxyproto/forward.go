@@ -40,7 +40,8 @@ const (
 // calls a proxy can find stalled sessions without a timer for each session. progress may
 // set the write deadline of dst. It is not called after Forward has returned.
 //
-// Forward neither closes a connection nor ends its writing side. Do not set the read
+// Forward neither closes a connection nor ends its writing side. When it has returned nil,
+// call CloseWrite of dst, so that the other side sees the end too. Do not set the read
 // deadline of src while Forward runs: large transfers set it, and remove it when they end.
 // To stop Forward, close src and dst.
 func Forward(dst, src net.Conn, progress func(writing bool, n int64)) error {
