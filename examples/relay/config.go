@@ -1,5 +1,5 @@
-// What to copy: with package settings, errors that name the setting, the value and the
-// correction. What to change: the settings.
+// What to copy: errors that have the setting, the value and the fix, with package settings.
+// What to change: the settings.
 
 package main
 
@@ -20,8 +20,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// The settings: NAME is the environment variable RELAY_NAME, and the flag -name
-// with hyphens. A flag wins over its variable. Blank is unset.
+// The settings. NAME is the environment variable RELAY_NAME and the flag -name, with hyphens.
+// The flag takes precedence. A blank value is unset.
 var program = settings.Program{Name: "relay", Settings: []settings.Setting{
 	{Name: "LISTEN", Usage: "host:port that clients connect to, or several, separated by commas (default 127.0.0.1:0 for each backend)"},
 	{Name: "BACKEND", Usage: "host:port of the server, or several, separated by commas: one for each address in LISTEN, in the same order; the other settings apply to all"},
@@ -39,7 +39,7 @@ var program = settings.Program{Name: "relay", Settings: []settings.Setting{
 	{Name: "LOG", Default: "info", Usage: "warn, info (a line for each session that has ended) or debug (also health checks)"},
 }}
 
-// A config is what the settings say.
+// A config has the values of the settings.
 type config struct {
 	routes      []route
 	trusted     trustnet.Source
@@ -54,7 +54,7 @@ type config struct {
 	logLevel    slog.Level
 }
 
-// A route is a listener's address and its backend's.
+// A route is the address of a listener and that of its backend.
 type route struct{ listen, backend settings.Value }
 
 func parseConfig(args []string, env func(string) (string, bool), help io.Writer) (*config, error) {
@@ -178,7 +178,7 @@ func (cfg *config) readLimits(values *settings.Values) error {
 	return nil
 }
 
-// readWords reads the settings that are one of a few words.
+// readWords reads the settings that have a fixed set of values.
 func (cfg *config) readWords(values *settings.Values) error {
 	for name, words := range map[string]map[string]func(){
 		"SEND":      {"v2": func() { cfg.version = 2 }, "v1": func() { cfg.version = 1 }},

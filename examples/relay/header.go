@@ -1,4 +1,4 @@
-// What to copy: all of it. What to change: nothing, unless the backend must get less.
+// What to copy: newHeader. What to change: nothing, unless the backend must get less data.
 
 package main
 
@@ -8,8 +8,8 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// newHeader returns the header about a client for the backend. state is that of the TLS
-// that the relay ended, nil if it ended none.
+// newHeader returns the header with a client's address and TLS for the backend. state is the
+// state of TLS that the relay ended, or nil.
 //
 // The client's address is passed on as it was received. LOCAL stays LOCAL, so that no
 // backend takes a proxy for a client. TLS is passed on as the first proxy reported it.
@@ -18,13 +18,13 @@ func newHeader(info *proxyproto.Info, state *tls.ConnectionState) proxyproto.Hea
 	h := info.Header()
 	secure, known := info.Secure(state != nil)
 	switch {
-	case h.TLS != nil && h.TLS.Client: // a proxy ended it, and saw more of it than we did
-	case !known: // not known, so it is left out
-	case !secure: // the backend shall not take silence for TLS
+	case h.TLS != nil && h.TLS.Client: // ended at a proxy, which has more information
+	case !known: // not known, so omit it
+	case !secure: // report the absence of TLS
 		if h.TLS == nil {
 			h.TLS = &proxyproto.TLS{Client: false}
 		}
-	case state != nil: // we ended it
+	case state != nil: // ended here
 		h.TLS = proxyproto.TLSFromState(*state)
 		h.ServerName, h.ALPN = "", state.NegotiatedProtocol
 		if len(state.ServerName) <= maxServerName {
@@ -36,6 +36,6 @@ func newHeader(info *proxyproto.Info, state *tls.ConnectionState) proxyproto.Hea
 	return h
 }
 
-// maxServerName is the length of the longest host name. A client may send 64 KiB
-// for one, and backends refuse a header that is too long.
+// maxServerName is the maximal length of a host name. A client can send a name of 64 KiB, and
+// backends refuse a header that is too long.
 const maxServerName = 253

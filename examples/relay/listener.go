@@ -1,6 +1,6 @@
-// What to copy: accept, which lets clients wait while there is no room, and
-// shutdown, for the order in which everything ends. What to change: add limits for each
-// client in accept, where its address is known.
+// What to copy: accept, which lets clients wait if all sessions are in use, and shutdown, for
+// the order of its steps. What to change: add limits for each client to accept, where the
+// client's address is known.
 
 package main
 
@@ -19,7 +19,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// A relay is a running one.
+// A relay is a running relay.
 type relay struct {
 	cfg       *config
 	log       *slog.Logger
@@ -30,7 +30,7 @@ type relay struct {
 	jobs      chan job      // for the workers
 	accepting sync.WaitGroup
 	sessions  sync.WaitGroup
-	broken    chan error      // a listener that ended by itself
+	broken    chan error      // error of a listener that ended by itself
 	ctx       context.Context // until the grace of shutdown is over
 	cancel    context.CancelFunc
 }
@@ -40,7 +40,7 @@ type listener struct {
 	route route
 }
 
-// A job is a client that gets its session, or a session that has ended.
+// A job is a client whose session begins, or a session that has ended.
 type job struct {
 	route *route
 	conn  *proxyproto.Conn
@@ -48,9 +48,8 @@ type job struct {
 	err   error
 }
 
-// workers is how many goroutines begin and end sessions, so that a stack which has
-// grown for that is used again. If all of them wait for a backend, a job gets a
-// goroutine of its own.
+// workers is the number of goroutines that begin and end sessions. Their stacks have grown for
+// this and are reused. If all of them wait for a backend, a job gets a new goroutine.
 const workers = 32
 
 func (r *relay) work() {
@@ -72,7 +71,7 @@ func (r *relay) do(j job) {
 	r.serve(j.route, j.conn)
 }
 
-// give lets a worker do a job.
+// give passes a job to a worker.
 func (r *relay) give(j job) {
 	select {
 	case r.jobs <- j:
@@ -81,7 +80,7 @@ func (r *relay) give(j job) {
 	}
 }
 
-// start opens all listeners and serves. After an error nothing is left open.
+// start opens all listeners and serves them. If it returns an error, all are closed.
 func start(cfg *config, log *slog.Logger) (*relay, error) {
 	d := &net.Dialer{}
 	r := &relay{cfg: cfg, dial: d.DialContext, log: log, room: make(chan struct{}, cfg.maxSessions), broken: make(chan error, 1), jobs: make(chan job)}
@@ -127,9 +126,9 @@ func (r *relay) open(rt route) (*listener, error) {
 	return &listener{l, rt}, nil
 }
 
-// accept serves clients until the listener ends. Where there is no room for another
-// session they wait: in the listener, which has a bound of its own
-// (proxyproto.Config.MaxPending), and then in the kernel's backlog.
+// accept serves clients until the listener ends. If there is no room for another session,
+// clients wait in the listener, which has its own limit (proxyproto.Config.MaxPending), and
+// then in the kernel's backlog.
 func (r *relay) accept(l *listener) {
 	for {
 		c, err := l.Accept()
@@ -158,8 +157,8 @@ func (r *relay) leave() {
 	r.sessions.Done()
 }
 
-// makeRoom waits until there is room for a session, and takes it. It reports false
-// when the relay ends.
+// makeRoom waits until there is room for a session, and reserves it. It returns false if the
+// relay ends.
 func (r *relay) makeRoom(l *listener) bool {
 	select {
 	case r.room <- struct{}{}:
@@ -175,9 +174,8 @@ func (r *relay) makeRoom(l *listener) bool {
 	}
 }
 
-// shutdown ends everything, and returns when it has ended: first the listeners, so
-// that every client that was accepted gets its session, then the sessions. Those that
-// go on for longer than grace are cut.
+// shutdown ends the listeners, so that every accepted client gets its session, and then waits
+// for the sessions. Sessions that last for longer than grace are closed.
 func (r *relay) shutdown(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
@@ -187,7 +185,7 @@ func (r *relay) shutdown(grace time.Duration) error {
 	for i, l := range r.listeners {
 		all.Go(func() {
 			errs[i] = l.Shutdown(ctx)
-			if errors.Is(errs[i], context.DeadlineExceeded) { // as is said, and no failure
+			if errors.Is(errs[i], context.DeadlineExceeded) { // reported, but not a failure
 				r.log.Warn("clients cut at shutdown before they had a session", "listener", l.Addr().String())
 				errs[i] = nil
 			}

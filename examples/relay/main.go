@@ -1,17 +1,17 @@
-// Relay is a TCP proxy that passes on the client's address and TLS. It reads them from
-// the PROXY header of a proxy in front of it, or takes them from a direct client, and
-// sends them to the backend in a PROXY header. It can end TLS itself.
+// Relay is a TCP proxy that passes on the client's address and TLS. It gets both from the PROXY
+// header of a proxy in front of it, or from the connection of a direct client, and sends them to
+// the backend in a PROXY header. It can also end TLS.
 //
 //	RELAY_LISTEN=127.0.0.1:20025 RELAY_BACKEND=127.0.0.1:10025 \
 //	RELAY_TRUSTED_PROXIES=127.0.0.1 go run ./examples/relay
-//	go run ./examples/relay -help    lists the settings, all of them environment variables, too
+//	go run ./examples/relay -help    lists the settings, which are also environment variables
 //
-// The backend must trust the address that the relay connects from, and no other:
+// The backend must trust the address that the relay connects from, and no other address:
 //
 //	mailfront  MAILFRONT_LISTEN_SMTP=127.0.0.1:10025 MAILFRONT_TRUSTED_PROXIES=127.0.0.1,
 //	           and MAILFRONT_HTTP_CLIENT=proxy if the relay leads to its HTTP listener
-//	Postfix    smtpd_upstream_proxy_protocol = haproxy, for smtpd of a port of its
-//	           own in master.cf, which only the relay can reach
+//	Postfix    smtpd_upstream_proxy_protocol = haproxy, for an smtpd on a separate port
+//	           in master.cf, to which only the relay can connect
 //	Dovecot    haproxy_trusted_networks = 127.0.0.1, and inet_listener { haproxy = yes }
 //
 // A client at a trusted address must send a header. To try the relay, connect from
@@ -21,18 +21,18 @@
 //
 // Health checks of a proxy in front send LOCAL. They are passed on as LOCAL and get the
 // greeting of the backend, so they fail if the backend is down. A check that connects
-// and sends nothing checks the relay only: let the proxy wait for a greeting
+// and sends nothing checks the relay only. Configure the proxy to wait for a greeting
 // (../proxies/haproxy/health-checks.cfg).
 //
-// What to copy: run, for the order of a graceful end. The rest has a file each:
+// What to copy: run, for the order of a graceful shutdown. The other files are:
 //
-//	listener.go  from a socket to sessions, how many at a time, and their end
+//	listener.go  listeners, the limit of sessions, and shutdown
 //	session.go   one client: TLS, the backend, and the log line
 //	header.go    the PROXY header for the backend
 //	pass.go      bytes both ways, and half-close
 //	watch.go     idle timeouts, for all sessions with one timer
 //
-// What to change: the choice of the backend. Here each listener has one.
+// What to change: the choice of the backend. Here each listener has one backend.
 package main
 
 import (
@@ -48,7 +48,7 @@ import (
 )
 
 func main() {
-	if os.Getenv("GOGC") == "" { // idle sessions are stacks mostly, which count for the heap's goal
+	if os.Getenv("GOGC") == "" { // the memory of idle sessions is mostly stacks, which raise the heap's goal
 		debug.SetGCPercent(50)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -65,7 +65,7 @@ func main() {
 	}
 }
 
-// run is the whole program. It returns when ctx ends or a listener breaks.
+// run runs the program. It returns when ctx is done or a listener fails.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) error {
 	cfg, err := parseConfig(args, env, stderr)
 	if err != nil {

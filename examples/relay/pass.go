@@ -1,5 +1,5 @@
-// What to copy: all of it, with watch.go, if your sessions may be silent for long.
-// What to change: nothing.
+// What to copy: this file and watch.go, if sessions may be silent for long. What to change:
+// nothing.
 
 package main
 
@@ -30,10 +30,10 @@ type traffic struct {
 	client, backend duplex
 	clock           *clock
 	moved           atomic.Int64 // when bytes last arrived or were accepted
-	up, down        direction    // from the client, and to it
+	up, down        direction    // from and to the client
 
 	open  atomic.Int32          // directions that have not ended
-	first atomic.Pointer[error] // what ended both at once
+	first atomic.Pointer[error] // error that ended both directions
 	ended func(error)           // called when both directions have ended
 }
 
@@ -44,16 +44,16 @@ type direction struct {
 }
 
 // pass forwards bytes until both directions have ended, and then calls ended, once. It
-// does not wait. The end of one direction is passed on as such, and the other may go on.
-// The error is what ended both at once; the connections are reset then.
+// does not wait. The end of one direction is passed on as a half-close, and the other direction
+// continues. If an error ends both directions, the connections are reset and ended gets the error.
 func (t *traffic) pass() {
 	t.open.Store(2)
 	go t.forward(&t.up, t.backend, t.client)
 	go t.forward(&t.down, t.client, t.backend)
 }
 
-// forward runs on a goroutine of its own, and calls nothing that needs a larger stack
-// before it waits: an idle session consists of two such stacks, mostly.
+// forward runs on its own goroutine. Before it waits it calls nothing that needs a larger stack,
+// because the memory of an idle session is mostly two such stacks.
 func (t *traffic) forward(d *direction, dst, src duplex) {
 	err := proxyproto.Forward(dst, src, func(writing bool, n int64) {
 		now := t.clock.now()
@@ -89,15 +89,15 @@ func (t *traffic) end(d *direction, err error, dst duplex) {
 	t.ended(nil)
 }
 
-// cut resets both connections. The first error is the reason; others are a result.
+// cut resets both connections. The first error is the reason, and later errors are results of it.
 func (t *traffic) cut(err error) {
 	t.first.CompareAndSwap(nil, &err)
 	reset(t.client)
 	reset(t.backend)
 }
 
-// reset ends a connection so that its peer cannot take that for the orderly end of
-// what it receives.
+// reset ends a connection with an RST, so that the peer does not mistake it for the end of the
+// data.
 func reset(c net.Conn) {
 	for {
 		switch t := c.(type) {

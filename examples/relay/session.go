@@ -1,6 +1,6 @@
-// What to copy: connect, for the limits on time and the order of its steps, and log, which
-// takes the client's address from its Info. What to change: to choose a backend by client
-// or by server name, do so in connect.
+// What to copy: connect, for the timeouts and the order of its steps, and log, which gets the
+// client's address from its Info. What to change: connect, to choose a backend by client or
+// server name.
 
 package main
 
@@ -26,8 +26,8 @@ type session struct {
 	began time.Time
 }
 
-// serve connects one client to the backend, and returns when the session goes on by
-// itself.
+// serve connects one client to the backend. It returns when the session runs on its own
+// goroutines.
 func (r *relay) serve(rt *route, conn *proxyproto.Conn) {
 	s := &session{relay: r, conn: conn, route: rt}
 	s.clock = &r.watch.clock
@@ -54,10 +54,10 @@ func (s *session) end(err error) {
 	s.relay.leave()
 }
 
-// firsts are buffers for what clients have sent before the relay dials.
+// firsts has buffers for the data that clients send before the relay dials.
 var firsts = sync.Pool{New: func() any { return new([1024]byte) }}
 
-// connect ends the client's TLS, if that is the relay's job, and dials the backend.
+// connect ends the client's TLS if configured, and dials the backend.
 func (s *session) connect() bool {
 	var err error
 	if s.client, s.state, err = s.relay.endTLS(s.conn); err != nil {
@@ -89,8 +89,8 @@ func (s *session) connect() bool {
 	return true
 }
 
-// report logs a session that has ended. The proxy's own connections are health
-// checks, mostly: one every few seconds.
+// report logs a session that has ended. The proxy's own connections are mostly health checks,
+// one every few seconds.
 func (s *session) report(err error) {
 	level := slog.LevelInfo
 	if s.conn.Info().Local {
@@ -104,8 +104,7 @@ func (s *session) report(err error) {
 		slog.String("duration", time.Since(s.began).Round(time.Millisecond).String()))
 }
 
-// log writes a line about the session. What it is about is collected only if the
-// level is logged.
+// log writes a line about the session. It collects the attributes only if the level is logged.
 func (s *session) log(level slog.Level, message string, more ...slog.Attr) {
 	if !s.relay.log.Enabled(s.relay.ctx, level) {
 		return
@@ -142,7 +141,7 @@ func (patient) SetWriteDeadline(time.Time) error { return nil }
 // NetConn returns the Conn, so that proxyproto.FromConn finds it.
 func (p patient) NetConn() net.Conn { return p.Conn }
 
-// clientAttrs are what every line about a session says.
+// clientAttrs returns the attributes of every line about a session.
 func clientAttrs(info *proxyproto.Info, state *tls.ConnectionState) []slog.Attr {
 	secure, known := info.Secure(state != nil)
 	proxy := "none"

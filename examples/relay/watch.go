@@ -1,5 +1,6 @@
-// What to copy: all of it, with pass.go. One timer looks after all sessions: a timer or a
-// deadline for each costs more than a short session's bytes. What to change: nothing.
+// What to copy: this file and pass.go. One timer examines all sessions, because a timer or
+// deadline for each session costs more than the bytes of a short session. What to change:
+// nothing.
 
 package main
 
@@ -9,7 +10,7 @@ import (
 	"time"
 )
 
-// looks is how often sessions are examined in an idle timeout.
+// looks is the number of times that sessions are examined in an idle timeout.
 const looks = 8
 
 // A clock counts the looks. Reading it costs less than time.Now.
@@ -18,7 +19,8 @@ type clock struct{ looks atomic.Int64 }
 // now returns at least 1.
 func (c *clock) now() int64 { return c.looks.Load() + 1 }
 
-// A watch cuts the sessions in which nothing moves, and all of them at shutdown.
+// A watch closes sessions that transfer no data for the idle timeout, and all sessions at
+// shutdown.
 type watch struct {
 	clock
 
@@ -48,7 +50,7 @@ func (w *watch) remove(t *traffic) {
 	w.mu.Unlock()
 }
 
-// run looks until done is closed, and cuts all sessions then.
+// run examines the sessions until done is closed, and then closes all of them.
 func (w *watch) run(idle time.Duration, done <-chan struct{}) {
 	ticker := time.NewTicker(idle / looks)
 	defer ticker.Stop()
@@ -67,7 +69,7 @@ func (w *watch) run(idle time.Duration, done <-chan struct{}) {
 	}
 }
 
-// cut cuts the sessions for which why returns an error.
+// cut closes the sessions for which why returns an error.
 func (w *watch) cut(why func(*traffic) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,8 +80,8 @@ func (w *watch) cut(why func(*traffic) error) {
 	}
 }
 
-// overdue returns why the session has to be cut. A look that counted when something
-// moved was up to an interval earlier than that, so one more has to pass.
+// overdue returns the reason to close the session, or nil. The recorded time may be up to one
+// interval too early, so one more interval must pass.
 func (t *traffic) overdue(now int64) error {
 	for _, d := range []*direction{&t.up, &t.down} {
 		if since := d.busy.Load(); since != 0 && now-since > looks {
