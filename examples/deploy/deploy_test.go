@@ -94,7 +94,7 @@ var mutations = map[string][]mutation{
 		{"a port of the Service moves", "{name: imaps, port: 10993}", "{name: imaps, port: 11993}", "ports: the Service nodes has"},
 		{"the readiness probe moves", "/healthz/ready, port: 18090", "/healthz/ready, port: 18080", "probes: /healthz/ready at port 18080"},
 		{"the liveness probe moves", "/healthz/live, port: 18090", "/healthz/live, port: 10025", "probes: /healthz/live at port 10025"},
-		{"the liveness probe asks for ready", "path: /healthz/live", "path: /healthz/ready", "want /healthz/live"},
+		{"the liveness probe checks readiness", "path: /healthz/live", "path: /healthz/ready", "want /healthz/live"},
 		{"a listener on loopback", `MAILFRONT_LISTEN_SMTP, value: ":10025"`, `MAILFRONT_LISTEN_SMTP, value: "127.0.0.1:10025"`, "is on 127.0.0.1 only"},
 		{"HAProxy listens elsewhere", `SMTP_FRONT, value: ":::20025"`, `SMTP_FRONT, value: ":::21025"`, "which listens on \"21025\" for SMTP"},
 		{"a port of the load balancer leads elsewhere", "port: 993, targetPort: 20993", "port: 993, targetPort: 20995", "port 993 leads to port \"20995\""},

@@ -1,4 +1,4 @@
-// What to copy: compare, which tells the proxy's mistakes from the server's.
+// What to copy: compare, which separates the proxy's mistakes from the server's.
 
 package main
 

@@ -101,8 +101,8 @@ func clientCommand(t *testing.T, dir, path, config string, args ...string) *exec
 	return cmd
 }
 
-// A tokenClient is a mail client. run signs in with the token in the file "token" of dir, and
-// returns the output of the client.
+// A tokenClient is a mail client. run signs in with the token in the file "token" of dir. Its result
+// has the data that the client read or sent, and the error of a refused sign-in.
 type tokenClient struct {
 	name     string
 	listener string

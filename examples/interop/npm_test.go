@@ -135,7 +135,7 @@ func relayTo(address string, l net.Listener) {
 var npmInstall sync.Mutex
 
 // installNPMClients returns a directory with the clients and their dependencies. It is kept in
-// the user's cache, under the hash of its package files.
+// the user's cache, under the hash of the files in npm.
 func installNPMClients(t *testing.T) string {
 	t.Helper()
 	npm := binary(t, "npm", "PORTICO_NPM", "Node.js 20 or later")

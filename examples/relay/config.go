@@ -111,9 +111,9 @@ func (cfg *config) readTrusted(values *settings.Values) error {
 	if err != nil {
 		return s.Errorf("%w", err)
 	}
-	// proxyproto would trust no peer then, and count it. Report it at the start instead.
+	// proxyproto would trust no peer and only count this. Report the error at the start.
 	if set.TrustsAll() {
-		return s.Errorf("it covers all of IPv4 or all of IPv6, or half of one, so that a client could claim any address: list the proxies only")
+		return s.Errorf("it covers all of IPv4 or all of IPv6, or half of one, so that a client could claim any address; list the proxies only")
 	}
 	cfg.trusted = set
 	return nil

@@ -97,7 +97,7 @@ func TestBehindHAProxy(t *testing.T) {
 		t.Skipf("no client can have the address 127.0.0.77 on this system: %v", err)
 	}
 	l.Close()
-	smtpAddr, httpAddr, asked := start(t)
+	smtpAddr, httpAddr, lookups := start(t)
 	submissions, https, pool := haproxy(t, smtpAddr, httpAddr)
 	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 77)}, Timeout: time.Minute}
 
@@ -108,7 +108,7 @@ func TestBehindHAProxy(t *testing.T) {
 	require.NoError(t, client.Hello("client.example"))
 	assert.True(t, client.SupportsAuth(sasl.Plain), "HAProxy reports the client's TLS")
 	require.NoError(t, client.SendMail("from@sender.example", []string{"user@example.com"}, strings.NewReader("Subject: test\r\n\r\ntest\r\n")))
-	assert.Equal(t, "127.0.0.77", (<-asked).String(), "SPF is looked up for the client")
+	assert.Equal(t, "127.0.0.77", (<-lookups).String(), "SPF is looked up for the client")
 	require.NoError(t, client.Auth(sasl.NewPlainClient("", "user@example.com", password)))
 	require.NoError(t, client.SendMail("user@example.com", []string{"a@elsewhere.example"}, strings.NewReader("Subject: test\r\n\r\ntest\r\n")))
 

@@ -21,15 +21,15 @@ import (
 
 const password = "correct horse"
 
-// start runs the server until the test ends. SPF fails for 203.0.113.66 only. asked
+// start runs the server until the test ends. SPF fails for 203.0.113.66 only. lookups
 // receives every address that SPF is looked up for.
-func start(t *testing.T) (smtpAddr, httpAddr string, asked chan netip.Addr) {
+func start(t *testing.T) (smtpAddr, httpAddr string, lookups chan netip.Addr) {
 	t.Helper()
-	asked = make(chan netip.Addr, 10)
+	lookups = make(chan netip.Addr, 10)
 	lookUp := lookUpSPF
 	lookUpSPF = func(ip net.IP, _, _ string, _ ...spf.Option) (spf.Result, error) {
 		a, _ := netip.AddrFromSlice(ip)
-		asked <- a.Unmap()
+		lookups <- a.Unmap()
 		if a.Unmap() == netip.MustParseAddr("203.0.113.66") {
 			return spf.Fail, nil
 		}
@@ -53,20 +53,20 @@ func start(t *testing.T) (smtpAddr, httpAddr string, asked chan netip.Addr) {
 	case err := <-ended:
 		require.NoError(t, err)
 	}
-	return smtpAddr, httpAddr, asked
+	return smtpAddr, httpAddr, lookups
 }
 
 func tcp(addr string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr)) }
 
 func TestClientsThroughTheProxy(t *testing.T) {
-	smtpAddr, _, asked := start(t)
+	smtpAddr, _, lookups := start(t)
 	for _, c := range []struct {
 		behaviour string
 		header    proxyproto.Header
 		signIn    bool
 		to        string
 		auth      bool   // is offered
-		asks      string // SPF about this address
+		wantSPF   string // SPF about this address
 		refused   string
 	}{
 		{
@@ -77,22 +77,22 @@ func TestClientsThroughTheProxy(t *testing.T) {
 		{
 			behaviour: "a client without TLS cannot sign in",
 			header:    proxyproto.Header{Source: tcp("203.0.113.7:50000"), Destination: tcp("192.0.2.1:465"), TLS: &proxyproto.TLS{}},
-			to:        "user@example.com", asks: "203.0.113.7",
+			to:        "user@example.com", wantSPF: "203.0.113.7",
 		},
 		{
 			behaviour: "a client whose TLS is not known cannot sign in",
 			header:    proxyproto.Header{Source: tcp("203.0.113.7:50000"), Destination: tcp("192.0.2.1:465")},
-			to:        "user@EXAMPLE.com", asks: "203.0.113.7",
+			to:        "user@EXAMPLE.com", wantSPF: "203.0.113.7",
 		},
 		{
 			behaviour: "no relaying without a password",
 			header:    proxyproto.Header{Source: tcp("[2001:db8::7]:50000"), Destination: tcp("[2001:db8::1]:465")},
-			to:        "someone@elsewhere.example", asks: "2001:db8::7", refused: "530",
+			to:        "someone@elsewhere.example", wantSPF: "2001:db8::7", refused: "530",
 		},
 		{
 			behaviour: "SPF fails for the client, not for the proxy",
 			header:    proxyproto.Header{Source: tcp("203.0.113.66:50000"), Destination: tcp("192.0.2.1:465")},
-			to:        "user@example.com", asks: "203.0.113.66", refused: "550",
+			to:        "user@example.com", wantSPF: "203.0.113.66", refused: "550",
 		},
 		{
 			behaviour: "SPF is not looked up for an unknown client",
@@ -119,10 +119,10 @@ func TestClientsThroughTheProxy(t *testing.T) {
 			} else {
 				require.ErrorContains(t, err, c.refused)
 			}
-			if c.asks != "" {
-				assert.Equal(t, c.asks, (<-asked).String())
+			if c.wantSPF != "" {
+				assert.Equal(t, c.wantSPF, (<-lookups).String())
 			}
-			assert.Empty(t, asked)
+			assert.Empty(t, lookups)
 		})
 	}
 }

@@ -59,7 +59,7 @@ type bench struct {
 	only         []string // measurements; all if empty
 }
 
-func (b *bench) wants(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
+func (b *bench) selected(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
 
 // A session is the dialogue of a client with a server.
 type session struct {
@@ -350,7 +350,7 @@ func (b *bench) run(w io.Writer) error {
 	for round := -1; round < b.rounds; round++ { // the first one warms up and is not counted
 		for i := range sessions {
 			kind := &sessions[i]
-			if !b.wants(kind.name) {
+			if !b.selected(kind.name) {
 				continue
 			}
 			for side, s := range servers {
@@ -374,12 +374,12 @@ func (b *bench) run(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t"+format+"\t"+format+"\t(%.2f)\t\n", name, bare, front, front/bare)
 	}
 	for _, kind := range sessions {
-		if b.wants(kind.name) {
+		if b.selected(kind.name) {
 			line(kind.name+" sessions/s", rates[kind.name], "%.0f")
 			line(kind.name+" processor µs", costs[kind.name], "%.0f")
 		}
 	}
-	if b.wants("idle") {
+	if b.selected("idle") {
 		var each [2][]float64
 		for side, s := range servers {
 			size, err := s.idle(b.idle)

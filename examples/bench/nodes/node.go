@@ -261,7 +261,7 @@ func readReply(r *bufio.Reader, want string) error {
 			return err
 		}
 		if !strings.HasPrefix(line, want) {
-			return fmt.Errorf("the server says %q, want %s…", line, want)
+			return fmt.Errorf("the server sent %q, want %s…", line, want)
 		}
 		if len(line) > 3 && line[3] == ' ' {
 			return nil

@@ -53,7 +53,7 @@ func (b *balancer) do(r *http.Request, client string) (*http.Response, error) {
 	return nil, err
 }
 
-// check asks every node whether it is ready, again and again.
+// check repeatedly checks the readiness of every node.
 func (b *balancer) check(ctx context.Context) {
 	for ctx.Err() == nil {
 		for i := range b.nodes {

@@ -56,7 +56,7 @@ type bench struct {
 	only     []string // measurements; all if empty
 }
 
-func (b *bench) wants(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
+func (b *bench) selected(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
 
 // maxSessions returns how many sessions the limit of open files allows. With splice(2) a
 // session of a Go program uses up to six files, for two sockets and two pipes.

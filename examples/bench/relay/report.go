@@ -70,7 +70,7 @@ func (b *bench) measure(p *proxy, f figures) error {
 		return err
 	}
 	add := func(key string, value float64) { f[key] = append(f[key], value) }
-	if b.wants("churn") {
+	if b.selected("churn") {
 		c, err := churn(p.addr, b.length)
 		if err != nil {
 			return err
@@ -79,21 +79,21 @@ func (b *bench) measure(p *proxy, f figures) error {
 		add("p50", c.p50)
 		add("p99", c.p99)
 	}
-	if b.wants("bulk") {
+	if b.selected("bulk") {
 		rate, err := bulk(p.addr, b.bytes)
 		if err != nil {
 			return err
 		}
 		add("bulk", rate/1e6)
 	}
-	if b.wants("slow") {
+	if b.selected("slow") {
 		c, err := slow(p, b.length)
 		if err != nil {
 			return err
 		}
 		add("slow", c.perSecond)
 	}
-	if b.wants("idle") {
+	if b.selected("idle") {
 		size, err := idle(p, b.sessions)
 		if err != nil {
 			return err

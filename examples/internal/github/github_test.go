@@ -80,7 +80,7 @@ func TestIssueForms(t *testing.T) {
 				require.False(t, seen[field.ID], "duplicate id %q", field.ID)
 				seen[field.ID] = true
 			}
-			require.True(t, seen["capture"], "the form asks for the bytes")
+			require.True(t, seen["capture"], "the form has a field for the bytes")
 		})
 	}
 }

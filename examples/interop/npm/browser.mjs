@@ -1,5 +1,5 @@
-// What a person with a browser does at a sign-in page: opens it, fills in the form
-// and is sent on until the application's own address comes.
+// Acts as a browser at a sign-in page. Opens the page, submits the form, and follows redirects
+// up to the application's own address.
 
 // signIn returns the URL that the browser would open at the application.
 export async function signIn(authorizationURL, redirectURI, account, password) {

@@ -1,7 +1,6 @@
-// Loaded before a client: every TLS connection goes to the loopback port
-// CONNECT_PORT, from the address CONNECT_FROM, whatever host and port the URL names, but for
-// that to an identity provider on this machine.
-// The client itself knows nothing of it and checks the certificate against the name.
+// Loaded before a client. Redirects every TLS connection to the loopback port CONNECT_PORT, from
+// the address CONNECT_FROM. Connections to an identity provider on this machine are not redirected.
+// The client is not modified and still checks the name in the certificate.
 import tls from 'node:tls'
 
 const connect = tls.connect

@@ -1,5 +1,5 @@
-// imapflow, unmodified: signs in with a token, and prints the special-use of the mailboxes and
-// the subjects in the INBOX. It prints how a refused sign-in is reported.
+// Unmodified imapflow signs in with a token, and prints the special-use of the mailboxes and the
+// subjects in the INBOX. If the sign-in is refused, it prints the error.
 import { ImapFlow } from 'imapflow'
 
 const { HOST, CONNECT_PORT, ACCOUNT, TOKEN } = process.env

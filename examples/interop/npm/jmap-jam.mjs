@@ -1,5 +1,5 @@
-// jmap-jam, unmodified: the session from the well-known location, and a call at the
-// URL that it names.
+// Unmodified jmap-jam gets the session from the well-known location and makes a call to the API
+// URL in the session.
 import assert from 'node:assert/strict'
 import JamClient from 'jmap-jam'
 

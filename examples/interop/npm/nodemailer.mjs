@@ -1,10 +1,10 @@
-// nodemailer, unmodified: sends a message to its own account, signed in with a token. It prints
-// how a refused sign-in is reported.
+// Unmodified nodemailer signs in with a token and sends a message to its own account. If the
+// sign-in is refused, it prints the error.
 import nodemailer from 'nodemailer'
 
 const { HOST, CONNECT_PORT, CONNECT_FROM, ACCOUNT, TOKEN } = process.env
 const transport = nodemailer.createTransport({
-  host: '127.0.0.1', // it looks up every other name itself
+  host: '127.0.0.1', // it would look up any other name itself
   port: Number(CONNECT_PORT),
   localAddress: CONNECT_FROM,
   tls: { servername: HOST },

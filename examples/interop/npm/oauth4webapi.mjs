@@ -1,5 +1,5 @@
-// oauth4webapi, unmodified: from a refused JMAP session, by its challenge and the
-// protected resource's metadata, to the authorization server and back with a token.
+// Unmodified oauth4webapi requests the JMAP session without a token, finds the authorization server
+// by the challenge and the protected resource's metadata, and signs in.
 import assert from 'node:assert/strict'
 import * as oauth from 'oauth4webapi'
 import { signIn } from './browser.mjs'

@@ -1,5 +1,5 @@
-// openid-client, unmodified: from the base URL to the user's information, by the
-// OpenID configuration and then by the OAuth metadata.
+// Unmodified openid-client signs in and requests the user's information, first with the OpenID
+// configuration of the base URL and then with its OAuth metadata.
 import assert from 'node:assert/strict'
 import * as client from 'openid-client'
 import { signIn } from './browser.mjs'

@@ -1,5 +1,5 @@
-// tsdav, unmodified: from the host alone, by the well-known locations, to a
-// calendar and an address book that keep what is put there.
+// Unmodified tsdav finds a calendar and an address book by the well-known locations of the host, and
+// stores objects in both.
 import assert from 'node:assert/strict'
 import { createDAVClient } from 'tsdav'
 

@@ -113,7 +113,7 @@ type session struct {
 }
 
 func (s *session) serve(ctx context.Context) {
-	if !s.reply(s.capabilities() + "OK\r\n") { // the server speaks first
+	if !s.reply(s.capabilities() + "OK\r\n") { // the server sends first
 		return
 	}
 	for {
