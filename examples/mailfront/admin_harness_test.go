@@ -50,7 +50,7 @@ func (s *site) setupToken() string {
 	return m[2]
 }
 
-// admin asks for the page.
+// admin requests the page.
 func (s *site) admin() (int, string) {
 	s.t.Helper()
 	response, page := s.do(http.MethodGet, "/admin", "")
@@ -128,7 +128,7 @@ func (s *site) signInAdmin(password string, fields ...string) (int, string) {
 	return s.follow(response)
 }
 
-// issuer is what the documents say, to a client that comes past every proxy.
+// issuer returns the issuer in the documents, as a client without a proxy gets them.
 func (s *site) issuer() string {
 	s.t.Helper()
 	response, document := get(s.t, s.direct("http"), "/api/discover", http.Header{})

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheBaseLeadsToTheAdministration(t *testing.T) {
+func TestBaseRedirectsToPage(t *testing.T) {
 	for _, test := range []struct {
 		name, base, how, path, location string
 	}{

@@ -68,7 +68,7 @@ func TestDifferentBrowserURLIsFirst(t *testing.T) {
 	} {
 		s := newAdminSite(t, testBase, direct, nil)
 		s.setUp(testBase, adminPassword)
-		// As a browser without script says it, through a proxy that changes Host.
+		// As a browser without script sends it, through a proxy that changes Host.
 		status, page := s.signInAdmin(adminPassword, "Origin", origin, "Sec-Fetch-Site", "same-origin")
 		require.Equal(t, http.StatusOK, status)
 		class := "good"

@@ -79,7 +79,7 @@ func allOff() map[string]string {
 }
 
 // Every address of a listener has the same rules.
-func TestAListenerServesOnAllItsAddresses(t *testing.T) {
+func TestListenerAddresses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.sock")
 	second := "[::1]:0"
 	if !bindable("::1") {

@@ -77,7 +77,7 @@ func TestDAVDiscovery(t *testing.T) {
 	}
 }
 
-// A browser sends no credentials with a preflight, and clients ask for the classes first.
+// A browser sends no credentials with a preflight, and clients read the classes first.
 func TestDAVOptions(t *testing.T) {
 	s := newSite(t, testBase+"/mail", kept, nil)
 	for path, class := range map[string]string{

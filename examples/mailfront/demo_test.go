@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheDemoShowsTheStoryAndEndsWell(t *testing.T) {
+func TestDemo(t *testing.T) {
 	if !bindable(demoClient) {
 		t.Skipf("no client can have the address %s on this system", demoClient)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// No test asks the DNS of the system.
+// No test queries the DNS of the system.
 func init() {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no DNS in tests")

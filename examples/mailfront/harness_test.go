@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	proxyIP      = "127.0.0.1"  // what the tests' mailfront trusts
+	proxyIP      = "127.0.0.1"  // the proxy that mailfront trusts in tests
 	directIP     = "127.0.0.77" // a client that is not trusted
 	clientIP     = "192.0.2.7"  // a client behind the proxy
 	testPassword = "correct horse"
@@ -141,7 +141,7 @@ func (r *running) awaitLog(parts ...string) {
 	require.True(r.t, r.log.await(r.ctx, 1, parts...), "no line with %q in the log:\n%s", parts, r.log)
 }
 
-// awaitLogs waits for n such lines, and wants no more.
+// awaitLogs waits for n such lines, and fails if there are more.
 func (r *running) awaitLogs(n int, parts ...string) {
 	r.t.Helper()
 	require.True(r.t, r.log.await(r.ctx, n, parts...), "not %d lines with %q in the log:\n%s", n, parts, r.log)

@@ -126,7 +126,7 @@ func TestDrainServesConnections(t *testing.T) {
 	}
 }
 
-func TestTheDrainTakesAsLongAsItsSetting(t *testing.T) {
+func TestDrainDuration(t *testing.T) {
 	for _, drain := range []time.Duration{0, 7 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			f := &frontend{cfg: &config{drain: drain}, log: slog.New(slog.DiscardHandler)}

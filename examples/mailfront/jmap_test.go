@@ -184,7 +184,7 @@ func TestBlobsComeBackAndAreNoPages(t *testing.T) {
 	require.Contains(t, body, "maxSizeUpload")
 }
 
-func TestTheEventSourceEndsWithTheServer(t *testing.T) {
+func TestEventSourceShutdown(t *testing.T) {
 	s := newSite(t, testBase, direct, nil)
 	response, _ := s.do(http.MethodGet, "/jmap/eventsource/?ping=soon", "", "Authorization", "Bearer "+testPassword)
 	require.Equal(t, http.StatusBadRequest, response.StatusCode)

@@ -255,7 +255,7 @@ func TestShutdownGrace(t *testing.T) {
 	require.Equal(t, 6, strings.Count(buffer.String(), "sessions cut at shutdown"))
 }
 
-func TestAListenerThatBreaksEndsMailfront(t *testing.T) {
+func TestListenerFailureEndsMailfront(t *testing.T) {
 	cfg, err := parseConfig(nil, lookup(nil), io.Discard)
 	require.NoError(t, err)
 	f, err := start(cfg, newLogger(io.Discard, cfg.logLevel))

@@ -21,7 +21,7 @@ func TestStoredLinesEndInCRLF(t *testing.T) {
 	}
 }
 
-func TestPOP3DeletesByUIDWhatIsStillThere(t *testing.T) {
+func TestPOP3DeletesByUID(t *testing.T) {
 	m := newMailbox(testAccount, testPassword)
 	m.start = "START"
 	for _, text := range []string{"one", "two", "three"} {

@@ -339,7 +339,7 @@ func TestAnEmptyStoreIsFilledAgain(t *testing.T) {
 	require.Equal(t, 1, restored("setup_restored"))
 }
 
-func TestTheFileOfANodeIsACopyOfTheStore(t *testing.T) {
+func TestStateFileIsCopyOfStore(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "state.json")
 	alone := newAdminSite(t, testBase, direct, map[string]string{"MAILFRONT_STATE": file})

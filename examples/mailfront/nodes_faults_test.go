@@ -22,7 +22,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store/storetest"
 )
 
-// A faultyPath is a socket that leads to the store, and loses what a test says.
+// A faultyPath is a socket that leads to the store, and drops the data that a test selects.
 type faultyPath struct {
 	url string
 
@@ -200,7 +200,7 @@ func TestPollFindsChanges(t *testing.T) {
 	require.Less(t, time.Since(begun), 2*time.Second)
 }
 
-func TestAnOlderSetUpInTheStoreIsReplaced(t *testing.T) {
+func TestOlderSetUpInStore(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	c.setUp(0)
 	direct, err := store.NewRedis(c.store.URL(), storetest.Secret)

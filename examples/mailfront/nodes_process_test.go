@@ -24,7 +24,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin/signintest"
 )
 
-// TestMain makes this binary a mailfront if a test asks for a process of its own.
+// TestMain makes this binary a mailfront if a test starts a separate process.
 func TestMain(m *testing.M) {
 	if os.Getenv("PORTICO_TEST_PROCESS") == "mailfront" {
 		main()

@@ -80,7 +80,7 @@ func eventually(t *testing.T, within time.Duration, condition func() bool, what 
 
 var configured = map[string]string{"MAILFRONT_PUBLIC_URL": testBase}
 
-func TestASignInWithEachStepOnAnotherNode(t *testing.T) {
+func TestSignInAcrossNodes(t *testing.T) {
 	c := newCluster(t, 3, configured)
 	registered := c.register(0)
 	for i := range 100 {

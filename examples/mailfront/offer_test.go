@@ -21,8 +21,8 @@ var (
 	offersNeither  = offered{}
 )
 
-// A mailClient speaks a protocol for the tests. Each returns what it is offered,
-// and fails if the server then does what it did not offer.
+// A mailClient is a client for a protocol. It returns the offers of the server, and fails if the
+// server accepts a command that it did not offer.
 var mailClients = map[string]func(*testing.T, *script) offered{
 	"smtp": func(t *testing.T, s *script) offered {
 		s.until("220 ")

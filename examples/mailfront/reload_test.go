@@ -21,7 +21,7 @@ func shown(t *testing.T, c net.Conn) *x509.Certificate {
 	return tc.ConnectionState().PeerCertificates[0]
 }
 
-// A connection that was there before goes on, whatever becomes of the files.
+// A connection from before the reload continues, even if the files are invalid.
 func TestReloadOnSIGHUP(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "trusted")
 	write := func(path, text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }

@@ -59,7 +59,7 @@ var (
 	aUID          = regexp.MustCompile(`\* \d+ FETCH \(UID (\d+)`)
 )
 
-// An imapMirror is what mbsync keeps of a mailbox: it asks for UIDs above the largest that
+// An imapMirror is the copy of a mailbox that mbsync keeps: it requests UIDs above the largest that
 // it has seen, and expunges on the server what was deleted locally, both by UID, as long
 // as UIDVALIDITY is the same (RFC 4549).
 type imapMirror struct {
@@ -69,7 +69,7 @@ type imapMirror struct {
 	deleted  []int          // locally, to be expunged on the server
 }
 
-// sync returns the subjects of what it fetched.
+// sync returns the subjects of the messages that it fetched.
 func (m *imapMirror) sync(t *testing.T, s *script) (fetched []string) {
 	defer s.Close()
 	validity := number(t, `UIDVALIDITY (\d+)`, s.imap("SELECT INBOX"))

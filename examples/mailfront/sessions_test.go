@@ -91,7 +91,7 @@ func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {
 	return newScript(t, here), f, b
 }
 
-// ask sends a command that does nothing, and reads its answer.
+// ask has commands without effect, by listener, and reads their answers.
 var ask = map[string]func(*script) error{
 	"smtp":       func(s *script) error { return s.ask("NOOP\r\n", "250 ") },
 	"submission": func(s *script) error { return s.ask("NOOP\r\n", "250 ") },

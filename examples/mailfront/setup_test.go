@@ -234,7 +234,7 @@ func TestTheTokenWorksOnce(t *testing.T) {
 }
 
 func TestWrongTokensLockNobodyOut(t *testing.T) {
-	for _, origin := range []string{"", "http://evil.example"} { // on a page without TLS browsers do not say more
+	for _, origin := range []string{"", "http://evil.example"} { // browsers send nothing else from a page without TLS
 		s := newAdminSite(t, testBase, direct, nil)
 		_, page := s.admin()
 		target, form := s.fill(page, "/admin", "token", "public_url", testBase, "password", adminPassword, "password_again", adminPassword)

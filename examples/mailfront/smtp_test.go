@@ -126,7 +126,7 @@ func TestRemoteMailIsNotSent(t *testing.T) {
 	require.Empty(t, f.mail.messages())
 }
 
-func TestTheOutboxAndTheMailboxAreBounded(t *testing.T) {
+func TestMailboxIsBounded(t *testing.T) {
 	m := newMailbox(testAccount, testPassword)
 	for i := range maxOutbox + 5 {
 		m.relay(envelope{Size: i})
@@ -197,7 +197,7 @@ func TestPlaintextAfterSTARTTLSIsDiscarded(t *testing.T) {
 	t.Run("smtp", func(t *testing.T) {
 		s := ehlo(t, r.direct("smtp"))
 		require.Regexp(t, "^220 ", s.smtp("STARTTLS\r\nEHLO evil.example\r\nNOOP"))
-		s = s.startTLS() // go-smtp throws away what it has read
+		s = s.startTLS() // go-smtp discards the bytes that it has read
 		require.Contains(t, s.smtp("EHLO good.example"), "250-Hello good.example")
 	})
 	for listener, commands := range map[string]string{

@@ -38,7 +38,7 @@ func BenchmarkSMTPSession(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		cfg.limits.StoreWait = time.Second // every session asks the store, however slow the machine is
+		cfg.limits.StoreWait = time.Second // every session calls the store, even on a slow machine
 		f, err := start(cfg, newLogger(io.Discard, cfg.logLevel))
 		if err != nil {
 			b.Fatal(err)

@@ -221,7 +221,7 @@ func TestPlaintextTokenIsLogged(t *testing.T) {
 // closes is in the place of an answer where the server closes the connection.
 const closes = "closes"
 
-func TestSASLExchangesThatAreNotFinished(t *testing.T) {
+func TestUnfinishedExchanges(t *testing.T) {
 	r := runMailfront(t, nil)
 	wrong := saslBearer("", "wrong")
 	for _, test := range []struct {

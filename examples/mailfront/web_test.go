@@ -15,7 +15,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// get asks for a path on a connection, and returns the answer and its JSON.
+// get requests a path on a connection, and returns the answer and its JSON.
 func get(t *testing.T, c net.Conn, path string, header http.Header) (*http.Response, map[string]any) {
 	t.Helper()
 	transport := &http.Transport{

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
-// A testStore counts what it is asked, and can be late or away.
+// A testStore counts its calls, and can be late or not available.
 type testStore struct {
 	store.Store
 	admits, others atomic.Int64

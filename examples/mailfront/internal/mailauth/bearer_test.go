@@ -75,7 +75,7 @@ func TestMessagesOfTheTokenMechanisms(t *testing.T) {
 	}
 }
 
-// A message gives a token or an error, never both, and what it gives is in the message. A
+// A message results in a token or an error, never both, and the token is in the message. A
 // message that is made from what was parsed is parsed to the same.
 func FuzzMessagesOfTheTokenMechanisms(f *testing.F) {
 	f.Add("n,a=user@example.com,\x01host=h\x01port=143\x01auth=Bearer dG9r\x01\x01")

@@ -24,7 +24,7 @@ func TestForgedResultsGoAndOthersStay(t *testing.T) {
 	}
 }
 
-// Whatever a message is, only fields that claim to be ours are taken out of it.
+// For any message, only fields that claim to be from this server are removed.
 func FuzzTraceFieldsLoseNothingOfAMessage(f *testing.F) {
 	f.Add([]byte(letter))
 	f.Add([]byte("\r\n\r\nx"))

@@ -315,7 +315,7 @@ func TestPlaintextLogin(t *testing.T) {
 		[2]string{"USER whoami", "-ERR [SYS/PERM] TLS is required"})
 }
 
-// A client may try commands that this server does not have, and what it deleted is gone
+// A client may send commands that this server does not have, and a message that it deleted is gone
 // after its QUIT. Only wrong passwords end a session.
 func TestOtherErrorsKeepSession(t *testing.T) {
 	for _, test := range []struct {

@@ -77,7 +77,7 @@ func TestInvalidRequest(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, response.StatusCode, "a parameter twice")
 }
 
-func TestTheSignInPageProtectsThePassword(t *testing.T) {
+func TestSignInPagePolicy(t *testing.T) {
 	s := newSite(t, nil)
 	response, page := s.do(http.MethodGet, s.AuthURL("v", "login_hint", `"><script>alert(1)</script>`), "")
 	require.Equal(t, http.StatusOK, response.StatusCode)

@@ -83,7 +83,7 @@ func TestGrantsAndTokensEnd(t *testing.T) {
 	})
 }
 
-func TestACodeThatComesTwiceEndsTheSignIn(t *testing.T) {
+func TestCodeReuse(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		used int // how often the code is used at the same time before

@@ -104,7 +104,7 @@ func TestRedis(t *testing.T) {
 	})
 }
 
-// usedCommands returns what the server has executed, also for scripts.
+// usedCommands returns the commands that the server has executed, including those of scripts.
 func usedCommands(t *testing.T, r *Redis) (commands []string) {
 	t.Helper()
 	stats, err := r.client.Info(t.Context(), "commandstats").Result()

@@ -104,7 +104,7 @@ func TestSignedTokensOfAnotherIssuer(t *testing.T) {
 	})
 }
 
-// An issuer that wants the secret of its client, and one that sends us elsewhere.
+// An issuer that requires the secret of its client, and one that redirects.
 func TestIntrospectionWithSecret(t *testing.T) {
 	mux := http.NewServeMux()
 	issuer := httptest.NewServer(mux)
