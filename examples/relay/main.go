@@ -31,6 +31,7 @@
 //	header.go    the PROXY header for the backend
 //	pass.go      bytes both ways, and half-close
 //	watch.go     idle timeouts, for all sessions with one timer
+//	gc.go        how often garbage is collected
 //
 // What to change: the choice of the backend. Here each listener has one backend.
 package main
@@ -43,14 +44,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 )
 
 func main() {
-	if os.Getenv("GOGC") == "" { // the memory of idle sessions is mostly stacks, which raise the heap's goal
-		debug.SetGCPercent(50)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	for _, warning := range program.Warnings(os.Environ()) {
@@ -74,6 +71,9 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	r, err := start(cfg, newLogger(stderr, cfg.logLevel))
 	if err != nil {
 		return err
+	}
+	if _, set := env("GOGC"); !set {
+		go r.tuneGC()
 	}
 	if err := r.describe(stdout); err != nil {
 		return errors.Join(err, r.shutdown(cfg.grace))
