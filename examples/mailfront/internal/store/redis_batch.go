@@ -81,11 +81,21 @@ func (b *batcher) run() {
 	}
 }
 
-// send makes the calls once. A server that does not have the script yet has not executed it, and
-// gets its source.
+// send makes the calls once. A server that does not have the script has executed none of them:
+// it gets the script, and the calls are sent again.
 func (b *batcher) send(batch []admissionCall) {
 	ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
 	defer cancel()
+	missing := b.execute(ctx, batch, false)
+	if len(missing) > 0 {
+		_ = admitScript.Load(ctx, b.client) // if it fails, so does the next line
+		b.execute(ctx, missing, true)
+	}
+}
+
+// execute sends the calls in one write, and answers them. Calls that the server did not execute
+// because it lacks the script are returned, or answered with that error if it is the last try.
+func (b *batcher) execute(ctx context.Context, batch []admissionCall, last bool) (missing []admissionCall) {
 	commands := make([]*redis.Cmd, len(batch))
 	_, _ = b.client.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
 		for i, c := range batch {
@@ -94,9 +104,11 @@ func (b *batcher) send(batch []admissionCall) {
 		return nil
 	})
 	for i, c := range batch {
-		if redis.HasErrorPrefix(commands[i].Err(), "NOSCRIPT") {
-			commands[i] = admitScript.Eval(ctx, b.client, c.keys, c.args...)
+		if !last && redis.HasErrorPrefix(commands[i].Err(), "NOSCRIPT") {
+			missing = append(missing, c)
+			continue
 		}
 		c.answer <- commands[i]
 	}
+	return missing
 }
