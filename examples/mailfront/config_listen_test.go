@@ -139,7 +139,7 @@ func TestListenerAddresses(t *testing.T) {
 		response, _ := get(t, c, "/healthz/ready", http.Header{})
 		require.Equal(t, 200, response.StatusCode)
 	}
-	require.NoError(t, f.shutdown(0))
+	require.NoError(t, f.shutdown(time.Second))
 	stopped = true
 	for _, l := range f.listeners {
 		for _, s := range l.sockets {

@@ -119,7 +119,8 @@ func TestDrainServesConnections(t *testing.T) {
 
 	_, err = new(net.Dialer).Dial("tcp", f.health.sockets[0].Addr().String())
 	require.NoError(t, err)
-	require.NoError(t, f.shutdown(0))
+	c.Close()
+	require.NoError(t, f.shutdown(testTimeout))
 	for _, address := range []string{f.address("smtp"), f.health.sockets[0].Addr().String()} {
 		_, err = net.Dial("tcp", address)
 		require.Error(t, err, "%s is closed", address)
