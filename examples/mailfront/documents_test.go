@@ -191,8 +191,8 @@ func TestPublishedPorts(t *testing.T) {
 		require.Contains(t, body, "mx: mx.example.test")
 	}
 	for name, env := range map[string]map[string]string{
-		"an address":                {"MAILFRONT_PUBLIC_URL": "https://127.0.0.1"},
-		"nobody else can send here": {"MAILFRONT_PUBLIC_PORTS": "smtp=2525"},
+		"an address":                    {"MAILFRONT_PUBLIC_URL": "https://127.0.0.1"},
+		"no other server can send here": {"MAILFRONT_PUBLIC_PORTS": "smtp=2525"},
 	} {
 		s := newSite(t, testBase, direct, env)
 		response, _ := s.do(http.MethodGet, "https://mta-sts.example.test/.well-known/mta-sts.txt", "")

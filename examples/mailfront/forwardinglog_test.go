@@ -10,7 +10,7 @@ import (
 
 func TestUntrustedForwardingHeaderIsLogged(t *testing.T) {
 	trusting := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded"})
-	nobody := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " "})
+	unlisted := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " "})
 	for _, tc := range []struct {
 		name     string
 		r        *running
@@ -19,8 +19,8 @@ func TestUntrustedForwardingHeaderIsLogged(t *testing.T) {
 		header   http.Header
 		reported string // the header
 	}{
-		{name: "X-Forwarded-For, no proxy is configured", r: nobody, from: proxyIP, listener: "http", header: http.Header{"X-Forwarded-For": {clientIP}}, reported: "X-Forwarded-For"},
-		{name: "on a PROXY listener", r: nobody, from: proxyIP, listener: "https", header: http.Header{"X-Forwarded-For": {clientIP}}, reported: "X-Forwarded-For"},
+		{name: "X-Forwarded-For, no proxy is configured", r: unlisted, from: proxyIP, listener: "http", header: http.Header{"X-Forwarded-For": {clientIP}}, reported: "X-Forwarded-For"},
+		{name: "on a PROXY listener", r: unlisted, from: proxyIP, listener: "https", header: http.Header{"X-Forwarded-For": {clientIP}}, reported: "X-Forwarded-For"},
 		{name: "Forwarded, of another peer than the proxy", r: trusting, from: directIP, listener: "http", header: http.Header{"Forwarded": {"for=" + clientIP}}, reported: "Forwarded"},
 		{name: "another header", r: trusting, from: directIP, listener: "https", header: http.Header{"X-Real-Ip": {clientIP}}, reported: "X-Real-Ip"},
 	} {

@@ -60,7 +60,7 @@ var credentialRequests = map[string]struct {
 func TestPlaintextPasswordsAreLogged(t *testing.T) {
 	trusting := runMailfront(t, map[string]string{"MAILFRONT_FORWARDED_PROTO": "true", "MAILFRONT_PUBLIC_URL": testBase})
 	quiet := runMailfront(t, map[string]string{"MAILFRONT_PUBLIC_URL": testBase})
-	nobody := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " ", "MAILFRONT_PUBLIC_URL": testBase, "MAILFRONT_HTTPS_CLIENT": "forwarded"})
+	unlisted := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " ", "MAILFRONT_PUBLIC_URL": testBase, "MAILFRONT_HTTPS_CLIENT": "forwarded"})
 	byPROXY := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy", "MAILFRONT_PUBLIC_URL": testBase})
 	self := header(&proxyproto.TLS{})
 	self.Source = &net.TCPAddr{IP: net.ParseIP("127.0.0.1"), Port: 4567}
@@ -82,17 +82,17 @@ func TestPlaintextPasswordsAreLogged(t *testing.T) {
 			header: http.Header{"X-Forwarded-For": {clientIP}}},
 		{name: "the proxy's machine, named by a trusted proxy", r: trusting, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
 			header: http.Header{"X-Forwarded-For": {"127.0.0.1, 127.0.0.1"}, "X-Forwarded-Proto": {"http"}}},
-		{name: "a program on this machine", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, header: http.Header{"Host": {"127.0.0.1:8080"}}},
-		{name: "a program on this machine, or a proxy, for the public host", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, refused: true, log: "MAILFRONT_TRUSTED_PROXIES"},
-		{name: "X-Forwarded-For of a proxy that is not on the list", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
+		{name: "a program on this machine", r: unlisted, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, header: http.Header{"Host": {"127.0.0.1:8080"}}},
+		{name: "a program on this machine, or a proxy, for the public host", r: unlisted, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, refused: true, log: "MAILFRONT_TRUSTED_PROXIES"},
+		{name: "X-Forwarded-For of a proxy that is not on the list", r: unlisted, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
 			header: http.Header{"X-Forwarded-For": {clientIP}}, refused: true, log: "MAILFRONT_TRUSTED_PROXIES"},
-		{name: "Forwarded of a proxy that is not on the list", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
+		{name: "Forwarded of a proxy that is not on the list", r: unlisted, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") },
 			header: http.Header{"Forwarded": {"for=" + clientIP}}, refused: true, log: "MAILFRONT_TRUSTED_PROXIES"},
-		{name: "X-Forwarded-Host alone", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, header: http.Header{"X-Forwarded-Host": {"x"}}, refused: true},
-		{name: "Via", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, header: http.Header{"Via": {"1.1 proxy"}}, refused: true},
-		{name: "another spelling", r: nobody, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, header: http.Header{"x_real_ip": {clientIP}}, refused: true},
-		{name: "another address of loopback", r: nobody, connect: func(r *running) net.Conn { return r.direct("http") }, refused: true},
-		{name: "on TLS, with X-Forwarded-For", r: nobody, connect: func(r *running) net.Conn { return onTLS(r.t, r.dial(proxyIP, "https")) }, header: http.Header{"X-Forwarded-For": {clientIP}}},
+		{name: "X-Forwarded-Host alone", r: unlisted, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, header: http.Header{"X-Forwarded-Host": {"x"}}, refused: true},
+		{name: "Via", r: unlisted, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, header: http.Header{"Via": {"1.1 proxy"}}, refused: true},
+		{name: "another spelling", r: unlisted, connect: func(r *running) net.Conn { return r.dial(proxyIP, "http") }, header: http.Header{"x_real_ip": {clientIP}}, refused: true},
+		{name: "another address of loopback", r: unlisted, connect: func(r *running) net.Conn { return r.direct("http") }, refused: true},
+		{name: "on TLS, with X-Forwarded-For", r: unlisted, connect: func(r *running) net.Conn { return onTLS(r.t, r.dial(proxyIP, "https")) }, header: http.Header{"X-Forwarded-For": {clientIP}}},
 		{name: "PROXY, TLS bit clear", r: byPROXY, connect: func(r *running) net.Conn { return r.proxied("http", header(&proxyproto.TLS{})) }, refused: true},
 		{name: "PROXY, TLS bit clear, client on this machine", r: byPROXY, connect: func(r *running) net.Conn { return r.proxied("http", self) }, refused: true},
 		{name: "PROXY, TLS bit set", r: byPROXY, connect: func(r *running) net.Conn { return r.proxied("http", header(&proxyproto.TLS{Client: true})) }},
@@ -121,7 +121,7 @@ func TestPlaintextPasswordsAreLogged(t *testing.T) {
 			require.NotContains(t, r.log.String(), testPassword)
 		})
 	}
-	require.Zero(t, nobody.logged("event=login_failed"))
+	require.Zero(t, unlisted.logged("event=login_failed"))
 }
 
 func TestNoBasicChallengeInPlaintext(t *testing.T) {

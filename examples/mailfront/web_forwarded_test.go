@@ -16,7 +16,7 @@ func TestTheForwardedClient(t *testing.T) {
 	proto := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded", "MAILFRONT_FORWARDED_PROTO": "true"})
 	ended := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded", "MAILFRONT_TLS_TERMINATED": "http,https"})
 	both := runMailfront(t, map[string]string{"MAILFRONT_FORWARDED_PROTO": "true", "MAILFRONT_TLS_TERMINATED": "http"})
-	nobody := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded", "MAILFRONT_TRUSTED_PROXIES": ""})
+	unlisted := runMailfront(t, map[string]string{"MAILFRONT_HTTPS_CLIENT": "forwarded", "MAILFRONT_TRUSTED_PROXIES": ""})
 
 	direct := func(r *running, listener string) net.Conn { return r.direct(listener) }
 	proxied := func(r *running, listener string) net.Conn { return r.dial(proxyIP, listener) }
@@ -41,7 +41,7 @@ func TestTheForwardedClient(t *testing.T) {
 		"a direct client on TLS":              {r: plain, conn: direct, listener: "https", headers: believeMe, client: directIP, reason: forwarded.UntrustedHeader, tls: yes},
 		"a direct client, with proto":         {r: proto, conn: direct, listener: "http", headers: believeMe, client: directIP, reason: forwarded.UntrustedHeader, tls: no},
 		"a direct client, TLS ended by proxy": {r: ended, conn: direct, listener: "http", headers: believeMe, client: directIP, reason: forwarded.UntrustedHeader, tls: no},
-		"no peer is trusted":                  {r: nobody, conn: proxied, listener: "http", headers: believeMe, client: proxyIP, reason: forwarded.UntrustedHeader, tls: no},
+		"no peer is trusted":                  {r: unlisted, conn: proxied, listener: "http", headers: believeMe, client: proxyIP, reason: forwarded.UntrustedHeader, tls: no},
 		"a proxy without the header":          {r: plain, conn: proxied, listener: "http", headers: http.Header{}, client: proxyIP, reason: forwarded.NoHeader, tls: unknown},
 		"a proxy's own request, TLS ended":    {r: ended, conn: proxied, listener: "http", headers: http.Header{}, client: proxyIP, reason: forwarded.NoHeader, tls: unknown},
 		"a proxy's own request, https said":   {r: proto, conn: proxied, listener: "http", headers: said("https"), client: proxyIP, reason: forwarded.NoHeader, tls: unknown},

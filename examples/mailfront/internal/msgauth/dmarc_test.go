@@ -32,7 +32,7 @@ func signedLetter(t *testing.T, domain string) (string, fakeDNS) {
 }
 
 func TestDMARC(t *testing.T) {
-	client, other, nobody := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("192.0.2.8"), netip.Addr{}
+	client, other, unknown := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("192.0.2.8"), netip.Addr{}
 	signed, dns := signedLetter(t, "mail.sender.test")
 	foreign, more := signedLetter(t, "bulk.test")
 	for name, record := range more {
@@ -73,8 +73,8 @@ func TestDMARC(t *testing.T) {
 		{name: "SPF, subdomain, strict", ip: client, mailFrom: "a@sub.strict.test", message: from("a@strict.test"), want: "fail", domain: "strict.test", refuse: true},
 		{name: "the organization's policy for subdomains", ip: other, mailFrom: "a@x.test", message: from("a@sub.strict.test"), want: "fail", domain: "sub.strict.test", refuse: false},
 		{name: "DKIM of a subdomain, forwarded", ip: other, mailFrom: "a@forwarder.test", message: signed, want: "pass", domain: "sender.test", refuse: false},
-		{name: "DKIM, unknown client", ip: nobody, mailFrom: "a@sender.test", message: signed, want: "pass", domain: "sender.test", refuse: false},
-		{name: "no DKIM, unknown client", ip: nobody, mailFrom: "a@sender.test", message: letter, want: "", domain: "sender.test", refuse: false},
+		{name: "DKIM, unknown client", ip: unknown, mailFrom: "a@sender.test", message: signed, want: "pass", domain: "sender.test", refuse: false},
+		{name: "no DKIM, unknown client", ip: unknown, mailFrom: "a@sender.test", message: letter, want: "", domain: "sender.test", refuse: false},
 		{name: "DKIM of another domain", ip: other, mailFrom: "a@sender.test", message: foreign, want: "fail", domain: "sender.test", refuse: true},
 		{name: "DKIM of a changed message", ip: other, mailFrom: "a@sender.test", message: strings.Replace(signed, "hello\r\n\r\n", "hi\r\n\r\n", 1), want: "fail", domain: "sender.test", refuse: true},
 		{name: "no record", ip: client, mailFrom: "a@none.test", message: from("a@none.test"), want: "none", domain: "none.test", refuse: false},
