@@ -129,7 +129,13 @@ func (s *Server) TTL(name string) (ttl time.Duration, ok bool) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return max(ttl, 0), ttl != -2
+	switch ttl {
+	case -2: // as go-redis returns it: no such name
+		return 0, false
+	case -1: // never
+		return 0, true
+	}
+	return max(ttl, time.Millisecond), true // Redis returns 0 in the last millisecond
 }
 
 // Socket returns the path of the socket.
