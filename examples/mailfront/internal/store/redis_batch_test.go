@@ -32,10 +32,7 @@ func TestAdmissionsAreBatched(t *testing.T) {
 	const calls = 50
 	var asked, admitted atomic.Int32
 	go func() {
-		for asked.Load() < calls {
-			time.Sleep(time.Millisecond) // of a real server
-		}
-		time.Sleep(20 * time.Millisecond)
+		waitFor(t, func() bool { return asked.Load() == calls })
 		s.signal(syscall.SIGCONT)
 	}()
 	each(t, calls, func(int) error {
