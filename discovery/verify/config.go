@@ -60,9 +60,9 @@ type Config struct {
 	// public addresses, and only if the Client is nil, or its Transport is nil or an
 	// *http.Transport without dial functions and without a proxy for the URL. With a
 	// Transport of another type no foreign host is requested. Report.Checked lists the
-	// issuers that were not requested, and the reason. The requests are GET with https,
-	// without redirects, cookies, client certificates and Bearer, and the report has no
-	// text of the answers.
+	// issuers that were not requested (Skipped), and the reason. The requests are GET with
+	// https, without redirects, cookies, client certificates and Bearer, and the report has
+	// no text of the answers.
 	ForeignHosts []string
 
 	Timeout        time.Duration // of all requests together; default 1 minute

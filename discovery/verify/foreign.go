@@ -27,10 +27,15 @@ import (
 // maxForeign limits the issuers that are requested in a run.
 const maxForeign = 4
 
-var (
-	errNotPublic  = errors.New("not asked: the address is not public, and Config.ForeignHosts does not have the host")
-	errNoDialling = errors.New("not asked: Config.Client has a transport or a dial function of its own, or a proxy, and Config.ForeignHosts does not have the host")
-	errTooMany    = errors.New("not asked: too many issuers")
+// A skipError is the reason why an issuer is not requested.
+type skipError string
+
+func (e skipError) Error() string { return string(e) }
+
+const (
+	errNotPublic  skipError = "the address is not public, and Config.ForeignHosts does not have the host"
+	errNoDialling skipError = "Config.Client has a transport or a dial function of its own, or a proxy, and Config.ForeignHosts does not have the host"
+	errTooMany    skipError = "too many issuers"
 )
 
 // foreignIssuer requests the metadata of an issuer that is not the checked server.
@@ -98,7 +103,8 @@ func (v *verifier) noteForeign(d discovery.Document, u string, status int, err e
 	}
 	c := Checked{Document: discovery.Document(v.clip(string(d))), Method: http.MethodGet, URL: v.clip(u), Status: status}
 	if err != nil {
-		c.Error = err.Error()
+		var skip skipError
+		c.Skipped, c.Error = errors.As(err, &skip), err.Error()
 	}
 	v.report.Checked = append(v.report.Checked, c)
 }

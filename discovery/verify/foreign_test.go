@@ -167,6 +167,7 @@ func requireNotAsked(t *testing.T, report *Report, issuer string, why error) {
 	t.Helper()
 	for _, c := range report.Checked {
 		if c.URL == issuer || strings.HasPrefix(c.URL, issuer+"/.well-known/") || strings.Contains(c.URL, "/.well-known/oauth-authorization-server/realms/mail") {
+			require.True(t, c.Skipped)
 			require.Equal(t, why.Error(), c.Error)
 			return
 		}
@@ -292,6 +293,10 @@ func TestAsksFewForeignIssuers(t *testing.T) {
 	host := &issuerHost{}
 	report := verify(t, host.atOrigin("id.example", correctServer(t, config)), rootBase, Config{ForeignHosts: []string{"id.example"}})
 	require.Len(t, host.requests, 2*maxForeign)
+	for _, c := range report.Checked {
+		require.Equal(t, c.Error == errTooMany.Error(), c.Skipped, "%v", c)
+	}
+	requireNotAsked(t, report, issuers[maxForeign], errTooMany)
 	requireBounded(t, report)
 }
 

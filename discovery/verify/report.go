@@ -33,6 +33,9 @@ type Checked struct {
 	Bytes    int                `json:"bytes"`
 	SHA256   string             `json:"sha256,omitempty"` // of the body, in hex
 	Error    string             `json:"error,omitempty"`
+
+	// Skipped is true if a foreign issuer was not requested. Error is the reason.
+	Skipped bool `json:"skipped,omitempty"`
 }
 
 // A Finding describes one fault. Strings that come from the server are cut to a few hundred

@@ -390,6 +390,21 @@ func TestDoctorChecksServerIfProxyIsDown(t *testing.T) {
 	require.Contains(t, stdout, `"report": null`)
 }
 
+func TestDoctorNamesIssuersNotRequested(t *testing.T) {
+	const issuer = "https://192.0.2.1/realms/mail" // no connection is attempted
+	var documents http.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { documents.ServeHTTP(w, r) }))
+	defer server.Close()
+	base, err := publicurl.Parse(server.URL, publicurl.AllowInsecureHTTP())
+	require.NoError(t, err)
+	set, err := discovery.Build(discovery.Config{Base: base, JMAP: &discovery.JMAP{}, AuthorizationServers: []string{issuer}})
+	require.NoError(t, err)
+	documents = discovery.NewServer(set, discovery.ServerConfig{})
+	_, stdout, stderr := doctor(t, "", server.URL)
+	require.Empty(t, stderr)
+	require.Contains(t, stdout, "\nnot requested: https://192.0.2.1/.well-known/oauth-authorization-server/realms/mail: the address is not public, ")
+}
+
 func TestDoctorCountsMissingDocuments(t *testing.T) {
 	const u = "https://autoconfig.example.com/.well-known/autoconfig/mail/config-v1.1.xml"
 	const other = "https://example.com/.well-known/user-agent-configuration.json"

@@ -60,8 +60,8 @@ func (d *diagnosis) writeText(out io.Writer) error {
 		fmt.Fprintf(w, "not found: %s at %s: %s\n", c.Document, c.URL, answer(c))
 	}
 	for _, c := range d.Report.Checked {
-		if why, ok := strings.CutPrefix(c.Error, "not asked: "); ok {
-			fmt.Fprintf(w, "not requested: %s: %s\n", c.URL, why)
+		if c.Skipped {
+			fmt.Fprintf(w, "not requested: %s: %s\n", c.URL, c.Error)
 		}
 	}
 	d.writeServer(w)
