@@ -232,7 +232,8 @@ func (a *admin) signIn(w http.ResponseWriter, r *http.Request) {
 	cl := client.FromRequest(r)
 	if cl.IsPlaintext() {
 		// The request is not refused: an administrator uses this page to find and fix missing TLS.
-		a.f.limited.Warn("client", "plaintext_password", cl.Listener, slog.String("client_ip", cl.IP.String()), slog.String("reason", webauth.PlaintextReason))
+		attrs := append([]slog.Attr{slog.String("client_ip", cl.IP.String())}, webauth.PlaintextCause(cl)...)
+		a.f.limited.Warn("client", "plaintext_password", cl.Listener, attrs...)
 	}
 	password := guard.Attempt{Secret: guard.AdminSecret, OtherSite: webauth.OtherSite(r, p.set.Base())}
 	err := a.f.guard.Try(cl, password, func() (bool, error) {

@@ -30,7 +30,7 @@ func (f *frontend) addressSource(cl client.Client) string {
 	proxy := fmt.Sprintf("The header %s of the proxy %s", header, proxyName(cl))
 	switch cl.Reason {
 	case "", forwarded.UntrustedPeer.String(), forwarded.UntrustedHeader.String():
-		return fmt.Sprintf("The connection itself: %s is not on the list of trusted proxies. If it is your proxy, add it to %s.", cl.IP, f.trustedSetting(cl.Listener))
+		return fmt.Sprintf("The connection itself: %s is not on the list of trusted proxies. If it is your proxy, add it to %s.", cl.IP, cl.TrustedSetting)
 	case forwarded.UntrustedHop.String(), forwarded.CountedHop.String():
 		return proxy + "."
 	case forwarded.TooFewHops.String():
@@ -38,19 +38,11 @@ func (f *frontend) addressSource(cl client.Client) string {
 	case forwarded.NoHeader.String():
 		return fmt.Sprintf("The trusted proxy %s did not send the header %s. Configure the proxy to send it, or set MAILFRONT_FORWARDED_HEADER to the header that the proxy sends. If you opened this page without the proxy, use the public URL.", proxyName(cl), header)
 	case forwarded.AllTrusted.String():
-		return proxy + " contains only addresses of trusted proxies. If the client's network is on the list of trusted proxies, remove it from " + f.trustedSetting(cl.Listener) + "."
+		return proxy + " contains only addresses of trusted proxies. If the client's network is on the list of trusted proxies, remove it from " + cl.TrustedSetting + "."
 	case forwarded.NoPeer.String():
-		return "The connection has no peer address. If it is a unix socket of your proxy, add unix to " + f.trustedSetting(cl.Listener) + "."
+		return "The connection has no peer address. If it is a unix socket of your proxy, add unix to " + cl.TrustedSetting + "."
 	}
 	return proxy + " is not usable (" + cl.Reason + "). Configure the proxy to replace the header that the client sent."
-}
-
-// trustedSetting returns the setting with the trusted proxies of a listener.
-func (f *frontend) trustedSetting(listener string) string {
-	if f.cfg.trusted != nil && f.cfg.trusted.of[listener] != nil {
-		return f.cfg.trusted.of[listener].From
-	}
-	return client.TrustedProxies
 }
 
 // proxyName returns the address of the proxy, or "on the unix socket".

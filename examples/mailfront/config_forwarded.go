@@ -4,6 +4,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,20 +47,23 @@ func (cfg *config) readForwarded(values *settings.Values) error {
 
 // checkIsRead returns an error for a setting of forwarding headers that no listener uses.
 func (cfg *config) checkIsRead(s settings.Value) error {
-	isForwarded := false
+	var lists []string // the settings with the trusted proxies of those listeners
 	for _, name := range []string{"http", "https"} {
 		if !cfg.isOpen(name) || cfg.proxy[name] {
 			continue
 		}
-		isForwarded = true
-		if len(cfg.trusted.of[name].items) > 0 {
+		list := cfg.trusted.of[name]
+		if len(list.items) > 0 {
 			return nil
 		}
+		if !slices.Contains(lists, list.From) {
+			lists = append(lists, list.From)
+		}
 	}
-	if !isForwarded {
+	if len(lists) == 0 {
 		return s.Errorf("no listener reads forwarding headers: set MAILFRONT_HTTP_CLIENT or MAILFRONT_HTTPS_CLIENT to forwarded, or unset it")
 	}
-	return s.Errorf("no forwarding header is read, because no proxy is trusted: set MAILFRONT_TRUSTED_PROXIES to the networks of the proxies, or unset it")
+	return s.Errorf("no forwarding header is read, because no proxy is trusted: set %s to the networks of the proxies, or unset it", strings.Join(lists, " or "))
 }
 
 func (cfg *config) readForwardedHeader(s settings.Value) error {

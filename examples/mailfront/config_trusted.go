@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/seed-94e48765/portico/examples/internal/settings"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
@@ -108,6 +109,11 @@ func (cfg *config) readTrusted(values *settings.Values) error {
 		}
 	}
 	return nil
+}
+
+// listener returns the name of a listener with the setting of its list.
+func (cfg *config) listener(name string) client.Listener {
+	return client.Listener{Name: name, TrustedSetting: cfg.trusted.of[name].From}
 }
 
 // unite stores the union of all lists.

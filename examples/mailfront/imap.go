@@ -22,7 +22,7 @@ import (
 func newIMAPServer(f *frontend, listener string, o gate.Offer) server {
 	options := &imapserver.Options{
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			cl := client.New(listener, c.NetConn())
+			cl := client.New(f.cfg.listener(listener), c.NetConn())
 			cl.Log(f.log, "session")
 			s := &imapSession{f: f, conn: c, login: mailauth.Conn{Checker: f.login, Client: cl, Gate: gate.SessionOf(c.NetConn())}}
 			s.login.Intercept = s.whoami
@@ -40,7 +40,7 @@ func newIMAPServer(f *frontend, listener string, o gate.Offer) server {
 	if o == gate.Login {
 		return imapServer{imapserver.New(options)}
 	}
-	return watchedServer{imapServer{imapserver.New(options)}, func(c net.Conn) { mailauth.LogPlaintext(f.limited, client.New(listener, c)) }}
+	return watchedServer{imapServer{imapserver.New(options)}, func(c net.Conn) { mailauth.LogPlaintext(f.limited, client.New(f.cfg.listener(listener), c)) }}
 }
 
 // An imapServer implements server for imapserver.Server.

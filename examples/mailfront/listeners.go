@@ -237,7 +237,7 @@ func (f *frontend) serve(l *listener) {
 		s := f.newWebServer(l.name)
 		l.servers = append(l.servers, s)
 		for _, socket := range l.sockets {
-			f.run(l, s, f.guard.Listen(l.name, socket.inner))
+			f.run(l, s, f.guard.Listen(f.cfg.listener(l.name), socket.inner))
 		}
 		return
 	case "smtp", "submission":
@@ -248,7 +248,7 @@ func (f *frontend) serve(l *listener) {
 		newServer = newPOP3Server
 	}
 	r := &gate.Receiver{
-		Context: f.ctx, Listener: l.name, Patience: patienceOf(l.name), Sessions: l.sessions, Guard: f.guard, Log: f.log,
+		Context: f.ctx, Listener: f.cfg.listener(l.name), Patience: patienceOf(l.name), Sessions: l.sessions, Guard: f.guard, Log: f.log,
 	}
 	if strings.HasSuffix(l.name, "s") {
 		r.TLS = f.tls

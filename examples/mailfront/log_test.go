@@ -26,7 +26,7 @@ func TestQuotedClientText(t *testing.T) {
 	l := newLogger(&b, slog.LevelDebug)
 	const words = "panic proto=https event=session client_ip=6.6.6.6 tls=true"
 	libraryLog(l, "https").Printf("http: TLS handshake error: [%q]", words)
-	logRejection(client.NewLimitedLog(l), "smtp", client.TrustedProxies)(proxyproto.Rejection{Err: errors.New(words), Prefix: []byte("PROXY UNKNOWN " + words + "\r\n")})
+	logRejection(client.NewLimitedLog(l), "smtp", "MAILFRONT_TRUSTED_PROXIES")(proxyproto.Rejection{Err: errors.New(words), Prefix: []byte("PROXY UNKNOWN " + words + "\r\n")})
 	require.NotContains(t, b.String(), "client_ip=6.6.6.6")
 	require.NotContains(t, b.String(), "level=ERROR")
 	libraryLog(l, "https").Print("http: panic serving 192.0.2.1:1: boom")

@@ -7,7 +7,7 @@ import (
 
 // newPOP3Server returns the server for the connections of a listener that have the offer o.
 func newPOP3Server(f *frontend, listener string, o gate.Offer) server {
-	s := &pop3d.Server{Listener: listener, Mail: pop3Mailbox{f.mail}, Login: f.login, Log: f.log, ErrorLog: libraryLog(f.log, listener)}
+	s := &pop3d.Server{Listener: f.cfg.listener(listener), Mail: pop3Mailbox{f.mail}, Login: f.login, Log: f.log, ErrorLog: libraryLog(f.log, listener)}
 	switch o {
 	case gate.StartTLS:
 		s.TLS = f.tls

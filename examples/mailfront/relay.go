@@ -5,6 +5,8 @@ package main
 
 import (
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/seed-94e48765/portico/examples/internal/settings"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
@@ -35,12 +37,23 @@ func (f *frontend) reportRelay(cl client.Client) {
 		slog.String("setting", relayLoopback))
 }
 
-// warnOfRelaying warns if relaying is allowed for loopback and no proxy is trusted. A proxy on this
-// machine that is missing from the list makes the server an open relay.
+// warnOfRelaying warns if relaying is allowed for loopback on a listener that trusts no proxy. A proxy
+// on this machine that is missing from the list makes the server an open relay.
 func (f *frontend) warnOfRelaying() {
-	if !f.cfg.relayLoopback || !f.cfg.trusted.all.Trusted().IsEmpty() {
+	if !f.cfg.relayLoopback {
 		return
 	}
-	f.log.Warn("relaying is allowed for 127.0.0.1 and ::1, and no proxy is trusted: if a proxy on this machine connects to mailfront, every client of it may relay",
-		"event", "relay_loopback", "setting", relayLoopback, "advice", "add the proxy to "+client.TrustedProxies+", or unset "+relayLoopback)
+	var lists []string // the settings of such listeners
+	for _, name := range listenerNames {
+		isSMTP := strings.HasPrefix(name, "smtp") || strings.HasPrefix(name, "submission")
+		list := f.cfg.trusted.of[name]
+		if isSMTP && f.cfg.isOpen(name) && list.live.Trusted().IsEmpty() && !slices.Contains(lists, list.From) {
+			lists = append(lists, list.From)
+		}
+	}
+	if len(lists) == 0 {
+		return
+	}
+	f.log.Warn("relaying is allowed for 127.0.0.1 and ::1, and a listener trusts no proxy: if a proxy on this machine connects to it, every client of the proxy may relay",
+		"event", "relay_loopback", "setting", relayLoopback, "advice", "add the proxy to "+strings.Join(lists, " or ")+", or unset "+relayLoopback)
 }

@@ -69,7 +69,7 @@ func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {
 		guard: guard.New(guard.DefaultLimits, nil, log), auth: &msgauth.Checker{DNS: txtDNS{}}, limited: client.NewLimitedLog(log),
 	}
 	f.login = f.newLogin(nil)
-	r := &gate.Receiver{Context: f.ctx, Listener: listener, Patience: patienceOf(listener), Sessions: gate.NewSessions(), Guard: f.guard, Log: log}
+	r := &gate.Receiver{Context: f.ctx, Listener: f.cfg.listener(listener), Patience: patienceOf(listener), Sessions: gate.NewSessions(), Guard: f.guard, Log: log}
 	here, there := net.Pipe()
 	c, _ := r.Receive(there)
 	l := newFakeListener()

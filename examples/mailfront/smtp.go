@@ -28,7 +28,7 @@ import (
 // newSMTPServer returns the server for the connections of a listener that have the offer o.
 func newSMTPServer(f *frontend, listener string, o gate.Offer) server {
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		cl := client.New(listener, c.Conn())
+		cl := client.New(f.cfg.listener(listener), c.Conn())
 		cl.Log(f.log, "session")
 		below := gate.SessionOf(c.Conn())
 		return &smtpSession{

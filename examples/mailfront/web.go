@@ -117,7 +117,7 @@ func (f *frontend) webHandler(listener string) http.Handler {
 		cl := f.clientOfRequest(listener, r)
 		w, done := f.logRequest(w, r, cl)
 		defer done()
-		client.LogForwarding(f.limited, cl, f.cfg.trusted.of[listener].From)
+		client.LogForwarding(f.limited, cl)
 		if f.guard.RefuseBanned(w, cl) || r.Header.Get("Authorization") != "" && f.api.RefusePlaintext(w, cl) {
 			return
 		}
@@ -154,7 +154,7 @@ func newResolvers(cfg *config) (map[string]*forwarded.Resolver, error) {
 // clientOfRequest determines the client by the mechanism of the listener.
 func (f *frontend) clientOfRequest(listener string, r *http.Request) client.Client {
 	if f.cfg.proxy[listener] {
-		return client.FromProxyHeader(listener, r)
+		return client.FromProxyHeader(f.cfg.listener(listener), r)
 	}
-	return client.FromForwarded(listener, r, !f.cfg.forwarded.Proto && f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS)
+	return client.FromForwarded(f.cfg.listener(listener), r, !f.cfg.forwarded.Proto && f.cfg.tlsPath[listener] == proxyproto.TerminatedTLS)
 }

@@ -8,8 +8,7 @@
 //
 // Copy with it: nothing.
 //
-// Change [TrustedProxies], the setting that log lines name, and the attributes of the log lines in
-// log.go.
+// Change the attributes of the log lines in log.go, and the settings that forwarding.go names.
 package client
 
 import (
@@ -31,27 +30,35 @@ type Client struct {
 	Proxy    netip.Addr `json:"proxy,omitzero"`   // the proxy between the client and this server
 	Version  int        `json:"version"`          // of the PROXY header, 0 without one
 	Reason   string     `json:"reason,omitempty"` // a forwarded.Reason; "" on a PROXY listener
-	Listener string     `json:"proto"`            // the name of the listener
+	Listener string     `json:"proto"`            // Name of the Listener
 	Last     netip.Addr `json:"last_ip"`          // IP, or the last hop (often the proxy) if Known is false; for logs only
 
 	Info        *proxyproto.Info `json:"-"` // nil on a listener without PROXY protocol
 	ForwardedBy string           `json:"-"` // name of a forwarding header in the request, from any peer; may be ""
 	Host        string           `json:"-"` // Host of the request; "" outside HTTP
+
+	TrustedSetting string `json:"-"` // TrustedSetting of the Listener
+}
+
+// A Listener is what log lines state about a listener.
+type Listener struct {
+	Name           string // for example imaps
+	TrustedSetting string // the setting that lists the trusted proxies of this listener
 }
 
 // New returns the client of c, which is a connection of a proxyproto.Listener or a wrapper of one.
 // The client is not known if c has no Info. Call New when a session starts.
-func New(listener string, c net.Conn) Client {
+func New(l Listener, c net.Conn) Client {
 	info, _ := proxyproto.FromConn(c)
-	cl := FromInfo(listener, info)
+	cl := FromInfo(l, info)
 	cl.setTLS(proxyproto.Secure(c))
 	return cl
 }
 
 // FromInfo returns the client that info describes, without its TLS. If info is nil, the client is
 // not known.
-func FromInfo(listener string, info *proxyproto.Info) Client {
-	cl := Client{Listener: listener, Info: info}
+func FromInfo(l Listener, info *proxyproto.Info) Client {
+	cl := Client{Listener: l.Name, TrustedSetting: l.TrustedSetting, Info: info}
 	if info != nil {
 		cl.IP, cl.Last, cl.Known = info.ClientAddr().Addr(), IPOf(info.Client), info.ClientKnown()
 		cl.Proxy, cl.Version = IPOf(info.Proxy), info.Version
@@ -136,8 +143,8 @@ func IPOf(a net.Addr) netip.Addr {
 
 // FromPeer returns the client of a connection that may have no Info. Without Info the client is the
 // peer of the socket, which may be a proxy.
-func FromPeer(listener string, c net.Conn) Client {
-	cl := New(listener, c)
+func FromPeer(l Listener, c net.Conn) Client {
+	cl := New(l, c)
 	if cl.Info == nil {
 		cl.IP = IPOf(c.RemoteAddr())
 		cl.Known = cl.IP.IsValid()

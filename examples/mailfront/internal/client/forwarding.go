@@ -64,15 +64,13 @@ func forwardedBy(r *http.Request) string {
 //
 // A peer on this machine without a forwarding header is reported if its requests have another host. It
 // may be a proxy that passes bytes on, and all its clients then have the address 127.0.0.1.
-//
-// trusted is the name of the setting that has the list.
-func LogForwarding(log *LimitedLog, cl Client, trusted string) {
+func LogForwarding(log *LimitedLog, cl Client) {
 	if cl.ForwardedBy == "" {
 		if cl.IsThisMachine() && cl.IsUntrustedPeer() && !isThisHost(cl.Host) {
 			log.Warn("a request from this machine has another host", "local_peer", cl.Listener,
 				slog.String("peer", cl.IP.String()), slog.String("host", shortened(Quote(cl.Host))),
 				slog.String("reason", "if the peer is a proxy on this machine, its clients are not known: configure it to send the client's address, and add it to the list of trusted proxies"),
-				slog.String("setting", trusted))
+				slog.String("setting", cl.TrustedSetting))
 		}
 		return
 	}
@@ -87,7 +85,7 @@ func LogForwarding(log *LimitedLog, cl Client, trusted string) {
 	log.Warn("forwarding header ignored", "untrusted_forwarding_header", cl.Listener,
 		slog.String("peer", cl.IP.String()), slog.String("header", shortened(Quote(cl.ForwardedBy))),
 		slog.String("reason", "the peer is not on the list of trusted proxies: if it is your proxy, add its address"),
-		slog.String("setting", trusted))
+		slog.String("setting", cl.TrustedSetting))
 }
 
 // forwardingSetting returns the setting to correct if package forwarded returns this reason for a

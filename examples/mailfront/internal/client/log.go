@@ -81,6 +81,3 @@ func shortened(s string) string {
 	}
 	return s
 }
-
-// TrustedProxies is the setting for the list of trusted proxies, as log lines name it.
-const TrustedProxies = "MAILFRONT_TRUSTED_PROXIES"

@@ -30,9 +30,9 @@ func FromContext(ctx context.Context) Client {
 // FromProxyHeader returns the client of a request on a PROXY listener. The server must use
 // [proxyproto.ConnContext]. Every request counts as a session, because several clients may share a
 // connection from an HTTP proxy.
-func FromProxyHeader(listener string, r *http.Request) Client {
+func FromProxyHeader(l Listener, r *http.Request) Client {
 	info, _ := proxyproto.FromContext(r.Context())
-	cl := FromInfo(listener, info)
+	cl := FromInfo(l, info)
 	cl.ForwardedBy, cl.Host = forwardedBy(r), r.Host
 	cl.setTLS(info.Secure(r.TLS != nil))
 	return cl
@@ -40,10 +40,10 @@ func FromProxyHeader(listener string, r *http.Request) Client {
 
 // FromForwarded returns the client of a request behind [forwarded.Resolver.Handler]. Set tlsEnded if
 // every proxy of the listener ends the TLS of its clients and does not send X-Forwarded-Proto.
-func FromForwarded(listener string, r *http.Request, tlsEnded bool) Client {
+func FromForwarded(l Listener, r *http.Request, tlsEnded bool) Client {
 	res, _ := forwarded.FromContext(r.Context())
 	cl := Client{
-		Listener: listener, IP: res.Client, Last: res.Last, Known: res.ClientKnown(), Reason: res.Reason.String(),
+		Listener: l.Name, TrustedSetting: l.TrustedSetting, IP: res.Client, Last: res.Last, Known: res.ClientKnown(), Reason: res.Reason.String(),
 		ForwardedBy: forwardedBy(r), Host: r.Host,
 	}
 	if res.Reason != forwarded.UntrustedPeer && res.Reason != forwarded.UntrustedHeader {

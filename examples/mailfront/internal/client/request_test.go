@@ -15,6 +15,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
+var webListener = Listener{Name: "http", TrustedSetting: "MAILFRONT_TRUSTED_PROXIES_HTTP"}
+
 func TestFromProxyHeader(t *testing.T) {
 	proxy, address := &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 25}, &net.TCPAddr{IP: net.ParseIP("198.51.100.7"), Port: 4567}
 	clientIP, proxyIP := netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("192.0.2.1")
@@ -40,8 +42,8 @@ func TestFromProxyHeader(t *testing.T) {
 			if tc.info != nil {
 				r = r.WithContext(proxyproto.NewContext(r.Context(), tc.info))
 			}
-			tc.want.Info, tc.want.Host = tc.info, r.Host
-			require.Equal(t, tc.want, FromProxyHeader("http", r))
+			tc.want.Info, tc.want.Host, tc.want.TrustedSetting = tc.info, r.Host, webListener.TrustedSetting
+			require.Equal(t, tc.want, FromProxyHeader(webListener, r))
 		})
 	}
 }
@@ -74,9 +76,9 @@ func TestFromForwarded(t *testing.T) {
 			}
 			var got Client
 			RememberForwarding(resolver.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-				got = FromRequest(WithRequest(r, FromForwarded("http", r, tc.tlsEnded)))
+				got = FromRequest(WithRequest(r, FromForwarded(webListener, r, tc.tlsEnded)))
 			}))).ServeHTTP(httptest.NewRecorder(), r)
-			tc.want.Listener, tc.want.Host = "http", r.Host
+			tc.want.Listener, tc.want.Host, tc.want.TrustedSetting = webListener.Name, r.Host, webListener.TrustedSetting
 			require.Equal(t, tc.want, got)
 		})
 	}

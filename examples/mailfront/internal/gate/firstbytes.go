@@ -140,7 +140,7 @@ func (c *arrivalConn) look(b []byte) {
 	first := a != arrivalUndecided && c.decided.CompareAndSwap(false, true)
 	c.mu.Unlock()
 	if first && a != arrivalExpected {
-		peer := client.New(c.listener.Name, c.Conn).Proxy
+		peer := client.New(client.Listener{Name: c.listener.Name}, c.Conn).Proxy
 		if !peer.IsValid() {
 			peer = client.IPOf(c.RemoteAddr())
 		}

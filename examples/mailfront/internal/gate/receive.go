@@ -58,7 +58,7 @@ func offerOn(c net.Conn) Offer {
 // A Receiver handles the connections of a mail listener.
 type Receiver struct {
 	Context  context.Context // cancels handshakes
-	Listener string
+	Listener client.Listener
 	Patience time.Duration // maximum time without success; see Sessions.Add
 	TLS      *tls.Config   // for clients that begin with TLS; nil otherwise
 	Sessions *Sessions
@@ -87,7 +87,7 @@ func (r *Receiver) Receive(c net.Conn) (net.Conn, int) {
 			tc.Close()
 			// A forged PROXY header has been logged as a rejection.
 			if !errors.Is(err, proxyproto.ErrUntrustedHeader) {
-				r.Log.Debug("no TLS handshake", "proto", r.Listener, "peer", client.IPOf(c.RemoteAddr()).String(), "reason", err.Error())
+				r.Log.Debug("no TLS handshake", "proto", r.Listener.Name, "peer", client.IPOf(c.RemoteAddr()).String(), "reason", err.Error())
 			}
 			return nil, 0
 		}

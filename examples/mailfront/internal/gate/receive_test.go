@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/proxyproto"
 	"github.com/seed-94e48765/portico/trustnet"
@@ -71,7 +72,7 @@ func TestOfferDependsOnClientTLS(t *testing.T) {
 func newReceiver(limits guard.Limits, log *strings.Builder) *Receiver {
 	l := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return &Receiver{
-		Context: context.Background(), Listener: "imap", Patience: time.Hour,
+		Context: context.Background(), Listener: client.Listener{Name: "imap"}, Patience: time.Hour,
 		Sessions: NewSessions(), Guard: guard.New(limits, nil, l), Log: l,
 	}
 }

@@ -99,8 +99,8 @@ func (g *Guard) leave(who netip.Prefix) {
 // sends forwarding headers counts in the total only, because it has requests of several clients.
 // An idle connection counts until it is closed. Connections do not wait for the store that nodes
 // share, but their requests do.
-func (g *Guard) Listen(listener string, l net.Listener) net.Listener {
-	return guardedListener{l, g, listener}
+func (g *Guard) Listen(name client.Listener, l net.Listener) net.Listener {
+	return guardedListener{l, g, name}
 }
 
 // RefuseBanned answers the request of a banned client, and reports whether the client is banned.
@@ -128,7 +128,7 @@ func (g *Guard) LimitRequests(next http.Handler) http.Handler {
 type guardedListener struct {
 	net.Listener
 	guard *Guard
-	name  string
+	name  client.Listener
 }
 
 func (l guardedListener) Accept() (net.Conn, error) {

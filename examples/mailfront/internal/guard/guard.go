@@ -124,6 +124,9 @@ func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
 // nat64 is the well-known prefix of RFC 6052 section 2.1.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
+// whyProxy is the reason of [Guard.Key] for the address of a trusted proxy of any listener.
+const whyProxy = "the address is a trusted proxy's"
+
 // Key returns the prefix that identifies the client. It is the address in IPv4, and in IPv6 the
 // /64 of the subscriber, who controls all addresses in it (RFC 6177). If why is not empty, the
 // address does not identify a client, and no limit, ban or verdict may depend on it.
@@ -135,7 +138,7 @@ func (g *Guard) Key(cl client.Client) (who netip.Prefix, why string) {
 	case !ip.IsValid():
 		return who, "the client has no IP address"
 	case g.trusted != nil && g.trusted.Trusted().Contains(ip):
-		return who, "the address is a trusted proxy's"
+		return who, whyProxy
 	}
 	if nat64.Contains(ip) { // the gateway uses one /96 for all of IPv4
 		b := ip.As16()

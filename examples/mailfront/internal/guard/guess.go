@@ -56,8 +56,11 @@ func isBannable(who netip.Prefix) bool { return who.IsValid() && !isThisMachine(
 // bucketOf returns the bucket of an attempt. If the bucket cannot cause a ban, why is the reason.
 func (g *Guard) bucketOf(cl client.Client, a Attempt) (b bucket, why string) {
 	b.who, why = g.Key(cl)
-	if why == "" && isThisMachine(b.who) {
-		why = "the address is this machine's: if a proxy connects from it, add it to " + client.TrustedProxies
+	switch {
+	case why == "" && isThisMachine(b.who):
+		why = "the address is this machine's: if a proxy connects from it, add it to " + cl.TrustedSetting
+	case why == whyProxy && cl.IsUntrustedPeer():
+		why += ", which this listener does not trust: if it connects for clients, add it to " + cl.TrustedSetting
 	}
 	switch {
 	case a.OtherSite:

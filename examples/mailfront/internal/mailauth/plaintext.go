@@ -29,7 +29,7 @@ func plaintextCause(cl client.Client) (reason, setting string) {
 	const useTLS = "the client's connection is not encrypted: let clients use STARTTLS or a listener that begins with TLS"
 	switch {
 	case cl.TLSKnown && cl.IsUntrustedPeer():
-		return useTLS + "; if the peer is a proxy, add it to the trusted proxies", client.TrustedProxies
+		return useTLS + "; if the peer is a proxy, add it to the trusted proxies", cl.TrustedSetting
 	case cl.TLSKnown:
 		return useTLS + "; the PROXY header reports no TLS", ""
 	case cl.Known:

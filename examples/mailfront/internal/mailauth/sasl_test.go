@@ -240,7 +240,7 @@ func TestLoginRequiresKnownTLS(t *testing.T) {
 		client          client.Client
 		reason, setting string
 	}{
-		{name: "a direct client", client: client.Client{Known: true, TLSKnown: true}, reason: "not encrypted", setting: client.TrustedProxies},
+		{name: "a direct client", client: client.Client{Known: true, TLSKnown: true, TrustedSetting: "MAILFRONT_TRUSTED_PROXIES_IMAP"}, reason: "not encrypted", setting: "MAILFRONT_TRUSTED_PROXIES_IMAP"},
 		{name: "the proxy says that it has no TLS", client: client.Client{Known: true, TLSKnown: true, Version: 2, Proxy: netip.MustParseAddr("192.0.2.1")}, reason: "not encrypted"},
 		{name: "the proxy does not say", client: client.Client{Known: true, Version: 1, Proxy: netip.MustParseAddr("192.0.2.1")}, reason: "not known", setting: "MAILFRONT_TLS_TERMINATED"},
 		{name: "a client that is not known", client: client.Client{Version: 2, Proxy: netip.MustParseAddr("192.0.2.1")}, reason: "LOCAL or UNKNOWN"},

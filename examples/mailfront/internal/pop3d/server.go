@@ -18,6 +18,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/mailauth"
 )
 
@@ -40,7 +41,7 @@ type Message struct {
 // Server is a POP3 server for the connections of a listener that have one offer of package gate. All
 // fields except TLS are required.
 type Server struct {
-	Listener string // the name in log lines
+	Listener client.Listener // for log lines
 	Mail     Mailbox
 	Login    *mailauth.Checker
 	TLS      *tls.Config // for STLS; nil if STLS is not offered

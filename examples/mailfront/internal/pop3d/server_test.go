@@ -85,7 +85,7 @@ func serveTest(t *testing.T, mail Mailbox, offersLogin bool) *testClient {
 	t.Helper()
 	discard := slog.New(slog.DiscardHandler)
 	s := &Server{
-		Listener: "pop3",
+		Listener: client.Listener{Name: "pop3"},
 		Mail:     mail,
 		Login: &mailauth.Checker{
 			Password: func(name, password string) bool { return name == testUser && password == testPassword },

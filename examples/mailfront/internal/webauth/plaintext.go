@@ -7,8 +7,16 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// PlaintextReason is the reason in log lines.
-const PlaintextReason = "the client's connection is not encrypted: let clients use https"
+// PlaintextCause returns the attributes of a log line about a password or token that passed a
+// network unencrypted: the reason, and the setting to change if the peer is a proxy that is
+// missing from the list of trusted proxies.
+func PlaintextCause(cl client.Client) []slog.Attr {
+	attrs := []slog.Attr{slog.String("reason", "the client's connection is not encrypted: let clients use https")}
+	if cl.IsUntrustedPeer() && (cl.ForwardedBy != "" || cl.IsThisMachine()) { // the client may use TLS
+		attrs = append(attrs, slog.String("setting", cl.TrustedSetting))
+	}
+	return attrs
+}
 
 // RefusePlaintext answers and logs a request of cl with a password or token that is known to
 // have passed a network unencrypted, and reports whether it did. Call it for every request with
@@ -36,9 +44,5 @@ func (a *Auth) IsPlaintext(r *http.Request) bool {
 
 // logPlaintext logs a password or token that was refused because of the connection.
 func logPlaintext(log *slog.Logger, cl client.Client) {
-	attrs := []slog.Attr{slog.String("reason", PlaintextReason)}
-	if cl.IsUntrustedPeer() && (cl.ForwardedBy != "" || cl.IsThisMachine()) { // the peer is a proxy, and the client may use TLS
-		attrs = append(attrs, slog.String("setting", client.TrustedProxies))
-	}
-	cl.Warn(log, "plaintext_refused", attrs...)
+	cl.Warn(log, "plaintext_refused", PlaintextCause(cl)...)
 }
