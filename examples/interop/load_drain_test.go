@@ -112,6 +112,8 @@ func keepVisiting(ctx context.Context, all map[string]call) (stop func() (visits
 	for name, v := range all {
 		for range 2 {
 			visitors.Go(func() {
+				pace := time.NewTicker(10 * time.Millisecond) // a steady load, with processor time for the nodes
+				defer pace.Stop()
 				for ctx.Err() == nil {
 					err := v(context.WithoutCancel(ctx))
 					mu.Lock()
@@ -120,7 +122,10 @@ func keepVisiting(ctx context.Context, all map[string]call) (stop func() (visits
 						errs = append(errs, fmt.Errorf("%s: %w", name, err))
 					}
 					mu.Unlock()
-					time.Sleep(10 * time.Millisecond) // leaves processor time to the others
+					select {
+					case <-pace.C:
+					case <-ctx.Done():
+					}
 				}
 			})
 		}

@@ -104,12 +104,18 @@ func TestStoreAndNodeFaults(t *testing.T) {
 // reconnect to the store.
 func untilTheStoreIsBack(t *testing.T, send func() (*http.Response, error)) (answer *http.Response, err error) {
 	t.Helper()
-	for end := time.Now().Add(timeout); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for late := time.After(timeout); ; {
 		answer, err = send()
 		if err != nil || answer.StatusCode != http.StatusServiceUnavailable {
 			return answer, err
 		}
-		answer.Body.Close()
+		select {
+		case <-late:
+			return answer, err
+		case <-again.C:
+			answer.Body.Close()
+		}
 	}
-	return answer, err
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -138,12 +139,15 @@ func TestPausedNodeKeepsNewerState(t *testing.T) {
 			eventually(t, 5*time.Second, func() bool { status, _ := c.nodes[0].do(http.MethodGet, "/admin", ""); return status.StatusCode == 200 })
 			_, page = c.nodes[0].signInAdmin(adminPassword)
 		}
-		for range 3 { // polls
+		// The state must also survive the next polls, so time has to pass.
+		polls := time.NewTicker(pollInterval / 2)
+		for range 3 {
 			for _, node := range all {
 				eventually(t, 3*time.Second, func() bool { return node.issuer() == next }, "%s: %s", next, node.log)
 			}
-			time.Sleep(pollInterval / 2)
+			<-polls.C
 		}
+		polls.Stop()
 	}
 }
 
@@ -152,6 +156,7 @@ func TestStoreCrashLosesNothing(t *testing.T) {
 	c := newCluster(t, 2, configured, "--appendonly", "yes", "--appendfsync", "always")
 	stop := make(chan struct{})
 	answered := make(chan []map[string]any)
+	var signIns atomic.Int64
 	for _, node := range c.nodes {
 		go func() {
 			var list []map[string]any
@@ -165,16 +170,22 @@ func TestStoreCrashLosesNothing(t *testing.T) {
 				verifier := oauth2.GenerateVerifier()
 				if tokens := trySignIn(node, verifier); tokens != nil {
 					list = append(list, tokens)
+					signIns.Add(1)
 				}
 			}
 		}()
 	}
+	load := func() {
+		t.Helper()
+		enough := signIns.Load() + 4
+		eventually(t, 10*time.Second, func() bool { return signIns.Load() >= enough }, "no sign-ins")
+	}
 	for range 3 {
-		time.Sleep(200 * time.Millisecond) // of load
+		load()
 		c.store.Kill()
 		c.store.Restart()
 	}
-	time.Sleep(200 * time.Millisecond)
+	load()
 	close(stop)
 	var list []map[string]any
 	for range c.nodes {
@@ -186,7 +197,7 @@ func TestStoreCrashLosesNothing(t *testing.T) {
 			return status.StatusCode == 200
 		})
 	}
-	require.Greater(t, len(list), 3)
+	require.EqualValues(t, signIns.Load(), len(list))
 	for i, tokens := range list {
 		node := c.nodes[i%2]
 		status, got := node.Token(url.Values{"grant_type": {"refresh_token"}, "client_id": {signin.BuiltInClient}, "refresh_token": {tokens["refresh_token"].(string)}})
