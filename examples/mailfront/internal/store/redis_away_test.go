@@ -49,16 +49,16 @@ func TestServerThatIsAway(t *testing.T) {
 		}
 	}
 	t.Run("paused", func(t *testing.T) {
-		s.signal(syscall.SIGSTOP)
+		s.Signal(syscall.SIGSTOP)
 		unavailable(t)
-		s.signal(syscall.SIGCONT)
+		s.Signal(syscall.SIGCONT)
 	})
 	t.Run("stopped", func(t *testing.T) {
-		s.stop()
+		s.Kill()
 		unavailable(t)
 	})
 	t.Run("back: what was stored is there, and subscribers read again", func(t *testing.T) {
-		s.start()
+		s.Restart()
 		assertValue(t, r, "key", "value")
 		<-missed
 		require.NoError(t, r.Publish(t.Context(), "topic", []byte("after")))

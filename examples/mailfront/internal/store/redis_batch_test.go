@@ -28,12 +28,12 @@ func TestAdmissionsAreBatched(t *testing.T) {
 	mustAdmit(t, r, "other", limit)
 	require.NoError(t, other.client.ScriptFlush(t.Context()).Err(), "the server does not know the script")
 	before := reads()
-	s.signal(syscall.SIGSTOP)
+	s.Signal(syscall.SIGSTOP)
 	const calls = 50
 	var asked, admitted atomic.Int32
 	go func() {
 		waitFor(t, func() bool { return asked.Load() == calls })
-		s.signal(syscall.SIGCONT)
+		s.Signal(syscall.SIGCONT)
 	}()
 	each(t, calls, func(int) error {
 		asked.Add(1)
@@ -52,12 +52,12 @@ func TestAbandonedAdmission(t *testing.T) {
 	r := s.open(testSecret)
 	limit := Limit{Burst: 5, Every: time.Hour}
 	mustAdmit(t, r, "a", limit)
-	s.signal(syscall.SIGSTOP)
+	s.Signal(syscall.SIGSTOP)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	_, err := r.Admit(ctx, "a", Charge{Bucket: "a", Limit: limit, Cost: 1})
 	require.ErrorIs(t, err, ErrUnavailable)
-	s.signal(syscall.SIGCONT)
+	s.Signal(syscall.SIGCONT)
 	for range limit.Burst - 2 {
 		require.True(t, mustAdmit(t, r, "a", limit).OK())
 	}

@@ -13,11 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dropReplies returns the socket of a way to the server on which, once drop is set,
-// commands arrive and the connection ends instead of the reply.
+// dropReplies returns a socket that leads to the server. Once drop is set, commands arrive and
+// the connection ends instead of the reply.
 func dropReplies(t *testing.T, s *server, drop *atomic.Bool) string {
 	t.Helper()
-	path := filepath.Join(s.dir, "lossy.sock")
+	path := filepath.Join(filepath.Dir(s.Socket()), "lossy.sock")
 	l, err := net.Listen("unix", path)
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
@@ -27,7 +27,7 @@ func dropReplies(t *testing.T, s *server, drop *atomic.Bool) string {
 			if err != nil {
 				return
 			}
-			b, err := net.Dial("unix", s.socket())
+			b, err := net.Dial("unix", s.Socket())
 			if err != nil {
 				c.Close()
 				continue

@@ -3,80 +3,33 @@ package store
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store/storetest"
 )
 
-const testSecret = "a secret of the tests, of 32 bytes or more"
+const testSecret = storetest.Secret
 
-// server is a real redis-server on a unix socket.
+// server is a redis-server that opens stores.
 type server struct {
-	t      *testing.T
-	dir    string
-	args   []string
-	cmd    *exec.Cmd
-	output bytes.Buffer
+	*storetest.Server
+	t *testing.T
 }
 
-// startServer skips the test if there is no redis-server, and fails it where the
-// programs of interop are required.
 func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("PORTICO_INTEROP") == "required" {
-			t.Fatal("redis-server is not installed: apt-get install redis-server")
-		}
-		t.Skip("redis-server is not installed: apt-get install redis-server")
-	}
-	dir, err := os.MkdirTemp("", "store") // short: a socket's path has at most 107 bytes
-	require.NoError(t, err)
-	s := &server{t: t, dir: dir, args: append([]string{path}, args...)}
-	t.Cleanup(func() {
-		s.stop()
-		os.RemoveAll(dir)
-		if t.Failed() {
-			t.Logf("redis-server:\n%s", s.output.String())
-		}
-	})
-	s.start()
-	return s
+	return &server{storetest.Start(t, args...), t}
 }
-
-func (s *server) start() {
-	s.t.Helper()
-	s.cmd = exec.Command(s.args[0], append([]string{"--port", "0", "--unixsocket", s.socket(), "--dir", s.dir, "--save", ""}, s.args[1:]...)...)
-	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
-	require.NoError(s.t, s.cmd.Start())
-	r := s.open(testSecret)
-	waitFor(s.t, func() bool {
-		if s.cmd.ProcessState != nil {
-			s.t.Fatal("redis-server ended")
-		}
-		return r.client.Ping(s.t.Context()).Err() == nil
-	})
-}
-
-func (s *server) stop() {
-	s.signal(syscall.SIGKILL)
-	s.cmd.Wait()
-}
-
-func (s *server) signal(sig os.Signal) { s.cmd.Process.Signal(sig) }
-func (s *server) socket() string       { return filepath.Join(s.dir, "redis.sock") }
 
 // open returns a store on the server.
 func (s *server) open(secrets ...string) *Redis {
 	s.t.Helper()
-	r, err := NewRedis("unix://"+s.socket(), secrets...)
+	r, err := NewRedis(s.URL(), secrets...)
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { r.Close() })
 	return r
