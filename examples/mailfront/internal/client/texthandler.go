@@ -29,7 +29,8 @@ var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 // handle writes the line of a client. It reports false if it cannot, because a value needs quotes or
 // has an unexpected kind.
 func (h *TextHandler) handle(cl *Client, level slog.Level, event string, more []slog.Attr) bool {
-	if !isPlain(event) || !isPlain(cl.Listener) {
+	ip := cl.LogIP()
+	if !isPlain(event) || !isPlain(cl.Listener) || !isPlainAddr(ip) || !isPlainAddr(cl.Proxy) {
 		return false
 	}
 	for i := range more {
@@ -43,7 +44,7 @@ func (h *TextHandler) handle(cl *Client, level slog.Level, event string, more []
 	b = append(append(b, " msg="...), message...)
 	b = append(append(b, " proto="...), cl.Listener...)
 	b = append(append(b, " event="...), event...)
-	b = appendAddr(append(b, " client_ip="...), cl.LogIP(), "\"invalid IP\"")
+	b = appendAddr(append(b, " client_ip="...), ip, "\"invalid IP\"")
 	b = strconv.AppendBool(append(b, " tls="...), cl.TLS)
 	b = strconv.AppendBool(append(b, " tls_known="...), cl.TLSKnown)
 	b = strconv.AppendBool(append(b, " client_known="...), cl.Known)
@@ -83,6 +84,9 @@ func isPlainAttr(a *slog.Attr) bool {
 	}
 	return false
 }
+
+// isPlainAddr reports whether the zone of a, if there is one, needs no quotes: it may be any text.
+func isPlainAddr(a netip.Addr) bool { return a.Zone() == "" || isPlain(a.Zone()) }
 
 // isPlain reports whether slog.TextHandler certainly writes s without quotes.
 func isPlain(s string) bool {

@@ -32,6 +32,9 @@ func TestTextHandlerWritesWhatSlogDoes(t *testing.T) {
 		{name: "the zero client", event: "session", slow: true},
 		{name: "a client without addresses", client: Client{Listener: "smtp"}, event: "accept"},
 		{name: "an address with a zone", client: Client{Listener: "smtp", IP: netip.MustParseAddr("fe80::1%eth0")}, event: "accept"},
+		{name: "an address with a zone that needs quotes", client: Client{Listener: "smtp", IP: netip.MustParseAddr("fe80::1%a event=ban")}, event: "accept", slow: true},
+		{name: "a proxy with a zone that needs quotes", client: Client{Listener: "smtp", Proxy: netip.MustParseAddr("fe80::1%a=\n")}, event: "accept", slow: true},
+		{name: "an IPv4-mapped address", client: Client{Listener: "smtp", IP: netip.MustParseAddr("::ffff:192.0.2.7")}, event: "accept"},
 		{name: "the last hop", client: Client{Listener: "http", Last: netip.MustParseAddr("192.0.2.9")}, event: "session"},
 		{name: "strings and numbers", client: full, event: "session", more: []slog.Attr{slog.String("path", "/a%20b?c"), slog.Int("status", -404)}},
 		{name: "a space", client: full, event: "session", more: []slog.Attr{slog.String("reason", "a b")}, slow: true},
@@ -49,7 +52,7 @@ func TestTextHandlerWritesWhatSlogDoes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // both lines have the same time
-				time.Sleep(123456 * time.Microsecond)
+				time.Sleep(120456 * time.Microsecond)
 				for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelInfo + 1} {
 					var got, want bytes.Buffer
 					h := NewTextHandler(&got, slog.LevelDebug)
@@ -61,6 +64,25 @@ func TestTextHandlerWritesWhatSlogDoes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// For any text the line is that of slog, apart from the time, and it is one line.
+func FuzzTextHandlerWritesWhatSlogDoes(f *testing.F) {
+	f.Add("imap", "accept", "from", "demo@example.test", "eth0", "", int64(7), 0)
+	f.Add("a b", "x\ny", "", "\xff=\"", "a event=ban", "\u2028", int64(-1), 3)
+	f.Fuzz(func(t *testing.T, listener, event, key, value, zone, proxyZone string, number int64, level int) {
+		local := netip.MustParseAddr("fe80::1")
+		cl := Client{Listener: listener, IP: local.WithZone(zone), Proxy: local.WithZone(proxyZone), Version: int(number)}
+		more := []slog.Attr{slog.String(key, value), slog.Int64(value, number)}
+		var got, want bytes.Buffer
+		least := slog.Level(min(level, 0))
+		cl.logAt(slog.New(NewTextHandler(&got, least)), slog.Level(level), event, more)
+		cl.logAt(slog.New(slog.NewTextHandler(&want, &slog.HandlerOptions{Level: least})), slog.Level(level), event, more)
+		_, ours, _ := strings.Cut(got.String(), " ")
+		_, theirs, _ := strings.Cut(want.String(), " ")
+		require.Equal(t, theirs, ours)
+		require.Equal(t, 1, strings.Count(got.String(), "\n"))
+	})
 }
 
 func TestTextHandlerObservesLevel(t *testing.T) {
