@@ -39,6 +39,21 @@ func TestConnectionLimits(t *testing.T) {
 	require.Equal(t, []uint64{5, 2, 3}, []uint64{got.Refused, got.TooManyOpen, got.Full})
 }
 
+func TestBanIsPreferredAsReason(t *testing.T) {
+	limits := DefaultLimits
+	limits.Total = 1
+	g, _ := testGuard(limits)
+	banned := knownClient("198.51.100.7")
+	requireRefused(t, ErrBanned, wrongPasswords(g, banned, 10))
+	leave, err := g.Admit(client.Client{})
+	require.NoError(t, err)
+	_, err = g.Admit(banned)
+	requireRefused(t, ErrBanned, err)
+	leave()
+	require.Empty(t, g.open)
+	require.Zero(t, g.Counts().Connections)
+}
+
 func TestRefuseBanned(t *testing.T) {
 	g, log := testGuard(DefaultLimits)
 	banned, other := behind("192.0.2.1", "198.51.100.7"), behind("192.0.2.1", "198.51.100.8")

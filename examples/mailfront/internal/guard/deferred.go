@@ -44,7 +44,7 @@ func (g *Guard) chargeLater(who netip.Prefix) {
 
 // payCharges makes the deferred charges until ctx ends, and then the remaining ones.
 func (g *Guard) payCharges(ctx context.Context) {
-	for ctx.Err() == nil {
+	for ended := false; !ended; {
 		select {
 		case <-g.wake:
 		case <-ctx.Done():
@@ -53,6 +53,7 @@ func (g *Guard) payCharges(ctx context.Context) {
 		case <-time.After(payDelay):
 		case <-ctx.Done():
 		}
+		ended = ctx.Err() != nil // before the last charges are taken
 		g.pay(g.takeUnpaid())
 	}
 }
