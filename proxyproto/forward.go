@@ -70,8 +70,9 @@ func newForwarding(dst, src net.Conn, progress func(bool, int64)) *forwarding {
 		progress = func(bool, int64) {}
 	}
 	f := &forwarding{dst: dst, src: src, progress: progress}
-	if c, ok := dst.(*Conn); ok {
-		f.dst = c.conn // whose ReadFrom is splice(2)
+	for c, ok := dst.(*Conn); ok; c, ok = dst.(*Conn) {
+		dst = c.conn
+		f.dst = dst // whose ReadFrom is splice(2)
 	}
 	for c, ok := src.(*Conn); ok; c, ok = src.(*Conn) {
 		src = c.conn

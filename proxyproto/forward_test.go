@@ -133,6 +133,35 @@ func TestForwardCopiesUntilTheEnd(t *testing.T) {
 	}
 }
 
+func TestForwardUsesLargeTransfersBelowTwoListeners(t *testing.T) {
+	if !canExamine() {
+		t.Skip("this system has no splice(2)")
+	}
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	below, err := proxyproto.New(socket, proxyproto.Config{})
+	require.NoError(t, err)
+	l, err := proxyproto.New(below, proxyproto.Config{})
+	require.NoError(t, err)
+	defer l.Close()
+	server, err := net.Dial("tcp", socket.Addr().String())
+	require.NoError(t, err)
+	defer server.Close()
+	dst, err := l.Accept()
+	require.NoError(t, err)
+	defer dst.Close()
+	client, src := socketPair(t)
+	go io.Copy(io.Discard, server)
+	go func() {
+		client.Write(make([]byte, 5<<20))
+		client.CloseWrite()
+	}()
+	var f forwarded
+	require.NoError(t, proxyproto.Forward(dst, src, f.progress))
+	require.EqualValues(t, 5<<20, f.bytes)
+	require.Greater(t, f.most, int64(64<<10))
+}
+
 func TestForwardRefusesAnUntrustedHeader(t *testing.T) {
 	_, conn := accepted(t, proxyproto.Config{}, proxy4()+"EHLO\r\n")
 	backend, server := socketPair(t)
