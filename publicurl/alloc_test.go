@@ -14,15 +14,15 @@ func TestAllocations(t *testing.T) {
 		most float64
 		run  func() error
 	}{
-		{"Parse of a name", 1, func() error { _, err := Parse("https://mail.example.com:8443/mail/"); return err }},
-		{"Parse of an A-label", 6, func() error { _, err := Parse("https://xn--bcher-kva.example/mail"); return err }},
-		{"Parse of IPv6", 1, func() error { _, err := Parse("https://[2001:DB8::1]:8443/mail/"); return err }},
-		{"Parse with an option", 1, func() error { _, err := Parse("http://mail.example.com", AllowInsecureHTTP()); return err }},
-		{"FromHostname", 3, func() error { _, err := FromHostname("mail.example.com"); return err }},
-		{"Join", 1, func() error { _, err := b.Join("/login"); return err }},
-		{"Template", 1, func() error { _, err := b.Template("/download/{accountId}?x={y}"); return err }},
-		{"WebSocket", 1, func() error { _, err := b.WebSocket("/jmap/ws"); return err }},
-		{"Contains", 0, func() error {
+		{name: "Parse of a name", most: 1, run: func() error { _, err := Parse("https://mail.example.com:8443/mail/"); return err }},
+		{name: "Parse of an A-label", most: 6, run: func() error { _, err := Parse("https://xn--bcher-kva.example/mail"); return err }},
+		{name: "Parse of IPv6", most: 1, run: func() error { _, err := Parse("https://[2001:DB8::1]:8443/mail/"); return err }},
+		{name: "Parse with an option", most: 1, run: func() error { _, err := Parse("http://mail.example.com", AllowInsecureHTTP()); return err }},
+		{name: "FromHostname", most: 3, run: func() error { _, err := FromHostname("mail.example.com"); return err }},
+		{name: "Join", most: 1, run: func() error { _, err := b.Join("/login"); return err }},
+		{name: "Template", most: 1, run: func() error { _, err := b.Template("/download/{accountId}?x={y}"); return err }},
+		{name: "WebSocket", most: 1, run: func() error { _, err := b.WebSocket("/jmap/ws"); return err }},
+		{name: "Contains", most: 0, run: func() error {
 			if !b.Contains("https://mail.example.com:8443/mail/login?x=y") {
 				return ErrOutside
 			}
@@ -44,9 +44,9 @@ var sink string
 
 func BenchmarkParse(b *testing.B) {
 	for _, bb := range []struct{ name, in string }{
-		{"name", "https://mail.example.com:8443/mail"},
-		{"A-label", "https://xn--bcher-kva.example/mail"},
-		{"U-label", "https://bücher.example/mail"},
+		{name: "name", in: "https://mail.example.com:8443/mail"},
+		{name: "A-label", in: "https://xn--bcher-kva.example/mail"},
+		{name: "U-label", in: "https://bücher.example/mail"},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()

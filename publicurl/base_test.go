@@ -50,11 +50,11 @@ func TestParts(t *testing.T) {
 
 func TestRelative(t *testing.T) {
 	accepted := []struct{ name, in, want string }{
-		{"root", "", ""},
-		{"slash alone", "/", ""},
-		{"prefix", "/mail", "/mail"},
-		{"slash at the end", "/mail/", "/mail"},
-		{"escapes in capitals", "/m%c3%bc", "/m%C3%BC"},
+		{name: "root", in: "", want: ""},
+		{name: "slash alone", in: "/", want: ""},
+		{name: "prefix", in: "/mail", want: "/mail"},
+		{name: "slash at the end", in: "/mail/", want: "/mail"},
+		{name: "escapes in capitals", in: "/m%c3%bc", want: "/m%C3%BC"},
 	}
 	for _, tt := range accepted {
 		t.Run("accepts "+tt.name, func(t *testing.T) {
@@ -74,18 +74,18 @@ func TestRelative(t *testing.T) {
 		name, in string
 		kind     Kind
 	}{
-		{"no slash in front", "mail", ErrPath},
-		{"URL", "https://example.com/mail", ErrPath},
-		{"network path", "//example.com", ErrPath},
-		{"backslash network path", `/\example.com`, ErrCharacter},
-		{"dot segment", "/mail/..", ErrPath},
-		{"query", "/mail?", ErrQuery},
-		{"query alone", "?", ErrPath},
-		{"fragment", "/mail#", ErrFragment},
-		{"blank", "/mail ", ErrCharacter},
-		{"well-known", "/mail/.well-known/jmap", ErrPath},
-		{"template", "/{x}", ErrTemplate},
-		{"escaped slash", "/a%2fb", ErrPath},
+		{name: "no slash in front", in: "mail", kind: ErrPath},
+		{name: "URL", in: "https://example.com/mail", kind: ErrPath},
+		{name: "network path", in: "//example.com", kind: ErrPath},
+		{name: "backslash network path", in: `/\example.com`, kind: ErrCharacter},
+		{name: "dot segment", in: "/mail/..", kind: ErrPath},
+		{name: "query", in: "/mail?", kind: ErrQuery},
+		{name: "query alone", in: "?", kind: ErrPath},
+		{name: "fragment", in: "/mail#", kind: ErrFragment},
+		{name: "blank", in: "/mail ", kind: ErrCharacter},
+		{name: "well-known", in: "/mail/.well-known/jmap", kind: ErrPath},
+		{name: "template", in: "/{x}", kind: ErrTemplate},
+		{name: "escaped slash", in: "/a%2fb", kind: ErrPath},
 	}
 	for _, tt := range refused {
 		t.Run("refuses "+tt.name, func(t *testing.T) {

@@ -123,10 +123,10 @@ func TestJoinQuery(t *testing.T) {
 		in   url.Values
 		want string
 	}{
-		{"nil", nil, "https://example.com/mail/login"},
-		{"empty", url.Values{}, "https://example.com/mail/login"},
-		{"key without values", url.Values{"a": nil}, "https://example.com/mail/login"},
-		{"sorted and escaped", url.Values{"next": {"/a?b=c&d#e"}, "hint": {"ü {x}"}}, "https://example.com/mail/login?hint=%C3%BC+%7Bx%7D&next=%2Fa%3Fb%3Dc%26d%23e"},
+		{name: "nil", want: "https://example.com/mail/login"},
+		{name: "empty", in: url.Values{}, want: "https://example.com/mail/login"},
+		{name: "key without values", in: url.Values{"a": nil}, want: "https://example.com/mail/login"},
+		{name: "sorted and escaped", in: url.Values{"next": {"/a?b=c&d#e"}, "hint": {"ü {x}"}}, want: "https://example.com/mail/login?hint=%C3%BC+%7Bx%7D&next=%2Fa%3Fb%3Dc%26d%23e"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -146,11 +146,11 @@ func TestWebSocket(t *testing.T) {
 		base Base
 		want string
 	}{
-		{"https", mustParse(t, "https://example.com/mail"), "wss://example.com/mail/jmap/ws"},
-		{"port", mustParse(t, "https://example.com:8443"), "wss://example.com:8443/jmap/ws"},
-		{"http", insecure, "ws://mail.example.com/jmap/ws"},
-		{"relative is never half a URL", mustRelative(t, ""), "/jmap/ws"},
-		{"relative with a prefix", mustRelative(t, "/mail"), "/mail/jmap/ws"},
+		{name: "https", base: mustParse(t, "https://example.com/mail"), want: "wss://example.com/mail/jmap/ws"},
+		{name: "port", base: mustParse(t, "https://example.com:8443"), want: "wss://example.com:8443/jmap/ws"},
+		{name: "http", base: insecure, want: "ws://mail.example.com/jmap/ws"},
+		{name: "relative is never half a URL", base: mustRelative(t, ""), want: "/jmap/ws"},
+		{name: "relative with a prefix", base: mustRelative(t, "/mail"), want: "/mail/jmap/ws"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,54 +12,54 @@ func TestWellKnownLocations(t *testing.T) {
 		name    Name
 		aliases []string // the first is WellKnown's
 	}{
-		{"https://example.com", OAuthAuthorizationServer, []string{"https://example.com/.well-known/oauth-authorization-server"}},
-		{"https://example.com", OAuthProtectedResource, []string{"https://example.com/.well-known/oauth-protected-resource"}},
-		{"https://example.com", OpenIDConfiguration, []string{"https://example.com/.well-known/openid-configuration"}},
-		{"https://example.com", JMAP, []string{"https://example.com/.well-known/jmap"}},
+		{base: "https://example.com", name: OAuthAuthorizationServer, aliases: []string{"https://example.com/.well-known/oauth-authorization-server"}},
+		{base: "https://example.com", name: OAuthProtectedResource, aliases: []string{"https://example.com/.well-known/oauth-protected-resource"}},
+		{base: "https://example.com", name: OpenIDConfiguration, aliases: []string{"https://example.com/.well-known/openid-configuration"}},
+		{base: "https://example.com", name: JMAP, aliases: []string{"https://example.com/.well-known/jmap"}},
 
-		{"https://example.com:8443/mail", OAuthAuthorizationServer, []string{
+		{base: "https://example.com:8443/mail", name: OAuthAuthorizationServer, aliases: []string{
 			"https://example.com:8443/.well-known/oauth-authorization-server/mail",
 			"https://example.com:8443/mail/.well-known/oauth-authorization-server",
 			"https://example.com:8443/.well-known/oauth-authorization-server",
 		}},
-		{"https://example.com/a/b", OAuthProtectedResource, []string{
+		{base: "https://example.com/a/b", name: OAuthProtectedResource, aliases: []string{
 			"https://example.com/.well-known/oauth-protected-resource/a/b",
 			"https://example.com/a/b/.well-known/oauth-protected-resource",
 			"https://example.com/.well-known/oauth-protected-resource",
 		}},
-		{"https://example.com/mail", OpenIDConfiguration, []string{
+		{base: "https://example.com/mail", name: OpenIDConfiguration, aliases: []string{
 			"https://example.com/mail/.well-known/openid-configuration",
 			"https://example.com/.well-known/openid-configuration/mail",
 		}},
-		{"https://example.com/mail", JMAP, []string{
+		{base: "https://example.com/mail", name: JMAP, aliases: []string{
 			"https://example.com/.well-known/jmap",
 			"https://example.com/mail/.well-known/jmap",
 		}},
-		{"https://example.com/mail", CalDAV, []string{
+		{base: "https://example.com/mail", name: CalDAV, aliases: []string{
 			"https://example.com/.well-known/caldav",
 			"https://example.com/mail/.well-known/caldav",
 		}},
-		{"https://example.com/mail", CardDAV, []string{
+		{base: "https://example.com/mail", name: CardDAV, aliases: []string{
 			"https://example.com/.well-known/carddav",
 			"https://example.com/mail/.well-known/carddav",
 		}},
-		{"https://example.com/mail", "change-password", []string{
+		{base: "https://example.com/mail", name: "change-password", aliases: []string{
 			"https://example.com/.well-known/change-password",
 			"https://example.com/mail/.well-known/change-password",
 		}},
 
-		{"", OAuthAuthorizationServer, []string{"/.well-known/oauth-authorization-server"}},
-		{"", JMAP, []string{"/.well-known/jmap"}},
-		{"/mail", OAuthAuthorizationServer, []string{
+		{base: "", name: OAuthAuthorizationServer, aliases: []string{"/.well-known/oauth-authorization-server"}},
+		{base: "", name: JMAP, aliases: []string{"/.well-known/jmap"}},
+		{base: "/mail", name: OAuthAuthorizationServer, aliases: []string{
 			"/.well-known/oauth-authorization-server/mail",
 			"/mail/.well-known/oauth-authorization-server",
 			"/.well-known/oauth-authorization-server",
 		}},
-		{"/mail", OpenIDConfiguration, []string{
+		{base: "/mail", name: OpenIDConfiguration, aliases: []string{
 			"/mail/.well-known/openid-configuration",
 			"/.well-known/openid-configuration/mail",
 		}},
-		{"/mail", CardDAV, []string{"/.well-known/carddav", "/mail/.well-known/carddav"}},
+		{base: "/mail", name: CardDAV, aliases: []string{"/.well-known/carddav", "/mail/.well-known/carddav"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.base+" "+string(tt.name), func(t *testing.T) {

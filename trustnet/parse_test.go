@@ -19,32 +19,32 @@ func TestParseAccepts(t *testing.T) {
 		items []string
 		want  string
 	}{
-		{"no items: the empty set", nil, ""},
-		{"single addresses", []string{"192.0.2.1", "2001:db8::1"}, "192.0.2.1,2001:db8::1"},
-		{"single addresses with their length", []string{"192.0.2.1/32", "2001:db8::1/128"}, "192.0.2.1,2001:db8::1"},
-		{"networks", []string{"10.0.0.0/8", "2001:db8::/32"}, "10.0.0.0/8,2001:db8::/32"},
-		{"keywords", []string{"loopback", "linklocal", "unix"}, "127.0.0.0/8,169.254.0.0/16,::1,fe80::/10,unix"},
-		{"a comma-separated list", []string{"10.0.0.0/8, ::1"}, "10.0.0.0/8,::1"},
-		{"lists and items together", []string{"10.0.0.0/8,unix", "::1"}, "10.0.0.0/8,::1,unix"},
-		{"blanks around items", []string{" \t10.0.0.0/8\r\n", "\t::1 ,\n unix "}, "10.0.0.0/8,::1,unix"},
-		{"IPv6 in any spelling", []string{"2001:DB8:0:0::/32", "0:0:0:0:0:0:0:1"}, "::1,2001:db8::/32"},
-		{"mapped address", []string{"::ffff:1.2.3.4"}, "1.2.3.4"},
-		{"mapped address in hexadecimal", []string{"::ffff:102:304"}, "1.2.3.4"},
-		{"mapped address with its length", []string{"::ffff:1.2.3.4/128"}, "1.2.3.4"},
-		{"mapped network", []string{"::ffff:10.0.0.0/104"}, "10.0.0.0/8"},
-		{"mapped: all of IPv4", []string{"::ffff:0:0/96"}, "0.0.0.0/0"},
-		{"all of IPv6 stays IPv6", []string{"::/0"}, "::/0"},
-		{"an excluded address", []string{"10.0.0.0/30", "!10.0.0.2"}, "10.0.0.0/31,10.0.0.3"},
-		{"an exclusion in front of what it excludes from", []string{"!10.0.0.2, 10.0.0.0/30"}, "10.0.0.0/31,10.0.0.3"},
-		{"an exclusion of what was not included", []string{"10.0.0.0/8", "!192.0.2.1"}, "10.0.0.0/8"},
-		{"an exclusion larger than what is included", []string{"10.0.0.0/9", "10.128.0.1", "!10.0.0.0/8"}, ""},
-		{"exclusions alone", []string{"!10.0.0.7"}, ""},
-		{"an exclusion wins over the same item", []string{"10.0.0.7", "!10.0.0.7", "10.0.0.7"}, ""},
-		{"an excluded keyword", []string{"10.0.0.0/7", "!private"}, "11.0.0.0/8"},
-		{"unix excluded", []string{"unix", "::1", "!unix"}, "::1"},
-		{"an excluded mapped network", []string{"10.0.0.0/8", "!::ffff:10.0.0.0/105"}, "10.128.0.0/9"},
-		{"IPv6 excluded does not exclude IPv4", []string{"10.0.0.0/8", "::1", "!::/0"}, "10.0.0.0/8"},
-		{"IPv4-compatible is plain IPv6", []string{"::1.2.3.4"}, "::102:304"},
+		{name: "no items: the empty set", want: ""},
+		{name: "single addresses", items: []string{"192.0.2.1", "2001:db8::1"}, want: "192.0.2.1,2001:db8::1"},
+		{name: "single addresses with their length", items: []string{"192.0.2.1/32", "2001:db8::1/128"}, want: "192.0.2.1,2001:db8::1"},
+		{name: "networks", items: []string{"10.0.0.0/8", "2001:db8::/32"}, want: "10.0.0.0/8,2001:db8::/32"},
+		{name: "keywords", items: []string{"loopback", "linklocal", "unix"}, want: "127.0.0.0/8,169.254.0.0/16,::1,fe80::/10,unix"},
+		{name: "a comma-separated list", items: []string{"10.0.0.0/8, ::1"}, want: "10.0.0.0/8,::1"},
+		{name: "lists and items together", items: []string{"10.0.0.0/8,unix", "::1"}, want: "10.0.0.0/8,::1,unix"},
+		{name: "blanks around items", items: []string{" \t10.0.0.0/8\r\n", "\t::1 ,\n unix "}, want: "10.0.0.0/8,::1,unix"},
+		{name: "IPv6 in any spelling", items: []string{"2001:DB8:0:0::/32", "0:0:0:0:0:0:0:1"}, want: "::1,2001:db8::/32"},
+		{name: "mapped address", items: []string{"::ffff:1.2.3.4"}, want: "1.2.3.4"},
+		{name: "mapped address in hexadecimal", items: []string{"::ffff:102:304"}, want: "1.2.3.4"},
+		{name: "mapped address with its length", items: []string{"::ffff:1.2.3.4/128"}, want: "1.2.3.4"},
+		{name: "mapped network", items: []string{"::ffff:10.0.0.0/104"}, want: "10.0.0.0/8"},
+		{name: "mapped: all of IPv4", items: []string{"::ffff:0:0/96"}, want: "0.0.0.0/0"},
+		{name: "all of IPv6 stays IPv6", items: []string{"::/0"}, want: "::/0"},
+		{name: "an excluded address", items: []string{"10.0.0.0/30", "!10.0.0.2"}, want: "10.0.0.0/31,10.0.0.3"},
+		{name: "an exclusion in front of what it excludes from", items: []string{"!10.0.0.2, 10.0.0.0/30"}, want: "10.0.0.0/31,10.0.0.3"},
+		{name: "an exclusion of what was not included", items: []string{"10.0.0.0/8", "!192.0.2.1"}, want: "10.0.0.0/8"},
+		{name: "an exclusion larger than what is included", items: []string{"10.0.0.0/9", "10.128.0.1", "!10.0.0.0/8"}, want: ""},
+		{name: "exclusions alone", items: []string{"!10.0.0.7"}, want: ""},
+		{name: "an exclusion wins over the same item", items: []string{"10.0.0.7", "!10.0.0.7", "10.0.0.7"}, want: ""},
+		{name: "an excluded keyword", items: []string{"10.0.0.0/7", "!private"}, want: "11.0.0.0/8"},
+		{name: "unix excluded", items: []string{"unix", "::1", "!unix"}, want: "::1"},
+		{name: "an excluded mapped network", items: []string{"10.0.0.0/8", "!::ffff:10.0.0.0/105"}, want: "10.128.0.0/9"},
+		{name: "IPv6 excluded does not exclude IPv4", items: []string{"10.0.0.0/8", "::1", "!::/0"}, want: "10.0.0.0/8"},
+		{name: "IPv4-compatible is plain IPv6", items: []string{"::1.2.3.4"}, want: "::102:304"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -156,14 +156,14 @@ func TestParseMaskedClearsHostBits(t *testing.T) {
 		items []string
 		want  string
 	}{
-		{"IPv4", []string{"192.168.0.1/24"}, "192.168.0.0/24"},
-		{"IPv6", []string{"2001:db8::1/32"}, "2001:db8::/32"},
-		{"mapped", []string{"::ffff:10.1.2.3/104"}, "10.0.0.0/8"},
-		{"an exclusion", []string{"10.0.0.0/8", "!10.200.0.1/9"}, "10.0.0.0/9"},
-		{"addresses stay addresses", []string{"192.0.2.1, 2001:db8::1/128", "192.0.2.7/32"}, "192.0.2.1,192.0.2.7,2001:db8::1"},
-		{"items without host bits", []string{"loopback, unix", "10.0.0.0/8"}, "10.0.0.0/8,127.0.0.0/8,::1,unix"},
-		{"everything", []string{"1.2.3.4/0"}, "0.0.0.0/0"},
-		{"no items", nil, ""},
+		{name: "IPv4", items: []string{"192.168.0.1/24"}, want: "192.168.0.0/24"},
+		{name: "IPv6", items: []string{"2001:db8::1/32"}, want: "2001:db8::/32"},
+		{name: "mapped", items: []string{"::ffff:10.1.2.3/104"}, want: "10.0.0.0/8"},
+		{name: "an exclusion", items: []string{"10.0.0.0/8", "!10.200.0.1/9"}, want: "10.0.0.0/9"},
+		{name: "addresses stay addresses", items: []string{"192.0.2.1, 2001:db8::1/128", "192.0.2.7/32"}, want: "192.0.2.1,192.0.2.7,2001:db8::1"},
+		{name: "items without host bits", items: []string{"loopback, unix", "10.0.0.0/8"}, want: "10.0.0.0/8,127.0.0.0/8,::1,unix"},
+		{name: "everything", items: []string{"1.2.3.4/0"}, want: "0.0.0.0/0"},
+		{name: "no items", want: ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -176,10 +176,10 @@ func TestParseMaskedClearsHostBits(t *testing.T) {
 		name, item string
 		err        error
 	}{
-		{"a zone", "fe80::1%eth0/10", trustnet.ErrZone},
-		{"mapped, shorter than /96", "::ffff:10.1.2.3/8", trustnet.ErrMapped},
-		{"an empty item", "", trustnet.ErrEmpty},
-		{"no network", "192.168.0.1/33", trustnet.ErrSyntax},
+		{name: "a zone", item: "fe80::1%eth0/10", err: trustnet.ErrZone},
+		{name: "mapped, shorter than /96", item: "::ffff:10.1.2.3/8", err: trustnet.ErrMapped},
+		{name: "an empty item", item: "", err: trustnet.ErrEmpty},
+		{name: "no network", item: "192.168.0.1/33", err: trustnet.ErrSyntax},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := trustnet.ParseMasked("10.1.2.3/8", tt.item)
@@ -210,21 +210,21 @@ func TestMustParsePanicsWithParseError(t *testing.T) {
 func TestReadAccepts(t *testing.T) {
 	long := strings.Repeat("x", 1<<17) // twice what a bufio.Scanner takes
 	tests := []struct{ name, text, want string }{
-		{"empty", "", ""},
-		{"one item a line", "10.0.0.0/8\n::1\nunix\n", "10.0.0.0/8,::1,unix"},
-		{"no newline at the end", "10.0.0.0/8\n::1", "10.0.0.0/8,::1"},
-		{"whole-line comments and blank lines", "# proxies\n\n  # more\n \t\n10.0.0.0/8\n\n#", "10.0.0.0/8"},
-		{"trailing comments", "10.0.0.0/8 # office\n::1# host\n", "10.0.0.0/8,::1"},
-		{"commented out", "#10.0.0.0/8\n::1\n", "::1"},
-		{"only comments", "# nothing\n", ""},
-		{"CRLF", "10.0.0.0/8\r\n\r\n::1 # x\r\nunix\r\n", "10.0.0.0/8,::1,unix"},
-		{"byte order mark", "\ufeff10.0.0.0/8\n::1\n", "10.0.0.0/8,::1"},
-		{"byte order mark before a comment", "\ufeff# x\r\n::1\r\n", "::1"},
-		{"byte order mark alone", "\ufeff", ""},
-		{"blanks around items", "\t 10.0.0.0/8 \t\n", "10.0.0.0/8"},
-		{"a comment of any length", "# " + long + "\n::1 # " + long + "\nunix", "::1,unix"},
-		{"exclusions", "!10.0.0.2 # the monitor\n10.0.0.0/30\n", "10.0.0.0/31,10.0.0.3"},
-		{"keywords", "loopback\nlinklocal\n", "127.0.0.0/8,169.254.0.0/16,::1,fe80::/10"},
+		{name: "empty", text: "", want: ""},
+		{name: "one item a line", text: "10.0.0.0/8\n::1\nunix\n", want: "10.0.0.0/8,::1,unix"},
+		{name: "no newline at the end", text: "10.0.0.0/8\n::1", want: "10.0.0.0/8,::1"},
+		{name: "whole-line comments and blank lines", text: "# proxies\n\n  # more\n \t\n10.0.0.0/8\n\n#", want: "10.0.0.0/8"},
+		{name: "trailing comments", text: "10.0.0.0/8 # office\n::1# host\n", want: "10.0.0.0/8,::1"},
+		{name: "commented out", text: "#10.0.0.0/8\n::1\n", want: "::1"},
+		{name: "only comments", text: "# nothing\n", want: ""},
+		{name: "CRLF", text: "10.0.0.0/8\r\n\r\n::1 # x\r\nunix\r\n", want: "10.0.0.0/8,::1,unix"},
+		{name: "byte order mark", text: "\ufeff10.0.0.0/8\n::1\n", want: "10.0.0.0/8,::1"},
+		{name: "byte order mark before a comment", text: "\ufeff# x\r\n::1\r\n", want: "::1"},
+		{name: "byte order mark alone", text: "\ufeff", want: ""},
+		{name: "blanks around items", text: "\t 10.0.0.0/8 \t\n", want: "10.0.0.0/8"},
+		{name: "a comment of any length", text: "# " + long + "\n::1 # " + long + "\nunix", want: "::1,unix"},
+		{name: "exclusions", text: "!10.0.0.2 # the monitor\n10.0.0.0/30\n", want: "10.0.0.0/31,10.0.0.3"},
+		{name: "keywords", text: "loopback\nlinklocal\n", want: "127.0.0.0/8,169.254.0.0/16,::1,fe80::/10"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -295,11 +295,11 @@ func TestFromPrefixes(t *testing.T) {
 		in   []netip.Prefix
 		want string
 	}{
-		{"none: the empty set", nil, ""},
-		{"networks", []netip.Prefix{p("10.0.0.0/8"), p("2001:db8::/32")}, "10.0.0.0/8,2001:db8::/32"},
-		{"mapped", []netip.Prefix{p("::ffff:10.0.0.0/104")}, "10.0.0.0/8"},
-		{"mapped address", []netip.Prefix{p("::ffff:10.0.0.1/128")}, "10.0.0.1"},
-		{"all", []netip.Prefix{p("::/0"), p("0.0.0.0/0")}, "0.0.0.0/0,::/0"},
+		{name: "none: the empty set", want: ""},
+		{name: "networks", in: []netip.Prefix{p("10.0.0.0/8"), p("2001:db8::/32")}, want: "10.0.0.0/8,2001:db8::/32"},
+		{name: "mapped", in: []netip.Prefix{p("::ffff:10.0.0.0/104")}, want: "10.0.0.0/8"},
+		{name: "mapped address", in: []netip.Prefix{p("::ffff:10.0.0.1/128")}, want: "10.0.0.1"},
+		{name: "all", in: []netip.Prefix{p("::/0"), p("0.0.0.0/0")}, want: "0.0.0.0/0,::/0"},
 	}
 	for _, tt := range accepted {
 		t.Run(tt.name, func(t *testing.T) {
