@@ -99,12 +99,12 @@ func TestCloseBeforeAccept(t *testing.T) {
 		name string
 		end  func(l *proxyproto.Listener) error
 	}{
-		{"Close", func(l *proxyproto.Listener) error { return l.Close() }},
-		{"Shutdown", func(l *proxyproto.Listener) error { return l.Shutdown(context.Background()) }},
-		{"Shutdown, then Close", func(l *proxyproto.Listener) error {
+		{name: "Close", end: func(l *proxyproto.Listener) error { return l.Close() }},
+		{name: "Shutdown", end: func(l *proxyproto.Listener) error { return l.Shutdown(context.Background()) }},
+		{name: "Shutdown, then Close", end: func(l *proxyproto.Listener) error {
 			return errors.Join(l.Shutdown(context.Background()), l.Close())
 		}},
-		{"Close, then Shutdown", func(l *proxyproto.Listener) error {
+		{name: "Close, then Shutdown", end: func(l *proxyproto.Listener) error {
 			return errors.Join(l.Close(), l.Shutdown(context.Background()))
 		}},
 	} {
@@ -139,46 +139,46 @@ func TestSetDeadlineBoundsAccept(t *testing.T) {
 		do   func(t *testing.T, f *fixture)
 		want time.Duration // until Accept returns the deadline's error
 	}{
-		{"in a second", func(t *testing.T, f *fixture) {
+		{name: "in a second", do: func(t *testing.T, f *fixture) {
 			require.NoError(t, f.SetDeadline(time.Now().Add(time.Second)))
-		}, time.Second},
-		{"in the past", func(t *testing.T, f *fixture) {
+		}, want: time.Second},
+		{name: "in the past", do: func(t *testing.T, f *fixture) {
 			require.NoError(t, f.SetDeadline(time.Unix(1, 0)))
-		}, 0},
-		{"extended", func(t *testing.T, f *fixture) {
+		}, want: 0},
+		{name: "extended", do: func(t *testing.T, f *fixture) {
 			require.NoError(t, f.SetDeadline(time.Now().Add(time.Second)))
 			require.NoError(t, f.SetDeadline(time.Now().Add(time.Minute)))
-		}, time.Minute},
-		{"extended after it passed", func(t *testing.T, f *fixture) {
+		}, want: time.Minute},
+		{name: "extended after it passed", do: func(t *testing.T, f *fixture) {
 			require.NoError(t, f.SetDeadline(time.Unix(1, 0)))
 			_, err := f.Accept()
 			requireTimeout(t, err)
 			require.NoError(t, f.SetDeadline(time.Now().Add(time.Second)))
-		}, time.Second},
-		{"set while Accept waits", func(t *testing.T, f *fixture) {
+		}, want: time.Second},
+		{name: "set while Accept waits", do: func(t *testing.T, f *fixture) {
 			go func() {
 				elapse(time.Second)
 				f.SetDeadline(time.Now().Add(time.Second))
 			}()
-		}, 2 * time.Second},
-		{"brought forward to now while Accept waits", func(t *testing.T, f *fixture) {
+		}, want: 2 * time.Second},
+		{name: "brought forward to now while Accept waits", do: func(t *testing.T, f *fixture) {
 			require.NoError(t, f.SetDeadline(time.Now().Add(time.Minute)))
 			go func() {
 				elapse(time.Second)
 				f.SetDeadline(time.Now())
 			}()
-		}, time.Second},
-		{"while a header is pending", func(t *testing.T, f *fixture) {
+		}, want: time.Second},
+		{name: "while a header is pending", do: func(t *testing.T, f *fixture) {
 			require.NoError(t, f.SetDeadline(time.Now().Add(time.Second)))
 			go f.mem.dial(proxyAddr)
-		}, time.Second},
-		{"while Shutdown waits for a header", func(t *testing.T, f *fixture) {
+		}, want: time.Second},
+		{name: "while Shutdown waits for a header", do: func(t *testing.T, f *fixture) {
 			require.NoError(t, f.SetDeadline(time.Now().Add(time.Second)))
 			go f.Accept()
 			f.mem.dial(proxyAddr)
 			go f.Shutdown(context.Background())
 			synctest.Wait()
-		}, time.Second},
+		}, want: time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

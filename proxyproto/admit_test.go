@@ -119,17 +119,17 @@ func TestNewRefusesListsThatTrustAll(t *testing.T) {
 		config proxyproto.Config
 		quotes string // "" if the configuration is fine
 	}{
-		{"IPv4", proxyproto.Config{Trusted: set("0.0.0.0/0")}, "0.0.0.0/0"},
-		{"IPv6", proxyproto.Config{Trusted: set("::/0")}, "::/0"},
-		{"half of IPv4", proxyproto.Config{Trusted: set("0.0.0.0/2", "192.0.0.0/2")}, "0.0.0.0/2"},
-		{"IPv6 in a Live", proxyproto.Config{Trusted: live}, "::/0"},
-		{"a proxy and IPv6", proxyproto.Config{Trusted: set("192.0.2.10", "::/0")}, "192.0.2.10"},
-		{"Optional", proxyproto.Config{Optional: set("0.0.0.0/0")}, "0.0.0.0/0"},
-		{"Trusted is fine, Optional is not", proxyproto.Config{Trusted: set("192.0.2.10"), Optional: set("::/0")}, "::/0"},
-		{"both together", proxyproto.Config{Trusted: set("0.0.0.0/2"), Optional: set("64.0.0.0/2")}, "0.0.0.0/1"},
-		{"allowed", proxyproto.Config{Trusted: set("0.0.0.0/0"), Optional: set("::/0"), AllowTrustAll: true}, ""},
-		{"Direct may be everyone", proxyproto.Config{Trusted: set("192.0.2.10"), Direct: set("0.0.0.0/0", "::/0")}, ""},
-		{"less than half", proxyproto.Config{Trusted: set("0.0.0.0/2"), Optional: set("64.0.0.0/3")}, ""},
+		{name: "IPv4", config: proxyproto.Config{Trusted: set("0.0.0.0/0")}, quotes: "0.0.0.0/0"},
+		{name: "IPv6", config: proxyproto.Config{Trusted: set("::/0")}, quotes: "::/0"},
+		{name: "half of IPv4", config: proxyproto.Config{Trusted: set("0.0.0.0/2", "192.0.0.0/2")}, quotes: "0.0.0.0/2"},
+		{name: "IPv6 in a Live", config: proxyproto.Config{Trusted: live}, quotes: "::/0"},
+		{name: "a proxy and IPv6", config: proxyproto.Config{Trusted: set("192.0.2.10", "::/0")}, quotes: "192.0.2.10"},
+		{name: "Optional", config: proxyproto.Config{Optional: set("0.0.0.0/0")}, quotes: "0.0.0.0/0"},
+		{name: "Trusted is fine, Optional is not", config: proxyproto.Config{Trusted: set("192.0.2.10"), Optional: set("::/0")}, quotes: "::/0"},
+		{name: "both together", config: proxyproto.Config{Trusted: set("0.0.0.0/2"), Optional: set("64.0.0.0/2")}, quotes: "0.0.0.0/1"},
+		{name: "allowed", config: proxyproto.Config{Trusted: set("0.0.0.0/0"), Optional: set("::/0"), AllowTrustAll: true}, quotes: ""},
+		{name: "Direct may be everyone", config: proxyproto.Config{Trusted: set("192.0.2.10"), Direct: set("0.0.0.0/0", "::/0")}, quotes: ""},
+		{name: "less than half", config: proxyproto.Config{Trusted: set("0.0.0.0/2"), Optional: set("64.0.0.0/3")}, quotes: ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l, err := proxyproto.New(newMemListener(), tt.config)
@@ -202,11 +202,11 @@ func TestEachPairOfListsIsChecked(t *testing.T) {
 			trusted, optional string
 			want              bool // the header counts
 		}{
-			{"192.0.2.10", "192.0.2.11", true},
-			{"192.0.0.0/2", "0.0.0.0/2", false},
-			{"192.0.0.0/2", "192.0.2.11", true},
-			{"192.0.2.10", "0.0.0.0/2", true},
-			{"128.0.0.0/2", "192.0.0.0/2", false},
+			{trusted: "192.0.2.10", optional: "192.0.2.11", want: true},
+			{trusted: "192.0.0.0/2", optional: "0.0.0.0/2", want: false},
+			{trusted: "192.0.0.0/2", optional: "192.0.2.11", want: true},
+			{trusted: "192.0.2.10", optional: "0.0.0.0/2", want: true},
+			{trusted: "128.0.0.0/2", optional: "192.0.0.0/2", want: false},
 		} {
 			trusted.Store(set(tt.trusted))
 			optional.Store(set(tt.optional))
@@ -232,16 +232,16 @@ func TestListenerWithoutPeersDoesNotMark(t *testing.T) {
 		config proxyproto.Config
 		marks  bool
 	}{
-		{"nil", proxyproto.Config{}, false},
-		{"nil sets", proxyproto.Config{Trusted: nilSet, Optional: nilSet}, false},
-		{"empty sets", proxyproto.Config{Trusted: empty, Optional: empty}, false},
-		{"Direct only", proxyproto.Config{Direct: trustnet.MustParse("203.0.113.7")}, false},
-		{"Direct and Refuse", proxyproto.Config{Direct: trustnet.MustParse("203.0.113.7"), Untrusted: proxyproto.Refuse}, false},
-		{"Trusted", proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.10")}, true},
-		{"Optional", proxyproto.Config{Optional: trustnet.MustParse("192.0.2.10")}, true},
-		{"an empty Live", proxyproto.Config{Trusted: new(trustnet.Live)}, true},
-		{"an empty Live for Optional", proxyproto.Config{Optional: new(trustnet.Live)}, true},
-		{"an empty Live and an empty set", proxyproto.Config{Trusted: empty, Optional: new(trustnet.Live)}, true},
+		{name: "nil", config: proxyproto.Config{}, marks: false},
+		{name: "nil sets", config: proxyproto.Config{Trusted: nilSet, Optional: nilSet}, marks: false},
+		{name: "empty sets", config: proxyproto.Config{Trusted: empty, Optional: empty}, marks: false},
+		{name: "Direct only", config: proxyproto.Config{Direct: trustnet.MustParse("203.0.113.7")}, marks: false},
+		{name: "Direct and Refuse", config: proxyproto.Config{Direct: trustnet.MustParse("203.0.113.7"), Untrusted: proxyproto.Refuse}, marks: false},
+		{name: "Trusted", config: proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.10")}, marks: true},
+		{name: "Optional", config: proxyproto.Config{Optional: trustnet.MustParse("192.0.2.10")}, marks: true},
+		{name: "an empty Live", config: proxyproto.Config{Trusted: new(trustnet.Live)}, marks: true},
+		{name: "an empty Live for Optional", config: proxyproto.Config{Optional: new(trustnet.Live)}, marks: true},
+		{name: "an empty Live and an empty set", config: proxyproto.Config{Trusted: empty, Optional: new(trustnet.Live)}, marks: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

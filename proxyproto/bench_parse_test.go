@@ -21,9 +21,9 @@ func BenchmarkParse(b *testing.B) {
 	const rounds, calls = 100, 500
 	conn := &memConn{nil, tcpAddr(proxyAddr), tcpAddr(serverAddr)}
 	for _, bm := range []struct{ name, header string }{
-		{"v1", v1Header(b)},
-		{"v2", v2Header(b)},
-		{"v2-options", v2OptsHeader(b)},
+		{name: "v1", header: v1Header(b)},
+		{name: "v2", header: v2Header(b)},
+		{name: "v2-options", header: v2OptsHeader(b)},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			header := []byte(bm.header)
@@ -33,11 +33,11 @@ func BenchmarkParse(b *testing.B) {
 				name  string
 				parse func() error
 			}{
-				{portico, func() error {
+				{name: portico, parse: func() error {
 					_, err := proxyproto.ParseHeader(header, conn)
 					return err
 				}},
-				{pires, func() error {
+				{name: pires, parse: func() error {
 					from.Reset(header)
 					buffered.Reset(from)
 					h, err := peer.Read(buffered)
@@ -81,9 +81,9 @@ func TestHeaderIsParsedInOneAllocation(t *testing.T) {
 		name, header string
 		want         float64
 	}{
-		{"v2", v2Header(t), 1},
-		{"v2 over IPv6", capturedHeader(t, "haproxy-v2-plain-ip6.bin"), 1},
-		{"v1, and one for the line", v1Header(t), 2},
+		{name: "v2", header: v2Header(t), want: 1},
+		{name: "v2 over IPv6", header: capturedHeader(t, "haproxy-v2-plain-ip6.bin"), want: 1},
+		{name: "v1, and one for the line", header: v1Header(t), want: 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			header := []byte(tt.header)

@@ -72,12 +72,12 @@ func TestReadAndWriteAllocateNothing(t *testing.T) {
 		config proxyproto.Config
 		header string
 	}{
-		"with a header":                        {proxyproto.Config{Trusted: loopback}, proxy4()},
-		"direct":                               {proxyproto.Config{}, ""},
-		"an optional peer with a header":       {proxyproto.Config{Optional: loopback}, proxy4()},
-		"an optional peer without a header":    {proxyproto.Config{Optional: loopback}, ""},
-		"a header that was ignored":            {proxyproto.Config{Trusted: other, Untrusted: proxyproto.Ignore}, proxy4()},
-		"no header where one would be ignored": {proxyproto.Config{Trusted: other, Untrusted: proxyproto.Ignore}, ""},
+		"with a header":                        {config: proxyproto.Config{Trusted: loopback}, header: proxy4()},
+		"direct":                               {config: proxyproto.Config{}, header: ""},
+		"an optional peer with a header":       {config: proxyproto.Config{Optional: loopback}, header: proxy4()},
+		"an optional peer without a header":    {config: proxyproto.Config{Optional: loopback}, header: ""},
+		"a header that was ignored":            {config: proxyproto.Config{Trusted: other, Untrusted: proxyproto.Ignore}, header: proxy4()},
+		"no header where one would be ignored": {config: proxyproto.Config{Trusted: other, Untrusted: proxyproto.Ignore}, header: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, s := pairOf(t, tt.config, tt.header+"leftover")
@@ -180,7 +180,7 @@ func TestConcurrentFirstReads(t *testing.T) {
 	for name, tt := range map[string]struct {
 		trusted bool
 		header  string
-	}{"with a header": {true, proxy4()}, "direct": {false, ""}} {
+	}{"with a header": {trusted: true, header: proxy4()}, "direct": {trusted: false, header: ""}} {
 		t.Run(name, func(t *testing.T) {
 			const stream = "PROXY NOOP 0123456789abcdefghijklmnopqrstuvwxyz"
 			c, s := tcpPair(t, tt.trusted, tt.header+stream)

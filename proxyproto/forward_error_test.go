@@ -24,11 +24,11 @@ func TestForwardReturnsErrors(t *testing.T) {
 		fail    func(client, conn, backend, server *net.TCPConn)
 		want    error
 	}{
-		"source reset":             {false, 2, func(client, _, _, _ *net.TCPConn) { client.SetLinger(0); client.Close() }, syscall.ECONNRESET},
-		"source closed":            {false, 2, func(_, conn, _, _ *net.TCPConn) { conn.Close() }, net.ErrClosed},
-		"source's own deadline":    {false, 2, func(_, conn, _, _ *net.TCPConn) { conn.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
-		"destination's, bulky":     {true, 5, func(_, _, backend, _ *net.TCPConn) { backend.SetWriteDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
-		"destination closed, bulk": {true, 5, func(_, _, backend, _ *net.TCPConn) { backend.Close() }, net.ErrClosed},
+		"source reset":             {bulky: false, reports: 2, fail: func(client, _, _, _ *net.TCPConn) { client.SetLinger(0); client.Close() }, want: syscall.ECONNRESET},
+		"source closed":            {bulky: false, reports: 2, fail: func(_, conn, _, _ *net.TCPConn) { conn.Close() }, want: net.ErrClosed},
+		"source's own deadline":    {bulky: false, reports: 2, fail: func(_, conn, _, _ *net.TCPConn) { conn.SetReadDeadline(time.Unix(1, 0)) }, want: os.ErrDeadlineExceeded},
+		"destination's, bulky":     {bulky: true, reports: 5, fail: func(_, _, backend, _ *net.TCPConn) { backend.SetWriteDeadline(time.Unix(1, 0)) }, want: os.ErrDeadlineExceeded},
+		"destination closed, bulk": {bulky: true, reports: 5, fail: func(_, _, backend, _ *net.TCPConn) { backend.Close() }, want: net.ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, conn := socketPair(t)

@@ -275,8 +275,8 @@ func TestIgnoreKeepsDeadlinesOfApplication(t *testing.T) {
 		name string
 		set  func(c net.Conn, at time.Time) error
 	}{
-		{"SetReadDeadline", func(c net.Conn, at time.Time) error { return c.SetReadDeadline(at) }},
-		{"SetDeadline", func(c net.Conn, at time.Time) error { return c.SetDeadline(at) }},
+		{name: "SetReadDeadline", set: func(c net.Conn, at time.Time) error { return c.SetReadDeadline(at) }},
+		{name: "SetDeadline", set: func(c net.Conn, at time.Time) error { return c.SetDeadline(at) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

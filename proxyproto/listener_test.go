@@ -79,13 +79,13 @@ func TestEOFInHeaderIsReported(t *testing.T) {
 		sent string
 		err  error
 	}{
-		"one letter":               {"P", proxyproto.ErrNoHeader},
-		"an empty line":            {"\r\n", proxyproto.ErrNoHeader},
-		"v2 signature but its end": {signature[:11], proxyproto.ErrNoHeader},
-		"PROXY":                    {"PROXY", proxyproto.ErrMalformed},
-		"v1 without LF":            {"PROXY UNKNOWN\r", proxyproto.ErrMalformed},
-		"v2 signature":             {signature + "\x21", proxyproto.ErrMalformed},
-		"v2 less a byte":           {proxy4()[:27], proxyproto.ErrMalformed},
+		"one letter":               {sent: "P", err: proxyproto.ErrNoHeader},
+		"an empty line":            {sent: "\r\n", err: proxyproto.ErrNoHeader},
+		"v2 signature but its end": {sent: signature[:11], err: proxyproto.ErrNoHeader},
+		"PROXY":                    {sent: "PROXY", err: proxyproto.ErrMalformed},
+		"v1 without LF":            {sent: "PROXY UNKNOWN\r", err: proxyproto.ErrMalformed},
+		"v2 signature":             {sent: signature + "\x21", err: proxyproto.ErrMalformed},
+		"v2 less a byte":           {sent: proxy4()[:27], err: proxyproto.ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -32,15 +32,15 @@ func TestOnlyEndResetAndCloseAreProbes(t *testing.T) {
 		err   error
 		probe bool
 	}{
-		{"EOF", io.EOF, true},
-		{"EOF, wrapped", &net.OpError{Op: "read", Err: io.EOF}, true},
-		{"reset", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, true},
-		{"closed", &net.OpError{Op: "read", Err: net.ErrClosed}, true},
-		{"closed pipe", io.ErrClosedPipe, true},
-		{"a TLS listener below", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, false},
-		{"a limit of a wrapper", broken, false},
-		{"EIO", syscall.EIO, false},
-		{"unexpected EOF of a layer below", io.ErrUnexpectedEOF, false},
+		{name: "EOF", err: io.EOF, probe: true},
+		{name: "EOF, wrapped", err: &net.OpError{Op: "read", Err: io.EOF}, probe: true},
+		{name: "reset", err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, probe: true},
+		{name: "closed", err: &net.OpError{Op: "read", Err: net.ErrClosed}, probe: true},
+		{name: "closed pipe", err: io.ErrClosedPipe, probe: true},
+		{name: "a TLS listener below", err: tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, probe: false},
+		{name: "a limit of a wrapper", err: broken, probe: false},
+		{name: "EIO", err: syscall.EIO, probe: false},
+		{name: "unexpected EOF of a layer below", err: io.ErrUnexpectedEOF, probe: false},
 	} {
 		for _, list := range []string{"trusted", "optional"} {
 			t.Run(tt.name+"/"+list, func(t *testing.T) {

@@ -93,14 +93,14 @@ func TestSecureOfConnectionOfNoListener(t *testing.T) {
 		conn net.Conn
 		want bool // both secure and known
 	}{
-		"plain":                 {a, false},
-		"TLS":                   {tls.Server(a, &tls.Config{}), true},
-		"TLS in a wrapper":      {open{tls.Server(a, &tls.Config{})}, true},
-		"nil":                   {nil, false},
-		"a wrapper of nil":      {open{}, false},
-		"a wrapper of itself":   {loop{a}, false},
-		"a nil Conn":            {(*proxyproto.Conn)(nil), false},
-		"TLS hidden by wrapper": {hiding{tls.Server(a, &tls.Config{})}, false},
+		"plain":                 {conn: a, want: false},
+		"TLS":                   {conn: tls.Server(a, &tls.Config{}), want: true},
+		"TLS in a wrapper":      {conn: open{tls.Server(a, &tls.Config{})}, want: true},
+		"nil":                   {want: false},
+		"a wrapper of nil":      {conn: open{}, want: false},
+		"a wrapper of itself":   {conn: loop{a}, want: false},
+		"a nil Conn":            {conn: (*proxyproto.Conn)(nil), want: false},
+		"TLS hidden by wrapper": {conn: hiding{tls.Server(a, &tls.Config{})}, want: false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			secure, known := proxyproto.Secure(tt.conn)
@@ -138,12 +138,12 @@ func TestFromConnFollowsEveryNetConn(t *testing.T) {
 			conn net.Conn
 			ok   bool
 		}{
-			"itself":               {conn, true},
-			"TLS":                  {tls.Server(conn, &tls.Config{}), true},
-			"wrapper of TLS":       {open{tls.Server(conn, &tls.Config{})}, true},
-			"TLS of wrapper":       {tls.Server(open{open{conn}}, &tls.Config{}), true},
-			"wrapper that hides":   {hiding{conn}, false},
-			"TLS of one that does": {tls.Server(hiding{conn}, &tls.Config{}), false},
+			"itself":               {conn: conn, ok: true},
+			"TLS":                  {conn: tls.Server(conn, &tls.Config{}), ok: true},
+			"wrapper of TLS":       {conn: open{tls.Server(conn, &tls.Config{})}, ok: true},
+			"TLS of wrapper":       {conn: tls.Server(open{open{conn}}, &tls.Config{}), ok: true},
+			"wrapper that hides":   {conn: hiding{conn}, ok: false},
+			"TLS of one that does": {conn: tls.Server(hiding{conn}, &tls.Config{}), ok: false},
 		} {
 			info, ok := proxyproto.FromConn(tt.conn)
 			require.Equal(t, tt.ok, ok, name)

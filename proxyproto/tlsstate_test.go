@@ -73,19 +73,19 @@ func TestTLSFromStateOfClientCertificate(t *testing.T) {
 		state tls.ConnectionState
 		want  proxyproto.TLS
 	}{
-		"none":       {tls.ConnectionState{}, proxyproto.TLS{}},
-		"resumption": {tls.ConnectionState{DidResume: true}, proxyproto.TLS{}},
+		"none":       {state: tls.ConnectionState{}, want: proxyproto.TLS{}},
+		"resumption": {state: tls.ConnectionState{DidResume: true}, want: proxyproto.TLS{}},
 		"not verified": {
-			tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}},
-			proxyproto.TLS{ClientCert: true, CommonName: "client", VerifyError: 1},
+			state: tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}},
+			want:  proxyproto.TLS{ClientCert: true, CommonName: "client", VerifyError: 1},
 		},
 		"verified": {
-			tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf}}},
-			proxyproto.TLS{ClientCert: true, CommonName: "client", Verified: true},
+			state: tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf}}},
+			want:  proxyproto.TLS{ClientCert: true, CommonName: "client", Verified: true},
 		},
 		"verified, earlier in the session": {
-			tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf}}, DidResume: true},
-			proxyproto.TLS{ClientCert: true, CommonName: "client", Verified: true, FromSession: true},
+			state: tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf}}, DidResume: true},
+			want:  proxyproto.TLS{ClientCert: true, CommonName: "client", Verified: true, FromSession: true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
