@@ -50,7 +50,13 @@ func TestFindsRequiredMembersThatAreAbsent(t *testing.T) {
 		all = append(all, fixture{name: string(m.document) + " without " + m.member, base: rootBase, config: openIDOnly, tamper: without(m.at, m.member),
 			rule: ruleMalformed, document: m.document, field: m.member, got: "no such " + m.kind, hint: m.clause})
 	}
-	for _, m := range []struct{ member, kind string }{{"username", "string"}, {"state", "string"}, {"accounts", "object"}, {"primaryAccounts", "object"}, {"capabilities", "object"}} {
+	for _, m := range []struct{ member, kind string }{
+		{member: "username", kind: "string"},
+		{member: "state", kind: "string"},
+		{member: "accounts", kind: "object"},
+		{member: "primaryAccounts", kind: "object"},
+		{member: "capabilities", kind: "object"},
+	} {
 		all = append(all, fixture{name: "a session without " + m.member, base: rootBase, config: jmapOnly, tamper: replaced("/jmap/session", `"`+m.member+`":`, `"x-`+m.member+`":`), check: Config{Bearer: verifyToken},
 			rule: ruleMalformed, document: discovery.JMAPDocument, field: m.member, got: "no such " + m.kind, hint: "RFC 8620 section 2"})
 	}

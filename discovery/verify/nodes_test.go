@@ -224,17 +224,17 @@ func TestRunNamesABadAddress(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{Connect: []string{"127.0.0.1:80", "127.0.0.1"}}, `invalid address "127.0.0.1" in Connect`},
-		{Config{Connect: []string{""}}, `invalid address "" in Connect`},
-		{Config{Connect: []string{":80"}}, `invalid address ":80" in Connect`},
-		{Config{Connect: []string{"a:0"}}, `invalid address "a:0" in Connect`},
-		{Config{Connect: []string{"a:http"}}, `invalid address "a:http" in Connect`},
-		{Config{Connect: []string{"a:65536"}}, `invalid address "a:65536" in Connect`},
-		{Config{Connect: []string{"http://a:80"}}, `invalid address "http://a:80" in Connect`},
-		{Config{Connect: []string{"a:80", "b:80", "a:80"}}, `the address "a:80" twice`},
-		{Config{Connect: many}, "Connect has 17 addresses: use at most 16"},
-		{Config{Fresh: -1}, "Fresh is -1"},
-		{Config{Fresh: 65}, "Fresh is 65"},
+		{config: Config{Connect: []string{"127.0.0.1:80", "127.0.0.1"}}, want: `invalid address "127.0.0.1" in Connect`},
+		{config: Config{Connect: []string{""}}, want: `invalid address "" in Connect`},
+		{config: Config{Connect: []string{":80"}}, want: `invalid address ":80" in Connect`},
+		{config: Config{Connect: []string{"a:0"}}, want: `invalid address "a:0" in Connect`},
+		{config: Config{Connect: []string{"a:http"}}, want: `invalid address "a:http" in Connect`},
+		{config: Config{Connect: []string{"a:65536"}}, want: `invalid address "a:65536" in Connect`},
+		{config: Config{Connect: []string{"http://a:80"}}, want: `invalid address "http://a:80" in Connect`},
+		{config: Config{Connect: []string{"a:80", "b:80", "a:80"}}, want: `the address "a:80" twice`},
+		{config: Config{Connect: many}, want: "Connect has 17 addresses: use at most 16"},
+		{config: Config{Fresh: -1}, want: "Fresh is -1"},
+		{config: Config{Fresh: 65}, want: "Fresh is 65"},
 	} {
 		_, err := Run(t.Context(), mustBase(t, rootBase), c.config)
 		require.ErrorContains(t, err, c.want)

@@ -169,7 +169,7 @@ func readKubernetes(text string) (*deployment, error) {
 	for _, p := range []struct {
 		policy   object
 		of, from map[string]string
-	}{{nodePolicy, label(nodes), label(proxy)}, {storePolicy, label(st), label(nodes)}} {
+	}{{policy: nodePolicy, of: label(nodes), from: label(proxy)}, {policy: storePolicy, of: label(st), from: label(nodes)}} {
 		if !p.policy.isOnlyFrom(p.of, p.from) {
 			report("the NetworkPolicy %s lets others than %v in", p.policy.Metadata.Name, p.from)
 		}

@@ -217,26 +217,26 @@ func TestDoctorReportsErrors(t *testing.T) {
 		token string
 		want  string
 	}{
-		"no URL":                 {nil, "", "give one URL, not 0"},
-		"two URLs":               {[]string{s.url, s.url}, "", "give one URL, not 2"},
-		"no such flag":           {[]string{"-x", s.url}, "", "not defined: -x"},
-		"not a URL":              {[]string{"mail.example.com"}, "", "https://mail.example.com"},
-		"http":                   {[]string{"http://mail.example.com"}, "", "https"},
-		"a query":                {[]string{s.url + "?a"}, "", "query"},
-		"no time":                {[]string{"-timeout", "0s", s.url}, "", "longer than 0"},
-		"no port to connect":     {[]string{"-connect", "127.0.0.1", s.url}, "", "use host:port"},
-		"no file":                {[]string{"-ca", empty + "x", s.url}, "", "no such file"},
-		"no certificate in it":   {[]string{"-ca", empty, s.url}, "", "has no certificate in PEM"},
-		"not a token":            {[]string{s.url}, demoToken + "\n!", "is not a bearer token"},
-		"not a domain":           {[]string{"-ca", s.ca, "-domains", "a b", s.url}, "", "invalid mail domain"},
-		"an unknown certificate": {[]string{s.url}, "", "give its file with -ca"},
-		"another name":           {[]string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, "", "does not have the name localhost"},
-		"no server":              {[]string{closed.URL}, "", "nothing can be reached"},
-		"a bad node":             {[]string{"-connect", "127.0.0.1:8080,127.0.0.1", s.url}, "", `-connect has "127.0.0.1": use host:port`},
-		"an empty node":          {[]string{"-connect", "127.0.0.1:8080,", s.url}, "", `-connect has "": use host:port`},
-		"a node's port":          {[]string{"-connect", "127.0.0.1:http", s.url}, "", `-connect has "127.0.0.1:http"`},
-		"a node twice":           {[]string{"-connect", "127.0.0.1:1,http://127.0.0.1:1", s.url}, "", `-connect has "127.0.0.1:1" twice`},
-		"too many nodes":         {[]string{"-connect", manyNodes, s.url}, "", "-connect has 17 addresses: use at most 16"},
+		"no URL":                 {token: "", want: "give one URL, not 0"},
+		"two URLs":               {args: []string{s.url, s.url}, token: "", want: "give one URL, not 2"},
+		"no such flag":           {args: []string{"-x", s.url}, token: "", want: "not defined: -x"},
+		"not a URL":              {args: []string{"mail.example.com"}, token: "", want: "https://mail.example.com"},
+		"http":                   {args: []string{"http://mail.example.com"}, token: "", want: "https"},
+		"a query":                {args: []string{s.url + "?a"}, token: "", want: "query"},
+		"no time":                {args: []string{"-timeout", "0s", s.url}, token: "", want: "longer than 0"},
+		"no port to connect":     {args: []string{"-connect", "127.0.0.1", s.url}, token: "", want: "use host:port"},
+		"no file":                {args: []string{"-ca", empty + "x", s.url}, token: "", want: "no such file"},
+		"no certificate in it":   {args: []string{"-ca", empty, s.url}, token: "", want: "has no certificate in PEM"},
+		"not a token":            {args: []string{s.url}, token: demoToken + "\n!", want: "is not a bearer token"},
+		"not a domain":           {args: []string{"-ca", s.ca, "-domains", "a b", s.url}, token: "", want: "invalid mail domain"},
+		"an unknown certificate": {args: []string{s.url}, token: "", want: "give its file with -ca"},
+		"another name":           {args: []string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, token: "", want: "does not have the name localhost"},
+		"no server":              {args: []string{closed.URL}, token: "", want: "nothing can be reached"},
+		"a bad node":             {args: []string{"-connect", "127.0.0.1:8080,127.0.0.1", s.url}, token: "", want: `-connect has "127.0.0.1": use host:port`},
+		"an empty node":          {args: []string{"-connect", "127.0.0.1:8080,", s.url}, token: "", want: `-connect has "": use host:port`},
+		"a node's port":          {args: []string{"-connect", "127.0.0.1:http", s.url}, token: "", want: `-connect has "127.0.0.1:http"`},
+		"a node twice":           {args: []string{"-connect", "127.0.0.1:1,http://127.0.0.1:1", s.url}, token: "", want: `-connect has "127.0.0.1:1" twice`},
+		"too many nodes":         {args: []string{"-connect", manyNodes, s.url}, token: "", want: "-connect has 17 addresses: use at most 16"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, _, stderr := doctor(t, c.token, c.args...)
@@ -334,11 +334,11 @@ func TestTokenInTheClear(t *testing.T) {
 		token, address string
 		want           bool
 	}{
-		{"", "192.0.2.1", true},
-		{demoToken, "192.0.2.1", false},
-		{demoToken, "2001:db8::1", false},
-		{demoToken, "127.0.0.1", true},
-		{demoToken, "::1", true},
+		{token: "", address: "192.0.2.1", want: true},
+		{token: demoToken, address: "192.0.2.1", want: false},
+		{token: demoToken, address: "2001:db8::1", want: false},
+		{token: demoToken, address: "127.0.0.1", want: true},
+		{token: demoToken, address: "::1", want: true},
 	} {
 		cfg := &config{token: c.token}
 		require.Equal(t, c.want, cfg.mayGoPlain(&net.TCPAddr{IP: net.ParseIP(c.address)}), "%v", c)
@@ -354,10 +354,10 @@ func TestDoctorComparesMembers(t *testing.T) {
 		proxy, server string
 		want          []int
 	}{
-		{"token_endpoint", "token_endpoint", nil},
-		{"authorization_endpoint, token_endpoint", "token_endpoint", nil},
-		{"authorization_endpoint", "token_endpoint", []int{0}},
-		{"", "", nil},
+		{proxy: "token_endpoint", server: "token_endpoint", want: nil},
+		{proxy: "authorization_endpoint, token_endpoint", server: "token_endpoint", want: nil},
+		{proxy: "authorization_endpoint", server: "token_endpoint", want: []int{0}},
+		{proxy: "", server: "", want: nil},
 	} {
 		d := &diagnosis{Report: find(c.proxy), Server: find(c.server)}
 		d.compare()
