@@ -92,8 +92,8 @@ func TestHealthCheckWithLinger(t *testing.T) {
 		changes []change
 		want    []string // data of the first connections, in any order
 	}{
-		"linger":    {nil, []string{"", afterHeader}},
-		"no linger": {[]change{{"tcp-check connect linger", "tcp-check connect"}}, []string{afterHeader}},
+		"linger":    {want: []string{"", afterHeader}},
+		"no linger": {changes: []change{{"tcp-check connect linger", "tcp-check connect"}}, want: []string{afterHeader}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))
@@ -137,11 +137,11 @@ func TestHealthChecksWithoutHeaderFail(t *testing.T) {
 		server  string
 		passes  bool
 	}{
-		"a rule for the connection with send-proxy": {func(*mailfront) []change { return nil }, "imap/mail", true},
-		"a rule for the connection without it":      {func(*mailfront) []change { return []change{{"tcp-check connect send-proxy", "tcp-check connect"}} }, "imap/mail", false},
-		"a port and check-send-proxy":               {func(m *mailfront) []change { return []change{port(m)} }, "smtp/mail", true},
-		"a port and no check-send-proxy":            {func(m *mailfront) []change { return []change{port(m), unsaid} }, "smtp/mail", false},
-		"neither":                                   {func(*mailfront) []change { return []change{unsaid} }, "smtp/mail", true},
+		"a rule for the connection with send-proxy": {changes: func(*mailfront) []change { return nil }, server: "imap/mail", passes: true},
+		"a rule for the connection without it":      {changes: func(*mailfront) []change { return []change{{"tcp-check connect send-proxy", "tcp-check connect"}} }, server: "imap/mail", passes: false},
+		"a port and check-send-proxy":               {changes: func(m *mailfront) []change { return []change{port(m)} }, server: "smtp/mail", passes: true},
+		"a port and no check-send-proxy":            {changes: func(m *mailfront) []change { return []change{port(m), unsaid} }, server: "smtp/mail", passes: false},
+		"neither":                                   {changes: func(*mailfront) []change { return []change{unsaid} }, server: "smtp/mail", passes: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

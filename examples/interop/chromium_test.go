@@ -143,7 +143,7 @@ func (c *chromium) requireFits(name string) {
 	for _, screen := range []struct {
 		name          string
 		width, height int64
-	}{{"phone", 360, 740}, {"desktop", 1000, 900}} {
+	}{{name: "phone", width: 360, height: 740}, {name: "desktop", width: 1000, height: 900}} {
 		c.do(chromedp.EmulateViewport(screen.width, screen.height))
 		picture, err := chromedp.Run(c.ctx, chromedp.FullScreenshot(100))
 		require.NoError(c.t, err)

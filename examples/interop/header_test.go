@@ -29,17 +29,17 @@ func TestPROXYHeaders(t *testing.T) {
 		visitor visitor
 		want    string
 	}{
-		"haproxy, v1, IPv4":         {haproxy("passthrough.cfg", "send-proxy"), ipv4, `^PROXY TCP4 127\.0\.0\.77 127\.0\.0\.1 \d+ \d+\r\n$`},
-		"haproxy, v1, IPv6":         {haproxy("passthrough.cfg", "send-proxy"), ipv6, `^PROXY TCP6 ::1 ::1 \d+ \d+\r\n$`},
-		"haproxy, v1, IPv4 on IPv6": {haproxyMapped, ipv4OnIPv6, `^PROXY TCP6 ::ffff:127\.0\.0\.77 ::ffff:127\.0\.0\.1 \d+ \d+\r\n$`},
-		"haproxy, v1, unix socket":  {haproxy("unix-socket.cfg", "send-proxy"), unixSocket, `^PROXY UNKNOWN\r\n$`},
-		"haproxy, v2, IPv4":         {haproxy("passthrough.cfg", "send-proxy-v2"), ipv4, v2 + `\x21\x11\x00\x0c\x7f\x00\x00\x4d\x7f\x00\x00\x01.{4}$`},
-		"haproxy, v2, unix socket":  {haproxy("unix-socket.cfg", "send-proxy-v2"), unixSocket, v2 + `\x20\x00\x00\x00$`},
-		"haproxy, v2-ssl, IPv4":     {haproxy("passthrough.cfg", "send-proxy-v2-ssl"), ipv4, v2 + `\x21\x11\x00\x14\x7f\x00\x00\x4d\x7f\x00\x00\x01.{4}` + plainTLS + `$`},
-		"nginx, IPv4":               {nginx("passthrough.conf"), ipv4, `^PROXY TCP4 127\.0\.0\.77 127\.0\.0\.1 \d+ \d+\r\n$`},
-		"nginx, IPv6":               {nginx("passthrough.conf"), ipv6, `^PROXY TCP6 ::1 ::1 \d+ \d+\r\n$`},
-		"nginx, IPv4 on IPv6":       {startNGINXOnIPv6Sockets, ipv4OnIPv6, `^PROXY TCP6 ::ffff:127\.0\.0\.77 ::ffff:127\.0\.0\.1 \d+ \d+\r\n$`},
-		"nginx, unix socket":        {nginx("unix-socket.conf"), unixSocket, `^PROXY UNKNOWN\r\n$`},
+		"haproxy, v1, IPv4":         {start: haproxy("passthrough.cfg", "send-proxy"), visitor: ipv4, want: `^PROXY TCP4 127\.0\.0\.77 127\.0\.0\.1 \d+ \d+\r\n$`},
+		"haproxy, v1, IPv6":         {start: haproxy("passthrough.cfg", "send-proxy"), visitor: ipv6, want: `^PROXY TCP6 ::1 ::1 \d+ \d+\r\n$`},
+		"haproxy, v1, IPv4 on IPv6": {start: haproxyMapped, visitor: ipv4OnIPv6, want: `^PROXY TCP6 ::ffff:127\.0\.0\.77 ::ffff:127\.0\.0\.1 \d+ \d+\r\n$`},
+		"haproxy, v1, unix socket":  {start: haproxy("unix-socket.cfg", "send-proxy"), visitor: unixSocket, want: `^PROXY UNKNOWN\r\n$`},
+		"haproxy, v2, IPv4":         {start: haproxy("passthrough.cfg", "send-proxy-v2"), visitor: ipv4, want: v2 + `\x21\x11\x00\x0c\x7f\x00\x00\x4d\x7f\x00\x00\x01.{4}$`},
+		"haproxy, v2, unix socket":  {start: haproxy("unix-socket.cfg", "send-proxy-v2"), visitor: unixSocket, want: v2 + `\x20\x00\x00\x00$`},
+		"haproxy, v2-ssl, IPv4":     {start: haproxy("passthrough.cfg", "send-proxy-v2-ssl"), visitor: ipv4, want: v2 + `\x21\x11\x00\x14\x7f\x00\x00\x4d\x7f\x00\x00\x01.{4}` + plainTLS + `$`},
+		"nginx, IPv4":               {start: nginx("passthrough.conf"), visitor: ipv4, want: `^PROXY TCP4 127\.0\.0\.77 127\.0\.0\.1 \d+ \d+\r\n$`},
+		"nginx, IPv6":               {start: nginx("passthrough.conf"), visitor: ipv6, want: `^PROXY TCP6 ::1 ::1 \d+ \d+\r\n$`},
+		"nginx, IPv4 on IPv6":       {start: startNGINXOnIPv6Sockets, visitor: ipv4OnIPv6, want: `^PROXY TCP6 ::ffff:127\.0\.0\.77 ::ffff:127\.0\.0\.1 \d+ \d+\r\n$`},
+		"nginx, unix socket":        {start: nginx("unix-socket.conf"), visitor: unixSocket, want: `^PROXY UNKNOWN\r\n$`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			needAddresses(t)

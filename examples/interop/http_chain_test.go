@@ -29,9 +29,9 @@ func TestForgedHeadersTwoProxies(t *testing.T) {
 				what, file string
 				changes    []change
 			}{
-				{"replaces", "http", nil},
-				{"appends", "http", appendInPlaceOfReplace[first.product]},
-				{"appends, TLS between them", "http-reencrypted", appendInPlaceOfReplace[first.product]},
+				{what: "replaces", file: "http"},
+				{what: "appends", file: "http", changes: appendInPlaceOfReplace[first.product]},
+				{what: "appends, TLS between them", file: "http-reencrypted", changes: appendInPlaceOfReplace[first.product]},
 			} {
 				if c.changes == nil && c.what != "replaces" {
 					continue // Traefik appends with another file

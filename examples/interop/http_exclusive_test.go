@@ -72,10 +72,10 @@ func TestConnContextDisablesResolver(t *testing.T) {
 		server *http.Server
 		want   string
 	}{
-		{"with it", &http.Server{Handler: handler, ConnContext: proxyproto.ConnContext},
-			clientIP + ` ProxyProtocol known=true proto="" 0 headers`},
-		{"without it the client's header is used", &http.Server{Handler: handler},
-			forgedIP + ` UntrustedHop known=true proto="https" 2 headers`},
+		{name: "with it", server: &http.Server{Handler: handler, ConnContext: proxyproto.ConnContext},
+			want: clientIP + ` ProxyProtocol known=true proto="" 0 headers`},
+		{name: "without it the client's header is used", server: &http.Server{Handler: handler},
+			want: forgedIP + ` UntrustedHop known=true proto="https" 2 headers`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			socket, err := net.Listen("tcp", net.JoinHostPort(proxyIP, "0"))

@@ -122,10 +122,10 @@ func TestMissingProxy(t *testing.T) {
 	for _, c := range []struct {
 		env, test, hint string
 	}{
-		{"PORTICO_HAPROXY", "TestHAProxyConfigurationsAreValid", "apt-get install haproxy"},
-		{"PORTICO_NGINX", "TestNGINXPassthrough", "apt-get install nginx libnginx-mod-stream"},
-		{"PORTICO_CHROMIUM", "TestPageReportsWrongPublicURL", "apt-get install chromium"},
-		{"PORTICO_CADDY", "TestCaddyConfigurationsAreValid", "go install github.com/caddyserver/caddy/v2/cmd/caddy@" + caddyVersion},
+		{env: "PORTICO_HAPROXY", test: "TestHAProxyConfigurationsAreValid", hint: "apt-get install haproxy"},
+		{env: "PORTICO_NGINX", test: "TestNGINXPassthrough", hint: "apt-get install nginx libnginx-mod-stream"},
+		{env: "PORTICO_CHROMIUM", test: "TestPageReportsWrongPublicURL", hint: "apt-get install chromium"},
+		{env: "PORTICO_CADDY", test: "TestCaddyConfigurationsAreValid", hint: "go install github.com/caddyserver/caddy/v2/cmd/caddy@" + caddyVersion},
 	} {
 		for _, required := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/required=%t", c.env, required), func(t *testing.T) {

@@ -80,7 +80,7 @@ func (v *pageVisitor) colourScheme(name string) {
 var screens = []struct {
 	name          string
 	width, height int64
-}{{"phone", 360, 800}, {"desktop", 1280, 900}}
+}{{name: "phone", width: 360, height: 800}, {name: "desktop", width: 1280, height: 900}}
 
 // look checks the current page. focus is the id of the field with the focus, or "". The pictures
 // are for go test -artifacts.
@@ -253,32 +253,32 @@ func (v *pageVisitor) proposals(base string) {
 		url  string
 		good bool
 	}{
-		{"https://mail.example.com/admin", true},
-		{"https://mail.example.com:8443/mail/admin/url", true},
-		{"https://mail.example.com/a/b.c/~d_e/admin", true},
-		{"https://192.0.2.10/admin", true},
-		{"https://[2001:db8::1]:8443/mail/admin", true},
-		{"http://127.0.0.1:8080/admin", true},
-		{"http://localhost/mail/admin", true},
-		{"http://[::1]:8080/admin", true},
-		{"http://192.0.2.10:8080/admin", false},
-		{"http://mail.example.com/admin", false},
-		{"http://rebound.evil.example:8080/admin", false},
-		{"http://127.0.0.1.evil.example/admin", false},
-		{"http://localhost.evil.example/admin", false},
-		{"https://mail_host.example.com/admin", false},
-		{"https://-mail.example.com/admin", false},
-		{"https://mail.example.com./admin", false},
-		{"https://xn--ls8h.example.com/admin", false},
-		{"https://[::ffff:192.0.2.10]/admin", false},
-		{"https://0.0.0.0/admin", false},
-		{"https://224.0.0.1/admin", false},
-		{"https://[ff02::1]/admin", false},
-		{"https://mail.example.com/login/admin", false},
-		{"https://mail.example.com/mail/jmap/session/admin", false},
-		{"https://mail.example.com/.well-known/x/admin", false},
-		{"https://mail.example.com//mail/admin", false},
-		{"https://mail.example.com/%7Bx%7D/admin", false},
+		{url: "https://mail.example.com/admin", good: true},
+		{url: "https://mail.example.com:8443/mail/admin/url", good: true},
+		{url: "https://mail.example.com/a/b.c/~d_e/admin", good: true},
+		{url: "https://192.0.2.10/admin", good: true},
+		{url: "https://[2001:db8::1]:8443/mail/admin", good: true},
+		{url: "http://127.0.0.1:8080/admin", good: true},
+		{url: "http://localhost/mail/admin", good: true},
+		{url: "http://[::1]:8080/admin", good: true},
+		{url: "http://192.0.2.10:8080/admin", good: false},
+		{url: "http://mail.example.com/admin", good: false},
+		{url: "http://rebound.evil.example:8080/admin", good: false},
+		{url: "http://127.0.0.1.evil.example/admin", good: false},
+		{url: "http://localhost.evil.example/admin", good: false},
+		{url: "https://mail_host.example.com/admin", good: false},
+		{url: "https://-mail.example.com/admin", good: false},
+		{url: "https://mail.example.com./admin", good: false},
+		{url: "https://xn--ls8h.example.com/admin", good: false},
+		{url: "https://[::ffff:192.0.2.10]/admin", good: false},
+		{url: "https://0.0.0.0/admin", good: false},
+		{url: "https://224.0.0.1/admin", good: false},
+		{url: "https://[ff02::1]/admin", good: false},
+		{url: "https://mail.example.com/login/admin", good: false},
+		{url: "https://mail.example.com/mail/jmap/session/admin", good: false},
+		{url: "https://mail.example.com/.well-known/x/admin", good: false},
+		{url: "https://mail.example.com//mail/admin", good: false},
+		{url: "https://mail.example.com/%7Bx%7D/admin", good: false},
 	} {
 		proposal := evaluate[string](v.chromium, `proposalOf(baseOf(new URL(`+strconv.Quote(address.url)+`)))`)
 		require.Equal(v.t, address.good, proposal != "", "%s: %q", address.url, proposal)

@@ -89,10 +89,10 @@ func TestRelayReportsClientToDovecot(t *testing.T) {
 			dial    func() net.Conn
 			secured bool
 		}{
-			"plain": {func() net.Conn { return dialFrom(t, clientIP, plain.address[0]) }, false},
+			"plain": {dial: func() net.Conn { return dialFrom(t, clientIP, plain.address[0]) }, secured: false},
 			"TLS ended at the relay": {
-				func() net.Conn { return onTLS(t, dialFrom(t, clientIP, onTLSToo.address[0]), endedByProxy) },
-				out.version == 2, // version 1 cannot report TLS
+				dial:    func() net.Conn { return onTLS(t, dialFrom(t, clientIP, onTLSToo.address[0]), endedByProxy) },
+				secured: out.version == 2, // version 1 cannot report TLS
 			},
 		} {
 			t.Run(out.send+"/"+name, func(t *testing.T) {

@@ -108,12 +108,12 @@ func (l *load) sendMail(c *textproto.Conn) (bool, error) {
 		command string
 		code    int
 	}{
-		{"EHLO client.example", 250},
-		{"AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00"+password)), 235},
-		{"MAIL FROM:<" + account + ">", 250},
-		{"RCPT TO:<" + account + ">", 250},
-		{"DATA", 354},
-		{"Subject: soak\r\n\r\nhello\r\n.", 250},
+		{command: "EHLO client.example", code: 250},
+		{command: "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00"+password)), code: 235},
+		{command: "MAIL FROM:<" + account + ">", code: 250},
+		{command: "RCPT TO:<" + account + ">", code: 250},
+		{command: "DATA", code: 354},
+		{command: "Subject: soak\r\n\r\nhello\r\n.", code: 250},
 	} {
 		if err := c.PrintfLine("%s", step.command); err != nil {
 			return true, err

@@ -112,8 +112,8 @@ func TestHalfCloseIsKeptBothWays(t *testing.T) {
 		settings []string
 		wrap     func(*net.TCPConn) duplex
 	}{
-		"TCP": {nil, func(c *net.TCPConn) duplex { return c }},
-		"TLS": {[]string{"TLS_CERT=" + certFile, "TLS_KEY=" + keyFile}, func(c *net.TCPConn) duplex { return tls.Client(c, config) }},
+		"TCP": {wrap: func(c *net.TCPConn) duplex { return c }},
+		"TLS": {settings: []string{"TLS_CERT=" + certFile, "TLS_KEY=" + keyFile}, wrap: func(c *net.TCPConn) duplex { return tls.Client(c, config) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := startBackend(t)

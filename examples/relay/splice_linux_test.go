@@ -39,9 +39,9 @@ func TestSessionsAreSplicedBothWaysButForTLS(t *testing.T) {
 		header bool
 		tls    bool
 	}{
-		"behind a proxy": {[]string{"RELAY_TRUSTED_PROXIES=" + proxyIP}, true, false},
-		"direct":         {nil, false, false},
-		"TLS ends here":  {[]string{"RELAY_TLS_CERT=" + certFile, "RELAY_TLS_KEY=" + keyFile}, false, true},
+		"behind a proxy": {env: []string{"RELAY_TRUSTED_PROXIES=" + proxyIP}, header: true, tls: false},
+		"direct":         {header: false, tls: false},
+		"TLS ends here":  {env: []string{"RELAY_TLS_CERT=" + certFile, "RELAY_TLS_KEY=" + keyFile}, header: false, tls: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := startBackend(t)
