@@ -56,12 +56,12 @@ func TestOnlyBaseRedirects(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{http.MethodPost, "/", http.StatusNotFound},
-		{"PROPFIND", "/", http.StatusNotFound},
-		{http.MethodGet, "//", http.StatusNotFound},
-		{http.MethodGet, "/index.html", http.StatusNotFound},
-		{http.MethodGet, "/.well-known/", http.StatusNotFound},
-		{http.MethodGet, "/.well-known/oauth-protected-resource", http.StatusOK},
+		{method: http.MethodPost, path: "/", status: http.StatusNotFound},
+		{method: "PROPFIND", path: "/", status: http.StatusNotFound},
+		{method: http.MethodGet, path: "//", status: http.StatusNotFound},
+		{method: http.MethodGet, path: "/index.html", status: http.StatusNotFound},
+		{method: http.MethodGet, path: "/.well-known/", status: http.StatusNotFound},
+		{method: http.MethodGet, path: "/.well-known/oauth-protected-resource", status: http.StatusOK},
 	} {
 		response, _ := s.do(test.method, test.path, "")
 		require.Equal(t, test.status, response.StatusCode, "%s %s", test.method, test.path)

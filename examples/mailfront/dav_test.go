@@ -18,7 +18,10 @@ const testEvent = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//portico//EN\r\nBE
 
 func TestDAVDiscovery(t *testing.T) {
 	for _, test := range []struct{ base, how, prefix string }{
-		{testBase, direct, ""}, {testBase + "/mail", direct, "/mail"}, {testBase + "/mail", stripped, "/mail"}, {testBase + "/mail", kept, "/mail"},
+		{base: testBase, how: direct, prefix: ""},
+		{base: testBase + "/mail", how: direct, prefix: "/mail"},
+		{base: testBase + "/mail", how: stripped, prefix: "/mail"},
+		{base: testBase + "/mail", how: kept, prefix: "/mail"},
 	} {
 		t.Run(test.base+" "+test.how, func(t *testing.T) {
 			s := newSite(t, test.base, test.how, nil)

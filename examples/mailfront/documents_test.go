@@ -18,15 +18,15 @@ import (
 )
 
 var sites = []struct{ base, how string }{
-	{testBase, direct},
-	{testBase, kept},
-	{testBase + ":8443", direct},
-	{testBase + ":8443/mail", stripped},
-	{testBase + "/mail", direct},
-	{testBase + "/mail", stripped},
-	{testBase + "/mail", kept},
-	{"https://127.0.0.1:8443", direct},
-	{"http://127.0.0.1:8080/mail", plain},
+	{base: testBase, how: direct},
+	{base: testBase, how: kept},
+	{base: testBase + ":8443", how: direct},
+	{base: testBase + ":8443/mail", how: stripped},
+	{base: testBase + "/mail", how: direct},
+	{base: testBase + "/mail", how: stripped},
+	{base: testBase + "/mail", how: kept},
+	{base: "https://127.0.0.1:8443", how: direct},
+	{base: "http://127.0.0.1:8080/mail", how: plain},
 }
 
 func TestSignInWithCoreOSClient(t *testing.T) {

@@ -86,7 +86,12 @@ func TestTokensOfSecondProcess(t *testing.T) {
 		return
 	}
 	provider, end := secondProcess(t)
-	for _, at := range []struct{ base, how string }{{testBase, direct}, {testBase + ":8443", kept}, {testBase + "/mail", stripped}, {testBase + ":8443/mail", kept}} {
+	for _, at := range []struct{ base, how string }{
+		{base: testBase, how: direct},
+		{base: testBase + ":8443", how: kept},
+		{base: testBase + "/mail", how: stripped},
+		{base: testBase + ":8443/mail", how: kept},
+	} {
 		t.Run(at.base+" "+at.how, func(t *testing.T) {
 			s := newSite(t, at.base, at.how, map[string]string{"MAILFRONT_AUTHORIZATION_SERVERS": provider.Base})
 			token := "Bearer " + signInAtTheIssuerThatIsNamed(t, s, provider)

@@ -22,7 +22,11 @@ func basicAuth(password string) string {
 
 func TestCoreEcho(t *testing.T) {
 	for _, test := range []struct{ base, how string }{
-		{testBase, direct}, {testBase + ":8443", direct}, {testBase + "/mail", direct}, {testBase + "/mail", stripped}, {testBase + "/mail", kept},
+		{base: testBase, how: direct},
+		{base: testBase + ":8443", how: direct},
+		{base: testBase + "/mail", how: direct},
+		{base: testBase + "/mail", how: stripped},
+		{base: testBase + "/mail", how: kept},
 	} {
 		t.Run(test.base+" "+test.how, func(t *testing.T) {
 			s := newSite(t, test.base, test.how, nil)
@@ -52,8 +56,16 @@ func TestCoreEcho(t *testing.T) {
 func TestAPIsChallenge(t *testing.T) {
 	s := newSite(t, testBase+"/mail", stripped, nil)
 	for _, test := range []struct{ method, path string }{
-		{"POST", "/jmap/"}, {"POST", "/jmap"}, {"GET", "/jmap/session"}, {"GET", "/jmap/eventsource/?ping=0"}, {"POST", "/jmap/upload/demo/"},
-		{"GET", "/jmap/download/demo/b/n"}, {"PROPFIND", "/dav/cal/"}, {"PROPFIND", "/dav/card"}, {"GET", "/auth/userinfo"}, {"POST", "/auth/introspect"},
+		{method: "POST", path: "/jmap/"},
+		{method: "POST", path: "/jmap"},
+		{method: "GET", path: "/jmap/session"},
+		{method: "GET", path: "/jmap/eventsource/?ping=0"},
+		{method: "POST", path: "/jmap/upload/demo/"},
+		{method: "GET", path: "/jmap/download/demo/b/n"},
+		{method: "PROPFIND", path: "/dav/cal/"},
+		{method: "PROPFIND", path: "/dav/card"},
+		{method: "GET", path: "/auth/userinfo"},
+		{method: "POST", path: "/auth/introspect"},
 	} {
 		for name, authorization := range map[string]string{
 			"nothing": "", "wrong password": basicAuth("wrong-secret"), "wrong token": "Bearer wrong-secret", "no scheme": testPassword, "empty": "Bearer ",

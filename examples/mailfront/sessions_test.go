@@ -117,14 +117,14 @@ func TestIdleCommandsDoNotKeepSession(t *testing.T) {
 		login    bool
 		want     time.Duration // 0: it stays
 	}{
-		{"smtp", false, mailPatience},
-		{"submission", false, loginPatience},
-		{"imap", false, loginPatience},
-		{"pop3", false, loginPatience},
-		{"smtp", true, 0},
-		{"submission", true, 0},
-		{"imap", true, 0},
-		{"pop3", true, 0},
+		{listener: "smtp", login: false, want: mailPatience},
+		{listener: "submission", login: false, want: loginPatience},
+		{listener: "imap", login: false, want: loginPatience},
+		{listener: "pop3", login: false, want: loginPatience},
+		{listener: "smtp", login: true, want: 0},
+		{listener: "submission", login: true, want: 0},
+		{listener: "imap", login: true, want: 0},
+		{listener: "pop3", login: true, want: 0},
 	} {
 		t.Run(test.listener, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

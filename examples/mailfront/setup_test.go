@@ -17,13 +17,13 @@ import (
 
 func TestSetUpEndsBootstrap(t *testing.T) {
 	for _, at := range []struct{ url, how, publish string }{
-		{"http://127.0.0.1:8080", plain, testBase},
-		{testBase, direct, testBase},
-		{testBase, kept, testBase},
-		{testBase + "/mail", stripped, testBase + "/mail"},
-		{testBase + "/mail", kept, testBase + "/mail"},
-		{testBase + "/a/b", kept, testBase + "/a/b"},
-		{testBase + "/mail", kept, testBase + ":8443/other"}, // wrong, and yet to be corrected
+		{url: "http://127.0.0.1:8080", how: plain, publish: testBase},
+		{url: testBase, how: direct, publish: testBase},
+		{url: testBase, how: kept, publish: testBase},
+		{url: testBase + "/mail", how: stripped, publish: testBase + "/mail"},
+		{url: testBase + "/mail", how: kept, publish: testBase + "/mail"},
+		{url: testBase + "/a/b", how: kept, publish: testBase + "/a/b"},
+		{url: testBase + "/mail", how: kept, publish: testBase + ":8443/other"}, // wrong, and yet to be corrected
 	} {
 		t.Run(at.url+" "+at.how+" "+at.publish, func(t *testing.T) {
 			file := stateIn(t)
@@ -42,16 +42,16 @@ func TestSetUpEndsBootstrap(t *testing.T) {
 				says   string
 				fields []string
 			}{
-				"token":         {http.StatusForbidden, "This is not the token", []string{"token", strings.ToLower(token)}},
-				"no token":      {http.StatusForbidden, "This is not the token", []string{"token", ""}},
-				"no URL":        {http.StatusUnprocessableEntity, "publicurl: ", []string{"public_url", ""}},
-				"scheme":        {http.StatusUnprocessableEntity, "https", []string{"public_url", "http://mail.example.com"}},
-				"a secret":      {http.StatusUnprocessableEntity, "publicurl: ", []string{"public_url", "https://u:hunter2@mail.example.com"}},
-				"markup":        {http.StatusUnprocessableEntity, "publicurl: ", []string{"public_url", `"><script>alert(1)</script>`}},
-				"short":         {http.StatusUnprocessableEntity, "at least 8", []string{"password", "1234567", "password_again", "1234567"}},
-				"long":          {http.StatusUnprocessableEntity, "at most 72", []string{"password", strings.Repeat("é", 37), "password_again", strings.Repeat("é", 37)}},
-				"not the same":  {http.StatusUnprocessableEntity, "differ", []string{"password_again", adminPassword + " "}},
-				"nothing again": {http.StatusUnprocessableEntity, "differ", []string{"password_again", ""}},
+				"token":         {status: http.StatusForbidden, says: "This is not the token", fields: []string{"token", strings.ToLower(token)}},
+				"no token":      {status: http.StatusForbidden, says: "This is not the token", fields: []string{"token", ""}},
+				"no URL":        {status: http.StatusUnprocessableEntity, says: "publicurl: ", fields: []string{"public_url", ""}},
+				"scheme":        {status: http.StatusUnprocessableEntity, says: "https", fields: []string{"public_url", "http://mail.example.com"}},
+				"a secret":      {status: http.StatusUnprocessableEntity, says: "publicurl: ", fields: []string{"public_url", "https://u:hunter2@mail.example.com"}},
+				"markup":        {status: http.StatusUnprocessableEntity, says: "publicurl: ", fields: []string{"public_url", `"><script>alert(1)</script>`}},
+				"short":         {status: http.StatusUnprocessableEntity, says: "at least 8", fields: []string{"password", "1234567", "password_again", "1234567"}},
+				"long":          {status: http.StatusUnprocessableEntity, says: "at most 72", fields: []string{"password", strings.Repeat("é", 37), "password_again", strings.Repeat("é", 37)}},
+				"not the same":  {status: http.StatusUnprocessableEntity, says: "differ", fields: []string{"password_again", adminPassword + " "}},
+				"nothing again": {status: http.StatusUnprocessableEntity, says: "differ", fields: []string{"password_again", ""}},
 			} {
 				target, form := s.fill(page, "/admin", "token",
 					append([]string{"token", token, "public_url", at.publish, "password", adminPassword, "password_again", adminPassword}, test.fields...)...)

@@ -229,10 +229,10 @@ func (m *mailbox) outbox() []envelope {
 func TestMalformedMessageIsRefused(t *testing.T) {
 	f := startWith(t, nil, nil)
 	for name, c := range map[string]struct{ message, want string }{
-		"begins with a blank": {" (authenticated as ceo@example.test)\r\nSubject: x\r\n\r\n.", "^550 5.6.0 "},
-		"begins with a tab":   {"\t; Thu, 01 Jan 1970\r\n\r\n.", "^550 5.6.0 "},
-		"has a bare CR":       {"X: y\rAuthentication-Results: example.test; spf=pass\r\n\r\n.", "^550 5.6.0 "},
-		"is as it must be":    {"Subject: x\r\n y\r\n\r\n.", "^250 "},
+		"begins with a blank": {message: " (authenticated as ceo@example.test)\r\nSubject: x\r\n\r\n.", want: "^550 5.6.0 "},
+		"begins with a tab":   {message: "\t; Thu, 01 Jan 1970\r\n\r\n.", want: "^550 5.6.0 "},
+		"has a bare CR":       {message: "X: y\rAuthentication-Results: example.test; spf=pass\r\n\r\n.", want: "^550 5.6.0 "},
+		"is as it must be":    {message: "Subject: x\r\n y\r\n\r\n.", want: "^250 "},
 	} {
 		s := ehlo(t, f.connect(directIP, "smtp"))
 		s.smtp("MAIL FROM:<a@elsewhere.test>")

@@ -14,15 +14,15 @@ func TestIsThisMachine(t *testing.T) {
 		client Client
 		want   bool
 	}{
-		{"direct, from here", Client{IP: here, Known: true}, true},
-		{"direct, from here, IPv6", Client{IP: netip.IPv6Loopback(), Known: true}, true},
-		{"direct, from 127.0.0.77", Client{IP: netip.MustParseAddr("127.0.0.77"), Known: true}, false},
-		{"direct, from elsewhere", Client{IP: there, Known: true}, false},
-		{"by a proxy here, from here", Client{IP: here, Known: true, Proxy: here, Version: 2}, true},
-		{"by a proxy here, from elsewhere", Client{IP: there, Known: true, Proxy: here, Version: 2}, false},
-		{"by a proxy elsewhere, from 127.0.0.1 there", Client{IP: here, Known: true, Proxy: there, Version: 1}, false},
-		{"LOCAL or UNKNOWN by a proxy here", Client{IP: here, Proxy: here, Version: 2}, false},
-		{"nothing is known", Client{}, false},
+		{name: "direct, from here", client: Client{IP: here, Known: true}, want: true},
+		{name: "direct, from here, IPv6", client: Client{IP: netip.IPv6Loopback(), Known: true}, want: true},
+		{name: "direct, from 127.0.0.77", client: Client{IP: netip.MustParseAddr("127.0.0.77"), Known: true}, want: false},
+		{name: "direct, from elsewhere", client: Client{IP: there, Known: true}, want: false},
+		{name: "by a proxy here, from here", client: Client{IP: here, Known: true, Proxy: here, Version: 2}, want: true},
+		{name: "by a proxy here, from elsewhere", client: Client{IP: there, Known: true, Proxy: here, Version: 2}, want: false},
+		{name: "by a proxy elsewhere, from 127.0.0.1 there", client: Client{IP: here, Known: true, Proxy: there, Version: 1}, want: false},
+		{name: "LOCAL or UNKNOWN by a proxy here", client: Client{IP: here, Proxy: here, Version: 2}, want: false},
+		{name: "nothing is known", client: Client{}, want: false},
 	} {
 		require.Equal(t, test.want, test.client.IsThisMachine(), test.name)
 	}

@@ -154,17 +154,17 @@ func TestUnknownClientsAreExempt(t *testing.T) {
 		client client.Client
 		why    string
 	}{
-		"LOCAL or UNKNOWN from a proxy":         {unknown("192.0.2.1"), "the client is not known"},
-		"LOCAL with an address that is not its": {unknown("198.51.100.7"), "the client is not known"},
-		"forwarded: all hops are trusted":       {incomplete(forwarded.Result{Last: proxy, Peer: proxy, Reason: forwarded.AllTrusted}), "the client is not known"},
-		"forwarded: a hop is malformed":         {incomplete(forwarded.Result{Last: other, Peer: proxy, Reason: forwarded.Malformed}), "the client is not known"},
-		"forwarded: no header":                  {incomplete(forwarded.Result{Last: proxy, Peer: proxy, Reason: forwarded.NoHeader}), "the client is not known"},
-		"a trusted proxy, as a client":          {knownClient("192.0.2.1"), "the address is a trusted proxy's"},
-		"a trusted proxy, named by another":     {behind("2001:db8:ffff::1", "192.0.2.1"), "the address is a trusted proxy's"},
-		"a trusted proxy, 4-in-6":               {knownClient("::ffff:192.0.2.1"), "the address is a trusted proxy's"},
-		"a trusted proxy, IPv6 with a zone":     {client.Client{IP: netip.MustParseAddr("2001:db8:ffff::1").WithZone("eth0"), Known: true}, "the address is a trusted proxy's"},
-		"on a unix socket":                      {client.Client{Known: true}, "the client has no IP address"},
-		"nothing":                               {client.Client{}, "the client is not known"},
+		"LOCAL or UNKNOWN from a proxy":         {client: unknown("192.0.2.1"), why: "the client is not known"},
+		"LOCAL with an address that is not its": {client: unknown("198.51.100.7"), why: "the client is not known"},
+		"forwarded: all hops are trusted":       {client: incomplete(forwarded.Result{Last: proxy, Peer: proxy, Reason: forwarded.AllTrusted}), why: "the client is not known"},
+		"forwarded: a hop is malformed":         {client: incomplete(forwarded.Result{Last: other, Peer: proxy, Reason: forwarded.Malformed}), why: "the client is not known"},
+		"forwarded: no header":                  {client: incomplete(forwarded.Result{Last: proxy, Peer: proxy, Reason: forwarded.NoHeader}), why: "the client is not known"},
+		"a trusted proxy, as a client":          {client: knownClient("192.0.2.1"), why: "the address is a trusted proxy's"},
+		"a trusted proxy, named by another":     {client: behind("2001:db8:ffff::1", "192.0.2.1"), why: "the address is a trusted proxy's"},
+		"a trusted proxy, 4-in-6":               {client: knownClient("::ffff:192.0.2.1"), why: "the address is a trusted proxy's"},
+		"a trusted proxy, IPv6 with a zone":     {client: client.Client{IP: netip.MustParseAddr("2001:db8:ffff::1").WithZone("eth0"), Known: true}, why: "the address is a trusted proxy's"},
+		"on a unix socket":                      {client: client.Client{Known: true}, why: "the client has no IP address"},
+		"nothing":                               {client: client.Client{}, why: "the client is not known"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -197,14 +197,14 @@ func TestBanNetwork(t *testing.T) {
 		banned, other string
 		both          bool
 	}{
-		{"198.51.100.7", "198.51.100.7", true},
-		{"198.51.100.7", "::ffff:198.51.100.7", true},
-		{"198.51.100.7", "198.51.100.6", false},
-		{"198.51.100.7", "198.51.101.7", false},
-		{"2001:db8:0:1::7", "2001:db8:0:1::8", true},
-		{"2001:db8:0:1::7", "2001:db8:0:1:ffff:ffff:ffff:ffff", true},
-		{"2001:db8:0:1::7", "2001:db8:0:2::7", false},
-		{"2001:db8:ffff::2", "2001:db8:ffff::1", false}, // a trusted proxy in the network of the client
+		{banned: "198.51.100.7", other: "198.51.100.7", both: true},
+		{banned: "198.51.100.7", other: "::ffff:198.51.100.7", both: true},
+		{banned: "198.51.100.7", other: "198.51.100.6", both: false},
+		{banned: "198.51.100.7", other: "198.51.101.7", both: false},
+		{banned: "2001:db8:0:1::7", other: "2001:db8:0:1::8", both: true},
+		{banned: "2001:db8:0:1::7", other: "2001:db8:0:1:ffff:ffff:ffff:ffff", both: true},
+		{banned: "2001:db8:0:1::7", other: "2001:db8:0:2::7", both: false},
+		{banned: "2001:db8:ffff::2", other: "2001:db8:ffff::1", both: false}, // a trusted proxy in the network of the client
 	} {
 		t.Run(test.banned+" "+test.other, func(t *testing.T) {
 			g, _ := testGuard(DefaultLimits)

@@ -39,22 +39,22 @@ func TestClientRegistration(t *testing.T) {
 func TestUnsafeRegistrations(t *testing.T) {
 	s := newSite(t, nil)
 	for name, test := range map[string]struct{ body, want string }{
-		"no JSON":            {"redirect_uris=x", "invalid_client_metadata"},
-		"an array":           {"[]", "invalid_client_metadata"},
-		"too long":           {`{"client_name":"` + strings.Repeat("x", 16<<10) + `"}`, "invalid_client_metadata"},
-		"long name":          {`{"client_name":"` + strings.Repeat("x", 64+1) + `","redirect_uris":["https://a.example/"]}`, "invalid_client_metadata"},
-		"no redirect URI":    {`{}`, "invalid_redirect_uri"},
-		"six redirect URIs":  {`{"redirect_uris":["https://a/","https://a/","https://a/","https://a/","https://a/","https://a/"]}`, "invalid_redirect_uri"},
-		"http elsewhere":     {`{"redirect_uris":["https://a.example/","http://a.example/"]}`, "invalid_redirect_uri"},
-		"script":             {`{"redirect_uris":["javascript:alert(1)"]}`, "invalid_redirect_uri"},
-		"data":               {`{"redirect_uris":["data:text/html,x"]}`, "invalid_redirect_uri"},
-		"fragment":           {`{"redirect_uris":["https://a.example/#x"]}`, "invalid_redirect_uri"},
-		"user":               {`{"redirect_uris":["https://a@b.example/"]}`, "invalid_redirect_uri"},
-		"no host":            {`{"redirect_uris":["https:///x"]}`, "invalid_redirect_uri"},
-		"relative":           {`{"redirect_uris":["/x"]}`, "invalid_redirect_uri"},
-		"line break":         {`{"redirect_uris":["https://a.example/\r\nSet-Cookie: a=b"]}`, "invalid_redirect_uri"},
-		"implicit":           {`{"redirect_uris":["https://a.example/"],"response_types":["token"]}`, "invalid_client_metadata"},
-		"client credentials": {`{"redirect_uris":["https://a.example/"],"grant_types":["client_credentials"]}`, "invalid_client_metadata"},
+		"no JSON":            {body: "redirect_uris=x", want: "invalid_client_metadata"},
+		"an array":           {body: "[]", want: "invalid_client_metadata"},
+		"too long":           {body: `{"client_name":"` + strings.Repeat("x", 16<<10) + `"}`, want: "invalid_client_metadata"},
+		"long name":          {body: `{"client_name":"` + strings.Repeat("x", 64+1) + `","redirect_uris":["https://a.example/"]}`, want: "invalid_client_metadata"},
+		"no redirect URI":    {body: `{}`, want: "invalid_redirect_uri"},
+		"six redirect URIs":  {body: `{"redirect_uris":["https://a/","https://a/","https://a/","https://a/","https://a/","https://a/"]}`, want: "invalid_redirect_uri"},
+		"http elsewhere":     {body: `{"redirect_uris":["https://a.example/","http://a.example/"]}`, want: "invalid_redirect_uri"},
+		"script":             {body: `{"redirect_uris":["javascript:alert(1)"]}`, want: "invalid_redirect_uri"},
+		"data":               {body: `{"redirect_uris":["data:text/html,x"]}`, want: "invalid_redirect_uri"},
+		"fragment":           {body: `{"redirect_uris":["https://a.example/#x"]}`, want: "invalid_redirect_uri"},
+		"user":               {body: `{"redirect_uris":["https://a@b.example/"]}`, want: "invalid_redirect_uri"},
+		"no host":            {body: `{"redirect_uris":["https:///x"]}`, want: "invalid_redirect_uri"},
+		"relative":           {body: `{"redirect_uris":["/x"]}`, want: "invalid_redirect_uri"},
+		"line break":         {body: `{"redirect_uris":["https://a.example/\r\nSet-Cookie: a=b"]}`, want: "invalid_redirect_uri"},
+		"implicit":           {body: `{"redirect_uris":["https://a.example/"],"response_types":["token"]}`, want: "invalid_client_metadata"},
+		"client credentials": {body: `{"redirect_uris":["https://a.example/"],"grant_types":["client_credentials"]}`, want: "invalid_client_metadata"},
 	} {
 		status, got := s.register(test.body)
 		require.Equal(t, http.StatusBadRequest, status, name)

@@ -53,17 +53,17 @@ func TestInvalidRequest(t *testing.T) {
 		changes []string
 		want    string
 	}{
-		"no PKCE":                {[]string{"code_challenge", "", "code_challenge_method", ""}, "invalid_request"},
-		"PKCE, plain":            {[]string{"code_challenge_method", "plain"}, "invalid_request"},
-		"PKCE, plain by default": {[]string{"code_challenge_method", ""}, "invalid_request"},
-		"PKCE, no challenge":     {[]string{"code_challenge", challenge[1:]}, "invalid_request"},
-		"implicit":               {[]string{"response_type", "id_token token"}, "unauthorized_client"},
-		"token":                  {[]string{"response_type", "token"}, "unauthorized_client"},
-		"no response type":       {[]string{"response_type", ""}, "invalid_request"},
-		"request object":         {[]string{"request", "e30.e30."}, "request_not_supported"},
-		"request URI":            {[]string{"request_uri", "https://evil.example/"}, "request_uri_not_supported"},
-		"form post":              {[]string{"response_mode", "form_post"}, "invalid_request"},
-		"no page":                {[]string{"prompt", "none"}, "login_required"},
+		"no PKCE":                {changes: []string{"code_challenge", "", "code_challenge_method", ""}, want: "invalid_request"},
+		"PKCE, plain":            {changes: []string{"code_challenge_method", "plain"}, want: "invalid_request"},
+		"PKCE, plain by default": {changes: []string{"code_challenge_method", ""}, want: "invalid_request"},
+		"PKCE, no challenge":     {changes: []string{"code_challenge", challenge[1:]}, want: "invalid_request"},
+		"implicit":               {changes: []string{"response_type", "id_token token"}, want: "unauthorized_client"},
+		"token":                  {changes: []string{"response_type", "token"}, want: "unauthorized_client"},
+		"no response type":       {changes: []string{"response_type", ""}, want: "invalid_request"},
+		"request object":         {changes: []string{"request", "e30.e30."}, want: "request_not_supported"},
+		"request URI":            {changes: []string{"request_uri", "https://evil.example/"}, want: "request_uri_not_supported"},
+		"form post":              {changes: []string{"response_mode", "form_post"}, want: "invalid_request"},
+		"no page":                {changes: []string{"prompt", "none"}, want: "login_required"},
 	} {
 		response, page := s.do(http.MethodGet, s.AuthURL("v", test.changes...), "")
 		require.Equal(t, http.StatusSeeOther, response.StatusCode, "%s: %s", name, page)

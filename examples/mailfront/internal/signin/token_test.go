@@ -21,16 +21,16 @@ func TestCodeIsValidOnce(t *testing.T) {
 		change func(url.Values)
 		want   string
 	}{
-		"no verifier":          {func(f url.Values) { f.Del("code_verifier") }, "invalid_request"},
-		"another verifier":     {func(f url.Values) { f.Set("code_verifier", oauth2.GenerateVerifier()) }, "invalid_grant"},
-		"another client":       {func(f url.Values) { f.Set("client_id", "app") }, "invalid_grant"},
-		"an unknown client":    {func(f url.Values) { f.Set("client_id", "x") }, "invalid_client"},
-		"another redirect URI": {func(f url.Values) { f.Set("redirect_uri", signintest.Redirect+"2") }, "invalid_grant"},
-		"no redirect URI":      {func(f url.Values) { f.Del("redirect_uri") }, "invalid_grant"},
-		"not the code":         {func(f url.Values) { f.Set("code", f.Get("code")+"x") }, "invalid_grant"},
-		"another grant type":   {func(f url.Values) { f.Set("grant_type", "password") }, "unsupported_grant_type"},
-		"no grant type":        {func(f url.Values) { f.Del("grant_type") }, "invalid_request"},
-		"the code twice":       {func(f url.Values) { f.Add("code", f.Get("code")) }, "invalid_request"},
+		"no verifier":          {change: func(f url.Values) { f.Del("code_verifier") }, want: "invalid_request"},
+		"another verifier":     {change: func(f url.Values) { f.Set("code_verifier", oauth2.GenerateVerifier()) }, want: "invalid_grant"},
+		"another client":       {change: func(f url.Values) { f.Set("client_id", "app") }, want: "invalid_grant"},
+		"an unknown client":    {change: func(f url.Values) { f.Set("client_id", "x") }, want: "invalid_client"},
+		"another redirect URI": {change: func(f url.Values) { f.Set("redirect_uri", signintest.Redirect+"2") }, want: "invalid_grant"},
+		"no redirect URI":      {change: func(f url.Values) { f.Del("redirect_uri") }, want: "invalid_grant"},
+		"not the code":         {change: func(f url.Values) { f.Set("code", f.Get("code")+"x") }, want: "invalid_grant"},
+		"another grant type":   {change: func(f url.Values) { f.Set("grant_type", "password") }, want: "unsupported_grant_type"},
+		"no grant type":        {change: func(f url.Values) { f.Del("grant_type") }, want: "invalid_request"},
+		"the code twice":       {change: func(f url.Values) { f.Add("code", f.Get("code")) }, want: "invalid_request"},
 	} {
 		form := signintest.CodeForm(s.SignIn(s.AuthURL(verifier)).Get("code"), verifier)
 		test.change(form)

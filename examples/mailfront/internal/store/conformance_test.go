@@ -20,7 +20,7 @@ var conformance = []struct {
 	behaviour string
 	test      func(t *testing.T, s Store)
 }{
-	{"an absent name is ErrAbsent", func(t *testing.T, s Store) {
+	{behaviour: "an absent name is ErrAbsent", test: func(t *testing.T, s Store) {
 		_, err := s.Get(t.Context(), "name")
 		assert.ErrorIs(t, err, ErrAbsent)
 		assert.NotErrorIs(t, err, ErrUnavailable)
@@ -28,7 +28,7 @@ var conformance = []struct {
 		assert.ErrorIs(t, err, ErrAbsent)
 		assert.NoError(t, s.Delete(t.Context(), "name"))
 	}},
-	{"a value is what was put, an empty one too", func(t *testing.T, s Store) {
+	{behaviour: "a value is what was put, an empty one too", test: func(t *testing.T, s Store) {
 		for name, value := range map[string][]byte{"empty": {}, "bytes": {0, 0xff, '\r', '\n'}, "long": bytes.Repeat([]byte("x"), maxValue)} {
 			mustPut(t, s, name, value, 0)
 			got, err := s.Get(t.Context(), name)
@@ -36,7 +36,7 @@ var conformance = []struct {
 			assert.Equal(t, value, got, name)
 		}
 	}},
-	{"the store keeps a copy", func(t *testing.T, s Store) {
+	{behaviour: "the store keeps a copy", test: func(t *testing.T, s Store) {
 		value := []byte("value")
 		mustPut(t, s, "name", value, 0)
 		value[0] = 'X'
@@ -46,14 +46,14 @@ var conformance = []struct {
 		got[0] = 'Y'
 		assertValue(t, s, "name", "value")
 	}},
-	{"PutIfAbsent leaves a value that is there", func(t *testing.T, s Store) {
+	{behaviour: "PutIfAbsent leaves a value that is there", test: func(t *testing.T, s Store) {
 		mustPut(t, s, "name", []byte("first"), 0)
 		ok, err := s.PutIfAbsent(t.Context(), "name", []byte("second"), 0)
 		require.NoError(t, err)
 		assert.False(t, ok)
 		assertValue(t, s, "name", "first")
 	}},
-	{"a value expires, and its name is free again", func(t *testing.T, s Store) {
+	{behaviour: "a value expires, and its name is free again", test: func(t *testing.T, s Store) {
 		mustPut(t, s, "short", []byte("1"), time.Millisecond)
 		mustPut(t, s, "long", []byte("1"), time.Hour)
 		mustPut(t, s, "ever", []byte("1"), 0)
@@ -62,7 +62,7 @@ var conformance = []struct {
 		assertValue(t, s, "ever", "1")
 		mustPut(t, s, "short", []byte("2"), time.Hour)
 	}},
-	{"Take gives a value to one of many", func(t *testing.T, s Store) {
+	{behaviour: "Take gives a value to one of many", test: func(t *testing.T, s Store) {
 		mustPut(t, s, "code", []byte("grant"), time.Hour)
 		var took atomic.Int32
 		each(t, 20, func(int) error {
@@ -77,7 +77,7 @@ var conformance = []struct {
 		})
 		assert.EqualValues(t, 1, took.Load())
 	}},
-	{"PutIfAbsent has one winner of many", func(t *testing.T, s Store) {
+	{behaviour: "PutIfAbsent has one winner of many", test: func(t *testing.T, s Store) {
 		var won atomic.Int32
 		each(t, 20, func(i int) error {
 			ok, err := s.PutIfAbsent(t.Context(), "key", fmt.Append(nil, i), 0)
@@ -88,7 +88,7 @@ var conformance = []struct {
 		})
 		assert.EqualValues(t, 1, won.Load())
 	}},
-	{"CompareAndSwap loses no update", func(t *testing.T, s Store) {
+	{behaviour: "CompareAndSwap loses no update", test: func(t *testing.T, s Store) {
 		mustPut(t, s, "count", []byte{0}, 0)
 		each(t, 20, func(int) error {
 			for {
@@ -104,7 +104,7 @@ var conformance = []struct {
 		})
 		assertValue(t, s, "count", "\x14")
 	}},
-	{"CompareAndSwap needs the old value", func(t *testing.T, s Store) {
+	{behaviour: "CompareAndSwap needs the old value", test: func(t *testing.T, s Store) {
 		for _, old := range []string{"", "other", "absent"} {
 			name := "name"
 			if old == "absent" {
@@ -120,7 +120,7 @@ var conformance = []struct {
 		_, err := s.Get(t.Context(), "absent")
 		assert.ErrorIs(t, err, ErrAbsent)
 	}},
-	{"CompareAndSwap sets the ttl anew", func(t *testing.T, s Store) {
+	{behaviour: "CompareAndSwap sets the ttl anew", test: func(t *testing.T, s Store) {
 		mustPut(t, s, "shorter", []byte("old"), time.Hour)
 		mustPut(t, s, "longer", []byte("old"), 200*time.Millisecond)
 		for name, ttl := range map[string]time.Duration{"shorter": time.Millisecond, "longer": 0} {
@@ -134,7 +134,7 @@ var conformance = []struct {
 		}
 		assertValue(t, s, "longer", "new")
 	}},
-	{"List returns what has the prefix, and at most limit", func(t *testing.T, s Store) {
+	{behaviour: "List returns what has the prefix, and at most limit", test: func(t *testing.T, s Store) {
 		for _, name := range []string{"ban/198.51.100.7", "ban/[*]", "ban/x?", "other/x"} {
 			mustPut(t, s, name, []byte("of "+name), 0)
 		}
@@ -152,7 +152,7 @@ var conformance = []struct {
 		require.NoError(t, err)
 		assert.Len(t, got, 2)
 	}},
-	{"Admit charges the bucket of one client", func(t *testing.T, s Store) {
+	{behaviour: "Admit charges the bucket of one client", test: func(t *testing.T, s Store) {
 		limit := Limit{Burst: 3, Every: time.Hour}
 		for i := range 3 {
 			assert.Equal(t, Admission{Wait: []time.Duration{0}}, mustAdmit(t, s, "a", limit), i)
@@ -165,7 +165,7 @@ var conformance = []struct {
 		require.NoError(t, s.Delete(t.Context(), BucketName("a")))
 		assert.True(t, mustAdmit(t, s, "a", limit).OK(), "the bucket was refilled")
 	}},
-	{"Admit charges several buckets, each for itself", func(t *testing.T, s Store) {
+	{behaviour: "Admit charges several buckets, each for itself", test: func(t *testing.T, s Store) {
 		small, large := Limit{Burst: 1, Every: time.Hour}, Limit{Burst: 5, Every: time.Hour}
 		for i := range 5 {
 			a, err := s.Admit(t.Context(), "a", Charge{Bucket: "small", Limit: small, Cost: 1}, Charge{Bucket: "large", Limit: large, Cost: 1})
@@ -180,7 +180,7 @@ var conformance = []struct {
 		require.NoError(t, err)
 		assert.True(t, a.OK(), "a client that is not banned, and no charge")
 	}},
-	{"Admit charges what is owed to an empty bucket, which refills later", func(t *testing.T, s Store) {
+	{behaviour: "Admit charges what is owed to an empty bucket, which refills later", test: func(t *testing.T, s Store) {
 		owed := Charge{Bucket: "a", Limit: Limit{Burst: 2, Every: time.Hour}, Cost: 1, Owed: true}
 		for i, want := range []time.Duration{0, 0, time.Hour, 2 * time.Hour, 3 * time.Hour, 3 * time.Hour} { // 2 are owed at most
 			a, err := s.Admit(t.Context(), "a", owed)
@@ -189,7 +189,7 @@ var conformance = []struct {
 		}
 		assert.Greater(t, mustAdmit(t, s, "a", owed.Limit).Wait[0], 2*time.Hour)
 	}},
-	{"Admit refills the bucket", func(t *testing.T, s Store) {
+	{behaviour: "Admit refills the bucket", test: func(t *testing.T, s Store) {
 		limit := Limit{Burst: 1, Every: 100 * time.Millisecond}
 		assert.True(t, mustAdmit(t, s, "a", limit).OK())
 		refused := mustAdmit(t, s, "a", limit)
@@ -197,7 +197,7 @@ var conformance = []struct {
 		assert.LessOrEqual(t, refused.Wait[0], 100*time.Millisecond)
 		waitFor(t, func() bool { return mustAdmit(t, s, "a", limit).OK() })
 	}},
-	{"Admit lets no more than the burst pass at once", func(t *testing.T, s Store) {
+	{behaviour: "Admit lets no more than the burst pass at once", test: func(t *testing.T, s Store) {
 		var admitted atomic.Int32
 		each(t, 50, func(int) error {
 			a, err := s.Admit(t.Context(), "a", Charge{Bucket: "a", Limit: Limit{Burst: 9, Every: time.Hour}, Cost: 1})
@@ -208,7 +208,7 @@ var conformance = []struct {
 		})
 		assert.EqualValues(t, 9, admitted.Load())
 	}},
-	{"Admit reports a ban and charges nothing", func(t *testing.T, s Store) {
+	{behaviour: "Admit reports a ban and charges nothing", test: func(t *testing.T, s Store) {
 		limit := Limit{Burst: 1, Every: time.Hour}
 		mustPut(t, s, BanName("a"), []byte("reason"), time.Hour)
 		for range 3 {
@@ -217,7 +217,7 @@ var conformance = []struct {
 		require.NoError(t, s.Delete(t.Context(), BanName("a")))
 		assert.True(t, mustAdmit(t, s, "a", limit).OK())
 	}},
-	{"messages reach the subscribers of their topic", func(t *testing.T, s Store) {
+	{behaviour: "messages reach the subscribers of their topic", test: func(t *testing.T, s Store) {
 		one, other := subscribe(t, s, "one"), subscribe(t, s, "other")
 		again := subscribe(t, s, "one")
 		for _, text := range []string{"a", "b"} {
@@ -229,7 +229,7 @@ var conformance = []struct {
 		assert.Equal(t, "a", <-again)
 		assert.Equal(t, "c", <-other)
 	}},
-	{"bad arguments are errors of their own", func(t *testing.T, s Store) {
+	{behaviour: "bad arguments are errors of their own", test: func(t *testing.T, s Store) {
 		ctx := t.Context()
 		for behaviour, err := range map[string]error{
 			"empty name":        errOf(s.Get(ctx, "")),
@@ -254,7 +254,7 @@ var conformance = []struct {
 			assert.NotErrorIs(t, err, ErrAbsent, behaviour)
 		}
 	}},
-	{"a context that ended is ErrUnavailable", func(t *testing.T, s Store) {
+	{behaviour: "a context that ended is ErrUnavailable", test: func(t *testing.T, s Store) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for method, err := range map[string]error{

@@ -69,17 +69,17 @@ var pairs = []struct {
 	backgrounds []string
 	contrast    float64
 }{
-	{"text", []string{"page", "card", "code", "good-bg", "warn-bg", "bad-bg"}, textContrast},
-	{"muted", []string{"page", "card"}, textContrast},
-	{"link", []string{"page", "card", "warn-bg", "bad-bg"}, textContrast},
-	{"on-accent", []string{"accent", "hover"}, textContrast},
-	{"good", []string{"card", "good-bg"}, textContrast},
-	{"warn", []string{"card", "warn-bg"}, textContrast},
-	{"bad", []string{"card", "bad-bg"}, textContrast},
-	{"control", []string{"card"}, controlContrast},
-	{"focus", []string{"page", "card"}, controlContrast},
-	{"accent", []string{"card"}, controlContrast},
-	{"hover", []string{"card"}, controlContrast},
+	{foreground: "text", backgrounds: []string{"page", "card", "code", "good-bg", "warn-bg", "bad-bg"}, contrast: textContrast},
+	{foreground: "muted", backgrounds: []string{"page", "card"}, contrast: textContrast},
+	{foreground: "link", backgrounds: []string{"page", "card", "warn-bg", "bad-bg"}, contrast: textContrast},
+	{foreground: "on-accent", backgrounds: []string{"accent", "hover"}, contrast: textContrast},
+	{foreground: "good", backgrounds: []string{"card", "good-bg"}, contrast: textContrast},
+	{foreground: "warn", backgrounds: []string{"card", "warn-bg"}, contrast: textContrast},
+	{foreground: "bad", backgrounds: []string{"card", "bad-bg"}, contrast: textContrast},
+	{foreground: "control", backgrounds: []string{"card"}, contrast: controlContrast},
+	{foreground: "focus", backgrounds: []string{"page", "card"}, contrast: controlContrast},
+	{foreground: "accent", backgrounds: []string{"card"}, contrast: controlContrast},
+	{foreground: "hover", backgrounds: []string{"card"}, contrast: controlContrast},
 }
 
 // decorative are colours without a meaning of their own.
