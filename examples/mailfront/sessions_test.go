@@ -18,6 +18,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/gate"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/msgauth"
+	"github.com/seed-94e48765/portico/proxyproto"
 )
 
 // A fakeListener hands out what is sent to conns, and ends with err.
@@ -190,4 +191,28 @@ func TestMessageLimit(t *testing.T) {
 	other := header(nil)
 	other.Source = &net.TCPAddr{IP: net.ParseIP("192.0.2.8"), Port: 1}
 	require.Regexp(t, "^250 ", ehlo(t, f.proxiedBy(proxyIP, "smtp", other)).smtp("MAIL FROM:<a@elsewhere.test>"))
+}
+
+// A client may send its passwords without waiting for the answers.
+func TestPipelinedPasswordsAfterTheLastTry(t *testing.T) {
+	for listener, guess := range map[string]string{
+		"submission": "AUTH PLAIN " + saslPlain(testAccount, "wrong") + "\r\n",
+		"imap":       "a LOGIN " + testAccount + " wrong\r\n",
+		"pop3":       "USER " + testAccount + "\r\nPASS wrong\r\n",
+	} {
+		for name, connect := range map[string]func(*running) net.Conn{
+			"TLS here":     func(r *running) net.Conn { return onTLS(t, r.proxied(listener+"s", header(nil))) },
+			"TLS in proxy": func(r *running) net.Conn { return r.proxied(listener, header(&proxyproto.TLS{Client: true})) },
+		} {
+			t.Run(listener+"/"+name, func(t *testing.T) {
+				r := runMailfront(t, nil)
+				s := newScript(t, connect(r))
+				greet(s, listener)
+				s.send("%s", strings.Repeat(guess, 9))
+				s.end()
+				require.NoError(t, r.stop()) // the session has ended
+				require.Equal(t, gate.LoginTries, r.logged("event=login_failed"))
+			})
+		}
+	}
 }

@@ -128,11 +128,15 @@ func (c *Session) WrongLogin(err error) {
 	}
 }
 
-// Write closes the connection after the last answer.
+// Write closes the connection after the last answer. It then returns net.ErrClosed, so that the server
+// does not execute commands that it has already read.
 func (c *Session) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	if c.last.Load() {
 		c.Close()
+		if err == nil {
+			err = net.ErrClosed
+		}
 	}
 	return n, err
 }
