@@ -46,8 +46,14 @@ func (a *admin) lift(w http.ResponseWriter, r *http.Request) {
 		a.show(w, r, http.StatusBadRequest, "failed", p)
 		return
 	}
-	if err := a.f.guard.Lift(r.Context(), address); err != nil {
+	banned, err := a.f.guard.Lift(r.Context(), address)
+	if err != nil {
 		a.unavailable(w, r, err)
+		return
+	}
+	if !banned {
+		p.Problem = "There is no ban of " + address.String() + ". It has expired or was lifted before."
+		a.show(w, r, http.StatusNotFound, "home", p)
 		return
 	}
 	client.FromRequest(r).Log(a.f.log, "ban_lifted", slog.String("banned", address.String()))

@@ -89,7 +89,19 @@ func TestAdministratorLiftsBan(t *testing.T) {
 	require.Contains(t, page, "<h2>Bans: 0</h2>")
 	require.False(t, s.isBanned())
 	s.awaitLogs(1, "event=ban_lifted", "banned="+directIP+"/32")
+	response, page = s.Post(target, form)
+	requireNoBan(t, response, page)
+	s.awaitLogs(1, "event=ban_lifted")
 	s.guess()
+}
+
+// requireNoBan checks the answer to the form that lifts the ban of a client without a ban.
+func requireNoBan(t *testing.T, response *http.Response, page string) {
+	t.Helper()
+	require.Equal(t, http.StatusNotFound, response.StatusCode)
+	require.Contains(t, page, "There is no ban of "+directIP+"/32. It has expired or was lifted before.")
+	require.NotContains(t, page, "The ban is lifted.")
+	require.Contains(t, page, "<h2>Bans: ", "the page of the administrator")
 }
 
 func TestTheBansOnThePageAreTheNewest(t *testing.T) {
@@ -133,7 +145,9 @@ func TestBansSurviveARestart(t *testing.T) {
 	for _, banned := range []client.Client{cl, other} {
 		require.ErrorIs(t, f.guard.Allow(banned, guard.Sending), guard.ErrBanned)
 	}
-	require.NoError(t, f.guard.Lift(t.Context(), netip.MustParsePrefix("198.51.100.7/32")))
+	lifted, err := f.guard.Lift(t.Context(), netip.MustParsePrefix("198.51.100.7/32"))
+	require.NoError(t, err)
+	require.True(t, lifted)
 	require.NoError(t, f.frontend.shutdown(testTimeout))
 	f = startWith(t, env, nil)
 	require.NoError(t, f.guard.Allow(cl, guard.Sending), "it was lifted")

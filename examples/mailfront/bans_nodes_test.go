@@ -55,6 +55,8 @@ func TestBanForGuessesOverThreeNodes(t *testing.T) {
 	for i, node := range c.nodes {
 		eventually(t, 2*time.Second, func() bool { return !node.isBanned() }, fmt.Sprintf("node %d", i))
 	}
+	response, page = c.nodes[2].Post(target, form)
+	requireNoBan(t, response, page)
 }
 
 func TestConcurrentGuessesAtAllNodes(t *testing.T) {

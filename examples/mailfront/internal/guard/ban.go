@@ -94,14 +94,17 @@ func (g *Guard) Restore(bans []Ban) {
 	}
 }
 
-// lift removes a ban from this node. The limits of the client start anew.
-func (g *Guard) lift(who netip.Prefix) {
+// lift removes a ban from this node, and reports whether the client was banned. The limits of the
+// client start anew.
+func (g *Guard) lift(who netip.Prefix) (banned bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	banned = g.bannedKey(who) != nil
 	g.removeBan(who)
 	if of, ok := g.clients.Peek(who); ok {
 		of[Guessing] = nil
 	}
+	return banned
 }
 
 // ban bans a client, unless it is banned already. The store passes the ban on to other nodes.

@@ -70,7 +70,13 @@ func TestLiftOnAllNodes(t *testing.T) {
 				requireRefused(t, ErrBanned, wrongPasswords(nodes[0].Guard, cl, 10))
 				synctest.Wait()
 				requireRefused(t, ErrBanned, last.Allow(cl, Sending))
-				require.NoError(t, last.Lift(t.Context(), netip.MustParsePrefix("198.51.100.7/32")))
+				who := netip.MustParsePrefix("198.51.100.7/32")
+				requireLifted(t, true, last, who)
+				synctest.Wait()
+				for _, node := range nodes {
+					requireLifted(t, false, node, who)
+				}
+				requireLifted(t, false, last, netip.MustParsePrefix("198.51.100.8/32"))
 				synctest.Wait()
 				for _, node := range nodes {
 					require.Empty(t, node.Bans())
@@ -79,9 +85,40 @@ func TestLiftOnAllNodes(t *testing.T) {
 				}
 				requireRefused(t, ErrWrongPassword, wrongPasswords(nodes[0].Guard, cl, 9))
 				requireRefused(t, ErrBanned, wrongPasswords(nodes[0].Guard, cl, 1))
+				time.Sleep(DefaultLimits.Ban)
+				requireLifted(t, false, nodes[0], who)
 			})
 		})
 	}
+}
+
+func requireLifted(t *testing.T, want bool, n node, who netip.Prefix) {
+	t.Helper()
+	banned, err := n.Lift(t.Context(), who)
+	require.NoError(t, err)
+	require.Equal(t, want, banned)
+}
+
+// A ban may be known to the store only, or to this node only.
+func TestLiftOfABanThatIsKnownInOnePlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTestStore()
+		nodes := startNodes(t, 2, s, DefaultLimits)
+		who := netip.MustParsePrefix("198.51.100.7/32")
+		wrongPasswords(nodes[0].Guard, knownClient("198.51.100.7"), 10)
+		synctest.Wait()
+		nodes[1].lift(who) // as if the message had been lost
+		requireLifted(t, true, nodes[1], who)
+
+		s.away.Store(true)
+		wrongPasswords(nodes[0].Guard, knownClient("198.51.100.7"), 10)
+		_, err := nodes[0].Lift(t.Context(), who)
+		require.ErrorIs(t, err, store.ErrUnavailable)
+		require.Len(t, nodes[0].Bans(), 1)
+		s.away.Store(false)
+		requireLifted(t, true, nodes[0], who)
+		require.Empty(t, nodes[0].Bans())
+	})
 }
 
 // The messages are lost: what a node knows follows from the store, sooner or later.

@@ -199,20 +199,24 @@ func (g *Guard) publish(ctx context.Context, m banMessage) error {
 	return g.store.Publish(ctx, banTopic, message)
 }
 
-// Lift ends a ban on all nodes. The limits of the client start anew. The error wraps
-// store.ErrUnavailable if the store is not available. The ban then remains.
-func (g *Guard) Lift(ctx context.Context, who netip.Prefix) error {
+// Lift ends a ban on all nodes, and reports whether the client was banned. The limits of the client
+// start anew in any case. The error wraps store.ErrUnavailable if the store is not available. The ban
+// then remains.
+func (g *Guard) Lift(ctx context.Context, who netip.Prefix) (banned bool, err error) {
 	if g.store == nil {
-		g.lift(who)
-		return nil
+		return g.lift(who), nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	charge, _ := g.sharedCharge(bucket{who: who, action: Guessing})
-	err := errors.Join(g.store.Delete(ctx, store.BanName(who.String())), g.store.Delete(ctx, store.BucketName(charge.Bucket)))
-	if err != nil {
-		return err
+	if err := g.store.Delete(ctx, store.BucketName(charge.Bucket)); err != nil {
+		return false, err
 	}
-	g.lift(who)
-	return g.publish(ctx, banMessage{Lifted: who})
+	_, err = g.store.Take(ctx, store.BanName(who.String()))
+	wasStored := err == nil || errors.Is(err, store.ErrSealed) // a ban that cannot be opened is one, too
+	if !wasStored && !errors.Is(err, store.ErrAbsent) {
+		return false, err
+	}
+	wasHere := g.lift(who) // a ban that this node could not store
+	return wasStored || wasHere, g.publish(ctx, banMessage{Lifted: who})
 }
