@@ -39,9 +39,9 @@ type Guard struct {
 	memory  *budget
 	places  [secrets]struct{ known, others chan struct{} }
 
-	store store.Store   // nil if there is one node
-	away  atomic.Bool   // the store does not answer
-	late  atomic.Int32  // number of consecutive answers that were late
+	store store.Store // nil if there is one node
+	away  atomic.Bool // the store does not answer
+	late  lateAnswers
 	wake  chan struct{} // has a value when unpaid is not empty
 
 	mu       sync.Mutex // guards the fields below

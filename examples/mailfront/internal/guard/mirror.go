@@ -100,7 +100,7 @@ func (g *Guard) synchronize(ctx context.Context) {
 		g.notice(err)
 	}
 	if err == nil && g.away.CompareAndSwap(true, false) {
-		g.late.Store(0)
+		g.late.reset()
 		g.log.Info("the store answers again: limits and bans are shared", "event", "limits_shared")
 	}
 }

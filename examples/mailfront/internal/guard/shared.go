@@ -12,13 +12,8 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
-const (
-	// callTimeout bounds a call to the store. Clients wait for at most Limits.StoreWait.
-	callTimeout = time.Second
-	// mostLate is the number of consecutive late answers after which the guard decides without the
-	// store.
-	mostLate = 3
-)
+// callTimeout bounds a call to the store. Clients wait for at most Limits.StoreWait.
+const callTimeout = time.Second
 
 // Share makes the guard share its bans and limits with the guards of other nodes. Call it before any
 // other method, and run [Guard.Mirror].
@@ -63,16 +58,16 @@ func (g *Guard) sharedCharge(b bucket) (c store.Charge, ok bool) {
 // inTime calls f and returns its result if it arrives within Limits.StoreWait. Otherwise it returns
 // nil, and the guard decides by the facts of this node. f continues, and its effects are kept.
 func (g *Guard) inTime(f func() error) error {
-	answer := make(chan error, 1)
+	began, answer := time.Now(), make(chan error, 1)
 	go func() { answer <- f() }()
 	timer := time.NewTimer(g.limits.StoreWait)
 	defer timer.Stop()
 	select {
 	case err := <-answer:
-		g.late.Store(0)
+		g.late.reset()
 		return err
 	case <-timer.C:
-		if g.late.Add(1) >= mostLate {
+		if g.late.add(began) {
 			g.leaveStore("it does not answer within " + g.limits.StoreWait.String())
 		}
 		return nil
