@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/emersion/go-smtp"
@@ -33,7 +34,7 @@ func TestSMTPReplyIsWrittenAtOnce(t *testing.T) {
 		{name: "one line", writes: []string{"220 mail.example.com\r\n", "250 OK\r\n"}, want: []string{"220 mail.example.com\r\n", "250 OK\r\n"}},
 		{name: "several lines", writes: []string{"250-a\r\n", "250-b\r\n", "250 c\r\n", "221 bye\r\n"}, want: []string{"250-a\r\n250-b\r\n250 c\r\n", "221 bye\r\n"}},
 		{name: "a TLS record", writes: []string{"\x16\x03\x01-\r\n"}, want: []string{"\x16\x03\x01-\r\n"}},
-		{name: "no code", writes: []string{"25x-a\r\n"}, want: []string{"25x-a\r\n"}},
+		{name: "no code", writes: []string{"25x-a\r\n", "2x0-a\r\n", "x50-a\r\n"}, want: []string{"25x-a\r\n", "2x0-a\r\n", "x50-a\r\n"}},
 		{name: "a line in two parts", writes: []string{"250 client.", "250-example\r\n"}, want: []string{"250 client.", "250-example\r\n"}},
 		{name: "a first line in two parts", writes: []string{"250-client.", "250-example\r\n", "250-b\r\n", "250 c\r\n"},
 			want: []string{"250-client.", "250-example\r\n", "250-b\r\n250 c\r\n"}},
@@ -60,6 +61,26 @@ func TestSMTPReplyReportsFailedWrite(t *testing.T) {
 		require.EqualError(t, err, "no room")
 		require.Equal(t, tc.want, n)
 	}
+}
+
+// What is written arrives in its order, in as many parts or fewer, and nothing after the last line of a
+// reply is held back.
+func FuzzSMTPReplyIsComplete(f *testing.F) {
+	f.Add("250-a\r\n|250-b\r\n|250 c\r\n")
+	f.Add("250-long|\r\n|250-\r\n|250 c|\r|\n")
+	f.Add("220 a\r\n|\x16\x03\x01|250-\r\n|535-\r\n|\n")
+	f.Fuzz(func(t *testing.T, parts string) {
+		below := &writeLog{room: len(parts) + 100}
+		c := &replyConn{Conn: below}
+		writes := append(strings.Split(parts, "|"), "\r\n", "250 end\r\n")
+		for _, w := range writes {
+			n, err := c.Write([]byte(w))
+			require.NoError(t, err)
+			require.Equal(t, len(w), n)
+		}
+		require.Equal(t, strings.Join(writes, ""), strings.Join(below.writes, ""))
+		require.LessOrEqual(t, len(below.writes), len(writes))
+	})
 }
 
 // A reportingConn reports each Write.
