@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -138,7 +137,7 @@ func (s *forwardScript) requireCause(err error) {
 		causes, must = append(causes, proxyproto.ErrUntrustedHeader), true
 	}
 	if s.reset && s.source != "unix" && s.source != "pipe" { // for which it is the end
-		causes, must = append(causes, syscall.ECONNRESET), true
+		causes, must = append(causes, errReset), true
 	}
 	if s.stopped {
 		causes, must = append(causes, net.ErrClosed, io.ErrClosedPipe), true
@@ -149,7 +148,7 @@ func (s *forwardScript) requireCause(err error) {
 	case "fails":
 		causes, must = append(causes, errBroken), must || short
 	case "closes early":
-		causes = append(causes, syscall.ECONNRESET, syscall.EPIPE)
+		causes = append(causes, errReset, errPipe)
 	case "expires":
 		causes = append(causes, os.ErrDeadlineExceeded)
 	}

@@ -34,7 +34,7 @@ func TestOnlyEndResetAndCloseAreProbes(t *testing.T) {
 	}{
 		{name: "EOF", err: io.EOF, probe: true},
 		{name: "EOF, wrapped", err: &net.OpError{Op: "read", Err: io.EOF}, probe: true},
-		{name: "reset", err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, probe: true},
+		{name: "reset", err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", errReset)}, probe: true},
 		{name: "closed", err: &net.OpError{Op: "read", Err: net.ErrClosed}, probe: true},
 		{name: "closed pipe", err: io.ErrClosedPipe, probe: true},
 		{name: "a TLS listener below", err: tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, probe: false},
