@@ -87,7 +87,7 @@ func (r *Receiver) Receive(c net.Conn) (net.Conn, int) {
 			tc.Close()
 			// A forged PROXY header has been logged as a rejection.
 			if !errors.Is(err, proxyproto.ErrUntrustedHeader) {
-				r.Log.Debug("no TLS handshake", "proto", r.Listener.Name, "peer", client.IPOf(c.RemoteAddr()).String(), "reason", err.Error())
+				r.Log.Debug("no TLS handshake", "proto", r.Listener.Name, "peer", client.IPOf(c.RemoteAddr()).String(), "reason", client.Quote(err.Error()))
 			}
 			return nil, 0
 		}

@@ -77,6 +77,20 @@ func newReceiver(limits guard.Limits, log *strings.Builder) *Receiver {
 	}
 }
 
+// The error of a handshake may contain text of the client.
+func TestHandshakeErrorIsQuoted(t *testing.T) {
+	var log strings.Builder
+	r := newReceiver(guard.DefaultLimits, &log)
+	r.TLS = &tls.Config{NextProtos: []string{"imap"}}
+	here, there := net.Pipe()
+	go tls.Client(there, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"x event=accept"}}).Handshake()
+	c, _ := r.Receive(here)
+	require.Nil(t, c)
+	require.Contains(t, log.String(), "x event%3Daccept")
+	require.Zero(t, r.Sessions.Open())
+	require.Zero(t, r.Guard.Counts().Connections)
+}
+
 func TestAServerDoesNotSeeTheTLSOfAProxy(t *testing.T) {
 	c, _ := net.Pipe()
 	defer c.Close()
