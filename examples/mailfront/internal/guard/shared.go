@@ -185,7 +185,7 @@ func (g *Guard) addRemoteBan(who netip.Prefix, value []byte) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.addBan(b, true)
-	return refused(ErrBanned, max(time.Until(b.Until), time.Second)) // the clock of the other node may differ
+	return refused(ErrBanned, time.Until(b.Until))
 }
 
 // spend records that a bucket in the store is empty for a time. Until then the guard does not
