@@ -98,8 +98,8 @@ func (s adminSessions) begin(ctx context.Context, browser, passwordHash string) 
 func (s adminSessions) of(r *http.Request, passwordHash string) (*adminSession, error) {
 	for _, cookie := range sessionCookies(r) {
 		b, err := s.store.Get(r.Context(), sessionName(cookie))
-		if errors.Is(err, store.ErrAbsent) {
-			continue
+		if errors.Is(err, store.ErrAbsent) || errors.Is(err, store.ErrSealed) {
+			continue // sealed: admit has opened the state, so the secret of the session was removed
 		}
 		if err != nil {
 			return nil, err

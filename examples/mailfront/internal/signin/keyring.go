@@ -178,6 +178,16 @@ func (k *keys) current(ctx context.Context) (*keyring, error) {
 	return k.refresh(ctx)
 }
 
+// canOpen reports whether this node can open the ring in the store.
+//
+// If it can, this node has the secret that is in use. A node reads the ring before it reads or writes
+// a sign-in, and a value that is read is sealed again with the first secret of the node. Therefore a
+// node that lacks the secret with which another node has sealed a sign-in cannot open the ring either.
+func (k *keys) canOpen(ctx context.Context) bool {
+	_, err := k.store.Get(ctx, keyringName)
+	return err == nil
+}
+
 // refresh loads the ring of the store. It creates the first ring, restores a ring that has
 // vanished, and rotates the keys if a change is due.
 func (k *keys) refresh(ctx context.Context) (*keyring, error) {

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,6 +31,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/seed-94e48765/portico/discovery"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/webauth"
 )
@@ -64,7 +66,12 @@ func New(auth *webauth.Auth, clients map[string][]string, st store.Store) (*Prov
 	}}
 	tokenSeal := seal{ring, "token"}
 	s := &Provider{auth: auth, clients: clients, current: auth.Current, requestSeal: seal{ring, "request"}, clientSeal: seal{ring, "client"}}
-	s.storage = &storage{store: st, open: tokenSeal.Decrypt, client: s.client, keys: ring}
+	limited := client.NewLimitedLog(auth.Log)
+	s.storage = &storage{store: st, open: tokenSeal.Decrypt, client: s.client, keys: ring, ended: func(err error) {
+		limited.Warn("a sign-in has ended because its secret was removed; the user has to sign in again", "sign_in_sealed", "any",
+			slog.String("reason", err.Error()), slog.String("setting", "MAILFRONT_SECRET"),
+			slog.String("advice", "if users should not have to sign in again, add the old secret to the end of the list"))
+	}}
 	issuer := func(bool) (op.IssuerFromRequest, error) {
 		return func(*http.Request) string { return s.current().Issuer() }, nil
 	}

@@ -55,6 +55,7 @@ type storage struct {
 	open   func(string) (string, error) // decrypts a code of this server
 	client func(id string) (*application, error)
 	keys   *keys
+	ended  func(err error) // reports a sign-in that ended because a secret was removed; may be nil
 }
 
 func grantName(id string) string { return store.SecretName("signin/grant", id) }
@@ -80,7 +81,7 @@ func (s *storage) load(ctx context.Context, id string) (*grant, error) {
 	g := &grant{id: id}
 	var err error
 	if g.stored, err = s.store.Get(ctx, grantName(id)); err != nil {
-		return nil, noGrantIfAbsent(err)
+		return nil, s.noGrant(ctx, err)
 	}
 	if err := json.Unmarshal(g.stored, g); err != nil {
 		return nil, err
@@ -91,8 +92,17 @@ func (s *storage) load(ctx context.Context, id string) (*grant, error) {
 	return g, nil
 }
 
-func noGrantIfAbsent(err error) error {
-	if errors.Is(err, store.ErrAbsent) {
+// noGrant returns errNoGrant if err shows that a sign-in has ended: its value is absent, or was sealed
+// with a secret that the nodes have removed from MAILFRONT_SECRET. It returns err if nothing is known
+// about the sign-in: the store does not answer, or this node lacks a secret of the other nodes.
+func (s *storage) noGrant(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, store.ErrAbsent):
+		return errNoGrant
+	case errors.Is(err, store.ErrSealed) && s.keys.canOpen(ctx):
+		if s.ended != nil {
+			s.ended(err)
+		}
 		return errNoGrant
 	}
 	return err
@@ -137,7 +147,7 @@ func (s *storage) consume(ctx context.Context, code string) (*grant, error) {
 		}
 		return nil, errNoGrant
 	case err != nil:
-		return nil, err
+		return nil, s.noGrant(ctx, err)
 	case string(stored) != id:
 		return nil, errNoGrant
 	}
@@ -148,6 +158,9 @@ func (s *storage) consume(ctx context.Context, code string) (*grant, error) {
 // token for the grant is an old one, or a guess by a party that has the id. It ends the grant
 // (RFC 9700 section 4.14.2).
 func (s *storage) refreshed(ctx context.Context, token string) (*grant, error) {
+	if _, err := s.keys.current(ctx); err != nil { // canOpen requires this order
+		return nil, err
+	}
 	id, secret, _ := strings.Cut(token, ".")
 	g, err := s.load(ctx, id)
 	switch {
@@ -226,7 +239,7 @@ func (s *storage) issue(ctx context.Context, g *grant, scopes []string) (string,
 func (s *storage) lookup(ctx context.Context, id string) (*accessToken, error) {
 	b, err := s.store.Get(ctx, accessName(id))
 	if err != nil {
-		return nil, noGrantIfAbsent(err)
+		return nil, s.noGrant(ctx, err)
 	}
 	t := new(accessToken)
 	if err := json.Unmarshal(b, t); err != nil {

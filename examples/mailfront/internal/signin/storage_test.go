@@ -339,3 +339,64 @@ func TestAStoreThatIsAwayEndsNothing(t *testing.T) {
 	_, err = s.SigningKey(t.Context())
 	require.NoError(t, err)
 }
+
+// A sealedStore has values that its node cannot open.
+type sealedStore struct {
+	store.Store
+	sealed func(name string) bool
+}
+
+func (s *sealedStore) Get(ctx context.Context, name string) ([]byte, error) {
+	if s.sealed(name) {
+		return nil, store.ErrSealed
+	}
+	return s.Store.Get(ctx, name)
+}
+
+func (s *sealedStore) Take(ctx context.Context, name string) ([]byte, error) {
+	if s.sealed(name) {
+		return nil, store.ErrSealed
+	}
+	return s.Store.Take(ctx, name)
+}
+
+func TestSignInOfARemovedSecret(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		sealed func(name string) bool
+		want   error
+		ended  int
+	}{
+		{name: "the secret was removed", sealed: func(name string) bool { return name != keyringName }, want: errNoGrant, ended: 1},
+		{name: "this node lacks the secret in use", sealed: func(string) bool { return true }, want: store.ErrSealed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			st := &sealedStore{store.NewMemory(100), func(string) bool { return false }}
+			first := newTestStorage(st)
+			_, err := first.keys.current(t.Context())
+			require.NoError(t, err)
+			g, code := first.begin(t)
+			id, _, err := first.issue(t.Context(), g, []string{"openid"})
+			require.NoError(t, err)
+			token, err := first.rotate(t.Context(), g, "")
+			require.NoError(t, err)
+			st.sealed = tc.sealed
+			for name, use := range map[string]func(*storage) error{
+				"access token":  func(s *storage) error { _, err := s.lookup(t.Context(), id); return err },
+				"refresh token": func(s *storage) error { _, err := s.refreshed(t.Context(), token); return err },
+				"code":          func(s *storage) error { _, err := s.consume(t.Context(), code); return err },
+			} {
+				s, ended := newTestStorage(st), 0
+				s.ended = func(err error) {
+					ended++
+					require.ErrorIs(t, err, store.ErrSealed)
+				}
+				require.ErrorIs(t, use(s), tc.want, name)
+				require.Equal(t, tc.ended, ended, name)
+			}
+			st.sealed = func(string) bool { return false }
+			_, err = first.refreshed(t.Context(), token)
+			require.NoError(t, err, "nothing was deleted")
+		})
+	}
+}

@@ -109,7 +109,8 @@ var (
 	// Nothing is known about the value.
 	ErrUnavailable = errors.New("store: not available")
 
-	// ErrSealed is returned when a value cannot be opened with any of the secrets.
+	// ErrSealed is returned when a value cannot be opened with any of the secrets. Either this node
+	// lacks a secret of the other nodes, or the secret of the value was removed on all nodes.
 	ErrSealed = errors.New("store: a value was sealed with a secret that is not in MAILFRONT_SECRET")
 )
 
