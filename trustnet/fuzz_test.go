@@ -13,8 +13,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// What is accepted survives its text and JSON forms, is minimal, and holds exactly
-// the addresses of its items; what is refused names its first bad item.
+// An accepted list survives its text and JSON forms, is minimal, and has exactly the addresses
+// of its items. An error names the first bad item.
 func FuzzParse(f *testing.F) {
 	for _, list := range []string{
 		"", " ", ",", "10.0.0.0/8, ::1", "loopback,private,linklocal,unix", "10.1.2.3/8", "fe80::1%eth0", "fe80::%1/10",
@@ -78,7 +78,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// naivePrefixes reads items that Parse has accepted, without checks.
+// naivePrefixes parses items that Parse has accepted, without checks.
 func naivePrefixes(items []string) []netip.Prefix {
 	var list []netip.Prefix
 	for _, item := range items {

@@ -41,7 +41,7 @@ func TestLiveGivesWhatWasStoredLast(t *testing.T) {
 	require.True(t, none.Trusted().IsEmpty(), "a nil Live trusts no peer")
 }
 
-// A snapshot holds exactly one of the lists, however many are stored meanwhile.
+// A snapshot is exactly one of the stored lists.
 func TestLiveConcurrentStores(t *testing.T) {
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	sets := []*trustnet.Set{trustnet.MustParse("192.0.2.0/24"), trustnet.MustParse("2001:db8::/32")}

@@ -59,8 +59,8 @@ func (z zone) serve(t *testing.T) string {
 	return conn.LocalAddr().String()
 }
 
-// With package net's look-up of both families at once the failure of one is silent,
-// and its addresses would be removed.
+// If package net looks up both families at once, it does not report the failure of one, and
+// the addresses of that family would be removed.
 func TestDefaultLookupOfOneFamily(t *testing.T) {
 	const (
 		nxdomain = dnsmessage.RCodeNameError
@@ -109,7 +109,7 @@ func TestDefaultLookupOfOneFamily(t *testing.T) {
 	}
 }
 
-// Names of the hosts file have addresses of one family only, mostly.
+// Most names in the hosts file have addresses of one family only.
 func TestDefaultLookupReadsHostsFile(t *testing.T) {
 	if _, err := net.DefaultResolver.LookupNetIP(t.Context(), "ip", "localhost"); err != nil {
 		t.Skip("localhost is not known here:", err)

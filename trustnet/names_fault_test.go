@@ -14,8 +14,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// hang returns an answer that does not come before the returned func is called,
-// whatever the context.
+// hang returns an answer that does not come before the returned func is called. It ignores
+// the context.
 func hang(list string) (answer func(context.Context) ([]netip.Addr, error), end func()) {
 	over := make(chan struct{})
 	return func(context.Context) ([]netip.Addr, error) {
@@ -69,7 +69,7 @@ func TestLookupThatHangsStopsNothingElse(t *testing.T) {
 		d.set("proxy", says("192.0.2.1", nil))
 		d.set("other", says("192.0.2.3", nil))
 	}, func(t *testing.T, d *dns, live *trustnet.Live) {
-		answer, end := hang("192.0.2.66") // in the bubble, whose time would not go on otherwise
+		answer, end := hang("192.0.2.66") // in the bubble, or its time would stop
 		d.set("proxy", answer)
 		pass(41 * time.Second)
 		require.Equal(t, []string{"trustnet: dns:proxy: look-up failed: no answer after 11s; still trusted: 192.0.2.1"}, d.reported())
@@ -112,7 +112,7 @@ func TestWatchDoesNotWaitForLookupThatHangs(t *testing.T) {
 	})
 }
 
-// Watch returns after the first look-ups, although another name is due again by then.
+// Watch returns after the first look-ups, although the next look-up of another name is due.
 func TestWatchReturnsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
@@ -187,7 +187,7 @@ func TestContextEndsBeforeAnswer(t *testing.T) {
 	})
 }
 
-// The answer of a Watch that has ended must not replace the set of its successor.
+// An answer must not replace the set of a later Watch after its own Watch has ended.
 func TestNewWatchReplacesOldOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
@@ -196,7 +196,7 @@ func TestNewWatchReplacesOldOne(t *testing.T) {
 		d.set("new", says("192.0.2.3", nil))
 		inOnError, goOn := make(chan struct{}), make(chan struct{})
 		n := d.names("dns:old")
-		n.OnError = func(error) { // between the answer and the set that follows from it
+		n.OnError = func(error) { // after the answer and before its set
 			close(inOnError)
 			<-goOn
 		}

@@ -94,8 +94,8 @@ func says(list string, err error) func(context.Context) ([]netip.Addr, error) {
 	return func(context.Context) ([]netip.Addr, error) { return addrs(list), err }
 }
 
-// watch runs test in a bubble with a Watch that ends before the bubble does: a
-// goroutine that is left fails the test.
+// watch runs test in a bubble with a Watch that ends before the bubble. A goroutine that
+// remains fails the test.
 func watch(t *testing.T, n func(*dns) *trustnet.Names, before, after func(*testing.T, *dns, *trustnet.Live)) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dns
@@ -108,7 +108,7 @@ func watch(t *testing.T, n func(*dns) *trustnet.Names, before, after func(*testi
 	})
 }
 
-// pass waits for d to pass in the bubble, and for the goroutines to block.
+// pass lets d elapse in the bubble and waits until all goroutines block.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -278,7 +278,7 @@ func TestMaxStaleOfAddresses(t *testing.T) {
 	}
 }
 
-// Each address has a time of its own if only one family fails.
+// Each address expires on its own if only one family fails.
 func TestMaxStaleOfOneFamily(t *testing.T) {
 	watch(t, func(d *dns) *trustnet.Names { return d.names("dns:proxy") }, func(t *testing.T, d *dns, live *trustnet.Live) {
 		d.set("proxy", says("192.0.2.1 2001:db8::1", nil))

@@ -208,7 +208,7 @@ func TestMustParsePanicsWithParseError(t *testing.T) {
 }
 
 func TestReadAccepts(t *testing.T) {
-	long := strings.Repeat("x", 1<<17) // twice what a bufio.Scanner takes
+	long := strings.Repeat("x", 1<<17) // twice the limit of a bufio.Scanner
 	tests := []struct{ name, text, want string }{
 		{name: "empty", text: "", want: ""},
 		{name: "one item a line", text: "10.0.0.0/8\n::1\nunix\n", want: "10.0.0.0/8,::1,unix"},
@@ -332,7 +332,7 @@ func TestFromPrefixes(t *testing.T) {
 	}
 }
 
-// A correction must be accepted as it is, and must not be wider than what was written.
+// A suggested correction must parse, and must not be wider than the item.
 func TestOnlyCertainCorrections(t *testing.T) {
 	for _, item := range []string{
 		"10.1.2.3/255.0.0.0", "10.0.0.0/255.0.255.0", "10.0.0.0/0.255.255.255", "10.0.0.0/::", "::/255.0.0.0",

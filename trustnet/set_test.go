@@ -82,7 +82,7 @@ func TestContains(t *testing.T) {
 	}
 }
 
-// Every size takes another path through the searches.
+// The searches have different code for each size.
 func TestContainsAtEverySize(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	sizes := map[int]bool{} // of one family, after merging
@@ -271,7 +271,7 @@ func TestPrefixesAreMinimalAndSorted(t *testing.T) {
 	}
 }
 
-// requireMinimal checks that no prefix of s can be dropped and no two joined.
+// requireMinimal checks that no prefix of s is redundant and that no two can be merged.
 func requireMinimal(t *testing.T, s *trustnet.Set) {
 	t.Helper()
 	p := s.Prefixes()

@@ -45,8 +45,8 @@ func TestJSONRoundTrip(t *testing.T) {
 	}
 }
 
-// The text of a set with exclusions is what remains: it needs no exclusions, and
-// equal sets have equal texts however they were written.
+// The text of a set with exclusions lists the networks that remain. Equal sets have equal
+// texts.
 func TestSetWithExclusionsRoundTrips(t *testing.T) {
 	for list, want := range map[string]string{
 		"10.0.0.0/29, !10.0.0.7":              "10.0.0.0/30,10.0.0.4/31,10.0.0.6",

@@ -54,7 +54,6 @@ func TestTrustsAllOfUnions(t *testing.T) {
 	require.False(t, low.Union(high).Without(trustnet.MustParse("0.0.0.0")).TrustsAll())
 }
 
-// One address less than a half is not enough, at every length.
 func TestTrustsAllCountsToLastAddress(t *testing.T) {
 	for _, last := range []string{"127.255.255.255", "2fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"} {
 		end := netip.MustParseAddr(last)
