@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mustParse is for bases that a test takes for granted.
+// mustParse parses a valid base.
 func mustParse(t testing.TB, s string) Base {
 	t.Helper()
 	b, err := Parse(s)

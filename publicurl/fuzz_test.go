@@ -168,10 +168,10 @@ func FuzzContainsAgreesWithStandardLibrary(f *testing.F) {
 		if !in && !socket && !same {
 			return
 		}
-		u, _, _ = strings.Cut(u, "#") // in which Go, unlike browsers, requires complete escapes
+		u, _, _ = strings.Cut(u, "#") // Go requires complete escapes in a fragment, browsers do not
 		parsed, err := url.Parse(u)
 		if same && err != nil && !in {
-			return // the path may hold what Go does not accept
+			return // Go does not accept every path
 		}
 		require.NoError(t, err)
 		require.Nil(t, parsed.User)

@@ -36,7 +36,7 @@ func TestJoinAppends(t *testing.T) {
 	}
 }
 
-// mustBase makes an absolute base of a URL and a relative one of a path.
+// mustBase returns an absolute base for a URL and a relative one for a path.
 func mustBase(t testing.TB, s string) Base {
 	t.Helper()
 	if s == "" || s[0] == '/' {

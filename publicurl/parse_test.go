@@ -265,7 +265,7 @@ func TestParseSuggestsHostOfOperator(t *testing.T) {
 	}
 }
 
-// Hints are for operators, who do not know this package.
+// Operators read the hints and do not know this package.
 func TestNoHintNamesAGoOption(t *testing.T) {
 	lookup := func(string) (string, bool) { return "", false }
 	names := regexp.MustCompile(`AllowInsecureHTTP|FromHostname|FromEnv|Parse|Relative|Template|Join|Option`)
