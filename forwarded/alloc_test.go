@@ -29,8 +29,8 @@ func marked(t testing.TB, req *http.Request) *http.Request {
 	return req.WithContext(proxyproto.ConnContext(req.Context(), conn))
 }
 
-// TestResolveAllocations: nothing for a valid header, whatever the answer, and at most
-// one, the error of net/netip, for a malformed one.
+// Resolve does not allocate for a valid header. For a malformed header it allocates at most
+// the error of net/netip.
 func TestResolveAllocations(t *testing.T) {
 	type values map[string]string
 	for _, tt := range []struct {
@@ -85,8 +85,8 @@ func TestResolveRequestDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestHandlerAllocations: one for the context, one for the request, and two for a
-// copy of the header if there is something to remove.
+// Handler allocates the context, the request and, if it removes fields, a copy of the header
+// (two allocations).
 func TestHandlerAllocations(t *testing.T) {
 	nop := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		sinkResult, _ = forwarded.FromContext(req.Context())

@@ -38,9 +38,8 @@ func plain(h http.Header, remoteAddr string, trusted *trustnet.Set) netip.Addr {
 	return client
 }
 
-// compare runs ours and base alternately in small batches. It reports the time of
-// both in their fastest batch, which other load disturbs least, and ours as a multiple of
-// base.
+// compare runs ours and base alternately in small batches. It reports the time of the fastest
+// batch of each, which other load affects least, and ours as a multiple of base.
 func compare(b *testing.B, unit string, ours, base func()) {
 	const batch = 100
 	fastest := [2]time.Duration{1 << 62, 1 << 62}
@@ -100,9 +99,8 @@ func BenchmarkXForwardedFor(b *testing.B) {
 
 const hostileSize = 8 << 10
 
-// hostileXFF and hostileForwarded are headers of 8 KiB: with the client's own
-// address at the right end, where the nearest proxy wrote it, and without any
-// place where an entry could begin.
+// hostileXFF and hostileForwarded are headers of 8 KiB. Some have the client's address at the
+// right end, where the nearest proxy wrote it, and some have no start of an entry.
 var (
 	hostileXFF = map[string]string{
 		"client-at-right-end":       fill("9.9.9.9, ") + ", 203.0.113.7",

@@ -1,6 +1,6 @@
 package forwarded
 
-// For the tests, which are in package forwarded_test.
+// Names for the tests in package forwarded_test.
 const (
 	MaxToken   = maxToken
 	MaxElement = maxElement

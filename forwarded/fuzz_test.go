@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The properties of the walk. Each fuzz target is named after one.
+// Each fuzz target is named after a property of the walk.
 
 var fuzzSet = trustnet.MustParse(proxies)
 
@@ -62,8 +62,7 @@ func addSeeds(f *testing.F, n int) {
 	}
 }
 
-// FuzzClientIsInHeader compares every
-// Result with that of the oracle, which is simple enough to check by reading.
+// FuzzClientIsInHeader compares every Result with that of the oracle.
 func FuzzClientIsInHeader(f *testing.F) {
 	addSeeds(f, 3)
 	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 4})
@@ -217,7 +216,7 @@ func FuzzRespellingHopChangesNothing(f *testing.F) {
 				hops, data = append(hops, a), data[16:]
 			} else {
 				a := netip.AddrFrom4([4]byte(data))
-				if data[0]%3 == 1 { // one that is trusted, so that the walk goes on
+				if data[0]%3 == 1 { // trusted, so that the walk continues
 					a = netip.AddrFrom4([4]byte{10, data[1], data[2], data[3]})
 				}
 				hops, data = append(hops, a), data[4:]
@@ -255,8 +254,7 @@ func FuzzLinesEqualOneLineWithCommas(f *testing.F) {
 	})
 }
 
-// FuzzUnknownClientIsZeroAddr, for every header and every Config: an application that
-// omits ClientKnown gets no address in place of the client's.
+// An application that does not check ClientKnown must not use another address as the client's.
 func FuzzUnknownClientIsZeroAddr(f *testing.F) {
 	for i, value := range seeds {
 		f.Add(value, seeds[(i+5)%len(seeds)], peer)
@@ -284,8 +282,7 @@ func FuzzUnknownClientIsZeroAddr(f *testing.F) {
 	})
 }
 
-// FuzzBytesLeftOfKnownClient: value is what the proxies wrote, left what
-// the client sent, in the same line and in a line of its own.
+// The proxies wrote value, and the client sent left, in the same line and in a separate line.
 func FuzzBytesLeftOfKnownClient(f *testing.F) {
 	addSeeds(f, 2)
 	resolvers := byAddressAndCount(f, forwarded.Config{Proto: true, MaxHops: 5})
@@ -302,10 +299,9 @@ func FuzzBytesLeftOfKnownClient(f *testing.F) {
 	})
 }
 
-// FuzzElementsLeftOfUnknownClient: no hop that was read before is
-// lost or changed, and an entry that ended the walk still ends it. The one exception is
-// a Forwarded element of a proxy that writes a closing quote without an opening one: its
-// meaning depends on what is left of it.
+// Elements to the left do not remove or change a hop, and an entry that ended the walk still
+// ends it. The exception is a Forwarded element with a closing quote and no opening quote. Its
+// meaning depends on the text to its left.
 func FuzzElementsLeftOfUnknownClient(f *testing.F) {
 	addSeeds(f, 2)
 	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 5})
@@ -345,8 +341,8 @@ func FuzzElementsLeftOfUnknownClient(f *testing.F) {
 	})
 }
 
-// FuzzForwardedReadsSameFromBothEnds: the walk, which reads from right to left,
-// finds the elements that the grammar finds from left to right in a valid header.
+// In a valid header, the walk from right to left finds the elements that the grammar finds
+// from left to right.
 func FuzzForwardedReadsSameFromBothEnds(f *testing.F) {
 	addSeeds(f, 1)
 	r := newResolver(f, forwarded.Config{Header: forwarded.Forwarded, Trusted: trustnet.MustParse("0.0.0.0/0", "::/0"), AllowTrustAll: true, MaxHops: 1 << 20})
@@ -368,8 +364,8 @@ func FuzzForwardedReadsSameFromBothEnds(f *testing.F) {
 	})
 }
 
-// FuzzSetHeadersPassesOnClientOrUnknown: the next server, which also trusts this one,
-// finds the same client, and no client if it is not known here.
+// A next server that trusts this one finds the same client, or no client if this one did not
+// find it.
 func FuzzSetHeadersPassesOnClientOrUnknown(f *testing.F) {
 	addSeeds(f, 2)
 	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 5, Proto: true})
@@ -406,7 +402,6 @@ func FuzzSetHeadersPassesOnClientOrUnknown(f *testing.F) {
 	})
 }
 
-// FuzzExplainAgreesWithResolveRequest and never panics.
 func FuzzExplainAgreesWithResolveRequest(f *testing.F) {
 	addSeeds(f, 3)
 	resolvers := byAddressAndCount(f, forwarded.Config{MaxHops: 5, Proto: true})

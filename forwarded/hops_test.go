@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTrustedHops: the entry at the position counts, whatever is on the list. In
-// these rows the peer 10.0.0.1 is trusted.
+// The entry at the position is the client, even if it is on the list. The peer 10.0.0.1 is
+// trusted.
 func TestTrustedHops(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -14,8 +14,8 @@ import (
 // The oracle is a second, simple resolver: it joins the lines, cuts entries off the right
 // end, and parses addresses with net/netip. The fuzz targets compare it with the real one.
 
-// oracle returns what a walk from the trusted address peer must find. If count is not 0,
-// it is TrustedHops.
+// oracle returns the correct result of a walk from the trusted address peer. A count that is
+// not 0 is TrustedHops.
 func oracle(name forwarded.Header, lines []string, peer netip.Addr, trusted *trustnet.Set, maxHops, count int) forwarded.Result {
 	res := forwarded.Result{Last: peer, Peer: peer, Reason: forwarded.NoHeader}
 	if len(lines) == 0 {
@@ -167,8 +167,8 @@ func leftToRight(s string) (elements []string, ok bool) {
 	}
 }
 
-// oracleElement reads the last element of a Forwarded header: the shortest text
-// behind a comma, or else the whole, that the grammar accepts.
+// oracleElement returns the last element of a Forwarded header. It is the shortest text after
+// a comma that the grammar accepts, or the whole header.
 func oracleElement(s string) (a netip.Addr, reason forwarded.Reason, rest string, more bool) {
 	for i := len(s); i >= 0; i-- {
 		if i > 0 && s[i-1] != ',' {

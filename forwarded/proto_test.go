@@ -69,7 +69,7 @@ func TestProto(t *testing.T) {
 	}
 }
 
-// With TrustedHops, no value is used unless there are as many entries.
+// With TrustedHops, a value is used only if there are at least as many entries.
 func TestProtoWithTrustedHops(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -95,7 +95,7 @@ func TestProtoWithTrustedHops(t *testing.T) {
 	}
 }
 
-// TestExplainProto: the connection's verdict has the reason why a scheme is not used.
+// The verdict of the connection has the reason why a scheme is not used.
 func TestExplainProto(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

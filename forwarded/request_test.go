@@ -19,7 +19,7 @@ import (
 )
 
 // serve runs a server on l until the test ends. It answers with the Result that
-// r.Handler gives, one line a request.
+// r.Handler stores, in one line for each request.
 func serve(t *testing.T, l net.Listener, r *forwarded.Resolver, connContext func(context.Context, net.Conn) context.Context) {
 	t.Helper()
 	srv := &http.Server{
@@ -151,9 +151,8 @@ func TestTrustsAllAndUnixPeers(t *testing.T) {
 	require.Equal(t, forwarded.Result{}, r.ResolveRequest(req))
 }
 
-// TestProxyProtocolConnections sends forged X-Forwarded-For over every kind of
-// connection that a proxyproto.Listener accepts. Both the proxy and the address
-// that it names are on forwarded's list.
+// Every kind of connection that a proxyproto.Listener accepts carries a forged X-Forwarded-For.
+// The proxy and the address in its header are on the list of forwarded.
 func TestProxyProtocolConnections(t *testing.T) {
 	client := &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4711}
 	server := &net.TCPAddr{IP: net.IPv4(10, 9, 9, 9), Port: 80}
@@ -190,8 +189,7 @@ func TestProxyProtocolConnections(t *testing.T) {
 	}
 }
 
-// TestProxyProtocolComesFirst: the mark decides even if RemoteAddr and the socket differ from
-// it.
+// The mark decides even if RemoteAddr and the socket have other addresses.
 func TestProxyProtocolComesFirst(t *testing.T) {
 	inner := listen(t, "unix", filepath.Join(t.TempDir(), "s"))
 	l, err := proxyproto.New(inner, proxyproto.Config{Trusted: trustnet.MustParse("192.0.2.99")})

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The addresses of the tables: proxies are in 10.0.0.0/8 and 2001:db8:a::/48; the
-// peer is the proxy 10.0.0.1 unless a row has another one.
+// In the tables, proxies are in 10.0.0.0/8 and 2001:db8:a::/48. The peer is the proxy 10.0.0.1
+// unless a row has another peer.
 const (
 	proxies = "10.0.0.0/8,2001:db8:a::/48"
 	peer    = "10.0.0.1:41234"
@@ -264,7 +264,7 @@ func TestEverySnapshotIsCheckedAgain(t *testing.T) {
 	})
 }
 
-// changing gives another set at each call.
+// changing returns another set at each call.
 type changing struct {
 	sets  []*trustnet.Set
 	calls int

@@ -8,8 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestForwarded has the differences from X-Forwarded-For: the syntax of RFC 7239, read from
-// the right.
+// The tables cover the syntax of RFC 7239. xff_test.go covers the walk.
 func TestForwarded(t *testing.T) {
 	ok := func(hops int) func(string) forwarded.Result {
 		return func(client string) forwarded.Result {
@@ -153,7 +152,7 @@ func TestForwarded(t *testing.T) {
 		{name: "hidden stops, and nothing left of it counts", lines: []string{"for=192.0.2.60, for=_hidden, for=10.0.0.2"}, want: result("10.0.0.2", 1, forwarded.Obfuscated)},
 		{name: "malformed stops, and nothing left of it counts", lines: []string{"for=192.0.2.60, for=, for=10.0.0.2"}, want: result("10.0.0.2", 1, forwarded.Malformed)},
 
-		// The bound.
+		// The limits of an element.
 		{name: "an element as long as may be", lines: []string{longest}, want: first(v4)},
 		{name: "an element as long as may be, after a comma", lines: []string{"," + longest}, want: first(v4)},
 		{name: "an element as long as may be, after a line", lines: []string{`"`, longest}, want: first(v4)},
@@ -177,5 +176,5 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
-// splitAt breaks s in two lines, where a comma takes the place of the byte at i.
+// splitAt splits s into two lines at byte i, which a comma replaces.
 func splitAt(s string, i int) []string { return []string{s[:i], s[i+1:]} }

@@ -60,8 +60,8 @@ func TestSecure(t *testing.T) {
 	}
 }
 
-// TestSecureOnProxyProtocolConnection: the answer is that of Info.Secure, except that
-// a direct connection from a trusted peer is a proxy's.
+// The result is that of Info.Secure. The exception is a direct connection from a trusted peer,
+// which comes from a proxy.
 func TestSecureOnProxyProtocolConnection(t *testing.T) {
 	client := &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 4711}
 	proxy := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 41234}
@@ -97,8 +97,7 @@ func TestSecureWithoutConnection(t *testing.T) {
 	require.Equal(t, secure{true, true}, secureOf(r.Resolve(http.Header{"X-Forwarded-Proto": {"https"}}, peer)))
 }
 
-// TestKnownProxyProtocolClient: a direct connection is not known if its
-// peer is a proxy.
+// The client of a direct connection is not known if the peer is a proxy.
 func TestKnownProxyProtocolClient(t *testing.T) {
 	client := &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4711} // trusted as well
 	proxy := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 41234}

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSetHeaders has at least one row for each Reason.
+// The table has at least one row for each Reason.
 func TestSetHeaders(t *testing.T) {
 	const untrusted = "203.0.113.9:80"
 	unix := &net.UnixAddr{Name: "/run/x.sock", Net: "unix"}
@@ -125,7 +125,8 @@ func nextHop(t *testing.T, list forwarded.Header, h http.Header) forwarded.Resul
 	return r.Resolve(h, "10.0.0.77:80")
 }
 
-// requireSameClient: the next server finds the same client, or finds that it is not known.
+// requireSameClient checks that the next server finds the same client, or no client if this
+// one found none.
 func requireSameClient(t *testing.T, here forwarded.Result, list forwarded.Header, h http.Header) {
 	t.Helper()
 	require.Equal(t, here.Client, nextHop(t, list, h).Client)
@@ -189,8 +190,7 @@ func TestSetHeadersOfSingleHeader(t *testing.T) {
 	}
 }
 
-// TestSetHeadersUsesResolverOfHandler: one resolver reads Forwarded, and the other
-// one selects X-Forwarded-For for SetHeaders.
+// The Result comes from a resolver that reads Forwarded. SetHeaders writes X-Forwarded-For.
 func TestSetHeadersUsesResolverOfHandler(t *testing.T) {
 	in := requestFrom(nil, peer)
 	in.Header["Forwarded"] = []string{"for=192.0.2.1, for=10.0.0.2"}
@@ -209,7 +209,7 @@ func TestSetHeadersRemovesSingleHeaders(t *testing.T) {
 	require.Equal(t, http.Header{"X-Forwarded-For": {"203.0.113.9"}, "X-Forwarded-Host": {in.Host}, "X-Forwarded-Proto": {"http"}}, out.Header)
 }
 
-// TestSetHeadersAfterHeaderWasChanged: the Result stays, the hops between are lost.
+// The Result does not change. The hops between are lost.
 func TestSetHeadersAfterHeaderWasChanged(t *testing.T) {
 	r := newResolver(t, forwarded.Config{})
 	for _, lines := range [][]string{nil, {"6.6.6.6, 10.0.0.2"}, {"x"}} {
@@ -229,8 +229,8 @@ func TestSetHeadersWithoutHostAndHeader(t *testing.T) {
 	require.Equal(t, http.Header{"X-Forwarded-For": {"unknown, 10.0.0.1"}}, out.Header)
 }
 
-// A client can make ReverseProxy drop headers by its Connection header, but not those
-// that Rewrite sets.
+// A client's Connection header makes ReverseProxy remove headers, except those that Rewrite
+// sets.
 func TestSetHeadersInReverseProxy(t *testing.T) {
 	var got http.Header
 	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { got = req.Header }))

@@ -29,7 +29,7 @@ func TestSingleHeaderIsNotAHeaderOfClients(t *testing.T) {
 	}
 }
 
-// Without trusted peers nothing reads the header; the Reason shows it.
+// Without trusted peers the header is not read, and the Reason is UntrustedHeader.
 func TestAHeaderThatIsNeverReadIsReported(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

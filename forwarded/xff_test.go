@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestXForwardedFor has the rules of the walk: where it starts, continues and stops.
+// The rows show where the walk starts, continues and stops.
 func TestXForwardedFor(t *testing.T) {
 	type want struct {
 		last   string
@@ -111,8 +111,8 @@ func TestXForwardedFor(t *testing.T) {
 	}
 }
 
-// TestAddressesAreThoseOfNetip writes addresses with one byte changed, dropped or
-// inserted, in all ways, and compares with the oracle, which uses net/netip.
+// Addresses with one byte changed, removed or inserted are compared with the oracle, which
+// uses net/netip.
 func TestAddressesAreThoseOfNetip(t *testing.T) {
 	const bytes = "0123456789abfgABFG:.%[]_-/\"+ ,\x00\xe9"
 	words := []string{
