@@ -72,8 +72,8 @@ func TestNothingIsAcceptedBeforeFirstAccept(t *testing.T) {
 	}
 }
 
-// A parent process opens and wraps a listener, and a child serves it: the parent's Listener
-// must not accept the child's clients.
+// A parent process wraps a listener that a child serves. The parent must not accept the child's
+// clients.
 func TestUnusedListenerAcceptsNothing(t *testing.T) {
 	inner := listen(t)
 	parent, err := proxyproto.New(inner, fromLoopback(t))
@@ -333,7 +333,7 @@ func TestShutdownDuringPause(t *testing.T) {
 	})
 }
 
-// A deadline on the socket itself, as SFTPGo sets it for passive FTP.
+// SFTPGo sets a deadline on the socket itself for passive FTP.
 func TestDeadlineOfSocketReachesAccept(t *testing.T) {
 	for name, set := range map[string]func(l *proxyproto.Listener, inner net.Listener, at time.Time) error{
 		"of the Listener": func(l *proxyproto.Listener, _ net.Listener, at time.Time) error { return l.SetDeadline(at) },

@@ -14,8 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The lists of peers, and their effects.
-
 // The outcomes for a peer that sends a header, and for a peer that does not.
 const (
 	isTrusted  = "the header counts; required"
@@ -25,8 +23,8 @@ const (
 	isRefused  = "refused"
 )
 
-// outcomeOf returns one of these for a peer. It calls beforeNew and afterNew each time
-// that it makes a Listener.
+// outcomeOf returns the outcome for a peer. It calls beforeNew and afterNew for each Listener
+// that it makes.
 func outcomeOf(t *testing.T, c proxyproto.Config, from string, beforeNew, afterNew func()) string {
 	outcome := func(sent string) (o string) {
 		synctest.Test(t, func(t *testing.T) {

@@ -35,8 +35,8 @@ func (c *cannedConn) RemoteAddr() net.Addr             { return c.addr }
 func (c *cannedConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *cannedConn) SetWriteDeadline(time.Time) error { return nil }
 
-// Accept adds one allocation to those of the listener below, which here has none: the Conn.
-// A version 1 line is a string, which is one more.
+// Accept allocates the Conn, and the string of a version 1 line. The listener below allocates
+// nothing here.
 func TestAcceptAllocatesTheConnOnly(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

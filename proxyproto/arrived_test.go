@@ -129,8 +129,8 @@ func TestReadArrivedDoesNotWaitForTheRestOfAnIgnoredHeader(t *testing.T) {
 	require.Zero(t, n)
 }
 
-// The socket below a wrapper does not show whether a Read of the wrapper waits: its bytes may
-// be the beginning of a TLS record.
+// Bytes in the socket below a wrapper do not show that a Read of the wrapper returns at once,
+// because they may be the beginning of a TLS record.
 func TestReadArrivedDoesNotExamineTheSocketOfAWrapper(t *testing.T) {
 	if !canExamine() {
 		t.Skip("sockets cannot be examined here")

@@ -12,8 +12,8 @@ import (
 )
 
 // BenchmarkReadWrite prints the cost of Read and Write after the header, or after a direct
-// client's first byte, as a ratio to the connection below. That they allocate nothing is a test,
-// TestReadAndWriteAllocateNothing.
+// client's first byte, as a ratio to the connection below. TestReadAndWriteAllocateNothing
+// counts the allocations.
 func BenchmarkReadWrite(b *testing.B) {
 	for _, w := range []way{
 		{name: "trusted", trusted: true, header: v2Header(b) + "E"},
@@ -42,13 +42,12 @@ func BenchmarkReadWrite(b *testing.B) {
 	}
 }
 
-// timeReadWrite passes on the ratios of c to the connection below it, each of a
-// pair of measurements that follow each other.
+// timeReadWrite measures c and the connection below it in turns, and reports the ratio of each
+// pair.
 func timeReadWrite(b *testing.B, client, c net.Conn, add func(read, write float64)) {
 	const pairs, calls, size = 300, 128, 64
 	all := make([]byte, calls*size)
-	// One side is timed while the other one rests: what is under way fits into
-	// the socket's buffers.
+	// The other side is idle meanwhile, because the bytes fit into the socket's buffers.
 	timed := func(c net.Conn) (read, write float64) {
 		_, err := client.Write(all)
 		require.NoError(b, err)
@@ -83,8 +82,7 @@ func timeReadWrite(b *testing.B, client, c net.Conn, add func(read, write float6
 	}
 }
 
-// established returns both ends of a connection of which the server has read
-// what the client sent.
+// established returns both ends of a connection. The server has read what the client sent.
 func established(b *testing.B, w way, contender string) (client, server net.Conn) {
 	l := w.mustListen(b, contender, 0)
 	client = connect(b, l, 1, w.header)[0]

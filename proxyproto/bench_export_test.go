@@ -2,8 +2,8 @@ package proxyproto
 
 import "net"
 
-// ParseHeader lets BenchmarkParse see the parser without a listener around it:
-// what a pending connection does with the bytes that it read.
+// ParseHeader does what a pending connection does with the bytes that it has read. It is for
+// BenchmarkParse.
 func ParseHeader(b []byte, c net.Conn) (*Conn, error) {
 	size, err := scan(b, DefaultMaxHeaderSize)
 	if err != nil {

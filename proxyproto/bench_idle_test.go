@@ -14,19 +14,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkIdle prints the cost of a connection on which a server waits for its client:
-// heap and stack after a collection, with a goroutine
-// and a buffer of 64 bytes for each. Every figure is of a fresh process.
+// BenchmarkIdle prints the heap and stack of a connection on which a server waits for its
+// client, after a collection. Each connection has a goroutine and a buffer of 64 bytes. Every
+// figure is from a new process.
 func BenchmarkIdle(b *testing.B) {
 	const rounds, conns = 3, 2000
 	for _, bm := range []struct {
 		way
-		said int // how many bytes the clients have said
+		said int // bytes that each client has sent
 	}{
 		{way{name: "trusted", trusted: true, header: v2Header(b) + "E"}, 1},
 		{way{name: "optional", trusted: true, header: v2Header(b) + "E", optional: true}, 1},
 		{way{name: "direct", header: "E"}, 1},
-		// The beginning of the stream is still to be checked.
+		// The Listener has not yet checked the beginning of the stream.
 		{way{name: "direct-silent"}, 0},
 		// For information: the proxy has not sent its header.
 		{way{name: "pending", trusted: true}, 0},
@@ -45,8 +45,8 @@ func BenchmarkIdle(b *testing.B) {
 	}
 }
 
-// idle returns the bytes that each of n connections occupies in a server that
-// has read some bytes of it.
+// idle returns the bytes that each of n connections occupies in a server that has read some
+// bytes from it.
 func (w way) idle(b testing.TB, contender string, read, n int) float64 {
 	server := startChild(b, "idle server")
 	var addr string
@@ -63,7 +63,7 @@ func (w way) idle(b testing.TB, contender string, read, n int) float64 {
 		server.ask(b, idleServer{Conns: len(conns)}, &bytes)
 		return bytes
 	}
-	before := used(conns[:1]) // what is made once is made
+	before := used(conns[:1]) // allocates what is allocated once
 	after := used(conns[1:])
 	for _, c := range conns {
 		c.Close()
@@ -93,8 +93,8 @@ func init() {
 	}
 }
 
-// idleServer asks for a listener, or with Conns for the memory in use when so
-// many more connections are there.
+// idleServer requests a listener or, with Conns, the memory in use after that many more
+// connections.
 type idleServer struct {
 	Contender string
 	Trusted   bool
@@ -103,7 +103,7 @@ type idleServer struct {
 	Conns     int
 }
 
-// hold waits for all clients. It counts those of which it has read so much.
+// hold accepts all clients. It counts those from which it has read the given number of bytes.
 func hold(l net.Listener, read int, held *atomic.Int64) {
 	for {
 		c, err := l.Accept()
@@ -121,7 +121,7 @@ func hold(l net.Listener, read int, held *atomic.Int64) {
 	}
 }
 
-// memoryWith returns the memory in use once n connections are there.
+// memoryWith waits for n connections and returns the memory in use.
 func memoryWith(n int, l net.Listener, held *atomic.Int64) (uint64, error) {
 	there := func() int {
 		if l, ok := l.(*proxyproto.Listener); ok {
@@ -134,8 +134,7 @@ func memoryWith(n int, l net.Listener, held *atomic.Int64) (uint64, error) {
 			return 0, fmt.Errorf("%d connections instead of %d", there(), n)
 		}
 	}
-	// The first collection cleans up, and lets the last goroutine come to rest;
-	// the second one frees what the first left in pools.
+	// The second collection frees what the first one kept in pools.
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats

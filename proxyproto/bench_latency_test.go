@@ -11,10 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkBannerLatency prints how long a direct client of a server that
-// sends first waits from its connect to the banner. go-proxyproto with the policy REJECT,
-// which refuses forged headers, waits for its header timeout first: 20 ms here instead of
-// its default, which is printed, too.
+// BenchmarkBannerLatency prints the time from connect to banner for a direct client of a server
+// that sends first. go-proxyproto with the policy REJECT, which refuses forged headers, waits
+// for its header timeout first. The timeout is 20 ms here. Its default is printed, too.
 func BenchmarkBannerLatency(b *testing.B) {
 	const timeout = 20 * time.Millisecond
 	benchLatency(b, way{name: "direct"}, timeout, func(net.Listener) {})
@@ -22,9 +21,8 @@ func BenchmarkBannerLatency(b *testing.B) {
 	b.ReportMetric(peer.DefaultReadHeaderTimeout.Seconds()*1e3, pires+"-default-timeout-ms")
 }
 
-// BenchmarkLatencyWithSilentPeers prints how long a client behind a proxy
-// waits from the connect to the banner while 1,000 other connections from the
-// proxy are silent.
+// BenchmarkLatencyWithSilentPeers prints the time from connect to banner for a client behind a
+// proxy while 1,000 other connections from the proxy are silent.
 func BenchmarkLatencyWithSilentPeers(b *testing.B) {
 	const silent = 1000
 	benchLatency(b, way{name: "trusted", trusted: true, header: v2Header(b)}, time.Minute, func(l net.Listener) {
@@ -36,7 +34,7 @@ func BenchmarkLatencyWithSilentPeers(b *testing.B) {
 	})
 }
 
-// benchLatency prints what 200 clients of each contender waited, one at a time.
+// benchLatency prints the latency of 200 clients of each contender, one at a time.
 func benchLatency(b *testing.B, w way, timeout time.Duration, prepare func(net.Listener)) {
 	const rounds, each = 20, 10
 	clients := startChild(b, "clients")

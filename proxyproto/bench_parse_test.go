@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkParse prints the cost of parsing a header without a socket. Portico makes a Conn that holds them all, and verifies the
-// checksum. go-proxyproto reads a Header through a bufio.Reader that is there
-// already, and its user takes the TLVs apart.
+// BenchmarkParse prints the cost of parsing a header without a socket. Portico makes a Conn with
+// all facts and verifies the checksum. go-proxyproto reads a Header through an existing
+// bufio.Reader, and the caller splits the TLVs.
 func BenchmarkParse(b *testing.B) {
 	const rounds, calls = 100, 500
 	conn := &memConn{nil, tcpAddr(proxyAddr), tcpAddr(serverAddr)}
@@ -98,7 +98,7 @@ func TestHeaderIsParsedInOneAllocation(t *testing.T) {
 
 var reported []string
 
-// facts asks go-proxyproto for the strings that an Info of the header holds.
+// facts gets the strings of an Info from a Header of go-proxyproto.
 func facts(h *peer.Header) error {
 	tlvs, err := h.TLVs()
 	if err != nil {

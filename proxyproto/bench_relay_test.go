@@ -2,8 +2,8 @@ package proxyproto_test
 
 import "testing"
 
-// BenchmarkRelay prints how fast a relay passes on bytes with io.Copy, up from
-// its front and down to it. TestRelaySplices shows the reason.
+// BenchmarkRelay prints the throughput of a relay that uses io.Copy, in both directions.
+// TestRelaySplices shows the reason.
 func BenchmarkRelay(b *testing.B) {
 	const rounds, size = 30, 16 << 20
 	for _, bm := range []struct {

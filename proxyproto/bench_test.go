@@ -19,10 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The benchmarks do a fixed amount of work in each iteration, enough for a
-// result: -benchtime=1x is how to run them. They compare three ways to listen,
-// measured in turns. Times are medians of the ratios of neighbours in time, so that the
-// result is right on a machine with other load, too.
+// Each iteration of a benchmark does a fixed amount of work. Run the benchmarks with
+// -benchtime=1x. They measure three listeners in turns. Times are medians of the ratios of
+// consecutive measurements, which other load affects little.
 const (
 	raw     = "raw" // a net.Listener, and a server that skips the header by its size
 	portico = "portico"
@@ -39,9 +38,9 @@ type way struct {
 	optional bool   // with trusted: may send a header (USE), instead of must
 }
 
-// listen returns a contender's listener. Either of the two packages refuses a
-// header from a peer that is not trusted: for go-proxyproto that is the policy
-// REJECT. timeout is for the header, 0 for the contender's default.
+// listen returns a contender's listener. Both packages refuse a header from a peer that is not
+// trusted (policy REJECT of go-proxyproto). timeout is for the header. 0 is the contender's
+// default.
 func (w way) listen(contender string, timeout time.Duration) (net.Listener, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -74,7 +73,7 @@ func (w way) listen(contender string, timeout time.Duration) (net.Listener, erro
 	return l, nil
 }
 
-// skip is how many bytes the server reads itself before the client's own.
+// skip returns the number of bytes that the server itself skips before the client's.
 func (w way) skip(contender string) int {
 	if w.trusted && contender == raw {
 		return len(w.header)
@@ -126,8 +125,7 @@ func v1Header(tb testing.TB) string     { return capturedHeader(tb, "haproxy-v1-
 func v2Header(tb testing.TB) string     { return capturedHeader(tb, "haproxy-v2-plain.bin") }
 func v2OptsHeader(tb testing.TB) string { return capturedHeader(tb, "haproxy-v2opts-tls.bin") }
 
-// greet makes the server greet every connection with one byte, and wait until
-// the client leaves.
+// greet sends one byte on every connection and waits until the client closes it.
 func greet(l net.Listener, skip int) {
 	for {
 		c, err := l.Accept()
@@ -148,12 +146,12 @@ func greet(l net.Listener, skip int) {
 
 func init() { roles["clients"] = clients }
 
-// guests asks for connections one after the other, by some workers at once. Each
-// sends Header, waits for the greeting and leaves.
+// guests requests connections from several workers. Each connection sends Header, waits for the
+// greeting and closes.
 type guests struct {
 	Addr, Header   string
 	Conns, Workers int
-	Timed          bool // answer how long each waited, from Dial to greeting
+	Timed          bool // return the time of each from Dial to greeting
 }
 
 func clients(question *gob.Decoder) (any, error) {
@@ -207,7 +205,7 @@ func inTurns(rounds int, f func(contender string)) {
 	}
 }
 
-// A series holds one figure a round for each contender.
+// A series has one figure for each contender and round.
 type series map[string][]float64
 
 func (s series) add(contender string, v float64) { s[contender] = append(s[contender], v) }
@@ -233,12 +231,12 @@ func (s series) reportRatios(b *testing.B, unit string) {
 		}
 		b.ReportMetric(median(ratios), c+"-"+unit+"/raw")
 	}
-	b.ReportMetric(0, "ns/op") // the sum of all contenders says nothing: left out
+	b.ReportMetric(0, "ns/op") // omits the sum of all contenders
 }
 
 func median(v []float64) float64 { return percentile(v, 50) }
 
-// percentile is the nearest-rank percentile.
+// percentile returns the nearest-rank percentile.
 func percentile(v []float64, p int) float64 {
 	v = slices.Sorted(slices.Values(v))
 	return v[min(len(v)*p/100, len(v)-1)]

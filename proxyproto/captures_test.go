@@ -82,7 +82,7 @@ func check(t *testing.T, c capture, conn *proxyproto.Conn) {
 		return
 	}
 	require.True(t, info.ClientKnown())
-	if strings.HasPrefix(c.File, "caddy") { // it knows the client from HTTP, without a port
+	if strings.HasPrefix(c.File, "caddy") { // its header is made from an HTTP request, without a port
 		require.Equal(t, client.Addr().String()+":0", conn.RemoteAddr().String())
 		require.Equal(t, "0.0.0.0:0", info.Server.String())
 		require.Equal(t, serverAddr, conn.LocalAddr().String())
@@ -122,8 +122,7 @@ func TestChecksumFindsChangedBits(t *testing.T) {
 			b[i] ^= 1 << bit
 			conn, rej := offer(t, proxyproto.Config{}, string(b))
 			if conn != nil {
-				// Only the type of the checksum's own TLV: without a checksum
-				// there is nothing to compare.
+				// A change of the type of the checksum's TLV removes the checksum.
 				require.Equal(t, checksumTLV, i, "bit %d", bit)
 				continue
 			}

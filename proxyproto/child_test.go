@@ -12,13 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Some tests and benchmarks need a second process: clients whose allocations do
-// not count as the server's, a relay whose system calls are counted, a server
-// with few file descriptors. It is the test binary in a role. It answers the questions on
-// standard input and ends at the end of the input.
+// Some tests and benchmarks need a second process, for example for clients whose allocations do
+// not count as the server's, or for a server with few file descriptors. The second process is
+// the test binary in a role. It answers requests from standard input until the input ends.
 const roleEnv = "PORTICO_TEST_ROLE"
 
-// A role decodes one question, and returns the answer.
+// A role decodes one request and returns the answer.
 type role func(question *gob.Decoder) (answer any, err error)
 
 var roles = map[string]role{}
@@ -32,7 +31,7 @@ func TestMain(m *testing.M) {
 	for {
 		answer, err := roles[name](in)
 		if errors.Is(err, io.EOF) {
-			return // asked nothing more
+			return // no more requests
 		}
 		if err == nil {
 			err = out.Encode(answer)
@@ -50,7 +49,7 @@ type child struct {
 	out *gob.Decoder
 }
 
-// startChild starts a process that lives as long as the test.
+// startChild starts a process that ends with the test.
 func startChild(tb testing.TB, name string) *child {
 	tb.Helper()
 	require.Contains(tb, roles, name)
@@ -68,7 +67,7 @@ func startChild(tb testing.TB, name string) *child {
 	return &child{cmd.Process.Pid, gob.NewEncoder(in), gob.NewDecoder(out)}
 }
 
-// ask waits for the answer, a pointer.
+// ask sends a request and decodes the reply into answer, a pointer.
 func (c *child) ask(tb testing.TB, question, answer any) {
 	tb.Helper()
 	require.NoError(tb, c.in.Encode(question))

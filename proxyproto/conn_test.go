@@ -17,8 +17,8 @@ import (
 	"golang.org/x/net/nettest"
 )
 
-// tcpPair returns both ends of a TCP connection through a Listener; trusted
-// says whether the client sends header first.
+// tcpPair returns both ends of a TCP connection through a Listener. If trusted is true, the
+// client sends header first.
 func tcpPair(t testing.TB, trusted bool, header string) (client *net.TCPConn, server *proxyproto.Conn) {
 	cfg := proxyproto.Config{}
 	if trusted {
@@ -45,7 +45,7 @@ func TestConnKeepsContractOfNetConn(t *testing.T) {
 	for name, tt := range map[string]struct {
 		config proxyproto.Config
 		header string
-		read   int // bytes that the server reads first: unread ones would reset the connection
+		read   int // bytes that the server reads first, because unread bytes would reset the connection
 	}{
 		"with a header":                        {config: proxyproto.Config{Trusted: loopback}, header: proxy4()},
 		"direct":                               {},
@@ -233,7 +233,7 @@ func TestHalfCloseAndSocketOptions(t *testing.T) {
 	require.NoError(t, raw.Control(func(fd uintptr) { require.NotZero(t, fd) }))
 	require.IsType(t, &net.TCPConn{}, s.NetConn())
 
-	synctest.Test(t, func(t *testing.T) { // a pipe can neither
+	synctest.Test(t, func(t *testing.T) { // a pipe supports neither
 		f := newFixture(t, proxyproto.Config{})
 		_, server := direct(t, f)
 		require.ErrorIs(t, server.(*proxyproto.Conn).CloseWrite(), errors.ErrUnsupported)

@@ -16,9 +16,9 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// A proxy has thousands of sessions that are silent most of the time. While they
-// wait for their next small transfer they hold no pipe of splice(2): that would be
-// four descriptors for each session. Single reads that fill a buffer change nothing.
+// Most sessions of a proxy are silent most of the time. A session that waits for its next small
+// transfer has no pipes of splice(2), which would take four descriptors. A single read that
+// fills a buffer does not change this.
 func TestWaitingCopyHoldsNoPipe(t *testing.T) {
 	for name, copyTo := range map[string]func(dst, src net.Conn){
 		"io.Copy": func(dst, src net.Conn) { io.Copy(dst, src) },

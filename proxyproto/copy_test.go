@@ -14,8 +14,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// A peekListener returns connections of which some bytes have been read already, as a
-// protocol switch does. They give access to the socket for its options.
+// A peekListener returns connections from which some bytes have been read already, as a protocol
+// switch does. Their SyscallConn is that of the socket.
 type peekListener struct{ net.Listener }
 
 type peekConn struct {

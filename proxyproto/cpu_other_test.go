@@ -4,5 +4,5 @@ package proxyproto_test
 
 import "time"
 
-// cpuTime is not known here: the ratios are not a number.
+// cpuTime returns 0, because the time is not known here. The ratios are NaN.
 func cpuTime() time.Duration { return 0 }

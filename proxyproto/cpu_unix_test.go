@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cpuTime is what the process used so far, in user and kernel mode.
+// cpuTime returns the user and system time of the process.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

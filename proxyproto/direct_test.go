@@ -13,8 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tests of peers that are not trusted.
-
 // direct connects from an untrusted address and accepts the connection.
 func direct(t *testing.T, f *fixture) (client, server net.Conn) {
 	client = f.mem.dial(clientAddr)
@@ -82,8 +80,8 @@ func TestForgedHeaderIsRefusedAtEverySplit(t *testing.T) {
 					send(t, client, stream[:i], stream[i:])
 					got, err := io.ReadAll(server)
 					require.ErrorIs(t, err, proxyproto.ErrUntrustedHeader)
-					// No byte is held back before the signature is complete, and
-					// everything from the chunk that completes it.
+					// Bytes are delivered until a chunk completes the signature. That
+					// chunk is not delivered.
 					require.Less(t, len(got), len("PROXY UNKNOWN "))
 					require.True(t, strings.HasPrefix(stream[:i], string(got)))
 					require.Equal(t, clientAddr, server.RemoteAddr().String())

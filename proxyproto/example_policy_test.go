@@ -9,8 +9,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// A proxy that may send a header, such as one to which headers are rolled out host by
-// host, or one on a machine whose other programs connect directly.
+// Headers may be enabled on one proxy host after another, or other programs on the machine of
+// the proxy may connect directly. Such a peer is Optional.
 func ExampleConfig_optional() {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// throughProxy is the proxy in the examples: it passes on a client with the address
-// 203.0.113.7:50000, and the bytes that the client sends.
+// throughProxy is the proxy of the examples. It sends a header with the client address
+// 203.0.113.7:50000, and then the bytes that the client sends.
 func throughProxy(addr net.Addr, tlsFacts *proxyproto.TLS, sends string) string {
 	var d proxyproto.Dialer
 	c, err := d.DialContext(context.Background(), "tcp", addr.String(), proxyproto.Header{
@@ -40,7 +40,7 @@ func throughProxy(addr net.Addr, tlsFacts *proxyproto.TLS, sends string) string 
 	return string(answer)
 }
 
-// Wrapping a listener: the trusted proxy here is 127.0.0.1.
+// Wrap a listener. The trusted proxy is 127.0.0.1.
 func ExampleNew() {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -58,7 +58,7 @@ func ExampleNew() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
-				return // net.ErrClosed: no more will come
+				return // net.ErrClosed
 			}
 			go func() {
 				defer c.Close()
@@ -155,7 +155,7 @@ func ExampleNew_tls() {
 	// Output: 203.0.113.7:50000 true
 }
 
-// A proxy passes on what it learned about the client, and what the client has sent.
+// A proxy forwards the facts about the client, and the bytes that the client has sent.
 func ExampleForward() {
 	backend := greeter()
 	defer backend.Close()
@@ -201,8 +201,8 @@ func relay(client *proxyproto.Conn, backend string) {
 	both.Wait()
 }
 
-// forward ends a direction in the way in which src ended. After an error it resets both
-// connections, so that neither peer takes what it has received for complete.
+// forward copies one direction until src ends. After an error it resets both connections, so
+// that no peer takes incomplete data for complete.
 func forward(dst interface {
 	net.Conn
 	CloseWrite() error

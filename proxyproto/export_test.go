@@ -6,8 +6,7 @@ func Unmarked(i Info) Info {
 	return i
 }
 
-// Start begins to accept as the first Accept does, but returns at once. It is for
-// tests of what happens to connections before Accept is called again.
+// Start begins to accept, as the first Accept does, and returns at once.
 func (l *Listener) Start() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,8 +16,6 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// The connections between which FuzzForward forwards.
-
 var (
 	sources      = []string{"TCP", "trusted", "direct", "ignored", "unix", "pipe", "wrapper", "direct over a wrapper", "direct over a Conn", "trusted over a Conn"}
 	destinations = []string{"TCP", "Conn", "unix", "pipe", "counts", "short", "fails", "closes early", "expires", "Conn over a Conn"}
@@ -33,7 +31,7 @@ type forwardEnds struct {
 	stream                                    []byte // room for first, and 2 MiB
 }
 
-// streamOf returns first and what follows. It is valid until the next call.
+// streamOf returns first and the bytes after it. The result is valid until the next call.
 func (e *forwardEnds) streamOf(first []byte) []byte {
 	stream := e.stream[e.maxFirst-len(first):]
 	copy(stream, first)

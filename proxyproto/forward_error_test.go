@@ -63,13 +63,13 @@ func TestForwardReturnsErrors(t *testing.T) {
 
 type zeros struct{}
 
-// progress may limit each transfer with a write deadline of dst. What the deadline cut off
-// is lost, so Forward must not go on even if progress has removed the deadline.
+// progress may limit each transfer with a write deadline of dst. If the deadline passes, bytes
+// are lost. Forward must then return an error even if progress has removed the deadline.
 func TestForwardEndsAtAWriteDeadlineThatProgressRemoves(t *testing.T) {
 	const limit = 300 * time.Millisecond
 	client, conn := socketPair(t)
 	backend, server := socketPair(t)
-	sent := make([]byte, 32<<20) // more than the sockets take
+	sent := make([]byte, 32<<20) // more than fits into the sockets
 	rand.Read(sent)
 	go func() {
 		client.Write(sent)
@@ -101,7 +101,7 @@ func TestForwardEndsAtAWriteDeadlineThatProgressRemoves(t *testing.T) {
 	require.True(t, bytes.HasPrefix(sent, got), "bytes are missing in the middle")
 }
 
-// A failed transfer is reported as ended, too.
+// The end of a failed transfer is reported, too.
 func TestForwardEndsEachReportOfProgress(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

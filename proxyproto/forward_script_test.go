@@ -2,9 +2,9 @@ package proxyproto_test
 
 import "time"
 
-// What the client and the server of FuzzForward do.
+// The client and the server of FuzzForward.
 
-// send follows the script.
+// send sends the stream as the script says.
 func (s *forwardScript) send() {
 	for _, b := range s.steps {
 		arg := int(b >> 3)

@@ -51,7 +51,7 @@ func accepted(t testing.TB, c proxyproto.Config, first string) (*net.TCPConn, *p
 	return client.(*net.TCPConn), conn.(*proxyproto.Conn)
 }
 
-// A forwarded is what Forward reported.
+// A forwarded is a report of Forward.
 type forwarded struct {
 	bytes   int64
 	writing bool
@@ -174,8 +174,8 @@ func TestForwardRefusesAnUntrustedHeader(t *testing.T) {
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
-// After a pause a bulky connection is like any other: it forwards single lines, and is not
-// reported as writing while it waits.
+// After a pause a bulky connection forwards single lines again, and is not reported as writing
+// while it waits.
 func TestForwardOfABulkyConnectionThatPauses(t *testing.T) {
 	client, conn := socketPair(t)
 	backend, server := socketPair(t)
@@ -204,7 +204,7 @@ func TestForwardOfABulkyConnectionThatPauses(t *testing.T) {
 	}
 	_, err := client.Write(make([]byte, 3<<20))
 	require.NoError(t, err)
-	await(3 << 20) // the last part comes with the pause
+	await(3 << 20) // the last part is reported with the pause
 	for i := range 3 {
 		_, err = client.Write([]byte("NOOP\r\n"))
 		require.NoError(t, err)
@@ -280,8 +280,8 @@ func TestForwardIsForConnectionsThatAreNotSocketsToo(t *testing.T) {
 	require.Equal(t, text, string(got))
 }
 
-// A proxy with many silent sessions needs little but stacks. Forward waits, after it has
-// forwarded a line, in the smallest that there is.
+// The memory of silent sessions is mostly stacks. After Forward has forwarded a line, it waits
+// on the smallest stack.
 func TestForwardNeedsTheSmallestStack(t *testing.T) {
 	if raceDetector() {
 		t.Skip("the race detector needs larger stacks")
@@ -294,8 +294,8 @@ func TestForwardNeedsTheSmallestStack(t *testing.T) {
 		backend, server := socketPair(t)
 		all[i] = session{client, conn, backend, server}
 	}
-	// A collection sets the size of new stacks to the average of those in use: see that this
-	// is the smallest, and stays so.
+	// A collection sets the size of new stacks to the average of those in use. Wait until that
+	// is the smallest size.
 	end := make(chan struct{})
 	defer close(end)
 	for range 5_000 {

@@ -13,7 +13,7 @@ import (
 
 func canExamine() bool { return true }
 
-// awaitBytes waits until c can be read, and leaves the bytes where they are.
+// awaitBytes waits until c has bytes to read, and does not read them.
 func awaitBytes(t *testing.T, c *proxyproto.Conn) {
 	t.Helper()
 	raw, err := c.SyscallConn()

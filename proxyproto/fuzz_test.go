@@ -124,8 +124,8 @@ func FuzzListenerSegments(f *testing.F) {
 		}
 		whole, pieces := run([]string{string(stream)}), run(cut(stream, cuts))
 		if !trusted && whole.readErr {
-			// What of a forged header's beginning was delivered depends on the
-			// pieces; that it is the beginning, and no more, does not.
+			// How much of a forged signature was delivered depends on the chunks.
+			// It is the beginning of the stream.
 			if !strings.HasPrefix(string(stream), pieces.payload) || len(pieces.payload) > 13 || whole.payload != "" {
 				t.Fatalf("delivered %q and %q of a forged header", whole.payload, pieces.payload)
 			}
@@ -161,7 +161,7 @@ func FuzzWriteHeaderIsReadBack(f *testing.F) {
 			return
 		}
 		if w.Len() > 16+4096 {
-			return // more than a Listener takes
+			return // too large for a Listener
 		}
 		synctest.Test(t, func(t *testing.T) {
 			fix := newFixture(t, proxyproto.Config{})

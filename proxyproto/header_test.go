@@ -202,7 +202,7 @@ func TestDialerSendsThePayloadInOneWriteWithTheHeader(t *testing.T) {
 	}
 }
 
-// A server that reads nothing takes a small payload, but not a large one.
+// If the server does not read, a small payload fits into its socket, and a large one does not.
 func TestDialerGivesUpALargePayloadInTime(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a socket may take all of it")
@@ -306,7 +306,7 @@ func TestDialerContextDuringWrite(t *testing.T) {
 		defer b.Close()
 		d := proxyproto.Dialer{Dial: func(context.Context, string, string) (net.Conn, error) { return cancels{a, cancel}, nil }}
 		_, err := d.DialContext(ctx, "tcp", "x", proxyproto.Header{})
-		require.ErrorIs(t, err, context.Canceled) // else its deadline is left behind
+		require.ErrorIs(t, err, context.Canceled) // otherwise its deadline remains
 	})
 }
 

@@ -47,7 +47,7 @@ func sslTLV(client byte, verify uint32, sub ...string) string {
 	return tlv(proxyproto.TypeSSL, string([]byte{client})+string(binary.BigEndian.AppendUint32(nil, verify))+strings.Join(sub, ""))
 }
 
-// A memListener hands out one end of pipes, whose addresses it makes up.
+// A memListener accepts pipes that have addresses of TCP.
 type memListener struct {
 	conns  chan net.Conn
 	errs   chan error
@@ -77,7 +77,7 @@ func (l *memListener) Close() error {
 
 func (l *memListener) Addr() net.Addr { return tcpAddr(serverAddr) }
 
-// dial returns the client's end, or nil when the listener is closed.
+// dial returns the client's end, or nil if the listener is closed.
 func (l *memListener) dial(from string) net.Conn {
 	client, server := net.Pipe()
 	select {
@@ -98,7 +98,7 @@ func (c *memConn) LocalAddr() net.Addr  { return c.local }
 
 func tcpAddr(s string) *net.TCPAddr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
 
-// A fixture is a Listener on a memListener. It must live in a synctest bubble.
+// A fixture is a Listener on a memListener. It needs a synctest bubble.
 type fixture struct {
 	*proxyproto.Listener
 	mem *memListener
@@ -107,8 +107,8 @@ type fixture struct {
 	rejections []proxyproto.Rejection
 }
 
-// goField finds names of Go fields, which must not be in a text for operators. OptionalWait
-// is an exception of the package's contract.
+// goField finds names of Go fields, which must not be in a text for operators. The exception is
+// OptionalWait, which the contract of the package requires.
 var goField = regexp.MustCompile(`Config\b|\b(Trusted|Optional|Direct|AllowTrustAll|Untrusted|HeaderTimeout|MaxHeaderSize|MaxPending|OnReject)\b`)
 
 // newFixture returns a Listener that accepts. It trusts 192.0.2.10 unless c has another set.
@@ -118,7 +118,7 @@ func newFixture(t *testing.T, c proxyproto.Config) *fixture {
 	return f
 }
 
-// lazyFixture is newFixture without the start: nothing is accepted before Accept.
+// lazyFixture returns a fixture whose Listener accepts nothing before Accept.
 func lazyFixture(t *testing.T, c proxyproto.Config) *fixture {
 	f := &fixture{mem: newMemListener()}
 	if c.Trusted == nil {
@@ -187,7 +187,7 @@ func offer(t *testing.T, c proxyproto.Config, chunks ...string) (conn *proxyprot
 	return conn, rej
 }
 
-// read reads once and returns what came.
+// read returns the bytes of one Read.
 func read(t *testing.T, c net.Conn) string {
 	t.Helper()
 	b := make([]byte, 4096)

@@ -16,8 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tests of untrusted peers under the policy Ignore.
-
 var ignoreConfig = proxyproto.Config{Untrusted: proxyproto.Ignore}
 
 func TestIgnoreDropsHeaderInSegments(t *testing.T) {
@@ -309,7 +307,7 @@ func TestIgnoreKeepsDeadlinesOfApplication(t *testing.T) {
 					elapse(time.Second)
 					io.WriteString(client, "P4 203.0.113.7 198.51.100.1 1 2\r\nEHLO")
 				}()
-				require.Equal(t, "EHLO", read(t, server)) // at 5 s: nothing was lost
+				require.Equal(t, "EHLO", read(t, server)) // at 5 s, without loss
 				require.NoError(t, tt.set(server, at(7*time.Second)))
 				timesOut(7 * time.Second) // after the header
 			})

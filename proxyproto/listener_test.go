@@ -128,8 +128,6 @@ func TestEveryRejectionCountsOnce(t *testing.T) {
 	})
 }
 
-// Errors of the listener below
-
 type temporaryError struct{}
 
 func (temporaryError) Error() string { return "passes" }
@@ -219,7 +217,7 @@ func TestAcceptKeepsTheOrder(t *testing.T) {
 			in()
 		}
 		for range 5 {
-			out() // the head is in the middle when the ring grows
+			out() // so that the head is in the middle when the ring grows
 		}
 		for range 40 {
 			in()

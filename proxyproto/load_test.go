@@ -18,11 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file load a Listener on real sockets. Their clients are in
-// this process.
+// The tests in this file put load on a Listener with real sockets. The clients are in this
+// process.
 
-// fromLoopback trusts 127.0.0.1, gives headers all the time that a slow machine
-// may need, and fails the test when a connection is refused.
+// fromLoopback trusts 127.0.0.1, has a header timeout for slow machines, and fails the test if a
+// connection is refused.
 func fromLoopback(t *testing.T) proxyproto.Config {
 	return proxyproto.Config{
 		Trusted:       trustnet.MustParse("127.0.0.1"),
@@ -31,7 +31,7 @@ func fromLoopback(t *testing.T) proxyproto.Config {
 	}
 }
 
-// fewer is n, or a tenth of it with -short.
+// fewer returns n, or a tenth of it with -short.
 func fewer(n int) int {
 	if testing.Short() {
 		return n / 10
@@ -53,8 +53,8 @@ func eventually(t *testing.T, condition func() bool) {
 
 const question = "ping"
 
-// answer serves l until it is closed: every client gets its question back. It
-// returns when all clients left, and the error of Accept.
+// answer serves l until it is closed and sends every question back. It returns the error of
+// Accept when all clients have left.
 func answer(l net.Listener) error {
 	var clients sync.WaitGroup
 	defer clients.Wait()
@@ -88,8 +88,8 @@ func answers(t *testing.T, l net.Listener) {
 	})
 }
 
-// ask connects, sends the header and a question, and waits for the answer. It
-// leaves when leave is closed.
+// ask connects, sends the header and a question, and waits for the answer. It closes the
+// connection when leave is closed.
 func ask(addr net.Addr, header string, leave <-chan struct{}) error {
 	c, err := net.Dial(addr.Network(), addr.String())
 	if err != nil {
@@ -117,15 +117,15 @@ func hear(c net.Conn) error {
 	return nil
 }
 
-// now is a channel that is closed already.
+// now is a closed channel.
 var now = func() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }()
 
-// connect opens n connections to l that last as long as the test, and sends the
-// header on each.
+// connect opens n connections to l, sends the header on each, and closes them at the end of the
+// test.
 func connect(t testing.TB, l net.Listener, n int, header string) []net.Conn {
 	conns := make([]net.Conn, n)
 	for i := range conns {
@@ -189,11 +189,11 @@ func TestSilentPeersDoNotBlockGoodOne(t *testing.T) {
 		require.NoError(t, ask(l.Addr(), proxy4(), now))
 	}
 	require.Equal(t, proxyproto.Stats{Proxied: 100, Pending: silent + 10}, l.Stats())
-	require.NoError(t, l.Close()) // before the clients leave, which would be refused for that
+	require.NoError(t, l.Close()) // before the clients leave and are refused for it
 }
 
 func TestCloseGivesEverythingBack(t *testing.T) {
-	listen(t).Close() // what package net opens once is open
+	listen(t).Close() // package net has opened its own files
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 
 	l := wrapped(t, fromLoopback(t))
@@ -227,7 +227,7 @@ func openFiles(t *testing.T) int {
 	return len(files)
 }
 
-// A countingListener counts what it accepted.
+// A countingListener counts the connections that it accepted.
 type countingListener struct {
 	net.Listener
 	accepted atomic.Int64

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A server that has reached its limit of open files serves all clients in the end.
-// Until then the clients wait in the kernel's queue.
+// If a server reaches its limit of open files, clients wait in the kernel's queue, and all are
+// served in the end.
 func TestTooManyOpenFilesAreWaitedOut(t *testing.T) {
 	const conns = 60
 	server := startChild(t, "server with few files")

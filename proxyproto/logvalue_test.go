@@ -18,7 +18,7 @@ var (
 	_ slog.LogValuer = proxyproto.Rejection{}
 )
 
-// logged returns what slog.TextHandler makes of a value named x.
+// logged returns the output of slog.TextHandler for a value named x.
 func logged(value any) string {
 	var b bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{

@@ -15,8 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tests of peers that may send a header: Config.Optional.
-
 // A step is an action of a client after a time.
 type step struct {
 	after time.Duration
@@ -58,7 +56,7 @@ func TestOptionalPeer(t *testing.T) {
 		name    string
 		config  proxyproto.Config
 		steps   []step
-		want    proxyproto.Stats // when Accept returned, or nothing happens any more
+		want    proxyproto.Stats // after Accept has returned, or at the end
 		at      time.Duration    // when Accept returns; 0 with a rejection or a probe
 		payload string           // what Read returns after that
 		err     error            // of Read, or of the rejection
@@ -264,7 +262,7 @@ func TestOptionalPeerKeepsItsWait(t *testing.T) {
 		room    time.Duration // when the next connection is accepted
 		evicted uint64
 	}{
-		// Silent, it becomes ready after its wait, and a ready one is never evicted.
+		// A silent optional peer becomes ready after its wait. A ready one is never evicted.
 		{name: "silent", room: time.Minute},
 		{name: "partial signature", sends: "PROXY ", room: 3 * time.Second, evicted: 1},
 	} {

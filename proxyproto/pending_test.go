@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A gated connection reads only after its turn came, as on a loaded machine.
+// A gated connection reads only after its turn has come, as on a loaded machine.
 type gated struct {
 	*net.TCPConn
 	turn chan struct{}
@@ -174,7 +174,7 @@ func TestConnectionsAreClosedOutsideLock(t *testing.T) {
 	})
 }
 
-// The times in these three: after a second of silence the Read of a peer may be ended, and
+// In the following three tests, the Read of a peer may be ended after a second of silence, and
 // its last Read takes at most 10 ms.
 
 func TestEvictedPeerThatSends(t *testing.T) {
@@ -219,7 +219,7 @@ func TestEvictionTimeOfPeer(t *testing.T) {
 	})
 }
 
-// For the race detector: Close comes while a connection is made pending.
+// The race detector checks a Close while a connection becomes pending.
 func TestCloseWithNewConn(t *testing.T) {
 	for range fewer(500) {
 		l := wrapped(t, fromLoopback(t))
@@ -290,7 +290,7 @@ func TestSilentPeersMakeRoomOldestFirst(t *testing.T) {
 			clients = append(clients, f.mem.dial(proxyAddr))
 			elapse(100 * time.Millisecond)
 		}
-		io.WriteString(clients[0], "PROXY ") // has spoken, at 0.3 s
+		io.WriteString(clients[0], "PROXY ") // at 0.3 s
 		start := time.Now()
 		send(t, f.mem.dial(proxyAddr), proxy4()) // waits for room
 		c, err := f.Accept()

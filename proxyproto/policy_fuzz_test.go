@@ -76,8 +76,8 @@ func try(t *testing.T, c proxyproto.Config, chunks []string, pause time.Duration
 	return a
 }
 
-// All policies must agree where a header ends, however the stream is cut, and must not lose
-// other bytes.
+// All policies must find the same end of a header, for all chunks, and must not lose other
+// bytes.
 func FuzzEveryPolicyAgreesOnWhatHeaderIs(f *testing.F) {
 	for _, s := range seeds(f) {
 		f.Add([]byte(s), []byte{0}, uint16(0), uint8(200))
@@ -118,12 +118,12 @@ func FuzzEveryPolicyAgreesOnWhatHeaderIs(f *testing.F) {
 		require.Equal(t, required.version, optional.version)
 		require.Equal(t, required.kinds(), optional.kinds())
 		require.Equal(t, required.stats, optional.stats)
-		// And the header that counts for one is the header that is dropped for another.
+		// Ignore drops the header that counts for a trusted peer.
 		require.True(t, ignored.accepted)
 		require.Zero(t, ignored.version)
 		require.Equal(t, proxyAddr, ignored.remote)
 		if errors.Is(required.err, proxyproto.ErrUnsupported) && !errors.Is(required.err, proxyproto.ErrMalformed) {
-			// Not for TCP: it cannot count, and is dropped by its length.
+			// A header that is not for TCP does not count and is dropped.
 			size := 16
 			if len(whole) >= size {
 				size += int(binary.BigEndian.Uint16(stream[14:]))

@@ -16,8 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Which failures of Read are health checks, and which are reported.
-
 type readFails struct {
 	net.Conn
 	err error
@@ -72,7 +70,7 @@ func TestOnlyEndResetAndCloseAreProbes(t *testing.T) {
 	}
 }
 
-// A listener whose layers are in the wrong order: TLS below the PROXY protocol.
+// The layers are in the wrong order: TLS is below the PROXY protocol.
 func TestPlaintextHeaderBelowTLS(t *testing.T) {
 	var mu sync.Mutex
 	var got []proxyproto.Rejection

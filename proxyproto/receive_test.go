@@ -267,7 +267,7 @@ func TestMaxHeaderSize(t *testing.T) {
 		"largest":  {limit: 65534, length: 65535},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// 16 bytes, and not one of the block.
+			// The 16 bytes do not include the block.
 			_, rej := offer(t, proxyproto.Config{MaxHeaderSize: tt.limit}, signature+"\x21\x11"+string([]byte{byte(tt.length >> 8), byte(tt.length)}))
 			require.ErrorIs(t, rej.Err, proxyproto.ErrTooLarge)
 			fits := proxy4()
@@ -392,7 +392,7 @@ func TestLocalAddressOfEachConn(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
 		for _, own := range []*net.TCPAddr{
 			{IP: net.IPv4(192, 0, 2, 1), Port: 25},
-			{IP: net.IPv4(192, 0, 2, 2), Port: 25}, // the same but the address
+			{IP: net.IPv4(192, 0, 2, 2), Port: 25}, // the same except the address
 			{IP: net.IPv4(192, 0, 2, 2), Port: 587},
 			{IP: net.ParseIP("fe80::1"), Port: 587, Zone: "eth0"},
 			{IP: net.ParseIP("fe80::1"), Port: 587, Zone: "eth1"},

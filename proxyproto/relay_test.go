@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A hop is a process that passes on bytes between two connections, for
-// BenchmarkRelay and TestRelaySplices. It takes one connection at the front,
-// then one at the back, copies in one direction, closes both, and begins again.
+// A hop is a process that forwards bytes between two connections, for BenchmarkRelay and
+// TestRelaySplices. It accepts a connection at the front and one at the back, copies in one
+// direction, closes both, and repeats.
 type hop struct {
 	Front, Back string // contenders
 	Trusted     bool   // the front's peer sends a header
@@ -27,7 +27,7 @@ type hop struct {
 
 func init() { roles["relay"] = startRelay }
 
-// startRelay answers with the addresses of the front and the back.
+// startRelay returns the addresses of the front and the back.
 func startRelay(question *gob.Decoder) (any, error) {
 	var h hop
 	if err := question.Decode(&h); err != nil {
@@ -77,8 +77,8 @@ func (h *hop) run(front, back net.Listener) error {
 	return err
 }
 
-// push sends n bytes of payload through a relay, behind the header in the same
-// segment if they go up, and returns the time from the first to the last.
+// push sends n bytes of payload through a relay and returns the time from the first to the last.
+// Bytes from the front begin in the segment of the header.
 func push(tb testing.TB, h hop, addrs []string, header string, n int) time.Duration {
 	dial := func(addr string) *net.TCPConn {
 		c, err := net.Dial("tcp", addr)
@@ -132,8 +132,8 @@ func push(tb testing.TB, h hop, addrs []string, header string, n int) time.Durat
 	return took
 }
 
-// payload is sent again and again, in pieces of an odd size: bytes that are lost
-// or sent twice show.
+// payload is sent repeatedly in pieces of an odd size, so that bytes that are lost or sent twice
+// are detected.
 var payload = func() []byte {
 	b := make([]byte, 1<<20-3)
 	rand.NewChaCha8([32]byte{}).Read(b)

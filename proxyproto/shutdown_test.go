@@ -37,7 +37,7 @@ func TestShutdownWakesEveryAcceptor(t *testing.T) {
 				synctest.Wait()
 				silent.Close()
 			}
-			wg.Wait() // a bubble in which one hangs ends the test
+			wg.Wait() // if one hangs, the bubble fails the test
 			require.NoError(t, <-done)
 		})
 	}
@@ -65,7 +65,7 @@ func TestCloseWakesAcceptors(t *testing.T) {
 	})
 }
 
-// The listener below hands out a connection that it accepted while it was closed.
+// The listener below returns a connection that it accepted while it was being closed.
 type lateListener struct {
 	*memListener
 	late net.Conn
@@ -137,8 +137,6 @@ func TestShutdownOfNothing(t *testing.T) {
 	}
 }
 
-// Close and Shutdown
-
 func TestCloseEndsPendingConns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{})
@@ -169,7 +167,7 @@ func TestCloseEndsPendingConns(t *testing.T) {
 		require.Nil(t, f.mem.dial(clientAddr))
 		require.Empty(t, f.rejected(), "no connection was refused")
 
-		send(t, served, "still here") // by now the application's
+		send(t, served, "still here") // the application owns it now
 		require.Equal(t, "still here", read(t, mine))
 	})
 }
@@ -254,7 +252,7 @@ func TestCloseEndsShutdown(t *testing.T) {
 func TestShutdownAtBoundAccepts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, proxyproto.Config{MaxPending: 1})
-		f.mem.dial(clientAddr) // fills it: the accept loop waits for room
+		f.mem.dial(clientAddr) // the accept loop waits for room
 		synctest.Wait()
 		done := make(chan error)
 		go func() { done <- f.Shutdown(context.Background()) }()

@@ -23,10 +23,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests in this file are short, and long with PORTICO_SOAK=60s: make soak. What
-// they print is in BENCHMARKS.md.
+// The tests in this file are short. "make soak" sets PORTICO_SOAK=60s. BENCHMARKS.md has the
+// figures.
 
-// soakTime is how long they go on.
+// soakTime returns the duration of each test.
 func soakTime(t *testing.T) (d time.Duration, long bool) {
 	s := os.Getenv("PORTICO_SOAK")
 	if s == "" {
@@ -49,7 +49,7 @@ func TestSoakIdleConnections(t *testing.T) {
 		each[contender] = w.idle(t, contender, max(1, w.skip(contender)), conns)
 		t.Logf("%d idle connections, %s: %.0f bytes each, %.2f x raw", conns, contender, each[contender], each[contender]/each[raw])
 	}
-	// BenchmarkIdle is exact. Here the memory must not grow with the number.
+	// BenchmarkIdle is more exact. Here the memory must not grow with the number.
 	require.Less(t, each[portico], 2*each[raw])
 }
 
@@ -65,7 +65,7 @@ type behaviour struct {
 	count func(s proxyproto.Stats) uint64
 }
 
-// someProxy and directClient are where clients connect from.
+// someProxy and directClient are addresses of clients.
 func someProxy(r *rand.Rand) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 1, byte(r.IntN(256)), byte(1 + r.IntN(254))})
 }
@@ -158,7 +158,7 @@ func (m behaviour) visit(addr net.Addr, r *rand.Rand) error {
 	for _, s := range chunks {
 		if _, err := io.WriteString(c, s); err != nil {
 			if !served {
-				return nil // it has been thrown out
+				return nil // it has been evicted
 			}
 			return err
 		}
@@ -212,7 +212,7 @@ func sendAddresses(l net.Listener) {
 	}
 }
 
-// usage has the figures that must not grow.
+// usage has figures that must not grow.
 type usage struct {
 	goroutines, files int
 	heap              uint64
@@ -289,7 +289,7 @@ func TestSoakChurn(t *testing.T) {
 	idle := measureUsage(t)
 	churn(duration / 6)
 	eventually(t, func() bool { return runtime.NumGoroutine() <= idle.goroutines && openFiles(t) <= idle.files })
-	before := measureUsage(t) // what is made once is made
+	before := measureUsage(t) // allocates what is allocated once
 	churn(duration - duration/6)
 	eventually(t, func() bool {
 		after := measureUsage(t)
@@ -311,7 +311,7 @@ func TestSoakChurn(t *testing.T) {
 		total, duration, swaps, before.goroutines, after.goroutines, before.files, after.files, before.heap>>10, after.heap>>10, s)
 }
 
-// all adds up where connections can end.
+// all returns the sum of the counters of outcomes.
 func all(s proxyproto.Stats) (n uint64) {
 	for _, v := range []uint64{s.Proxied, s.Local, s.Direct, s.Probes, s.NoHeader, s.Malformed, s.TimedOut, s.TooLarge, s.Checksum, s.Refused, s.Evicted} {
 		n += v

@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRelaySplices proves that io.Copy moves bytes with splice(2) through a
-// Conn: they pass a relay in another process, and the kernel counts what that
-// process moved by read(2) and write(2) in /proc/<pid>/io (proc_pid_io(5)).
-// splice(2) does not count there. A relay without splice(2) shows that the check can fail.
+// TestRelaySplices checks that io.Copy moves bytes through a Conn with splice(2). The bytes pass
+// a relay in another process. /proc/<pid>/io (proc_pid_io(5)) has the bytes that the process
+// moved by read(2) and write(2), without splice(2). A relay without splice(2) shows that the
+// check can fail.
 func TestRelaySplices(t *testing.T) {
 	const size = 8 << 20
 	header := v2Header(t)

@@ -251,7 +251,7 @@ func TestBadChoiceLosesItsOwnConnectionOnly(t *testing.T) {
 				})
 				a := acceptFrom(parts[0])
 				var bad []*stubConn
-				for range proxyproto.DefaultMaxPending + 1 { // more than there is room for, if one stays
+				for range proxyproto.DefaultMaxPending + 1 { // one more than there is room for
 					c := stub(0, -1)
 					bad = append(bad, c)
 					mem.conns <- c

@@ -49,8 +49,8 @@ func TestClosingOnePartLeavesOthersAlone(t *testing.T) {
 	})
 }
 
-// A hangingConn is closed when the test says so, as that of a *tls.Conn, which sends an
-// alert first.
+// The Close of a hangingConn returns when the test permits it, like that of a *tls.Conn, which
+// sends an alert first.
 type hangingConn struct {
 	net.Conn
 	closing, release chan struct{}
@@ -62,8 +62,8 @@ func (c hangingConn) Close() error {
 	return c.Conn.Close()
 }
 
-// A connection that choose returns for a closed part is closed, and no other part waits for
-// that. The test is outside of synctest, in which a blocked mutex is a deadlock.
+// A connection that choose returns for a closed part is closed, and other parts do not wait for
+// the Close. The test does not use synctest, because a blocked mutex there is a deadlock.
 func TestSlowCloseOfLateChoice(t *testing.T) {
 	mem := newMemListener()
 	closing := make(chan struct{})
@@ -115,8 +115,8 @@ func TestClosingAPartMakesRoom(t *testing.T) {
 	})
 }
 
-// A connection that gets no place in a queue leaves its place to the next one, whether
-// choose closed it, its part is closed, or there is no such part.
+// A connection that is not queued, because choose closed it, its part is closed or there is no
+// such part, makes room for the next one.
 func TestClosedPartMakesRoom(t *testing.T) {
 	for name, lose := range map[string]func(net.Conn) (net.Conn, int){
 		"closed by choose":      func(c net.Conn) (net.Conn, int) { c.Close(); return nil, 0 },
@@ -249,7 +249,7 @@ func TestInnerDeadlineOfSplit(t *testing.T) {
 			t.Fatal("accepted without an Accept")
 		case <-time.After(time.Minute):
 		}
-		a := acceptFrom(parts[0]) // goes on
+		a := acceptFrom(parts[0]) // continues
 		mem.conns <- stub(0, 0)
 		n, err := a.state()
 		require.Equal(t, 1, n)
@@ -414,6 +414,6 @@ func TestPartsEndUnderLoad(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	for _, c := range conns {
-		<-c.closed // none is left open
+		<-c.closed // no connection remains open
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A download is a connection on which only the server sends application data. The
-// client sends its first bytes and reads to the end.
+// A download is a connection on which the client sends its first bytes and then reads to the
+// end.
 func download(t *testing.T, cfg proxyproto.Config, first string) (client net.Conn, server net.Conn, rejected func() []proxyproto.Rejection) {
 	var mu sync.Mutex
 	var rejections []proxyproto.Rejection
