@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,6 +112,33 @@ func TestReadArrivedReturnsTheEnd(t *testing.T) {
 	awaitBytes(t, conn)
 	_, err := conn.ReadArrived(make([]byte, 1))
 	require.True(t, errors.Is(err, io.EOF), "%v", err)
+}
+
+// The system reports a reset once. It must not become the end of the stream.
+func TestReadArrivedReturnsAReset(t *testing.T) {
+	if !canExamine() {
+		t.Skip("sockets cannot be examined here")
+	}
+	for _, tt := range []struct {
+		name   string
+		config proxyproto.Config
+		first  string
+	}{
+		{name: "direct"},
+		{name: "trusted", config: proxyproto.Config{Trusted: trustnet.MustParse("loopback")}, first: proxy4()},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, conn := accepted(t, tt.config, tt.first)
+			address := client.LocalAddr().String()
+			abort(client)
+			n, err := conn.ReadArrived(make([]byte, 1))
+			for n == 0 && err == nil { // the reset has not arrived
+				n, err = conn.ReadArrived(make([]byte, 1))
+			}
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+			require.ErrorContains(t, err, address)
+		})
+	}
 }
 
 // After a Read that ended at a deadline, bytes that may become a header are held, and a Read

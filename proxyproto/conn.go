@@ -177,34 +177,36 @@ func (c *Conn) Read(b []byte) (int, error) {
 }
 
 // ReadArrived reads bytes that have arrived already. It does not wait: if there are no
-// bytes, it returns 0 and no error. At the end of the stream it returns io.EOF, and
-// [ErrUntrustedHeader] as Read does. What it returns is not read again by Read.
+// bytes, it returns 0 and no error. At the end of the stream it returns io.EOF. It returns
+// [ErrUntrustedHeader], a reset and other errors as Read does. Bytes and errors that it
+// returned are not returned again by Read.
 //
 // It returns 0, although bytes may have arrived, for a connection whose header is dropped
 // under [Ignore], until Read has returned the first bytes. If the connection below is not
 // of package net, or the system is not Unix, it returns only what arrived along with a
 // header. Do not call it while Read waits in another goroutine.
 func (c *Conn) ReadArrived(b []byte) (int, error) {
-	if !c.hasArrived() {
-		return 0, nil
+	has, err := c.hasArrived()
+	if !has || err != nil {
+		return 0, err
 	}
 	return c.Read(b)
 }
 
-func (c *Conn) hasArrived() bool {
+func (c *Conn) hasArrived() (bool, error) {
 	if l := c.lead.Load(); l != nil {
 		if held, waits := l.hasHeld(); held || waits {
-			return held
+			return held, nil
 		}
 	}
 	if below, ok := c.conn.(*Conn); ok {
 		return below.hasArrived()
 	}
 	if !isOfNet(c.conn) {
-		return false
+		return false, nil
 	}
-	has, known := hasData(c.conn)
-	return has && known
+	has, known, err := peek(c.conn)
+	return has && known, err
 }
 
 // Write writes to the connection.

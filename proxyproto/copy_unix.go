@@ -23,19 +23,19 @@ func (f *forwarding) readReady() error {
 	case err != nil:
 		f.n = 0
 	case f.failure != nil:
-		f.n, err = 0, f.readError()
+		f.n, err = 0, socketError(f.src, "read", f.failure)
 	case f.n == 0:
 		err = io.EOF
 	}
 	return err
 }
 
-// readError returns the error of a failed read(2) as net.Conn's Read does. It names both
-// addresses, so that a log line tells which side of a proxy failed.
-func (f *forwarding) readError() error {
-	e := &net.OpError{Op: "read", Err: os.NewSyscallError("read", f.failure)}
-	if f.src != nil {
-		e.Source, e.Addr = f.src.LocalAddr(), f.src.RemoteAddr()
+// socketError returns the error of a system call that reads from c, as net.Conn's Read does.
+// It names both addresses, so that a log line tells which side of a proxy failed.
+func socketError(c net.Conn, call string, failure error) error {
+	e := &net.OpError{Op: "read", Err: os.NewSyscallError(call, failure)}
+	if c != nil {
+		e.Source, e.Addr = c.LocalAddr(), c.RemoteAddr()
 		e.Net = e.Source.Network()
 	}
 	return e

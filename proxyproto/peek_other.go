@@ -4,5 +4,5 @@ package proxyproto
 
 import "net"
 
-// hasData cannot look at the socket without reading on this system.
-func hasData(net.Conn) (has, known bool) { return false, false }
+// peek cannot look at the socket without reading on this system.
+func peek(net.Conn) (has, known bool, err error) { return false, false, nil }

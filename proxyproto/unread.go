@@ -1,6 +1,9 @@
 package proxyproto
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // readUnread is for Close. A direct client may have sent a header that the server did
 // not read, because only the server sends data on the connection (an FTP download).
@@ -34,4 +37,10 @@ func (l *lead) readUnread(c *Conn) (closed bool) {
 	}
 	l.readLocked(c, make([]byte, firstRead))
 	return l.refused || h != nil && h.state == failed
+}
+
+// hasData is peek for a caller that does not need the error.
+func hasData(c net.Conn) (has, known bool) {
+	has, known, _ = peek(c)
+	return has, known
 }
