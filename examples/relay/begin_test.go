@@ -96,5 +96,5 @@ func TestASessionThatBeginsAfterTheGraceIsCut(t *testing.T) {
 	c := dialAsProxy(t, r, ofClient(2, nil))
 	_, err := io.ReadAll(c)
 	require.ErrorIs(t, err, syscall.ECONNRESET)
-	log.await(t, `msg="session ended"`, `reason="cut at shutdown"`)
+	log.await(t, `msg="session ended"`, `reason="cut at shutdown, when the time in RELAY_GRACE had passed"`)
 }

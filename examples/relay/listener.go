@@ -142,12 +142,14 @@ func (r *relay) accept(l *listener) {
 			}
 			return
 		}
+		conn := c.(*proxyproto.Conn)
 		if !r.makeRoom(l) {
+			(&session{relay: r, conn: conn, route: &l.route}).turnAway(slog.LevelInfo, "", errNoRoom)
 			c.Close()
 			continue
 		}
 		r.sessions.Add(1)
-		r.give(job{route: &l.route, conn: c.(*proxyproto.Conn)})
+		r.give(job{route: &l.route, conn: conn})
 	}
 }
 
@@ -165,7 +167,7 @@ func (r *relay) makeRoom(l *listener) bool {
 		return true
 	default:
 	}
-	r.log.Warn("no room for another session, clients wait", "listener", l.Addr().String(), "sessions", r.cfg.maxSessions)
+	r.log.Warn("no room for another session, clients wait (RELAY_MAX_SESSIONS)", "listener", l.Addr().String(), "sessions", r.cfg.maxSessions)
 	select {
 	case r.room <- struct{}{}:
 		return true
@@ -186,7 +188,7 @@ func (r *relay) shutdown(grace time.Duration) error {
 		all.Go(func() {
 			errs[i] = l.Shutdown(ctx)
 			if errors.Is(errs[i], context.DeadlineExceeded) { // reported, but not a failure
-				r.log.Warn("clients cut at shutdown before they had a session", "listener", l.Addr().String())
+				r.log.Warn("clients cut at shutdown before they had a session (RELAY_GRACE)", "listener", l.Addr().String())
 				errs[i] = nil
 			}
 		})

@@ -28,6 +28,7 @@
 //
 //	listener.go  listeners, the limit of sessions, and shutdown
 //	session.go   one client: TLS, the backend, and the log line
+//	cause.go     why a client gets no session, and why a session ended
 //	header.go    the PROXY header for the backend
 //	pass.go      bytes both ways, and half-close
 //	watch.go     idle timeouts, for all sessions with one timer

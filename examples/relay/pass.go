@@ -5,7 +5,6 @@ package main
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
 	"sync/atomic"
 
@@ -19,12 +18,6 @@ type duplex interface {
 	CloseWrite() error
 }
 
-var (
-	errIdle     = errors.New("nothing moved for the idle timeout")
-	errStuck    = errors.New("the other side did not take what was sent")
-	errShutdown = errors.New("cut at shutdown")
-)
-
 // A traffic is the two directions of a session.
 type traffic struct {
 	client, backend duplex
@@ -32,9 +25,10 @@ type traffic struct {
 	moved           atomic.Int64 // when bytes last arrived or were accepted
 	up, down        direction    // from and to the client
 
-	open  atomic.Int32          // directions that have not ended
-	first atomic.Pointer[error] // error that ended both directions
-	ended func(error)           // called when both directions have ended
+	open  atomic.Int32              // directions that have not ended
+	first atomic.Pointer[error]     // error that ended a direction
+	from  atomic.Pointer[direction] // direction that ended first
+	ended func(error)               // called when both directions have ended
 }
 
 // A direction counts the bytes that it forwards.
@@ -45,7 +39,7 @@ type direction struct {
 
 // pass forwards bytes until both directions have ended, and then calls ended, once. It
 // does not wait. The end of one direction is passed on as a half-close, and the other direction
-// continues. If an error ends both directions, the connections are reset and ended gets the error.
+// continues. After an error both connections are reset, and ended gets the error.
 func (t *traffic) pass() {
 	t.open.Store(2)
 	go t.forward(&t.up, t.backend, t.client)
@@ -70,8 +64,9 @@ func (t *traffic) forward(d *direction, dst, src duplex) {
 
 // end ends one direction.
 func (t *traffic) end(d *direction, err error, dst duplex) {
+	t.from.CompareAndSwap(nil, d)
 	_, isTLS := dst.(*tls.Conn)
-	if err == nil && (isTLS || t.open.Load() > 1) { // else Close of the socket sends the same
+	if err == nil && t.first.Load() == nil && (isTLS || t.open.Load() > 1) { // else Close of the socket sends the same
 		d.busy.Store(t.clock.now()) // a close_notify waits for the client
 		err = dst.CloseWrite()
 		d.busy.Store(0)
@@ -89,9 +84,12 @@ func (t *traffic) end(d *direction, err error, dst duplex) {
 	t.ended(nil)
 }
 
-// cut resets both connections. The first error is the reason, and later errors are results of it.
+// fail records the reason. Later errors are results of the first one.
+func (t *traffic) fail(err error) { t.first.CompareAndSwap(nil, &err) }
+
+// cut resets both connections.
 func (t *traffic) cut(err error) {
-	t.first.CompareAndSwap(nil, &err)
+	t.fail(err)
 	reset(t.client)
 	reset(t.backend)
 }
@@ -99,17 +97,20 @@ func (t *traffic) cut(err error) {
 // reset ends a connection with an RST, so that the peer does not mistake it for the end of the
 // data.
 func reset(c net.Conn) {
+	c = lowest(c) // tls.Conn.Close sends a close_notify
+	if t, ok := c.(*net.TCPConn); ok {
+		t.SetLinger(0) // RST instead of FIN
+	}
+	c.Close()
+}
+
+// lowest returns the connection below all wrappers of c.
+func lowest(c net.Conn) net.Conn {
 	for {
-		switch t := c.(type) {
-		case *net.TCPConn:
-			t.SetLinger(0) // RST instead of FIN
-			t.Close()
-			return
-		case interface{ NetConn() net.Conn }: // not through tls.Conn.Close, which sends a close_notify
-			c = t.NetConn()
-		default:
-			c.Close()
-			return
+		w, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return c
 		}
+		c = w.NetConn()
 	}
 }

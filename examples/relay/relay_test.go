@@ -281,7 +281,7 @@ func TestShutdownWaitsForSessionsAndThenCutsThem(t *testing.T) {
 		_, err := io.ReadAll(c)
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 	}
-	log.await(t, `msg="session ended"`, `reason="cut at shutdown"`)
+	log.await(t, `msg="session ended"`, `reason="cut at shutdown, when the time in RELAY_GRACE had passed"`)
 }
 
 // Also where clients wait for room, and nothing has been accepted from the listener

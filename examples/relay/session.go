@@ -61,7 +61,7 @@ var firsts = sync.Pool{New: func() any { return new([1024]byte) }}
 func (s *session) connect() bool {
 	var err error
 	if s.client, s.state, err = s.relay.endTLS(s.conn); err != nil {
-		s.log(slog.LevelDebug, "no TLS handshake", slog.String("reason", err.Error()))
+		s.noTLS(err)
 		return false
 	}
 	h := newHeader(s.conn.Info(), s.state)
@@ -72,7 +72,7 @@ func (s *session) connect() bool {
 	if s.state == nil {
 		n, err = s.conn.ReadArrived(first[:])
 		if err != nil && err != io.EOF { // an untrusted header, or a reset
-			s.log(slog.LevelDebug, "client turned away", slog.String("reason", err.Error()))
+			s.notDialed(err)
 			return false
 		}
 	}
@@ -82,25 +82,25 @@ func (s *session) connect() bool {
 	d := proxyproto.Dialer{Dial: s.relay.dial, Payload: first[:n]}
 	backend, err := d.DialContext(ctx, "tcp", s.route.backend.Text, h)
 	if err != nil {
-		s.log(slog.LevelWarn, "backend does not answer, client turned away", slog.String("reason", err.Error()))
+		s.noBackend(err)
 		return false
 	}
 	s.backend = backend.(*net.TCPConn)
 	return true
 }
 
-// report logs a session that has ended. The proxy's own connections are mostly health checks,
-// one every few seconds.
-func (s *session) report(err error) {
-	level := slog.LevelInfo
+// level returns the level for the end of a session. The proxy's own connections are mostly
+// health checks, one every few seconds.
+func (s *session) level() slog.Level {
 	if s.conn.Info().Local {
-		level = slog.LevelDebug
+		return slog.LevelDebug
 	}
-	reason := "both sides closed"
-	if err != nil {
-		reason = err.Error()
-	}
-	s.log(level, "session ended", slog.String("reason", reason), slog.Int64("up", s.up.bytes), slog.Int64("down", s.down.bytes),
+	return slog.LevelInfo
+}
+
+// report logs a session that has ended.
+func (s *session) report(err error) {
+	s.log(s.level(), "session ended", slog.String("reason", s.reason(err)), slog.Int64("up", s.up.bytes), slog.Int64("down", s.down.bytes),
 		slog.String("duration", time.Since(s.began).Round(time.Millisecond).String()))
 }
 
