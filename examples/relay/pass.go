@@ -71,13 +71,20 @@ func (t *traffic) end(d *direction, err error, dst duplex) {
 		err = dst.CloseWrite()
 		d.busy.Store(0)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case isBroken(dst):
+		// A server that closes its connection without reading everything resets it, and its last
+		// answer may wait in the relay's socket. The other direction forwards that, and ends then.
+		t.fail(err)
+	default:
 		t.cut(err)
 	}
 	if t.open.Add(-1) > 0 {
 		return
 	}
 	if first := t.first.Load(); first != nil {
+		t.cut(*first)
 		t.ended(*first)
 		return
 	}
@@ -102,6 +109,16 @@ func reset(c net.Conn) {
 		t.SetLinger(0) // RST instead of FIN
 	}
 	c.Close()
+}
+
+// isBroken reports whether the peer of c has reset the connection.
+func isBroken(c net.Conn) bool {
+	t, ok := lowest(c).(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	_, err := t.Write(nil)
+	return err != nil
 }
 
 // lowest returns the connection below all wrappers of c.
