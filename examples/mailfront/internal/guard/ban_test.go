@@ -109,6 +109,7 @@ func TestLiftOfABanThatIsKnownInOnePlace(t *testing.T) {
 		synctest.Wait()
 		nodes[1].lift(who) // as if the message had been lost
 		requireLifted(t, true, nodes[1], who)
+		synctest.Wait() // for the message to the other node
 
 		s.away.Store(true)
 		wrongPasswords(nodes[0].Guard, knownClient("198.51.100.7"), 10)

@@ -156,7 +156,7 @@ func (n node) owed() (owed int) {
 
 func TestDeferredChargesWhileStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const clients = 10 * payAtOnce
+		const clients = 4 * payAtOnce
 		s := newTestStore()
 		n := startNodes(t, 1, s, DefaultLimits)[0]
 		admit := func() {
