@@ -175,10 +175,21 @@ func (a *admin) page(w http.ResponseWriter, r *http.Request) {
 	case p.now.PasswordHash == "":
 		a.show(w, r, http.StatusForbidden, "no-administrator", p)
 	case p.session == nil:
+		if _, tooMany := sessionCookies(r); tooMany {
+			a.reportCookies(client.FromRequest(r), p)
+		}
 		a.show(w, r, http.StatusOK, "sign-in", p)
 	default:
 		a.show(w, r, http.StatusOK, "home", p)
 	}
+}
+
+// reportCookies reports that the browser may have sent the cookie of a session after too many others.
+func (a *admin) reportCookies(cl client.Client, p *adminPageData) {
+	a.f.limited.Warn("client", "too_many_cookies", cl.Listener, slog.String("client_ip", cl.LogIP().String()),
+		slog.String("reason", fmt.Sprintf("more than %d cookies have the name %s: another site of the domain may have set them", maxSessionCookies, sessionCookie)),
+		slog.String("advice", "delete the cookies of the domain in the browser, and use a domain that no other site shares"))
+	p.Problem = fmt.Sprintf("Your browser sent more than %d cookies with the name %s, so a sign-in cannot be found among them. Another site of this domain may have set them. Delete the cookies of this domain in the browser, and sign in again.", maxSessionCookies, sessionCookie)
 }
 
 // form parses a form and checks that a page of this server sent it. If it returns false, the

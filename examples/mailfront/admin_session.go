@@ -30,7 +30,9 @@ const (
 	sessionLifetime = 8 * time.Hour
 	sessionCookie   = "mailfront-admin"
 
-	maxSessionCookies = 4 // in one request; a browser may have one for each path of the page
+	// maxSessionCookies is the number of cookies of a request that are looked up. A browser may have one
+	// for each path of the page.
+	maxSessionCookies = 4
 )
 
 // checkNewPassword returns what is wrong with a new password, as a sentence for the person who
@@ -96,7 +98,8 @@ func (s adminSessions) begin(ctx context.Context, browser, passwordHash string) 
 
 // of returns the session of a request, or nil without one. An error is an error of the store.
 func (s adminSessions) of(r *http.Request, passwordHash string) (*adminSession, error) {
-	for _, cookie := range sessionCookies(r) {
+	cookies, _ := sessionCookies(r)
+	for _, cookie := range cookies {
 		b, err := s.store.Get(r.Context(), sessionName(cookie))
 		if errors.Is(err, store.ErrAbsent) || errors.Is(err, store.ErrSealed) {
 			continue // sealed: admit has opened the state, so the secret of the session was removed
@@ -117,7 +120,8 @@ func (s adminSessions) of(r *http.Request, passwordHash string) (*adminSession, 
 
 // end ends the session of a request, on every node.
 func (s adminSessions) end(r *http.Request) error {
-	for _, cookie := range sessionCookies(r) {
+	cookies, _ := sessionCookies(r)
+	for _, cookie := range cookies {
 		if err := s.store.Delete(r.Context(), sessionName(cookie)); err != nil {
 			return err
 		}
@@ -125,15 +129,23 @@ func (s adminSessions) end(r *http.Request) error {
 	return nil
 }
 
-// sessionCookies returns the cookies of a request that may belong to a session, at most
-// maxSessionCookies, because each one costs a look-up.
-func sessionCookies(r *http.Request) (values []string) {
+// sessionCookies returns the cookies of a request that may belong to a session. Only the first
+// maxSessionCookies are looked up, and tooMany is set if there are more.
+//
+// A site of a sibling domain can set such cookies for the parent domain, with a longer path, so that
+// the browser sends them first (RFC 6265 section 5.4). It cannot sign in that way, but it can push the
+// cookie of the session out.
+func sessionCookies(r *http.Request) (values []string, tooMany bool) {
 	for _, cookie := range r.CookiesNamed(sessionCookie) {
-		if len(cookie.Value) == len(rand.Text()) && len(values) < maxSessionCookies {
+		switch {
+		case len(cookie.Value) != len(rand.Text()):
+		case len(values) == maxSessionCookies:
+			return values, true
+		default:
 			values = append(values, cookie.Value)
 		}
 	}
-	return values
+	return values, false
 }
 
 // newCookie returns a session cookie without Path. The browser then uses the directory of the
