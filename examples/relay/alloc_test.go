@@ -15,8 +15,8 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// A session makes 52 allocations: with both connections of package net, with those of
-// dialling, and without those of its client and its backend. One more fails.
+// A session makes 52 allocations. They include both connections of package net and dialling, and
+// exclude the client and the backend.
 func TestSessionAllocations(t *testing.T) {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		t.Skip("the race detector allocates, too")

@@ -15,10 +15,8 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// How sessions begin, depending on what has arrived before the backend is dialed.
-
-// waiting starts a relay with room for one session, and a client that has to wait for it, so
-// that everything that the client sends has arrived when its session begins.
+// waiting starts a relay with room for one session, and a client that waits for room. Everything
+// that the client sends has arrived when its session begins.
 func waiting(t *testing.T, send func(*net.TCPConn), settings ...string) (b *backend, r *relay, log *logBuffer, client *net.TCPConn, begin func()) {
 	b = startBackend(t)
 	r, log = startRelay(t, []string{b.address()}, append(settings, "MAX_SESSIONS=1", "LOG=debug")...)

@@ -122,7 +122,7 @@ func dialAsProxy(t *testing.T, r *relay, h proxyproto.Header) *net.TCPConn {
 	return c
 }
 
-// ofClient is a header that names the client.
+// ofClient is a header with the address of the client.
 func ofClient(version int, facts *proxyproto.TLS) proxyproto.Header {
 	return proxyproto.Header{
 		Version:     version,
@@ -160,7 +160,7 @@ func requireEOF(t *testing.T, c net.Conn) {
 	require.Empty(t, string(rest))
 }
 
-// A logBuffer keeps what is logged, and lets tests wait for it.
+// A logBuffer keeps a log, and tests can wait for a line.
 type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -181,7 +181,7 @@ func (l *logBuffer) String() string {
 	return l.text.String()
 }
 
-// await waits for a line that holds all parts.
+// await waits for a line that contains all parts.
 func (l *logBuffer) await(t *testing.T, parts ...string) {
 	t.Helper()
 	for late := time.After(timeout); ; {
@@ -205,8 +205,8 @@ func (l *logBuffer) await(t *testing.T, parts ...string) {
 	}
 }
 
-// certificate makes files of a certificate for mail.example.com, and what a client
-// that trusts it needs.
+// certificate returns files of a certificate for mail.example.com, and the configuration of a
+// client that trusts it.
 func certificate(t *testing.T) (certFile, keyFile string, client *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

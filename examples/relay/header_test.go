@@ -92,7 +92,7 @@ func TestWhoseWordsOnTLSTheBackendIsTold(t *testing.T) {
 	}
 }
 
-// Nor with TLS that ended here, because it is not known whose TLS it is.
+// TLS that ended at the relay does not change this, because it may be the TLS of the proxy.
 func TestAHeaderThatNamesNoClientStaysOne(t *testing.T) {
 	ended := &tls.ConnectionState{HandshakeComplete: true, Version: tls.VersionTLS13, ServerName: "mail.example.com"}
 	for version, want := range map[int]string{1: "PROXY UNKNOWN\r\n", 2: "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"} {
@@ -110,7 +110,7 @@ func TestAHeaderThatNamesNoClientStaysOne(t *testing.T) {
 	}
 }
 
-// Backends bound their headers, by 4096 bytes if they are Portico's.
+// Backends limit headers. The limit of Portico is 4096 bytes.
 func TestANameThatIsTooLongForAHostIsNotPassedOn(t *testing.T) {
 	for name, want := range map[string]bool{strings.Repeat("a", 253): true, strings.Repeat("a", 254): false} {
 		h := newHeader(infoOf(t, 0, nil), &tls.ConnectionState{HandshakeComplete: true, ServerName: name})

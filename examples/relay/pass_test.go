@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A pipe is a connection in memory, whose time is that of the test. It reports the end of one of
-// its directions to the test.
+// A pipe is a connection in memory, for synctest. It reports the end of one of its directions to
+// the test.
 type pipe struct {
 	net.Conn
 	ended chan struct{}
@@ -73,7 +73,7 @@ func TestASessionGoesOnWhileOneDirectionMoves(t *testing.T) {
 	}
 }
 
-// The other direction moves all the time.
+// The other direction always has traffic.
 func TestAPeerThatTakesNothingIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, backend, _, _, _, outcome := passing(t, time.Minute)
@@ -96,7 +96,7 @@ func TestAPeerThatTakesNothingIsCut(t *testing.T) {
 	})
 }
 
-// After a long silence, what arrives has the whole time to be taken.
+// After a long silence, a Write has the whole idle timeout.
 func TestBytesThatArriveEndTheSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, _, _, _, _, outcome := passing(t, time.Minute)
@@ -110,7 +110,7 @@ func TestBytesThatArriveEndTheSilence(t *testing.T) {
 	})
 }
 
-// The first look may come before anything has moved.
+// The first check may come before any traffic.
 func TestASessionThatBeginsIsNotCut(t *testing.T) {
 	var w watch
 	w.looks.Store(10 * looks)
@@ -121,7 +121,7 @@ func TestASessionThatBeginsIsNotCut(t *testing.T) {
 	require.ErrorIs(t, tr.overdue(w.now()+looks+1), errIdle)
 }
 
-// Otherwise a client that was accepted just before the grace was over would stay.
+// Otherwise a client that was accepted just before the end of the grace period would stay.
 func TestNoSessionBeginsAfterShutdown(t *testing.T) {
 	var w watch
 	done := make(chan struct{})
@@ -134,7 +134,7 @@ func TestNoSessionBeginsAfterShutdown(t *testing.T) {
 func TestTheEndOfOneDirectionLeavesTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, backend, clientEnd, backendEnd, tr, outcome := passing(t, time.Hour)
-		backend.Close() // as net.Pipe has it: the backend ends its direction, and reads no more
+		backend.Close() // Close of a net.Pipe ends both directions of the backend
 		<-clientEnd.ended
 		synctest.Wait()
 		require.Empty(t, outcome, "the client may go on")

@@ -56,7 +56,7 @@ func TestTheBackendLearnsWhoTheClientIsAndBytesGoBothWays(t *testing.T) {
 	}
 }
 
-// They are sent with the header, and counted.
+// The first bytes are sent with the header, and counted.
 func TestBytesThatCameBeforeTheBackendWasDialedAreForwarded(t *testing.T) {
 	b := startBackend(t)
 	r, log := startRelay(t, []string{b.address()})
@@ -104,8 +104,7 @@ func TestPeersThatAreNotTrustedAreRefusedIfThatIsSaid(t *testing.T) {
 	require.Zero(t, b.Stats().Proxied)
 }
 
-// The end of a client's words is passed on, and the answer still comes; and the
-// other way round.
+// The end of one direction is forwarded, and the other direction continues.
 func TestHalfCloseIsKeptBothWays(t *testing.T) {
 	certFile, keyFile, config := certificate(t)
 	for name, c := range map[string]struct {
@@ -142,7 +141,7 @@ func TestHalfCloseIsKeptBothWays(t *testing.T) {
 	}
 }
 
-// After a reset neither a server nor a client may take the stream for complete.
+// After a reset, neither the server nor the client may take the stream for complete.
 func TestAResetIsPassedOnAsOne(t *testing.T) {
 	b := startBackend(t)
 	r, _ := startRelay(t, []string{b.address()})
@@ -177,7 +176,7 @@ func TestTheBackendLearnsOfTLSThatEndsHere(t *testing.T) {
 	require.Equal(t, clientIP+":50000", server.Info().Client.String())
 	log.await(t, `msg="session begins"`, " tls=true ")
 
-	// Who cannot shake hands costs the backend nothing.
+	// A failed handshake makes no connection to the backend.
 	c := dialAsProxy(t, r, ofClient(1, nil))
 	write(t, c, "EHLO client.example.com\r\n")
 	_, err := io.ReadAll(c) // an alert, perhaps
@@ -215,7 +214,7 @@ func TestABackendThatIsDownSendsClientsAwayAtOnce(t *testing.T) {
 	log.await(t, "level=WARN", "backend does not answer", "client_ip="+clientIP+" ", "proxy="+proxyIP+" ", "tls=false", "connection refused")
 }
 
-// No address on loopback never answers, so a dialer does it instead.
+// Every address on loopback answers, so the dialer blocks.
 func TestABackendThatDoesNotAnswerIsGivenUpInTime(t *testing.T) {
 	b := startBackend(t)
 	r, log := startRelay(t, []string{b.address()}, "DIAL_TIMEOUT=50ms")
@@ -244,7 +243,7 @@ func TestClientsWaitWhileThereIsNoRoom(t *testing.T) {
 func TestEachListenerHasItsBackend(t *testing.T) {
 	b1, b2 := startBackend(t), startBackend(t)
 	r, _ := startRelay(t, []string{b1.address(), b2.address()}, "MAX_SESSIONS=1")
-	for i, b := range []*backend{b2, b1} { // one room is enough for both, in turn
+	for i, b := range []*backend{b2, b1} { // the room for one session is enough for both, in turn
 		c := dialAddress(t, r.listeners[1-i].Addr().String())
 		require.NoError(t, proxyproto.WriteHeader(c, ofClient(2, nil)))
 		server := b.accept()
@@ -284,8 +283,7 @@ func TestShutdownWaitsForSessionsAndThenCutsThem(t *testing.T) {
 	log.await(t, `msg="session ended"`, `reason="cut at shutdown, when the time in RELAY_GRACE had passed"`)
 }
 
-// Also where clients wait for room, and nothing has been accepted from the listener
-// for a while.
+// The end also works while clients wait for room and the listener accepts nothing.
 func TestShutdownEndsWhereThereIsNoRoom(t *testing.T) {
 	b := startBackend(t)
 	r, log := startRelay(t, []string{b.address()}, "MAX_SESSIONS=1")

@@ -27,10 +27,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The bytes of a session never come out of the kernel: they pass a relay in another
-// process, and the kernel counts what that process moved by read(2) and write(2) in
-// /proc/<pid>/io (proc_pid_io(5)), where splice(2) does not count. With TLS that ends
-// in the relay they have to, which shows that the check can fail.
+// The bytes of a session stay in the kernel. They pass a relay in another process, and
+// /proc/<pid>/io (proc_pid_io(5)) has the bytes that the process moved by read(2) and write(2),
+// without splice(2). TLS that ends in the relay needs both calls, which shows that the check can
+// fail.
 func TestSessionsAreSplicedBothWaysButForTLS(t *testing.T) {
 	const size = 8 << 20
 	certFile, keyFile, config := certificate(t)
@@ -62,7 +62,7 @@ func TestSessionsAreSplicedBothWaysButForTLS(t *testing.T) {
 				if !up {
 					from, to = server, client
 				}
-				write(t, client, "E") // a direct client's first byte is looked at
+				write(t, client, "E") // the relay reads a direct client's first byte
 				requireRead(t, server, "E")
 				read0, written0 := movedByReadAndWrite(t, pid)
 				go func() {

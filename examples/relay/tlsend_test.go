@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A recorder keeps what is read from a connection.
+// A recorder keeps the bytes that are read from a connection.
 type recorder struct {
 	net.Conn
 	read bytes.Buffer
@@ -24,7 +24,7 @@ func (r *recorder) Read(b []byte) (int, error) {
 }
 
 // A TLS client must see that its stream is complete (RFC 8446 section 6.1). OpenSSL reports
-// an error for an end without close_notify. In TLS 1.2 an alert can be told by its record.
+// an error for an end without close_notify. In TLS 1.2 the record of an alert is recognizable.
 func TestTLSThatEndsHereEndsWithACloseNotify(t *testing.T) {
 	certFile, keyFile, config := certificate(t)
 	config.MaxVersion = tls.VersionTLS12

@@ -27,7 +27,7 @@ func (l pipeListener) Accept() (net.Conn, error) {
 func (l pipeListener) Close() error   { close(l); return nil }
 func (l pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A client that is slow at the end of a long answer gets all of it: the close_notify waits for
+// A client that is slow at the end of a long answer gets all of it. The close_notify waits for
 // the client as long as other bytes do.
 func TestTLSWaitsForASlowClientAtTheEnd(t *testing.T) {
 	certFile, keyFile, trust := certificate(t)
