@@ -122,7 +122,7 @@ func TestLiftOfABanThatIsKnownInOnePlace(t *testing.T) {
 	})
 }
 
-// The messages are lost: what a node knows follows from the store, sooner or later.
+// If messages are lost, the nodes get the bans from the store later.
 func TestMissedBanMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore()
@@ -146,7 +146,7 @@ func TestMissedBanMessage(t *testing.T) {
 	})
 }
 
-// The message has not arrived yet: the store answers first.
+// The store answers before the message arrives.
 func TestBanOfAnotherNode(t *testing.T) {
 	for name, ask := range map[string]func(node, client.Client) error{
 		"connects": func(n node, cl client.Client) error {
@@ -186,7 +186,7 @@ func TestBanOfAnotherNode(t *testing.T) {
 	}
 }
 
-// A value that cannot be opened is not an absent one.
+// A value that cannot be opened is not absent.
 func TestBanSealedWithAnotherSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore()

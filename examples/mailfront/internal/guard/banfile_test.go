@@ -66,8 +66,7 @@ func TestDamagedBansAreRefused(t *testing.T) {
 	}
 }
 
-// What is accepted is written in the same way again, and bans no client that cannot be
-// banned.
+// An accepted file is written unchanged, and bans only clients that can be banned.
 func FuzzParseBans(f *testing.F) {
 	for _, bans := range [][]Ban{{}, someBans} {
 		b, err := FormatBans(bans)

@@ -24,7 +24,7 @@ func (n node) connect(t *testing.T, cl client.Client, connections int) {
 	synctest.Wait()
 }
 
-// What the nodes have admitted at once counts, although it was more than the limit.
+// Concurrent admissions of several nodes count, even beyond the limit.
 func TestDeferredConnectionsAreAllCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := DefaultLimits
@@ -68,7 +68,7 @@ func TestRefusalOfTheStoreIsKept(t *testing.T) {
 	})
 }
 
-// A request or a wrong password pays for the messages before it, whose limit is not its own.
+// A request or a wrong password is charged for the messages before it, which have another limit.
 func TestDeferredChargesDoNotAffectTheResult(t *testing.T) {
 	for _, tc := range []struct {
 		name string

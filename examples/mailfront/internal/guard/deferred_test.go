@@ -14,7 +14,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/client"
 )
 
-// numbered returns a client of its own for each number.
+// numbered returns a different client for each number.
 func numbered(i int) client.Client {
 	return client.Client{IP: netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), Known: true}
 }
@@ -93,7 +93,7 @@ func TestManyClientsAreChargedTogether(t *testing.T) {
 	})
 }
 
-// The charges of a node that ends are made, and it does not end before.
+// A node ends after its charges are made.
 func TestDeferredChargesAtShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 10 * time.Millisecond

@@ -18,7 +18,7 @@ import (
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
-// logText is what was logged.
+// logText is the text of a log.
 type logText struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -57,7 +57,7 @@ func behind(proxy, ip string) client.Client {
 func isRight() (bool, error) { return true, nil }
 func isWrong() (bool, error) { return false, nil }
 
-// reason returns the error of the package that err is or wraps.
+// reason returns the error of this package that err wraps.
 func reason(err error) error {
 	if below := errors.Unwrap(err); below != nil {
 		return below

@@ -37,7 +37,7 @@ func newGuesser(t *testing.T, change func(*Limits)) *guesser {
 	return &guesser{t: t, g: g, log: log}
 }
 
-// check is a comparison that takes its time.
+// check is a slow comparison.
 func (g *guesser) check(right bool) Check {
 	return func() (bool, error) {
 		g.compared.Add(1)
@@ -50,7 +50,7 @@ func (g *guesser) check(right bool) Check {
 	}
 }
 
-// atOnce sends n passwords at the same time, and returns how often each error came back.
+// atOnce sends n passwords at the same time, and returns the count of each error.
 func (g *guesser) atOnce(n int, cl func(i int) client.Client, a Attempt, right bool) map[error]int {
 	results := make([]error, n)
 	var all sync.WaitGroup
@@ -260,7 +260,7 @@ func TestNoMorePasswordsWaitThanTheLimit(t *testing.T) {
 	})
 }
 
-// The first that waits gives up at the moment when its turn comes.
+// The first of the queue gives up at the moment when its turn comes.
 func TestExpiredTurnGoesToNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := DefaultLimits

@@ -44,7 +44,7 @@ func (s *testStore) answer(ctx context.Context) error {
 	}
 }
 
-// Admit takes effect even if ctx ends before the answer: it was sent.
+// Admit takes effect even if ctx ends before the answer, because the command was sent.
 func (s *testStore) Admit(ctx context.Context, client string, charges ...store.Charge) (store.Admission, error) {
 	s.admits.Add(1)
 	type answer struct {
@@ -345,7 +345,7 @@ func TestLateAnswerCountsOnce(t *testing.T) {
 			began := time.Now()
 			requireRefused(t, ErrWrongPassword, nodes[0].LogIn(cl, "", isWrong))
 			require.Equal(t, min(late, DefaultLimits.StoreWait), time.Since(began))
-			time.Sleep(50 * time.Millisecond) // until it is there
+			time.Sleep(50 * time.Millisecond) // until the store has answered
 		}
 		time.Sleep(time.Second)
 		a, err := s.Store.Admit(t.Context(), "x", store.Charge{Bucket: "guess/198.51.100.7/32", Limit: store.Limit{Burst: 9, Every: time.Minute}, Cost: 1})
