@@ -33,8 +33,8 @@ func TestCharge(t *testing.T) {
 	}
 }
 
-// However charges are spread over time, no more pass than the burst and what was
-// refilled, and a caller that waits for the returned time is admitted.
+// At all times, the charges are at most the burst and the refill, and a caller that waits for the
+// returned time is admitted.
 func FuzzChargeNeverExceedsTheRate(f *testing.F) {
 	f.Add(uint8(3), uint16(100), []byte{1, 0, 1, 5, 1, 255, 2, 0, 3, 9})
 	f.Fuzz(func(t *testing.T, burst uint8, everyMs uint16, steps []byte) {

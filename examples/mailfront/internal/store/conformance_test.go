@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// conformance is what every Store does. Each test gets a store of its own.
+// conformance has the tests of every Store. Each test gets an empty store.
 var conformance = []struct {
 	behaviour string
 	test      func(t *testing.T, s Store)
@@ -287,7 +287,7 @@ func mustPut(t *testing.T, s Store, name string, value []byte, ttl time.Duration
 	require.True(t, ok, name)
 }
 
-// mustAdmit charges the bucket that is called like the client.
+// mustAdmit charges the bucket with the name of the client.
 func mustAdmit(t *testing.T, s Store, client string, l Limit) Admission {
 	t.Helper()
 	a, err := s.Admit(t.Context(), client, Charge{Bucket: client, Limit: l, Cost: 1})
@@ -314,7 +314,7 @@ func each(t *testing.T, n int, f func(i int) error) {
 	require.NoError(t, errors.Join(errs...))
 }
 
-// waitFor returns when the condition holds. The times are those of a real server.
+// waitFor waits for a condition that depends on a real server.
 func waitFor(t *testing.T, condition func() bool) {
 	t.Helper()
 	for tick := time.NewTicker(5 * time.Millisecond); !condition(); <-tick.C {
