@@ -93,3 +93,27 @@ func TestFirstBytesLogIsLimited(t *testing.T) {
 		require.Equal(t, []string{"proxy_header ", "tls_on_plain_port ", "proxy_header 999"}, got)
 	})
 }
+
+// A server may read a few bytes at a time. The report says whether the
+// listener has read a header before.
+func TestFirstBytesInSmallReads(t *testing.T) {
+	for name, header := range proxyHeaders {
+		for proxy, event := range map[bool]string{false: "proxy_header", true: "second_proxy_header"} {
+			t.Run(name+"/"+event, func(t *testing.T) {
+				var out bytes.Buffer
+				l := &Listener{Name: "imap", Proxy: proxy, Log: client.NewLimitedLog(slog.New(slog.NewTextHandler(&out, nil)))}
+				here, there := net.Pipe()
+				defer here.Close()
+				go func() { fmt.Fprint(there, header+header+"x LOGOUT\r\n"); there.Close() }()
+				c := &arrivalConn{Conn: here, listener: l}
+				for b := make([]byte, 1); ; {
+					if _, err := c.Read(b); err != nil {
+						break
+					}
+				}
+				require.Equal(t, 1, strings.Count(out.String(), "\n"))
+				require.Contains(t, out.String(), "event="+event+" ")
+			})
+		}
+	}
+}

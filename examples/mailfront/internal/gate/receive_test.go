@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -89,6 +90,39 @@ func TestHandshakeErrorIsQuoted(t *testing.T) {
 	require.Contains(t, log.String(), "x event%3Daccept")
 	require.Zero(t, r.Sessions.Open())
 	require.Zero(t, r.Guard.Counts().Connections)
+}
+
+func TestSilentClientDuringHandshake(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		shutdown time.Duration // the receiver's context ends; 0: never
+		want     time.Duration
+	}{
+		{name: "timeout", want: HandshakeTimeout},
+		{name: "shutdown", shutdown: time.Second, want: time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log strings.Builder
+				r := newReceiver(guard.DefaultLimits, &log)
+				r.TLS = new(tls.Config)
+				if tc.shutdown > 0 {
+					ctx, cancel := context.WithTimeout(t.Context(), tc.shutdown)
+					defer cancel()
+					r.Context = ctx
+				}
+				here, there := net.Pipe()
+				defer there.Close()
+				began := time.Now()
+				c, _ := r.Receive(here)
+				require.Nil(t, c)
+				require.Equal(t, tc.want, time.Since(began))
+				require.Zero(t, r.Sessions.Open())
+				require.Zero(t, r.Guard.Counts().Connections)
+				require.NotContains(t, log.String(), "event=accept")
+			})
+		})
+	}
 }
 
 func TestAServerDoesNotSeeTheTLSOfAProxy(t *testing.T) {
