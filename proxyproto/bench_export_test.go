@@ -9,7 +9,8 @@ func ParseHeader(b []byte, c net.Conn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := parse(b[:size])
+	var f facts
+	err = parse(b[:size], &f)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -283,9 +282,6 @@ func TestForwardIsForConnectionsThatAreNotSocketsToo(t *testing.T) {
 // The memory of silent sessions is mostly stacks. After Forward has forwarded a line, it waits
 // on the smallest stack.
 func TestForwardNeedsTheSmallestStack(t *testing.T) {
-	if raceDetector() {
-		t.Skip("the race detector needs larger stacks")
-	}
 	const sessions = 100
 	type session struct{ client, conn, backend, server net.Conn }
 	all := make([]session, sessions)
@@ -294,15 +290,7 @@ func TestForwardNeedsTheSmallestStack(t *testing.T) {
 		backend, server := socketPair(t)
 		all[i] = session{client, conn, backend, server}
 	}
-	// A collection sets the size of new stacks to the average of those in use. Wait until that
-	// is the smallest size.
-	end := make(chan struct{})
-	defer close(end)
-	for range 5_000 {
-		go func() { <-end }()
-	}
-	runtime.GC()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	startWithSmallestStacks(t)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for _, s := range all {
@@ -324,18 +312,4 @@ func TestForwardNeedsTheSmallestStack(t *testing.T) {
 	t.Logf("%.0f bytes of stack and %.0f of heap for each goroutine", each, heap)
 	require.Less(t, heap, 4096.0, "no buffer of 8 KiB is held")
 	require.Less(t, each, 2560.0, "2 KiB for each goroutine, and not 4")
-}
-
-// raceDetector reports whether the test was built with -race.
-func raceDetector() bool {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return false
-	}
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
 }

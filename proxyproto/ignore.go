@@ -118,7 +118,7 @@ func (l *lead) drop(c *Conn) (int, error) {
 		return 0, err
 	}
 	if !foreign {
-		if _, err := parse(b[:size]); err != nil {
+		if err := parse(b[:size], new(facts)); err != nil {
 			return 0, err
 		}
 	}

@@ -67,14 +67,12 @@ type facts struct {
 	tlvs             []TLV
 }
 
-// parse reads a whole header, of the size that scan returned.
-func parse(b []byte) (f facts, err error) {
+// parse reads a whole header, of the size that scan returned, into f, which is zero.
+func parse(b []byte, f *facts) error {
 	if b[0] == v1Signature[0] {
 		f.version = 1
-		err = parseV1(b, &f)
-	} else {
-		f.version = 2
-		err = parseV2(b, &f)
+		return parseV1(b, f)
 	}
-	return f, err
+	f.version = 2
+	return parseV2(b, f)
 }

@@ -42,6 +42,7 @@ type pendingConn struct {
 	buf        []byte    // the bytes that were read, in first if they fit
 	run        func()    // p.readAndDeliver, made once: a go statement with it allocates nothing
 	first      [firstRead]byte
+	facts      facts // of the header
 
 	// Guarded by l.mu:
 	prev, next *pendingConn // in l.pending
@@ -81,10 +82,17 @@ func (l *Listener) receive(c net.Conn, r role) {
 	go p.run()
 }
 
-// readAndDeliver delivers the connection, or refuses it.
+// readAndDeliver delivers the connection, or refuses it. The stack of its goroutine stays small,
+// because readHeader has returned when accept is called.
 func (p *pendingConn) readAndDeliver() {
+	size, err := p.readHeader()
+	p.end(size, err)
+}
+
+// end is called with the result of readHeader.
+func (p *pendingConn) end(size int, err error) {
 	l := p.l
-	conn, counter, err := p.accept()
+	conn, counter, err := p.accept(size, err)
 
 	l.mu.Lock()
 	l.pending.remove(p)
@@ -109,7 +117,7 @@ func (p *pendingConn) readAndDeliver() {
 	if err != nil && err != errProbe && !p.cut {
 		l.report(Rejection{Peer: p.conn.RemoteAddr(), Err: err, Prefix: p.buf})
 	}
-	p.l, p.conn, p.buf = nil, nil, nil
+	p.l, p.conn, p.buf, p.facts = nil, nil, nil, facts{}
 	pendingConns.Put(p)
 }
 
@@ -133,9 +141,8 @@ func (l *Listener) counter(err error) *uint64 {
 }
 
 // accept makes the Conn that may be served, and returns its counter.
-func (p *pendingConn) accept() (*Conn, *uint64, error) {
+func (p *pendingConn) accept(size int, err error) (*Conn, *uint64, error) {
 	stats := &p.l.stats
-	size, err := p.readHeader()
 	switch err {
 	case nil:
 	case errSilent:
@@ -145,11 +152,11 @@ func (p *pendingConn) accept() (*Conn, *uint64, error) {
 	default:
 		return nil, nil, err
 	}
-	f, err := parse(p.buf[:size])
-	if err != nil {
+	f := &p.facts
+	if err := parse(p.buf[:size], f); err != nil {
 		return nil, nil, err
 	}
-	c := newHeaderConn(p.conn, &f)
+	c := newHeaderConn(p.conn, f)
 	c.info.path = p.l.cfg.TLS
 	if len(p.buf) > size {
 		c.hold(p.buf[size:])
