@@ -91,7 +91,7 @@ func session(addr string) error {
 
 // churned is the result of churn.
 type churned struct {
-	perSecond, p50, p99 float64 // p50 and p99 in milliseconds
+	sessions, perSecond, p50, p99 float64 // p50 and p99 in milliseconds
 }
 
 // churn runs sessions of 32 clients for the given time.
@@ -119,7 +119,8 @@ func churn(addr string, length time.Duration) (churned, error) {
 	at := func(q float64) float64 {
 		return float64(sorted[int(q*float64(len(sorted)-1))]) / float64(time.Millisecond)
 	}
-	return churned{float64(len(sorted)) / elapsed.Seconds(), at(0.5), at(0.99)}, nil
+	n := float64(len(sorted))
+	return churned{sessions: n, perSecond: n / elapsed.Seconds(), p50: at(0.5), p99: at(0.99)}, nil
 }
 
 // bulk returns bytes per second.

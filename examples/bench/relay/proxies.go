@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -24,18 +25,20 @@ type proxy struct {
 	addr string // for clients
 	cmd  *exec.Cmd
 	log  tail // the end of its standard error
+	most int  // number of sessions that the limit of open files allows
 }
 
 // kinds are the proxies in the order in which they are printed. The others are compared with
 // the first.
 var kinds = []struct {
 	name  string
+	files int // open files for each session
 	start func(dir, backend string, b *bench) (*proxy, error)
 }{
-	{"HAProxy", startHAProxy},
-	{"NGINX", startNGINX},
-	{"minimal Go relay", startMinimal},
-	{"examples/relay", startRelay},
+	{name: "HAProxy", files: 2, start: startHAProxy},
+	{name: "NGINX", files: 2, start: startNGINX},
+	{name: "minimal Go relay", files: 6, start: startMinimal},
+	{name: "examples/relay", files: 2, start: startRelay},
 }
 
 var errMissing = errors.New("is not installed")
@@ -86,7 +89,7 @@ func startHAProxy(dir, backend string, _ *bench) (*proxy, error) {
 	defer f.Close()
 	config := filepath.Join(dir, "haproxy.cfg")
 	text := fmt.Sprintf(`global
-    maxconn 8000
+    maxconn 9000
 defaults
     mode tcp
     timeout connect 5s
@@ -125,7 +128,7 @@ user root;
 pid %s;
 error_log stderr warn;
 worker_processes auto;
-events { worker_connections 16000; }
+events { worker_connections 19000; }
 stream {
     proxy_timeout 35m;
     server {
@@ -208,19 +211,49 @@ func (p *proxy) stop() {
 	}
 }
 
-// memory returns the resident bytes of the program and its children.
-func (p *proxy) memory() (sum int64, err error) {
+// processes returns the numbers of the program's processes.
+func (p *proxy) processes() ([]int, error) {
 	pids := []int{p.cmd.Process.Pid}
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pids[0]))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, child := range strings.Fields(string(children)) {
 		pid, err := strconv.Atoi(child)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		pids = append(pids, pid)
+	}
+	return pids, nil
+}
+
+// processor returns the processor time that the program has used in its own code and in the
+// kernel. It is exact to 10 ms.
+func (p *proxy) processor() (own, kernel time.Duration, err error) {
+	pids, err := p.processes()
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, 0, err
+		}
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		for i, sum := range []*time.Duration{&own, &kernel} { // utime and stime, proc_pid_stat(5)
+			ticks, err := strconv.Atoi(fields[11+i])
+			if err != nil {
+				return 0, 0, err
+			}
+			*sum += time.Duration(ticks) * 10 * time.Millisecond
+		}
+	}
+	return own, kernel, err
+}
+
+// memory returns the resident bytes of the program.
+func (p *proxy) memory() (sum int64, err error) {
+	pids, err := p.processes()
+	if err != nil {
+		return 0, err
 	}
 	for _, pid := range pids {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -19,6 +19,8 @@ var columns = []struct{ key, title, format string }{
 	{"churn", "conn/s", "%.0f"},
 	{"p50", "p50 ms", "%.2f"},
 	{"p99", "p99 ms", "%.2f"},
+	{"own", "own µs", "%.0f"},
+	{"kernel", "kernel µs", "%.0f"},
 	{"bulk", "MB/s", "%.0f"},
 	{"idle", "KiB/idle", "%.1f"},
 	{"slow", "conn/s with slow readers", "%.0f"},
@@ -37,8 +39,9 @@ func (b *bench) run(w io.Writer) error {
 	defer l.Close()
 	results := make(map[string]figures)
 	missing := make(map[string]bool)
-	for range b.rounds {
-		for _, kind := range kinds {
+	for round := range b.rounds {
+		for i := range kinds {
+			kind := kinds[(round+i)%len(kinds)]
 			if missing[kind.name] {
 				continue
 			}
@@ -51,6 +54,7 @@ func (b *bench) run(w io.Writer) error {
 			if err != nil {
 				return err
 			}
+			p.most = maxSessions(kind.files)
 			if results[kind.name] == nil {
 				results[kind.name] = make(figures)
 			}
@@ -71,10 +75,20 @@ func (b *bench) measure(p *proxy, f figures) error {
 	}
 	add := func(key string, value float64) { f[key] = append(f[key], value) }
 	if b.selected("churn") {
+		own, kernel, err := p.processor()
+		if err != nil {
+			return err
+		}
 		c, err := churn(p.addr, b.length)
 		if err != nil {
 			return err
 		}
+		ownAfter, kernelAfter, err := p.processor()
+		if err != nil {
+			return err
+		}
+		add("own", float64((ownAfter-own).Microseconds())/c.sessions)
+		add("kernel", float64((kernelAfter-kernel).Microseconds())/c.sessions)
 		add("churn", c.perSecond)
 		add("p50", c.p50)
 		add("p99", c.p99)
@@ -94,7 +108,7 @@ func (b *bench) measure(p *proxy, f figures) error {
 		add("slow", c.perSecond)
 	}
 	if b.selected("idle") {
-		size, err := idle(p, b.sessions)
+		size, err := idle(p, min(b.sessions, p.most))
 		if err != nil {
 			return err
 		}
@@ -103,9 +117,16 @@ func (b *bench) measure(p *proxy, f figures) error {
 	return nil
 }
 
-// print writes the medians and their ratio to the first proxy that ran.
+// print writes the medians, and the medians of the ratios to the first proxy that ran.
 func (b *bench) print(w io.Writer, results map[string]figures) error {
 	fmt.Fprintf(w, "median of %d rounds, %d processors, %s, relay log %s; in parentheses × the first row\n", b.rounds, runtime.NumCPU(), runtime.Version(), b.relayLog)
+	if b.selected("idle") {
+		for _, kind := range kinds {
+			if most := maxSessions(kind.files); most < b.sessions {
+				fmt.Fprintf(w, "%s: %d idle sessions; ulimit -n does not allow %d\n", kind.name, most, b.sessions)
+			}
+		}
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\t")
 	for _, c := range columns {
@@ -127,8 +148,11 @@ func (b *bench) print(w io.Writer, results map[string]figures) error {
 				fmt.Fprint(t, "-\t")
 				continue
 			}
-			value := median(f[c.key])
-			fmt.Fprintf(t, c.format+" (%.2f)\t", value, value/median(first[c.key]))
+			ratios := make([]float64, len(f[c.key]))
+			for i, value := range f[c.key] {
+				ratios[i] = value / first[c.key][i]
+			}
+			fmt.Fprintf(t, c.format+" (%.2f)\t", median(f[c.key]), median(ratios))
 		}
 		fmt.Fprintln(t)
 	}
