@@ -27,7 +27,7 @@ var roomImports = map[string][]string{
 	"msgauth":  {"client"},
 	"pop3d":    {"client", "gate", "guard", "mailauth"},
 	"webauth":  {"discovery", "publicurl", "client", "guard"},
-	"signin":   {"discovery", "webauth", "webpage", "store"},
+	"signin":   {"discovery", "client", "webauth", "webpage", "store"},
 	"store":    nil,
 	"webpage":  nil,
 	"mailauth": {"discovery", "client", "gate", "guard"},
