@@ -19,10 +19,10 @@ const (
 	nextPassword  = "another administrator's password"
 )
 
-func init() { passwordCost = bcrypt.MinCost } // with the race detector it takes a second, else
+func init() { passwordCost = bcrypt.MinCost } // the default takes a second with the race detector
 
-// newAdminSite is a site whose visitor keeps cookies. The way to the site depends on
-// at; mailfront gets its configuration from env only.
+// newAdminSite starts a site whose client keeps cookies. at selects how requests reach the site.
+// env is the whole configuration of mailfront.
 func newAdminSite(t *testing.T, at, how string, env map[string]string) *site {
 	t.Helper()
 	all := map[string]string{"MAILFRONT_PUBLIC_URL": ""}
@@ -40,7 +40,7 @@ func stateIn(t *testing.T) string { return filepath.Join(t.TempDir(), "state.jso
 
 var setupLine = regexp.MustCompile(`(?m)^setup http://([0-9.:\[\]]+)/admin#token=([A-Z2-7]{26})$`)
 
-// setupToken returns the one that was printed.
+// setupToken returns the token that was printed.
 func (s *site) setupToken() string {
 	s.t.Helper()
 	require.True(s.t, s.out.await(s.ctx, 1, "setup "))
@@ -63,8 +63,7 @@ var (
 	anyValue = regexp.MustCompile(` value="([^"]*)"`)
 )
 
-// fill finds the form with a field among those of a page, as a browser that shows it
-// does, and fills it in.
+// fill finds the form of a page that has a field, and fills it in as a browser does.
 func (s *site) fill(page, at, field string, values ...string) (target string, form url.Values) {
 	s.t.Helper()
 	for _, m := range anyForm.FindAllStringSubmatch(page, -1) {
@@ -92,7 +91,7 @@ func (s *site) fill(page, at, field string, values ...string) (target string, fo
 	return "", nil
 }
 
-// follow goes where an answer leads, as a browser does.
+// follow follows the redirect of an answer, as a browser does.
 func (s *site) follow(response *http.Response) (int, string) {
 	s.t.Helper()
 	require.Equal(s.t, http.StatusSeeOther, response.StatusCode)
@@ -104,7 +103,7 @@ func (s *site) follow(response *http.Response) (int, string) {
 	return response.StatusCode, page
 }
 
-// setUp goes through the set-up, and returns the page behind it.
+// setUp completes the set-up, and returns the next page.
 func (s *site) setUp(publicURL, password string) (int, string) {
 	s.t.Helper()
 	_, page := s.admin()
@@ -115,7 +114,7 @@ func (s *site) setUp(publicURL, password string) (int, string) {
 	return s.follow(response)
 }
 
-// signInAdmin signs in, and returns the page behind it.
+// signInAdmin signs in, and returns the next page.
 func (s *site) signInAdmin(password string, fields ...string) (int, string) {
 	s.t.Helper()
 	_, page := s.admin()

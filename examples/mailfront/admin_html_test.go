@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// attributes returns those of an element.
+// attributes returns the attributes of an element.
 func attributes(n *html.Node) map[string]string {
 	all := make(map[string]string)
 	for _, a := range n.Attr {
@@ -20,7 +20,7 @@ func attributes(n *html.Node) map[string]string {
 	return all
 }
 
-// elements returns those of a page with a name, in order; "*" is every name.
+// elements returns the elements of a page with a name, in order. "*" is every name.
 func elements(t *testing.T, page, name string) (found []*html.Node) {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(page))
@@ -33,7 +33,7 @@ func elements(t *testing.T, page, name string) (found []*html.Node) {
 	return found
 }
 
-// requireAccessible checks what does not need a browser.
+// requireAccessible checks the rules of accessibility that need no browser.
 func requireAccessible(t *testing.T, page string) {
 	t.Helper()
 	require.Equal(t, "en", attributes(elements(t, page, "html")[0])["lang"])

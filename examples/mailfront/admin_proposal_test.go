@@ -22,8 +22,8 @@ var proposals = []*regexp.Regexp{
 
 var correction = regexp.MustCompile(`(?:use|write) "([^"]+)"`)
 
-// requireAccepted checks every proposal of a page by the rule of the form, and returns how many
-// there are.
+// requireAccepted checks every proposal of a page by the rule of the form, and returns their
+// number.
 func requireAccepted(t *testing.T, page string) (n int) {
 	t.Helper()
 	for _, pattern := range proposals {

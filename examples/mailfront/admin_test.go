@@ -68,7 +68,7 @@ func TestDifferentBrowserURLIsFirst(t *testing.T) {
 	} {
 		s := newAdminSite(t, testBase, direct, nil)
 		s.setUp(testBase, adminPassword)
-		// As a browser without script sends it, through a proxy that changes Host.
+		// A browser without script sends this, through a proxy that changes Host.
 		status, page := s.signInAdmin(adminPassword, "Origin", origin, "Sec-Fetch-Site", "same-origin")
 		require.Equal(t, http.StatusOK, status)
 		class := "good"
@@ -83,7 +83,7 @@ func TestDifferentBrowserURLIsFirst(t *testing.T) {
 	}
 }
 
-// Without JavaScript the path of the browser is known by the Referer of the form.
+// Without JavaScript, the Referer of the form has the path that the browser uses.
 func TestDifferentBrowserPath(t *testing.T) {
 	for _, test := range []struct {
 		name, referer, browser, class string
@@ -289,7 +289,7 @@ func TestPagePathsInBootstrap(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, response.StatusCode)
 }
 
-// A proxy may restrict the page by its path, so that it must have no other.
+// A proxy may restrict the page by its path, so the page must have only one path.
 func TestPagePathWithPublicURL(t *testing.T) {
 	for _, test := range []struct {
 		name, base, how string

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 )
 
-// The machine of the tests may be slow. That the wait is short is a test of package guard.
+// The wait is long, for slow machines. Package guard tests the default.
 func init() { guard.DefaultLimits.StoreWait = 500 * time.Millisecond }
 
 func TestBanForGuessesOverThreeNodes(t *testing.T) {
@@ -26,7 +26,7 @@ func TestBanForGuessesOverThreeNodes(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	for i := range 12 {
 		node := c.nodes[i%3]
-		if i >= 10 { // the node learns it from the store when the client connects
+		if i >= 10 { // the node gets the ban from the store when the client connects
 			require.Empty(t, newScript(t, node.dial(directIP, "imaps")).end(), i)
 			continue
 		}
@@ -118,7 +118,7 @@ func TestLimitsAndBansWhileTheStoreIsAway(t *testing.T) {
 			guess(c.nodes[0], 5, "^a NO .AUTHENTICATIONFAILED. ")
 			guess(c.nodes[0], 1, "^a NO .UNAVAILABLE. Too many logins")
 			require.Empty(t, newScript(t, c.nodes[0].dial(directIP, "imap")).end(), "the node's own ban")
-			for _, node := range c.nodes { // mail goes on
+			for _, node := range c.nodes { // mail continues
 				newScript(t, node.dial(proxyIP, "smtp")).until("220 ")
 			}
 			c.nodes[0].awaitLogs(1, "event=limits_alone")

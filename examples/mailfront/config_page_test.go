@@ -12,7 +12,7 @@ import (
 )
 
 func TestBaseThatIsAPage(t *testing.T) {
-	for _, test := range []struct{ url, use string }{ // use: "" where the URL is good
+	for _, test := range []struct{ url, use string }{ // use: "" if the URL is valid
 		{url: "https://mail.example.com/admin", use: "https://mail.example.com"},
 		{url: "https://mail.example.com/admin/", use: "https://mail.example.com"},
 		{url: "https://mail.example.com:8443/mail/admin", use: "https://mail.example.com:8443/mail"},
@@ -50,7 +50,7 @@ func TestBaseThatIsAPage(t *testing.T) {
 				require.ErrorContains(t, err, "mailfront: "+by.name+": ")
 				require.ErrorContains(t, err, `use "`+test.use+`"`)
 			}
-			if test.use != "" { // what is suggested is good
+			if test.use != "" { // the suggestion is valid
 				base, err := publicurl.Parse(test.use)
 				require.NoError(t, err)
 				require.NoError(t, checkNoPage(base))
@@ -78,7 +78,7 @@ func TestPagesRefuseBaseThatIsAPage(t *testing.T) {
 	require.Equal(t, testBase, s.issuer())
 }
 
-// An older version accepted such a URL, and kept it.
+// An older version accepted such a URL and saved it.
 func TestStateWithBaseThatIsAPage(t *testing.T) {
 	file := stateIn(t)
 	require.NoError(t, os.WriteFile(file, []byte(`{"public_url":"`+testBase+`/mail/admin"}`), 0o600))

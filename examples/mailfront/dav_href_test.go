@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// RFC 4918 section 9.1: a response element for the requested resource. Clients
-// compare the href and drop resources that they did not request.
+// RFC 4918 section 9.1 requires a response element for the requested resource. Clients compare
+// the href and ignore resources that they did not request.
 func TestPROPFINDHref(t *testing.T) {
 	const body = `<propfind xmlns="DAV:"><prop><resourcetype/><current-user-principal/></prop></propfind>`
 	type multistatus struct {

@@ -17,7 +17,7 @@ func TestDemo(t *testing.T) {
 		t.Skipf("no client can have the address %s on this system", demoClient)
 	}
 	var out bytes.Buffer
-	// Through run, as main does it; what is in the environment does not matter.
+	// The environment does not matter.
 	err := run(t.Context(), []string{"-demo"}, lookup(map[string]string{"MAILFRONT_TRUSTED_PROXIES": "nonsense"}), &out, io.Discard, nil)
 	require.NoError(t, err, out.String())
 	text := out.String()

@@ -22,20 +22,20 @@ func init() {
 	}}
 }
 
-// A started is a frontend whose parts a test can look at and replace.
+// A started is a frontend whose parts a test can inspect and replace.
 type started struct {
 	*frontend
 	t *testing.T
 }
 
-// startWith starts one that trusts proxyIP, unless env says other. change is
-// called before anybody has connected.
+// startWith starts a frontend that trusts proxyIP by default. change is called before the first
+// connection.
 func startWith(t *testing.T, env map[string]string, change func(*frontend)) started {
 	t.Helper()
 	return startConfigured(t, env, func(*config) {}, change)
 }
 
-// startLimited starts one with other limits.
+// startLimited starts a frontend with other limits.
 func startLimited(t *testing.T, env map[string]string, change func(*guard.Limits)) started {
 	t.Helper()
 	return startConfigured(t, env, func(cfg *config) { change(&cfg.limits) }, nil)
@@ -65,8 +65,7 @@ func (f started) connect(from, listener string) net.Conn {
 	return r.dial(from, listener)
 }
 
-// send delivers a message and returns it as it is in the mailbox, and the answer
-// to DATA.
+// send delivers a message. It returns the message in the mailbox, and the answer to DATA.
 func (f started) send(c net.Conn, helo, from, message string) (header, answer string) {
 	f.t.Helper()
 	s := newScript(f.t, c)
@@ -98,7 +97,7 @@ func (f started) proxiedBy(proxy, listener string, h proxyproto.Header) net.Conn
 	return c
 }
 
-// fieldsNamed returns the lines that begin with name.
+// fieldsNamed returns the header fields with a name.
 func fieldsNamed(header, name string) []string {
 	var found []string
 	for line := range strings.SplitSeq(header, "\r\n") {

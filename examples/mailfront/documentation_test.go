@@ -12,8 +12,7 @@ import (
 
 var variable = regexp.MustCompile(`MAILFRONT_[A-Z0-9_]*[A-Z0-9]`)
 
-// Mailfront warns of variables that it does not have, so a reader of a page with a wrong one
-// loses the setting and learns of it from the log only.
+// If a page has a wrong name, the setting has no effect, and only a line of the log reports it.
 func TestVariablesInTheDocumentationAreSettings(t *testing.T) {
 	var help bytes.Buffer
 	_, err := parseConfig([]string{"-help"}, lookup(nil), &help)

@@ -72,7 +72,7 @@ func TestDeliveryReport(t *testing.T) {
 	require.Empty(t, f.mail.sent[0].From, "a report has no sender")
 }
 
-// Anyone can name any sender where mail comes in.
+// Incoming mail may have a forged sender.
 func TestDSNRequiresLogin(t *testing.T) {
 	f := startWith(t, nil, nil)
 	s := newScript(t, f.proxiedBy(proxyIP, "smtp", header(nil)))

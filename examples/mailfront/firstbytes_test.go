@@ -10,7 +10,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// What can come first on a connection.
+// The first bytes of a connection.
 const (
 	headerV1    = "PROXY TCP4 192.0.2.7 192.0.2.1 4567 25\r\n"
 	headerLocal = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"

@@ -97,8 +97,7 @@ func TestForwardingHeaderDoesNotExempt(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, response.StatusCode)
 }
 
-// No proxy is configured, which is the default: all clients of a proxy on this machine
-// have its address.
+// By default no proxy is configured, and all clients of a proxy on this machine have its address.
 func TestUnlistedLocalProxyIsNotBanned(t *testing.T) {
 	s := newAdminSite(t, testBase, kept, map[string]string{"MAILFRONT_TRUSTED_PROXIES": " "})
 	s.setUp(testBase, adminPassword)
@@ -136,8 +135,8 @@ func TestUnlistedLocalProxyIsNotBanned(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, "the administrator sees what is wrong")
 }
 
-// A proxy on this machine that is not trusted and passes bytes on adds no header. What it passes
-// on is for the public host.
+// A proxy on this machine that is not trusted forwards bytes and adds no header. Its requests are
+// for the public host.
 func TestLocalPeerWithForeignHost(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_TRUSTED_PROXIES": "192.0.2.1", "MAILFRONT_HOSTNAME": "mail.example.test"})
 	ask := func(host string) int {

@@ -25,7 +25,7 @@ const (
 	clientIP     = "192.0.2.7"  // a client behind the proxy
 	testPassword = "correct horse"
 	testAccount  = "demo@example.test"
-	testTimeout  = time.Minute // for what never takes long, unless it hangs
+	testTimeout  = time.Minute // of steps that are fast unless they hang
 )
 
 // A running is a mailfront in this process, started as main starts it.
@@ -33,7 +33,7 @@ type running struct {
 	t       *testing.T
 	address map[string]string // of a listener
 	table   []string          // its lines, after the first
-	out     *logBuffer        // what comes after the table
+	out     *logBuffer        // the output after the table
 	log     *logBuffer
 	hangup  chan<- os.Signal
 	ctx     context.Context
@@ -71,7 +71,7 @@ func runMailfront(t *testing.T, env map[string]string) *running {
 		r.address[fields[0]] = fields[1]
 	}
 	r.table = r.table[1:]
-	go func() { // the scanner may have read on already
+	go func() { // the scanner may have read more already
 		for lines.Scan() {
 			fmt.Fprintln(r.out, lines.Text())
 		}
@@ -100,9 +100,9 @@ func lookup(env map[string]string) func(string) (string, bool) {
 	return func(key string) (string, bool) { v, ok := env[key]; return v, ok }
 }
 
-// needDirect skips a test on a machine where no client can have directIP: where
-// 127.0.0.1 is the only loopback address, as on macOS. A subtest that connects from
-// directIP calls it, because the harness skips the test that started mailfront.
+// needDirect skips a test if directIP cannot be bound. On macOS 127.0.0.1 is the only loopback
+// address. A subtest that connects from directIP calls needDirect, because the harness skips the
+// test that started mailfront.
 func needDirect(t *testing.T) {
 	t.Helper()
 	if !bindable(directIP) {
@@ -135,7 +135,7 @@ func (r *running) proxied(listener string, h proxyproto.Header) net.Conn {
 	return c
 }
 
-// awaitLog waits for a line of the log that holds all parts.
+// awaitLog waits for a line of the log that contains all parts.
 func (r *running) awaitLog(parts ...string) {
 	r.t.Helper()
 	require.True(r.t, r.log.await(r.ctx, 1, parts...), "no line with %q in the log:\n%s", parts, r.log)
@@ -148,7 +148,7 @@ func (r *running) awaitLogs(n int, parts ...string) {
 	require.Equal(r.t, n, r.logged(parts...), "lines with %q in the log:\n%s", parts, r.log)
 }
 
-// logged counts the lines of the log that hold all parts.
+// logged returns the number of lines of the log that contain all parts.
 func (r *running) logged(parts ...string) int {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
@@ -172,7 +172,7 @@ func onTLS(t *testing.T, c net.Conn) net.Conn {
 	return tc
 }
 
-// A script speaks a line protocol.
+// A script is a client of a line protocol.
 type script struct {
 	t *testing.T
 	net.Conn
@@ -242,15 +242,15 @@ func (s *script) smtpReply() string {
 	}
 }
 
-// startTLS goes on with TLS.
+// startTLS continues with TLS.
 func (s *script) startTLS() *script {
 	s.t.Helper()
 	require.Zero(s.t, s.r.Buffered(), "the server said more than it should before TLS")
 	return newScript(s.t, onTLS(s.t, s.Conn))
 }
 
-// end reads what is left. A reset is an end, too: the server closed without
-// reading all that we sent.
+// end reads to the end of the connection. A reset is an end, too, because the server may close
+// without reading everything.
 func (s *script) end() string {
 	s.t.Helper()
 	rest, err := io.ReadAll(s.r)
@@ -260,8 +260,7 @@ func (s *script) end() string {
 	return string(bytes.TrimSpace(rest))
 }
 
-// clientAddr returns the address of a client behind the proxy that no test with another name
-// has.
+// clientAddr returns the address of a client behind the proxy. Each test has another address.
 func clientAddr(t *testing.T, name string) *net.TCPAddr {
 	t.Helper()
 	hash := fnv.New32a()

@@ -99,7 +99,7 @@ func TestReadyDuringStartAndDrain(t *testing.T) {
 	}
 }
 
-// The phases of the last test, in the order of a real life.
+// The phases of a mailfront, in order.
 func TestDrainServesConnections(t *testing.T) {
 	f := startHealth(t, map[string]string{"MAILFRONT_DRAIN": "1h"})
 	ended := make(chan error)

@@ -26,8 +26,8 @@ import (
 // processVariable makes this test program a mailfront.
 const processVariable = "MAILFRONT_TEST_PROCESS"
 
-// secondProcess starts a mailfront as a process of its own, behind a proxy, and returns it
-// with what ends it.
+// secondProcess starts a mailfront in a separate process, behind a proxy. It also returns a
+// function that ends it.
 func secondProcess(t *testing.T) (s *site, end func()) {
 	t.Helper()
 	var backend atomic.Value
@@ -73,8 +73,8 @@ func secondProcess(t *testing.T) (s *site, end func()) {
 	return provider, end
 }
 
-// The identity provider is a second process of this sample. Its tokens have no signature:
-// they are introspected.
+// The identity provider is a second process of this sample. Its tokens have no signature and are
+// introspected.
 func TestTokensOfSecondProcess(t *testing.T) {
 	if os.Getenv(processVariable) != "" {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -138,8 +138,8 @@ func TestTokensOfSecondProcess(t *testing.T) {
 	})
 }
 
-// signInAtTheIssuerThatIsNamed does what a client does that knows the server alone: it goes
-// from the challenge to the metadata of the resource, and to the issuer that is there.
+// signInAtTheIssuerThatIsNamed begins with the challenge of the server, which leads to the
+// metadata of the resource and to the issuer.
 func signInAtTheIssuerThatIsNamed(t *testing.T, s, provider *site) (token string) {
 	t.Helper()
 	response, _ := s.do(http.MethodGet, "/jmap/session", "")

@@ -12,8 +12,8 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// A pipelining conn sends a command together with the first bytes of what is
-// written, and takes the answer to it out of what is read.
+// A pipelining conn sends a command together with the first bytes that are written, and removes
+// the answer from the bytes that are read.
 type pipeliningConn struct {
 	net.Conn
 	command string
@@ -38,8 +38,8 @@ func (c *pipeliningConn) Read(b []byte) (int, error) {
 	return c.r.Read(b)
 }
 
-// go-imap puts a wrapper without NetConn around the connection then, which hides
-// the Info from proxyproto.FromConn. POP3 is ours, and has the same case.
+// In this case go-imap wraps the connection without a NetConn method, which hides the Info from
+// proxyproto.FromConn. pop3d has the same case.
 func TestPipelinedClientHello(t *testing.T) {
 	r := runMailfront(t, nil)
 	for listener, command := range map[string]string{"imap": "s STARTTLS\r\n", "pop3": "STLS\r\n"} {

@@ -72,8 +72,7 @@ func TestJMAPResultReferences(t *testing.T) {
 	}
 }
 
-// An authenticated client cannot make a small request into a large answer, or into much
-// work.
+// A small request of an authenticated client cannot cause a large answer or much work.
 func TestJMAPResultReferencesAreBounded(t *testing.T) {
 	double := func(of string) json.RawMessage {
 		reference := fmt.Sprintf(`{"resultOf":%q,"name":"Core/echo","path":""}`, of)
@@ -110,8 +109,7 @@ func TestJMAPResultReferencesAreBounded(t *testing.T) {
 	}
 }
 
-// Whatever the arguments are, the result is JSON without a reference, or an error of
-// section 3.6.2.
+// For all arguments, the result is JSON without a reference, or an error of section 3.6.2.
 func FuzzJMAPResultReferences(f *testing.F) {
 	f.Add(`{"list":[{"id":"a","to":["x"]}]}`, `{"#x":{"resultOf":"0","name":"Core/echo","path":"/list/*/to"}}`)
 	f.Add(`{"a/b":[0,1e400,{"":null}]}`, `{"#":{"resultOf":"0","name":"Core/echo","path":"/a~1b/1"},"y":1}`)

@@ -100,7 +100,7 @@ func TestAPIsRequireScope(t *testing.T) {
 			require.Equal(t, http.StatusForbidden, response.StatusCode)
 			require.Contains(t, strings.Join(response.Header.Values("WWW-Authenticate"), ", "), `error="insufficient_scope", scope="`+mailScope+`"`)
 			if strings.Contains(test.path, "eventsource") {
-				return // it would go on
+				return // the stream does not end
 			}
 			response, body := s.do(test.method, test.path, "", "Authorization", "Bearer "+full)
 			require.Equal(t, test.allowed, response.StatusCode, body)
@@ -214,7 +214,7 @@ func TestEventSourceShutdown(t *testing.T) {
 	require.Equal(t, ":\n\n", string(rest))
 }
 
-// NGINX passes on a header in HTTP/2 only when the body begins.
+// NGINX forwards a header in HTTP/2 only when the body begins.
 func TestTheEventSourceBeginsAtOnce(t *testing.T) {
 	for _, test := range []struct{ name, how, proto string }{
 		{name: "HTTP/1.1", how: plain, proto: "HTTP/1.1"},

@@ -80,7 +80,7 @@ func TestBanOnForwardedListener(t *testing.T) {
 	require.Empty(t, newScript(t, f.connect(directIP, "http")).end())
 }
 
-// The clients that ten wrong passwords lock out, and on which listeners.
+// Ten wrong passwords lock out clients on some listeners.
 func TestBanAcrossProtocols(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy"})
 	v6 := func(host string) proxyproto.Header {
@@ -102,7 +102,7 @@ func TestBanAcrossProtocols(t *testing.T) {
 		attacker       *proxyproto.Header
 		ip             string
 		banned         bool
-		shared, served *proxyproto.Header // others who are locked out, or not
+		shared, served *proxyproto.Header // other clients that are locked out, or not
 	}{
 		{name: "a proxied client", attacker: &proxied, ip: clientIP, banned: true, shared: &proxied, served: &other},
 		{name: "IPv6", attacker: &here, ip: "2001:db8::7", banned: true, shared: &neighbour, served: &there},

@@ -66,7 +66,7 @@ func TestHealthChecksLogNothing(t *testing.T) {
 	r := runMailfront(t, map[string]string{"MAILFRONT_HTTP_CLIENT": "proxy"})
 	for _, name := range listenerNames {
 		require.NoError(t, r.dial(proxyIP, name).Close()) // connects and leaves
-		// Who comes next is served after the check was accepted.
+		// The next connection is served after the check was accepted.
 		c := r.direct(name)
 		if strings.HasSuffix(name, "s") {
 			c = onTLS(t, c)
@@ -183,7 +183,7 @@ func TestShutdownWaitsForSessions(t *testing.T) {
 		byName[name] = newScript(t, c)
 		byName[name].line()
 	}
-	// Half a header: it was accepted by the kernel, and is served.
+	// The kernel has accepted this connection with half a header, so it is served.
 	half := r.dial(proxyIP, "pop3")
 	io.WriteString(half, "PROXY TCP4 192.0.2.8 ")
 	// If another connection is served, this one has arrived.
@@ -260,7 +260,7 @@ func TestListenerFailureEndsMailfront(t *testing.T) {
 	require.NoError(t, err)
 	f, err := start(cfg, newLogger(io.Discard, cfg.logLevel))
 	require.NoError(t, err)
-	require.NoError(t, f.listeners[0].sockets[0].inner.Close()) // not by us, as far as serve knows: no error
+	require.NoError(t, f.listeners[0].sockets[0].inner.Close()) // net.ErrClosed is not a failure
 	l := newFakeListener()
 	l.err = io.ErrUnexpectedEOF
 	l.Close()

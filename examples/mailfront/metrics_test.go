@@ -49,8 +49,8 @@ func readMetrics(t *testing.T, text string) map[string]float64 {
 	return values
 }
 
-// numbered gives the fields of a struct of numbers the values 1, 2, 3 and so on, and returns the
-// values by the names of the fields.
+// numbered sets the fields of a struct to 1, 2, 3 and so on, and returns the values by the names
+// of the fields.
 func numbered(v reflect.Value) map[string]float64 {
 	values := make(map[string]float64)
 	for i := range v.NumField() {

@@ -13,7 +13,7 @@ import (
 
 const mailOfAnn = "From: Ann <ann@sender.test>\r\nTo: demo@example.test\r\nSubject: hello\r\n\r\nhello\r\n"
 
-// A txtDNS has TXT records only.
+// A txtDNS has only TXT records.
 type txtDNS struct {
 	*net.Resolver
 	records map[string]string // by name, with the dot at its end
@@ -33,10 +33,10 @@ var senderDNS = txtDNS{records: map[string]string{
 	"_dmarc.sender.test.": "v=DMARC1; p=reject",
 }}
 
-// The same message by the same proxy, once with its PROXY header and once to a
-// server that takes the proxy for the client.
+// The proxy sends the same message with its PROXY header, and to a server that takes the proxy for
+// the client.
 func TestSPFAndDMARCUseTheClient(t *testing.T) {
-	const proxy = directIP // any but 127.0.0.1, for which SPF is not evaluated
+	const proxy = directIP // SPF is not evaluated for 127.0.0.1
 	needDirect(t)
 	dns := senderDNS
 	run := func(trusted string, enforce bool, connect func(started) net.Conn) (string, string) {

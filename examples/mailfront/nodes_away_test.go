@@ -25,7 +25,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store/storetest"
 )
 
-// An appRequest is one of an application or browser.
+// An appRequest is a request of an application or browser.
 type appRequest struct {
 	name, method, target, body, contentType, authorization string
 }
@@ -226,7 +226,7 @@ func TestANodeThatStartsWithoutItsStore(t *testing.T) {
 	set := c.start(map[string]string{"MAILFRONT_PUBLIC_URL": testBase + "/set"})
 	require.Equal(t, testBase+"/set", set.issuer(), "from the setting")
 
-	// The store comes back without its data: the nodes that have seen the set-up restore it.
+	// The store returns without its data. The nodes that have seen the set-up restore it.
 	c.store.Restart()
 	eventually(t, 5*time.Second, func() bool {
 		code, _ := status(empty, "/.well-known/openid-configuration")

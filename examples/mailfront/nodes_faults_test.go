@@ -35,7 +35,7 @@ type faultyPath struct {
 
 func newFaultyPath(t *testing.T, to *storetest.Server) *faultyPath {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "path") // short, as it has to be for a socket
+	dir, err := os.MkdirTemp("", "path") // short, because the path of a socket has a limit
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "redis.sock")
@@ -243,7 +243,7 @@ func TestDamagedSetUpInStore(t *testing.T) {
 	require.NotContains(t, s.out.String(), "setup ")
 }
 
-// While the public URL changes every answer is of one base.
+// While the public URL changes, every answer has the URLs of one base.
 func TestNoAnswerMixesTwoBases(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	c.setUp(0)
@@ -294,7 +294,7 @@ func TestNoAnswerMixesTwoBases(t *testing.T) {
 	<-done
 }
 
-// A reader of the store learns no key, token, code, password or cookie.
+// The store has no key, token, code, password or cookie in clear text.
 func TestNothingReadableIsInTheStore(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	token := c.nodes[1].setupToken()

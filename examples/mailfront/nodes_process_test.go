@@ -151,7 +151,7 @@ func TestPausedNodeKeepsNewerState(t *testing.T) {
 	}
 }
 
-// What was answered with a token is there after a crash of the store.
+// A sign-in that was answered with a token survives a crash of the store.
 func TestStoreCrashLosesNothing(t *testing.T) {
 	c := newCluster(t, 2, configured, "--appendonly", "yes", "--appendfsync", "always")
 	stop := make(chan struct{})

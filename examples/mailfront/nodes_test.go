@@ -24,7 +24,7 @@ type cluster struct {
 	t     *testing.T
 	store *storetest.Server
 	env   map[string]string
-	jar   *cookiejar.Jar // of the one browser
+	jar   *cookiejar.Jar // of the browser
 	nodes []*site
 }
 
@@ -72,7 +72,7 @@ func (c *cluster) setUp(node int) {
 	require.Equal(c.t, http.StatusOK, status, page)
 }
 
-// eventually waits for what must come true within a time of the real clock.
+// eventually waits for a condition of real processes.
 func eventually(t *testing.T, within time.Duration, condition func() bool, what ...any) {
 	t.Helper()
 	require.Eventually(t, condition, within, 10*time.Millisecond, what...)
@@ -324,7 +324,7 @@ func TestPublicURLOnAllNodes(t *testing.T) {
 	require.Equal(t, testBase, c.nodes[2].issuer())
 }
 
-// dump returns what is in the store, names and values.
+// dump returns the names and values in the store.
 func (c *cluster) dump() string {
 	c.t.Helper()
 	var all strings.Builder

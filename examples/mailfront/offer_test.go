@@ -12,7 +12,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// An offered is what a client was offered.
+// An offered has the offers of a server to a client.
 type offered struct{ login, startTLS bool }
 
 var (
@@ -69,10 +69,10 @@ var mailClients = map[string]func(*testing.T, *script) offered{
 	},
 }
 
-// startTLSCommands are for a client that was offered STARTTLS.
+// startTLSCommands are the commands for a server that offers STARTTLS.
 var startTLSCommands = map[string]string{"smtp": "STARTTLS\r\n", "imap": "s STARTTLS\r\n", "pop3": "STLS\r\n"}
 
-// logins log in where that was offered, and return the server's answer.
+// logins log in if the server offers it, and return its answer.
 var logins = map[string]func(*script) string{
 	"smtp": func(s *script) string { return s.smtp("AUTH PLAIN %s", saslPlain(testAccount, testPassword)) },
 	"imap": func(s *script) string {
@@ -103,7 +103,7 @@ func TestPasswordOfferRequiresKnownTLS(t *testing.T) {
 		want     offered
 		tls      bool // in the log
 	}{
-		// A connection without TLS from us.
+		// The connection to mailfront is without TLS.
 		{header: nil, path: proxyproto.PassthroughTLS, implicit: false, want: offersStartTLS, tls: false},
 		{header: nil, path: proxyproto.TerminatedTLS, implicit: false, want: offersStartTLS, tls: false},
 		{header: nil, path: proxyproto.ReencryptedTLS, implicit: false, want: offersStartTLS, tls: false},
@@ -126,7 +126,7 @@ func TestPasswordOfferRequiresKnownTLS(t *testing.T) {
 		{header: &unknown, path: proxyproto.TerminatedTLS, implicit: false, want: offersStartTLS, tls: false},
 		{header: &unknown, path: proxyproto.ReencryptedTLS, implicit: false, want: offersNeither, tls: false},
 
-		// A connection that begins with TLS to us.
+		// The connection to mailfront begins with TLS.
 		{header: nil, path: proxyproto.PassthroughTLS, implicit: true, want: offersLogin, tls: true},
 		{header: nil, path: proxyproto.TerminatedTLS, implicit: true, want: offersLogin, tls: true},
 		{header: nil, path: proxyproto.ReencryptedTLS, implicit: true, want: offersLogin, tls: true},

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A rebound page is one of evil.example, after evil.example got the server's address.
+// A rebound page is a page of evil.example after its name has got the server's address.
 func TestAReboundPageCannotBanItsVisitor(t *testing.T) {
 	const evil = "http://evil.example"
 	rebound := func(s *site, method, path, body string, fields ...string) int {

@@ -44,7 +44,7 @@ func with(header http.Header, fields ...string) http.Header {
 	return all
 }
 
-// The ways to send a password or token, each with the answer if it is accepted.
+// The ways to send a password or token, with the answer if it is accepted.
 var credentialRequests = map[string]struct {
 	method, path, body string
 	header             http.Header
