@@ -18,8 +18,8 @@ import (
 // dumpVariable holds the base whose Set a process prints.
 const dumpVariable = "PORTICO_TEST_DUMP_SET_OF"
 
-// manyMaps is a configuration in which everything that is a map has many entries, whose
-// order differs from process to process.
+// manyMaps is a configuration with many entries in every map, whose order differs from process to
+// process.
 func manyMaps(t testing.TB, base string) Config {
 	c := fullConfig(t, base)
 	many := func() map[string]any {
@@ -73,14 +73,13 @@ func dumpSet(t testing.TB, out io.Writer, base string) {
 	require.NoError(t, err)
 	fmt.Fprintf(out, "session %s %s\n%s", state, session, set.DNS())
 
-	c.Mail.PerDomain = map[string][]Service{"x.example": nil, "y.example": nil, "z.example": nil} // and what is wrong
+	c.Mail.PerDomain = map[string][]Service{"x.example": nil, "y.example": nil, "z.example": nil} // and an error
 	c.OAuth.Extra = map[string]any{"a_endpoint": "", "b_endpoint": "", "c_endpoint": ""}
 	_, err = Build(c)
 	fmt.Fprintf(out, "error %v\n", err)
 }
 
-// The bytes, entity tags and routes are a function of the Config alone: on every node and
-// after every restart.
+// The bytes, entity tags and routes are the same on every node and after every restart.
 func TestProcessesWithOneConfigAgree(t *testing.T) {
 	if base, ok := os.LookupEnv(dumpVariable); ok {
 		dumpSet(t, os.Stdout, base)

@@ -23,7 +23,7 @@ func (w *reusedWriter) reset() {
 	w.status, w.body = 0, 0
 }
 
-// An answer has header values of its own, which take one allocation.
+// The header values of an answer take one allocation.
 func TestDocumentsAllocateHeaderOnly(t *testing.T) {
 	set := fullSet(t, "https://example.com/mail")
 	h := NewServer(set, ServerConfig{})

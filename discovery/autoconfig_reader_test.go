@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// An element is one of a document, with nothing interpreted.
+// An element is an element of a document, without interpretation.
 type element struct {
 	name     string
 	attrs    map[string]string
@@ -19,9 +19,8 @@ type element struct {
 	children []*element
 }
 
-// readElements reads a document, and refuses what a strict reader may refuse:
-// directives, processing instructions beyond the first, name spaces, text between
-// elements.
+// readElements reads a document. It refuses directives, processing instructions after the first,
+// name spaces and text between elements, because strict readers may do so.
 func readElements(text string) (*element, error) {
 	if !strings.HasPrefix(text, `<?xml version="1.0" encoding="UTF-8"?>`) {
 		return nil, errors.New("no XML header in UTF-8, or something before it")
@@ -85,8 +84,8 @@ func (e *element) one(name string) *element {
 	return &element{}
 }
 
-// checkAutoconfig is the reader of draft-ietf-mailmaint-autoconfig-06 section 3 and
-// its schema, without the latitude for what other versions may add.
+// checkAutoconfig reads a document by draft-ietf-mailmaint-autoconfig-06 section 3 and its schema.
+// It does not permit extensions.
 func checkAutoconfig(text string) (*element, error) {
 	root, err := readElements(text)
 	if err != nil {
@@ -213,7 +212,7 @@ func checkServer(e *element, types []string) error {
 	return nil
 }
 
-// summary is a server in a line.
+// summary returns a server as one line.
 func (e *element) summary() string {
 	s := e.attrs["type"]
 	for _, c := range e.children {

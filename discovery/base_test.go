@@ -15,7 +15,7 @@ func TestBaseMustNotBeAPage(t *testing.T) {
 	for _, tt := range []struct {
 		name, base string
 		config     func() Config
-		field      string // "": the base is good
+		field      string // "": the base is valid
 		want       string
 	}{
 		{name: "the sign-in", base: "https://mail.example.com/login", field: "authorization_endpoint", want: "https://mail.example.com"},

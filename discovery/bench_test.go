@@ -64,7 +64,7 @@ func BenchmarkDocument(b *testing.B) {
 			const turns, n = 10, 5000
 			var ours, peer time.Duration
 			for range turns { // other load affects both
-				runtime.GC() // garbage of the peer does not
+				runtime.GC() // garbage of the peer does not affect it
 				ours += timeOf(n, h, w, r)
 				peer += timeOf(n, encode, w, r)
 			}
@@ -84,7 +84,7 @@ func timeOf(n int, h http.Handler, w *reusedWriter, r *http.Request) time.Durati
 	return time.Since(start)
 }
 
-// BenchmarkSession encodes: it has an account.
+// BenchmarkSession encodes the session of an account for each request.
 func BenchmarkSession(b *testing.B) {
 	set := jmapSet(b, "https://mail.example.com", nil)
 	h := NewServer(set, ServerConfig{Session: func(*http.Request) (Account, error) { return demoAccount(), nil }})

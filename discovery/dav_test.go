@@ -74,7 +74,7 @@ func TestRedirectPreflight(t *testing.T) {
 	require.Contains(t, res.Header.Get("Access-Control-Allow-Headers"), "Depth")
 }
 
-// A real client on a real connection: method, body and Depth arrive.
+// Method, body and Depth arrive over a real connection.
 func TestPropfindArrivesThroughRedirect(t *testing.T) {
 	var server *Server
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -63,8 +63,8 @@ func TestEqualDocumentsHaveEqualETags(t *testing.T) {
 	require.NotEqual(t, a.etag, b.etag)
 }
 
-// For every name that encodeJSON accepts, encoding/json, which folds case, reads the struct's
-// own members back unchanged.
+// encoding/json folds case. For every name that encodeJSON accepts, it reads the struct's own
+// members back unchanged.
 func FuzzExtraNeverShadows(f *testing.F) {
 	for _, name := range []string{"issuer", "ISSUER", "i\u017fsuer", "\u212aeys", "keys", "kelvin_scale", "Plain", "pla\u0131n", "\u0130ssuer", "-", "", "x", "a\xff"} {
 		f.Add(name)

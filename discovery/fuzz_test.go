@@ -45,8 +45,8 @@ func FuzzMatchesIffReferenceSaysSo(f *testing.F) {
 	})
 }
 
-// Two URLs are the same path if their segments, each decoded, are (RFC 3986 section
-// 3.3): a slash that is escaped separates nothing.
+// Two paths are equal if their decoded segments are equal (RFC 3986 section 3.3). An escaped slash
+// is not a separator.
 func segments(t testing.TB, rawPath string) string {
 	var decoded []string
 	for _, s := range strings.Split(rawPath, "/") {
@@ -97,7 +97,7 @@ func FuzzFindTakesExactPathsOnly(f *testing.F) {
 		if !ok {
 			return
 		}
-		// Prefix and rest are the whole, segment by segment.
+		// The segments of prefix and rest are those of the path.
 		whole := segments(t, "/m%C3%A4il"+stripped.EscapedPath())
 		have := segments(t, u.EscapedPath())
 		require.True(t, whole == have || stripped.Path == "/" && whole == have+"/", "%q: %q", target, stripped)

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// mustBase parses a base; one that begins with "/" or is empty is relative.
+// mustBase parses a base. A base that is empty or begins with "/" is relative.
 func mustBase(t testing.TB, s string) publicurl.Base {
 	t.Helper()
 	parse := func(s string) (publicurl.Base, error) { return publicurl.Parse(s) }
@@ -105,7 +105,7 @@ func fullConfig(t testing.TB, base string) Config {
 	}
 }
 
-// fullSet has every document, and one of its own, with and without hosts to select.
+// fullSet has every document and an additional one, with and without hosts to select.
 func fullSet(t testing.TB, base string) *Set {
 	t.Helper()
 	return setOf(t, fullConfig(t, base))

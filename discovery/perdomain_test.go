@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// twoDomains is a server with hosts of its own for example.net.
+// twoDomains is a server with separate hosts for example.net.
 func twoDomains() Config {
 	return Config{
 		Mail: &Mail{
@@ -110,7 +110,7 @@ func TestEveryDomainHasServicesOfItsOwn(t *testing.T) {
 	require.Contains(t, set.DNS().String(), "_ua-auto-config.example.net.")
 }
 
-// mailDomains returns a server for n domains. Every second one has services of its own.
+// mailDomains returns a server for n domains. Every second domain has separate services.
 func mailDomains(tb testing.TB, n int) Config {
 	c := Config{
 		Base: mustBase(tb, "https://mail.example.org"), OAuth: withRegistration(), JMAP: &JMAP{}, DAV: &DAV{},
@@ -129,7 +129,7 @@ func mailDomains(tb testing.TB, n int) Config {
 }
 
 // BenchmarkBuild builds the documents and the DNS records of many mail domains, and
-// reports the time and the memory of one of them: both stay the same.
+// reports the time and memory per domain, which do not depend on their number.
 func BenchmarkBuild(b *testing.B) {
 	for _, n := range []int{50, 500, 5000} {
 		b.Run(fmt.Sprintf("domains=%d", n), func(b *testing.B) {

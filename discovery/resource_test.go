@@ -155,8 +155,7 @@ func TestResourcesAreAbsentOnRelativeBase(t *testing.T) {
 	}
 }
 
-// Without an authorization server of its own the server has only resources that name another
-// server.
+// A server that is not an authorization server has only resources that name another server.
 func TestResourcesOfForeignIssuer(t *testing.T) {
 	set, err := Build(Config{Base: mustBase(t, "https://example.com"), JMAP: &JMAP{}})
 	require.NoError(t, err)

@@ -79,7 +79,7 @@ func TestNotFoundIsNotKept(t *testing.T) {
 	require.Equal(t, "404 page not found\n", body)
 }
 
-// A handler around the Server may edit the header of its own response, in place too.
+// A handler around the Server may edit the header of its response in place.
 func TestResponseSharesNoStateWithOthers(t *testing.T) {
 	set := fullSet(t, "https://example.com/mail")
 	account := func(r *http.Request) (Account, error) {
@@ -138,7 +138,7 @@ func TestResponseSharesNoStateWithOthers(t *testing.T) {
 				values[0] = "edited"
 				edited[name] = append(values, "more")
 			}
-			for name, values := range edited { // nor do the fields of one answer share anything
+			for name, values := range edited { // the fields of one answer do not share memory either
 				require.Equal(t, "edited", values[0], name)
 				require.Equal(t, "more", values[len(values)-1], name)
 			}

@@ -242,8 +242,8 @@ func TestSessionWithoutCallbackIsNexts(t *testing.T) {
 	require.Equal(t, 404, res.StatusCode)
 }
 
-// A swap while Session runs, by which the answer could have the URLs of one Set and
-// the challenge of another.
+// After a swap while Session runs, the answer must not have the URLs of one Set and the challenge
+// of another.
 func TestSessionComesFromSetOfItsRequest(t *testing.T) {
 	a, b := jmapSet(t, "https://a.example", nil), jmapSet(t, "https://b.example", nil)
 	for _, signedIn := range []bool{true, false} {

@@ -102,8 +102,8 @@ func TestStripURLWithRawPathThatIsStale(t *testing.T) {
 	require.Equal(t, url.URL{Path: "/login"}, *got)
 }
 
-// https://example.com/auth/auth/token arrives as /auth/auth/token, or as
-// /auth/token through a proxy that strips: in both cases it is the same endpoint.
+// https://example.com/auth/auth/token arrives as /auth/auth/token, or as /auth/token through a
+// proxy that strips the prefix. Both are the same endpoint.
 func TestEndpointBelowPrefixTwice(t *testing.T) {
 	set := buildSet(t, "https://example.com/auth", func(b *builder) {
 		b.endpoint("x", "token", "", "/auth/token")

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An answer, with all parts that must come from one Set.
+// An answer has the parts of a response that must come from one Set.
 type answered struct {
 	status int
 	header string
@@ -83,8 +83,8 @@ func swapRequests(sets []*Set) []*http.Request {
 	return requests
 }
 
-// swapConfig answers requests for the session, and for /next with what an endpoint
-// of the application takes from the current Set.
+// swapConfig answers requests for the session, and for /next with values from the current Set, as
+// an endpoint of the application does.
 func swapConfig(current func() *Set) ServerConfig {
 	return ServerConfig{
 		Session: func(r *http.Request) (Account, error) {
@@ -116,7 +116,7 @@ func swapSets(t *testing.T) []*Set {
 	return sets
 }
 
-// A request that has begun with one Set ends with it, whenever the swap comes.
+// A request that begins with one Set ends with it, at whatever time the swap comes.
 func TestSwapDuringAnswer(t *testing.T) {
 	sets := swapSets(t)
 	for i, set := range sets {
@@ -137,14 +137,13 @@ func TestSwapDuringAnswer(t *testing.T) {
 	}
 }
 
-// Every answer while sets are swapped is, byte for byte, the answer of one of them:
-// no body has two bases, no ETag is that of another body, and challenge, issuer and
-// session belong together.
+// While sets are swapped, every answer is byte for byte the answer of one of them. Each body has
+// one base and its own ETag, and challenge, issuer and session belong together.
 func TestSwapNeverMixesTwoSets(t *testing.T) {
 	const swaps = 10_000
 	sets := swapSets(t)
 	requests := swapRequests(sets)
-	want := make([]map[answered]int, len(requests)) // the sets that answer so
+	want := make([]map[answered]int, len(requests)) // the sets that give this answer
 	for i, set := range sets {
 		h := NewServer(set, swapConfig(func() *Set { return set }))
 		for j, r := range requests {
@@ -153,7 +152,7 @@ func TestSwapNeverMixesTwoSets(t *testing.T) {
 			}
 			answer := answerTo(h, r, runtime.Gosched)
 			want[j][answer] |= 1 << i
-			// Of the bases, nothing but its own is in it.
+			// The answer has no other base.
 			for _, name := range []string{"a.example", "b.example", "c.example"} {
 				if strings.Contains(answer.header+answer.body, "//"+name) {
 					require.Contains(t, set.Base().String(), name)
