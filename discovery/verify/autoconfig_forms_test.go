@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An autoconfigForm is a document in the form of a published one: its elements, their order
-// and their spelling are those of the source, and the text is not.
+// An autoconfigForm is a document with the form of a published one. The elements, their order and
+// their spelling are those of the source. The text is not.
 type autoconfigForm struct {
 	source      string
 	contentType string // default text/xml

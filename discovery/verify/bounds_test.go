@@ -84,7 +84,7 @@ func TestIsBoundedInTime(t *testing.T) {
 	}
 }
 
-// A body that comes byte by byte is a hang too.
+// A body that arrives byte by byte is a timeout, too.
 func TestBoundsSlowBodies(t *testing.T) {
 	h := correctServer(t, verifyConfig(t, rootBase))
 	synctest.Test(t, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestBoundsSlowBodies(t *testing.T) {
 	})
 }
 
-// A slowBody gives a byte each second.
+// A slowBody returns one byte each second.
 type slowBody struct {
 	ctx  context.Context
 	rest io.ReadCloser
@@ -384,7 +384,7 @@ func TestComparesADocumentOnce(t *testing.T) {
 	v.run(t.Context())
 	require.Len(t, v.kept, 1)
 	require.Len(t, v.report.Findings, 1)
-	v.fetcher = nil // with which it could ask and compare again
+	v.fetcher = nil // a request would panic
 	require.False(t, v.isKept(t.Context(), discovery.BaseResource, rootBase+"/.well-known/oauth-protected-resource"))
 	require.LessOrEqual(t, len(transport.asked), 30)
 }
@@ -406,7 +406,7 @@ func TestWithAllBytesThatThereAre(t *testing.T) {
 	require.Empty(t, verify(t, correctServer(t, c), rootBase, Config{MaxBytes: math.MaxInt64}).Findings)
 }
 
-// Members beyond the limit are not checked; the last one below it is.
+// Members beyond the limit are not checked. The last member below it is checked.
 func TestMemberLimit(t *testing.T) {
 	for wrong, want := range map[int]bool{1: true, maxMembers: true, maxMembers + 1: false} {
 		var issuers, keys []string

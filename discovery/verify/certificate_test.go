@@ -29,7 +29,7 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// sign makes a certificate that an authority signs; nil: its own.
+// sign returns a certificate that an authority has signed. With nil it is self-signed.
 func (a *authority) sign(t testing.TB, template x509.Certificate) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -20,7 +20,7 @@ const (
 	openIDAtPath = "/mail/.well-known/openid-configuration"
 )
 
-// If a fixture would damage two documents, its server has only one of them.
+// If a fixture would break two documents, its server has only one of them.
 func oauthOnly(c *discovery.Config) { *c = discovery.Config{Base: c.Base, OAuth: c.OAuth} }
 func openIDOnly(c *discovery.Config) {
 	*c = discovery.Config{Base: c.Base, OAuth: c.OAuth, OpenID: c.OpenID}

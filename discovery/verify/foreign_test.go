@@ -102,7 +102,7 @@ func TestAsksForeignIssuerForItsOwnName(t *testing.T) {
 				require.Empty(t, report.Findings)
 				return
 			}
-			// The base's resource and that of the session name the issuer. It is asked once.
+			// The resources of the base and the session name the issuer. It is requested once.
 			require.Len(t, report.Findings, 1, "%v", report.Findings)
 			got := report.Findings[0]
 			require.Equal(t, c.rule, got.Rule)
@@ -175,8 +175,8 @@ func requireNotAsked(t *testing.T, report *Report, issuer string, why error) {
 	require.Fail(t, "the issuer is not in the report")
 }
 
-// Run does not connect to a private address, whatever the name of the issuer. The client has
-// no dial function of its own, so that Run controls the dialling.
+// Run does not connect to a private address, whatever the name of the issuer. The clients have no
+// dial function, so that Run controls the dialling.
 func TestForeignIssuersArePublic(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {

@@ -103,9 +103,8 @@ func correctServer(t testing.TB, c discovery.Config) http.Handler {
 	return server
 }
 
-// behindProxy is what http-path.cfg and http-path.conf of the examples do: it passes
-// on the path of the base, with or without it, and the well-known locations at the
-// origin.
+// behindProxy is a proxy like http-path.cfg and http-path.conf of the examples. It forwards the
+// path of the base, with or without the prefix, and the well-known locations at the origin.
 func behindProxy(t testing.TB, base string, strip bool, backend http.Handler) http.Handler {
 	b := mustBase(t, base)
 	plain := httptest.NewServer(backend)
@@ -135,7 +134,7 @@ func behindProxy(t testing.TB, base string, strip bool, backend http.Handler) ht
 // publicClient connects to the handler over TLS for every host and port.
 func publicClient(t testing.TB, h http.Handler) *http.Client {
 	server := httptest.NewUnstartedServer(h)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that hang up early
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that close early
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	transport := server.Client().Transport.(*http.Transport).Clone()
@@ -199,7 +198,7 @@ func redirectTo(location string) http.HandlerFunc {
 
 var spa = body("text/html; charset=utf-8", "<!DOCTYPE html><title>Web site</title>")
 
-// changed lets change an answer of the server at a path, body included.
+// changed changes the answer of the server at a path, including the body.
 func changed(path string, change func(h http.Header, body string) string) tamper {
 	return func(next http.Handler) http.Handler {
 		return at(path, func(w http.ResponseWriter, r *http.Request) {
@@ -236,7 +235,7 @@ func switching(w http.ResponseWriter, r *http.Request) {
 		panic(err)
 	}
 	io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-	io.Copy(io.Discard, c) // until Verify has left
+	io.Copy(io.Discard, c) // until Run has closed the connection
 	c.Close()
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// A bomb is gzip of zeros without end.
+// A bomb is gzip of endless zeros.
 type bomb struct{ written atomic.Int64 }
 
 func (b *bomb) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -62,7 +62,7 @@ func TestBoundsRedirectsWithoutEnd(t *testing.T) {
 	requireBounded(t, report)
 }
 
-// A token of 8 KB comes back in every place that an answer has.
+// A token of 8 KB is in every part of the answer.
 func TestDoesNotRepeatLongToken(t *testing.T) {
 	token := strings.Repeat("0123456789abcdef", 512)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +112,7 @@ func TestTimeLimitOfSlowServer(t *testing.T) {
 	})
 }
 
-// Answers of the comparison that are large and differ from the first are limited too.
+// The comparison also limits large answers that differ from the first.
 func TestBoundsTheComparison(t *testing.T) {
 	var n, bytes atomic.Int64
 	transport := roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -134,7 +134,7 @@ func TestBoundsTheComparison(t *testing.T) {
 	requireBounded(t, v.report)
 }
 
-// Large answers that all differ are decoded up to a bound, which legal documents do not reach.
+// Different large answers are decoded up to a limit, which legal documents do not reach.
 func TestComparisonByteLimit(t *testing.T) {
 	f := newFetcher(mustBase(t, rootBase), newSettings(Config{}))
 	a, b := &fetched{body: []byte(`{"a":1,"b":2}`)}, &fetched{body: []byte(`{"b":2, "a":1}`)}
@@ -144,7 +144,7 @@ func TestComparisonByteLimit(t *testing.T) {
 	require.Equal(t, f.content(a), f.content(a))
 }
 
-// nested is a list in a list without end.
+// nested is a deeply nested list.
 type nested struct{ bytes *atomic.Int64 }
 
 func (r nested) Read(p []byte) (int, error) {

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-94e48765/portico/discovery"
 )
 
-// A balancer sends each connection to the next node, whatever comes on it.
+// A balancer sends each connection to the next node.
 type balancer struct {
 	nodes []http.Handler
 	next  atomic.Int64
@@ -110,8 +110,8 @@ func TestComparesConnections(t *testing.T) {
 	}
 }
 
-// closedAddress returns an address at which connections are refused. It is the client's
-// end of a connection that stays open, so that no listener gets its port meanwhile.
+// closedAddress returns an address at which connections are refused. It is the client's end of an
+// open connection, so that no listener gets its port.
 func closedAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -266,7 +266,7 @@ func TestIsBoundedInTimeWhereNodesHang(t *testing.T) {
 	})
 }
 
-// A client that has already spoken HTTP/2 makes a connection of its own for each sample.
+// A client that has already used HTTP/2 makes a new connection for each sample.
 func TestSamplesOverHTTP2(t *testing.T) {
 	var mu sync.Mutex
 	connections := make(map[string]int)

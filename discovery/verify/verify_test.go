@@ -102,7 +102,7 @@ func TestMissesNothingThatServerDoesNotHave(t *testing.T) {
 	}
 }
 
-// The nil client is one that reaches the network, and a loopback base may be on http.
+// A nil client reaches the network. A base on loopback may be http.
 func TestOnPlainHTTPWithItsOwnClient(t *testing.T) {
 	var h http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
@@ -171,14 +171,14 @@ func TestChallengeParameter(t *testing.T) {
 	}
 }
 
-// A line may be full of blanks: it is read once.
+// A line with many blanks is read once.
 func TestChallengeParameterBehindBlanks(t *testing.T) {
 	got, ok := challengeParameter([]string{"Bearer a" + strings.Repeat(" ", 1<<20) + `b, resource_metadata = "https://example.com/x"`}, "resource_metadata")
 	require.True(t, ok)
 	require.Equal(t, "https://example.com/x", got)
 }
 
-// Something in the document changes each time, and the server still has no base.
+// The document changes with each request, and the server still has no base.
 func TestDocumentThatChangesIsNoCaches(t *testing.T) {
 	var n atomic.Int64
 	h := at(oauthAtRoot, func(w http.ResponseWriter, r *http.Request) {
