@@ -28,7 +28,7 @@ import (
 func FuzzForward(f *testing.F) {
 	ends := newForwardEnds(f)
 	v1 := "PROXY TCP4 203.0.113.7 198.51.100.1 50000 25\r\n"
-	all := append([]byte{3<<3 | 0, 5, 2<<3 | 4, 5, 3<<3 | 2, 5}, bytes.Repeat([]byte{31<<3 | 3}, 7)...)
+	all := append([]byte{3 << 3, 5, 2<<3 | 4, 5, 3<<3 | 2, 5}, bytes.Repeat([]byte{31<<3 | 3}, 7)...)
 	all = append(all, 5, 1<<3, 5, 6)
 	for src := range sources {
 		for dst := range destinations {
@@ -37,8 +37,8 @@ func FuzzForward(f *testing.F) {
 			f.Add([]byte{31<<3 | 3, 31<<3 | 3, 1<<3 | 7}, []byte("a"), uint8(src), uint8(dst), false, uint32(1<<20))
 		}
 		f.Add([]byte{10<<3 | 4, 5, 2<<3 | 3, 5}, []byte(proxy4()), uint8(src), uint8(0), false, uint32(0))
-		f.Add([]byte{31<<3 | 0, 5}, []byte(v1), uint8(src), uint8(2), true, uint32(0))
-		f.Add([]byte{10<<3 | 0, 6}, []byte(signature), uint8(src), uint8(0), false, uint32(0))
+		f.Add([]byte{31 << 3, 5}, []byte(v1), uint8(src), uint8(2), true, uint32(0))
+		f.Add([]byte{10 << 3, 6}, []byte(signature), uint8(src), uint8(0), false, uint32(0))
 	}
 	f.Fuzz(func(t *testing.T, script, first []byte, src, dst uint8, useCopy bool, limit uint32) {
 		if len(script) > 40 || len(first) > ends.maxFirst {
