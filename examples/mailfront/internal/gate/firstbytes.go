@@ -33,11 +33,9 @@ var proxySignatures = [][]byte{
 	[]byte("\r\n\r\n\x00\r\nQUIT\n"),
 }
 
-// classify returns the kind of the first bytes of a connection.
+// classify returns the kind of the first bytes of a connection. No bytes are undecided, as a prefix of
+// every signature.
 func classify(first []byte, expectTLS bool) arrival {
-	if len(first) == 0 {
-		return arrivalUndecided
-	}
 	for _, signature := range proxySignatures {
 		switch {
 		case bytes.HasPrefix(first, signature):

@@ -6,8 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -100,19 +102,20 @@ func TestFirstBytesInSmallReads(t *testing.T) {
 	for name, header := range proxyHeaders {
 		for proxy, event := range map[bool]string{false: "proxy_header", true: "second_proxy_header"} {
 			t.Run(name+"/"+event, func(t *testing.T) {
-				var out bytes.Buffer
-				l := &Listener{Name: "imap", Proxy: proxy, Log: client.NewLimitedLog(slog.New(slog.NewTextHandler(&out, nil)))}
-				here, there := net.Pipe()
-				defer here.Close()
-				go func() { fmt.Fprint(there, header+header+"x LOGOUT\r\n"); there.Close() }()
-				c := &arrivalConn{Conn: here, listener: l}
-				for b := make([]byte, 1); ; {
-					if _, err := c.Read(b); err != nil {
-						break
-					}
-				}
-				require.Equal(t, 1, strings.Count(out.String(), "\n"))
-				require.Contains(t, out.String(), "event="+event+" ")
+				synctest.Test(t, func(t *testing.T) {
+					var out bytes.Buffer
+					l := &Listener{Name: "imap", Proxy: proxy, Log: client.NewLimitedLog(slog.New(slog.NewTextHandler(&out, nil)))}
+					here, there := net.Pipe()
+					defer here.Close()
+					go func() { fmt.Fprint(there, header+header+"x LOGOUT\r\n"); there.Close() }()
+					c := &arrivalConn{Conn: here, listener: l}
+					require.NoError(t, iotest.TestReader(iotest.OneByteReader(c), []byte(header+header+"x LOGOUT\r\n")))
+					require.Equal(t, 1, strings.Count(out.String(), "\n"))
+					require.Contains(t, out.String(), "event="+event+" ")
+					time.Sleep(time.Minute)
+					l.report(netip.Addr{}, arrivalHeader)
+					require.NotContains(t, out.String(), "suppressed", "a connection is reported once")
+				})
 			})
 		}
 	}
