@@ -62,7 +62,7 @@ func TestReloadOnSIGHUP(t *testing.T) {
 	write(list, directIP+" # the proxy has moved\n")
 	r.hangup <- syscall.SIGHUP
 	r.awaitLogs(2, "level=INFO", "msg=reload ")
-	// Who was trusted is a client now, at once; who was a client must send a header.
+	// The old proxy is now a client, and the old client must now send a header.
 	c := r.dial(proxyIP, "smtp")
 	newScript(t, c).line()
 	_, got := get(t, r.dial(proxyIP, "http"), "/whoami", http.Header{"X-Forwarded-For": {"203.0.113.99"}})

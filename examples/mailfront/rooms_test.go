@@ -18,8 +18,8 @@ const (
 	roomsFolder = "examples/mailfront/internal/"
 )
 
-// roomImports has the packages of this repository that each package of internal may
-// import: those of the library, and rooms.
+// roomImports has the packages of the library and of internal that each package of internal may
+// import.
 var roomImports = map[string][]string{
 	"client":   {"proxyproto", "forwarded"},
 	"gate":     {"proxyproto", "client", "guard"},

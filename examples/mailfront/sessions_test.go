@@ -21,7 +21,7 @@ import (
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
-// A fakeListener hands out what is sent to conns, and ends with err.
+// A fakeListener returns the connections of conns, and then err.
 type fakeListener struct {
 	conns  chan net.Conn
 	err    error
@@ -49,7 +49,7 @@ func (l *fakeListener) Close() error {
 
 func (l *fakeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
 
-// A readsPlainConn is TLS to proxyproto, and plain to a server.
+// A readsPlainConn is TLS for proxyproto, and carries plain text.
 type readsPlainConn struct {
 	tls net.Conn
 	net.Conn
@@ -92,7 +92,7 @@ func overPipe(t *testing.T, listener string) (*script, *frontend, *logBuffer) {
 	return newScript(t, here), f, b
 }
 
-// ask has commands without effect, by listener, and reads their answers.
+// ask sends commands without effect, by listener, and reads their answers.
 var ask = map[string]func(*script) error{
 	"smtp":       func(s *script) error { return s.ask("NOOP\r\n", "250 ") },
 	"submission": func(s *script) error { return s.ask("NOOP\r\n", "250 ") },

@@ -23,7 +23,7 @@ func TestSetUpEndsBootstrap(t *testing.T) {
 		{url: testBase + "/mail", how: stripped, publish: testBase + "/mail"},
 		{url: testBase + "/mail", how: kept, publish: testBase + "/mail"},
 		{url: testBase + "/a/b", how: kept, publish: testBase + "/a/b"},
-		{url: testBase + "/mail", how: kept, publish: testBase + ":8443/other"}, // wrong, and yet to be corrected
+		{url: testBase + "/mail", how: kept, publish: testBase + ":8443/other"}, // wrong, corrected later
 	} {
 		t.Run(at.url+" "+at.how+" "+at.publish, func(t *testing.T) {
 			file := stateIn(t)
@@ -36,7 +36,7 @@ func TestSetUpEndsBootstrap(t *testing.T) {
 			}
 			require.NotContains(t, page, token)
 
-			// What is wrong changes nothing, and does not end the token.
+			// A wrong value changes nothing, and the token remains valid.
 			for name, test := range map[string]struct {
 				status int
 				says   string
@@ -77,7 +77,7 @@ func TestSetUpEndsBootstrap(t *testing.T) {
 				require.Contains(t, body, "<hostname>mail.example.test</hostname>")
 			}
 			c := s.dial(proxyIP, "https")
-			if at.how == kept || at.how == stripped { // from who is trusted
+			if at.how == kept || at.how == stripped { // from a trusted proxy
 				require.NoError(t, proxyproto.WriteHeader(c, header(nil)))
 			}
 			require.NoError(t, shown(t, c).VerifyHostname("mail.example.test"))

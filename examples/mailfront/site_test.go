@@ -20,8 +20,8 @@ import (
 
 const testBase = "https://mail.example.test"
 
-// A site is mailfront as clients on the web see it: by its public base URL, which
-// leads to a listener or a proxy on loopback.
+// A site is mailfront as web clients see it. Its public base URL leads to a listener or a proxy on
+// loopback.
 type site struct {
 	*running
 	signintest.App
@@ -62,8 +62,8 @@ func siteOf(t *testing.T, r *running, base, how string) *site {
 	default:
 		proxy := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: s.address["http"]}) // Host becomes that address, too
-			// Whole, before the answer: while that is passed on, net/http closes the body of the
-			// request, and the transport, if it still reads that, its connection.
+			// Read the whole body first. While the answer is forwarded, net/http closes the body
+			// of the request. A transport that still reads it closes its connection.
 			body, err := io.ReadAll(r.In.Body)
 			if err != nil {
 				t.Error(err)

@@ -63,8 +63,8 @@ func TestSMTPReplyReportsFailedWrite(t *testing.T) {
 	}
 }
 
-// What is written arrives in its order, in as many parts or fewer, and nothing after the last line of a
-// reply is held back.
+// The bytes arrive in their order, in at most as many parts, and the last line of a reply is not
+// held back.
 func FuzzSMTPReplyIsComplete(f *testing.F) {
 	f.Add("250-a\r\n|250-b\r\n|250 c\r\n")
 	f.Add("250-long|\r\n|250-\r\n|250 c|\r|\n")

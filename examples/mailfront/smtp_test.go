@@ -189,8 +189,8 @@ func TestWhoamiFitsSMTPLine(t *testing.T) {
 	require.Less(t, len(answer), 510) // RFC 5321 section 4.5.3.1.5, less CRLF
 }
 
-// What a client sends together with STARTTLS came in plain text, where anyone
-// could have put it. RFC 3207 section 4.2: it is not executed inside TLS.
+// Bytes that arrive together with STARTTLS are plain text, which an attacker could have inserted.
+// They are not executed inside TLS (RFC 3207 section 4.2).
 func TestPlaintextAfterSTARTTLSIsDiscarded(t *testing.T) {
 	needDirect(t)
 	r := runMailfront(t, nil)
@@ -209,8 +209,7 @@ func TestPlaintextAfterSTARTTLSIsDiscarded(t *testing.T) {
 			s.line()
 			s.send("%s", commands)
 			require.Regexp(t, `^(s OK|\+OK) `, s.line())
-			// It is given to the handshake, which is not a handshake then: an alert,
-			// and the end.
+			// The handshake reads the bytes and fails with an alert.
 			rest := s.end()
 			require.NotContains(t, rest, "OK")
 			require.NotContains(t, rest, "CAPABILITY")
@@ -219,7 +218,7 @@ func TestPlaintextAfterSTARTTLSIsDiscarded(t *testing.T) {
 	}
 }
 
-// outbox returns the last envelopes that relay was given.
+// outbox returns the last envelopes that relay received.
 func (m *mailbox) outbox() []envelope {
 	m.mu.Lock()
 	defer m.mu.Unlock()

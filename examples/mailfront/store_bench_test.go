@@ -66,7 +66,7 @@ func BenchmarkSMTPSession(b *testing.B) {
 
 var benchClients atomic.Uint32
 
-// smtpSessions runs n sessions, each of a client of its own behind the proxy.
+// smtpSessions runs n sessions, each of a different client behind the proxy.
 func smtpSessions(address string, n, parallel int) error {
 	var all sync.WaitGroup
 	var failed atomic.Pointer[error]

@@ -135,7 +135,7 @@ func TestATokenOfTheSignInServesMail(t *testing.T) {
 						message = saslXOAuth2(user, test.token)
 					}
 					h := header(nil)
-					h.Source = clientAddr(t, test.name) // a client of its own, which is not banned
+					h.Source = clientAddr(t, test.name) // another client, which is not banned
 					c := newScript(t, onTLS(t, r.proxied(listener, h)))
 					greet(c, listener)
 					challenge, answer := signIn(c, mechanism, message)
@@ -218,7 +218,7 @@ func TestPlaintextTokenIsLogged(t *testing.T) {
 	}
 }
 
-// closes is in the place of an answer where the server closes the connection.
+// closes replaces an answer if the server closes the connection.
 const closes = "closes"
 
 func TestUnfinishedExchanges(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A listener with a list of its own is never reported with the setting of the other listeners: a
-// change of that setting would not help.
+// A listener with a separate list is never reported with the setting of the other listeners,
+// because a change of that setting would have no effect.
 func TestReportsNameTheListOfTheListener(t *testing.T) {
 	const all = "MAILFRONT_TRUSTED_PROXIES"
 	env := map[string]string{"MAILFRONT_DOMAINS": "example.test", "MAILFRONT_PUBLIC_URL": testBase}

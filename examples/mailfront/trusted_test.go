@@ -167,7 +167,7 @@ func TestShutdownDuringLookup(t *testing.T) {
 	})
 }
 
-// Each listener decides by its own list: 127.0.0.1 must send a header on one, and must not on
+// Each listener has its own list. 127.0.0.1 must send a header on one listener and must not on
 // another.
 func TestListenersTrustDifferentPeers(t *testing.T) {
 	r := runMailfront(t, map[string]string{
@@ -207,7 +207,7 @@ func TestProxyOfOneListenerIsExempt(t *testing.T) {
 	}
 }
 
-// SIGHUP replaces the names of a file, and a bad file leaves the old names in force.
+// SIGHUP replaces the names of a file. After an invalid file the old names remain.
 func TestHangupReadsTheNamesOfAFileAgain(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "proxies")
 	write := func(text string) { require.NoError(t, os.WriteFile(list, []byte(text), 0o600)) }

@@ -75,8 +75,8 @@ func TestMessagesOfTheTokenMechanisms(t *testing.T) {
 	}
 }
 
-// A message results in a token or an error, never both, and the token is in the message. A
-// message that is made from what was parsed is parsed to the same.
+// A message results in a token or an error, never both, and the token is in the message. A message
+// that is encoded again has the same result.
 func FuzzMessagesOfTheTokenMechanisms(f *testing.F) {
 	f.Add("n,a=user@example.com,\x01host=h\x01port=143\x01auth=Bearer dG9r\x01\x01")
 	f.Add("user=u\x01auth=Bearer x\x01\x01")

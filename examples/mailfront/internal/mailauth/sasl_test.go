@@ -53,8 +53,8 @@ func newConn() (*Conn, *bytes.Buffer) {
 	}, &b
 }
 
-// exchange sends messages, the first of which is the initial response. It returns the last
-// challenge and what end was called with.
+// exchange sends messages, of which the first is the initial response. It returns the last
+// challenge and the argument of end.
 func exchange(t *testing.T, c *Conn, mechanism string, messages ...[]byte) (challenge, account string, done bool, err error) {
 	t.Helper()
 	calls := 0

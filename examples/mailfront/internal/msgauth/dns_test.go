@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A fakeDNS has TXT records, and those of hosts below "MX name" and "A name". A
-// name with the value "slow" is one whose servers do not answer.
+// A fakeDNS has TXT records by name, and the records of hosts under "MX name" and "A name". The
+// servers of a name with the value "slow" do not answer.
 type fakeDNS map[string][]string
 
 func (d fakeDNS) LookupTXT(ctx context.Context, name string) ([]string, error) {

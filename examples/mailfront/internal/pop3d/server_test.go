@@ -32,7 +32,7 @@ const (
 	testUser     = "demo@example.test"
 	testPassword = "correct horse"
 	testToken    = "dG9rZW4="
-	testTimeout  = time.Minute // for what never takes long, unless it hangs
+	testTimeout  = time.Minute // of steps that are fast unless they hang
 )
 
 // A fakeMailbox has the mail of testUser.
@@ -106,8 +106,8 @@ func serveTest(t *testing.T, mail Mailbox, offersLogin bool) *testClient {
 		ErrorLog:     log.New(failingWriter{t}, "", 0),
 	}
 	here, there := net.Pipe()
-	// On a connection that is TLS to proxyproto: that of no Listener, with a
-	// *tls.Conn on top. The server sees none, as behind a proxy that ends TLS.
+	// proxyproto reports TLS for this connection, and the server reads plain text, as
+	// behind a proxy that ends TLS.
 	c := net.Conn(there)
 	if offersLogin {
 		c = readsPlainConn{tls.Server(there, &tls.Config{}), there}
@@ -126,7 +126,7 @@ func (c *testClient) send(format string, args ...any) {
 	require.NoError(c.t, err)
 }
 
-// line returns a line that has to end in CRLF.
+// line returns a line, which must end in CRLF.
 func (c *testClient) line() string {
 	c.t.Helper()
 	line, err := c.r.ReadString('\n')
@@ -136,7 +136,7 @@ func (c *testClient) line() string {
 	return text
 }
 
-// end returns what is left until the server closes the connection.
+// end returns the bytes until the server closes the connection.
 func (c *testClient) end() string {
 	c.t.Helper()
 	rest, err := io.ReadAll(c.r)
@@ -152,8 +152,8 @@ func (c *testClient) logIn() {
 	require.Regexp(c.t, `^\+OK \d messages$`, c.line())
 }
 
-// exchange sends each command and expects its answer: one line, or when it ends
-// in "\n." all of them.
+// exchange sends each command and expects its answer, which has one line, or several lines if it
+// ends in "\n.".
 func (c *testClient) exchange(commands ...[2]string) {
 	c.t.Helper()
 	for _, command := range commands {
@@ -168,7 +168,7 @@ func (c *testClient) exchange(commands ...[2]string) {
 	}
 }
 
-// A readsPlainConn is TLS to proxyproto, and speaks plainly.
+// A readsPlainConn is TLS for proxyproto, and carries plain text.
 type readsPlainConn struct {
 	tls net.Conn
 	net.Conn
@@ -176,7 +176,7 @@ type readsPlainConn struct {
 
 func (c readsPlainConn) NetConn() net.Conn { return c.tls }
 
-// A failingWriter is an error log that nothing may be written to.
+// A failingWriter is an error log that must remain empty.
 type failingWriter struct{ t *testing.T }
 
 func (w failingWriter) Write(b []byte) (int, error) {
@@ -269,7 +269,7 @@ func TestDeleteAtQUIT(t *testing.T) {
 			continue
 		}
 		m.mu.Lock()
-		m.messages = append(m.messages, Message{UID: "START.4", Data: []byte("four\r\n")}) // behind the session's back
+		m.messages = append(m.messages, Message{UID: "START.4", Data: []byte("four\r\n")}) // during the session
 		m.mu.Unlock()
 		s.exchange([2]string{"STAT", "+OK 2 12"}, [2]string{"QUIT", "+OK bye"})
 	}
@@ -315,8 +315,8 @@ func TestPlaintextLogin(t *testing.T) {
 		[2]string{"USER whoami", "-ERR [SYS/PERM] TLS is required"})
 }
 
-// A client may send commands that this server does not have, and a message that it deleted is gone
-// after its QUIT. Only wrong passwords end a session.
+// A client may send unknown commands, and a message that it deletes is removed by QUIT. Only wrong
+// passwords end a session.
 func TestOtherErrorsKeepSession(t *testing.T) {
 	for _, test := range []struct {
 		name, command, before, after string // the answers before and after the login
@@ -421,8 +421,7 @@ func TestStalledReaderIsClosed(t *testing.T) {
 	})
 }
 
-// Whatever a client sends, it reads no mail without the password, and the server
-// neither panics nor hangs.
+// No input of a client reads mail without the password, and none makes the server panic or hang.
 func FuzzNoMailIsShownWithoutThePassword(f *testing.F) {
 	f.Add(false, []byte("CAPA\r\nUSER demo@example.test\r\nPASS x\r\nRETR 1\r\n"))
 	f.Add(true, []byte("USER demo@example.test\r\nPASS x\r\nLIST\r\nTOP 1 1\r\nQUIT\r\n"))

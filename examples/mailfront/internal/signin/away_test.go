@@ -17,8 +17,8 @@ import (
 	"github.com/seed-94e48765/portico/publicurl"
 )
 
-// A token that cannot be looked up is neither wrong nor a guess at the password, and a
-// client that is answered 503 tries again.
+// If a token cannot be looked up, the answer is 503, after which a client tries again. It does not
+// count as a wrong password.
 func TestStoreAwayIsTemporary(t *testing.T) {
 	base, err := publicurl.Parse("https://mail.example.test")
 	require.NoError(t, err)

@@ -161,7 +161,7 @@ func TestNodeWithoutKeys(t *testing.T) {
 	})
 }
 
-// A lostReplies loses the reply of a write that was done.
+// A lostReplies loses the reply of a write that took effect.
 type lostReplies struct{ store.Store }
 
 func (s lostReplies) PutIfAbsent(ctx context.Context, name string, value []byte, ttl time.Duration) (bool, error) {

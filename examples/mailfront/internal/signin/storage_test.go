@@ -17,7 +17,7 @@ import (
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 )
 
-// newTestStorage has codes that are "code of " and the id of the grant.
+// newTestStorage returns a storage whose codes are "code of " and the id of the grant.
 func newTestStorage(st store.Store) *storage {
 	return &storage{
 		store: st,

@@ -55,7 +55,7 @@ func (k knownTokens) Caller(_ context.Context, token string) (Caller, error) {
 	return Caller{}, ErrNotToken
 }
 
-// apiRequest returns a request of a client that is known, on TLS.
+// apiRequest returns a request of a known client on TLS.
 func apiRequest(authorization string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, serverURL+"/dav/", nil)
 	if authorization != "" {
@@ -173,7 +173,7 @@ func TestUncomparedCredentials(t *testing.T) {
 	a, log := newAuth(t, knownTokens{})
 	a.Guard = guard.New(guard.DefaultLimits, nil, slog.New(slog.DiscardHandler))
 	request := func(password string) *http.Request {
-		r := httptest.NewRequest(http.MethodGet, serverURL+"/dav/", nil) // of no client that is known
+		r := httptest.NewRequest(http.MethodGet, serverURL+"/dav/", nil) // of an unknown client
 		r.SetBasicAuth(userName, password)
 		return r
 	}

@@ -186,7 +186,7 @@ func TestCanceledRequestIsNotReported(t *testing.T) {
 	require.NotContains(t, log.String(), "level=ERROR")
 }
 
-// A token, and the secret of a client, must not leave by plain HTTP.
+// A token and the secret of a client must not be sent over plain HTTP.
 func TestHTTPSIssuerEndpoints(t *testing.T) {
 	issuer := newIntrospector(t, httptest.NewTLSServer)
 	plain := newIntrospector(t, httptest.NewServer)
@@ -253,7 +253,7 @@ func TestUnsignedTokenIssuer(t *testing.T) {
 func TestCheckIsNotLimited(t *testing.T) {
 	i := newIntrospector(t, httptest.NewServer)
 	p := testIssuers("", "", i.URL)
-	ctx := apiRequest("").Context() // of a client that is known
+	ctx := apiRequest("").Context() // of a known client
 	wrong := func(check func(context.Context, string) (Caller, error), n int) (err error) {
 		for range guard.DefaultLimits.Rates[guard.LoggingIn].Burst + 50 {
 			n++

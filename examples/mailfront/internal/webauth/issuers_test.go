@@ -143,7 +143,7 @@ func TestIntrospectionWithSecret(t *testing.T) {
 	})
 	for secret, want := range map[string]map[string]int{
 		"s:c r%t": {"good": 200, "for us": 200, "inactive": 401, "for other": 401, "of other": 401, "expired": 401, "no one": 401, "unclear": 401, "bearer": 200, "refresh": 401, "of Hydra": 401, "elsewhere": 503, "endless": 503, "page": 503},
-		"wrong":   {"good": 503}, // not the token is wrong
+		"wrong":   {"good": 503}, // the secret is wrong, not the token
 	} {
 		issuers := testIssuers("mail", secret, issuer.URL)
 		for token, status := range want {

@@ -36,7 +36,7 @@ func schemes(t *testing.T) map[string]map[string]string {
 	return map[string]map[string]string{"light": light, "dark": dark}
 }
 
-// luminance is the relative luminance of WCAG 2.2.
+// luminance returns the relative luminance of WCAG 2.2.
 func luminance(t *testing.T, colour string) float64 {
 	t.Helper()
 	n, err := strconv.ParseUint(colour[1:], 16, 24)
@@ -51,7 +51,7 @@ func luminance(t *testing.T, colour string) float64 {
 	return 0.2126*channel(n>>16) + 0.7152*channel(n>>8) + 0.0722*channel(n)
 }
 
-// contrast is the contrast ratio of WCAG 2.2.
+// contrast returns the contrast ratio of WCAG 2.2.
 func contrast(t *testing.T, a, b string) float64 {
 	t.Helper()
 	high, low := luminance(t, a), luminance(t, b)
@@ -82,7 +82,7 @@ var pairs = []struct {
 	{foreground: "hover", backgrounds: []string{"card"}, contrast: controlContrast},
 }
 
-// decorative are colours without a meaning of their own.
+// decorative are colours without a meaning.
 var decorative = []string{"line"}
 
 func TestColourContrast(t *testing.T) {
