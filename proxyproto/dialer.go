@@ -25,8 +25,9 @@ type Dialer struct {
 const sendBuffer = 2048
 
 // DialContext dials, and sends h and Payload before it returns. ctx limits all of that. It
-// returns the connection that Dial returned, on which splice(2) works. If it cannot send, it
-// closes the connection and returns the error.
+// returns the connection that Dial returned, on which splice(2) works. Without Dial that is a
+// *net.TCPConn for the network "tcp". If it cannot send, it closes the connection and returns
+// the error.
 func (d *Dialer) DialContext(ctx context.Context, network, address string, h Header) (net.Conn, error) {
 	b, err := h.format() // before a connection is opened
 	if err != nil {

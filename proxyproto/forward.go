@@ -44,6 +44,12 @@ const (
 // call CloseWrite of dst, so that the other side sees the end too. Do not set the read
 // deadline of src while Forward runs: large transfers set it, and remove it when they end.
 // To stop Forward, close src and dst.
+//
+// After an error reset both TCP connections, with SetLinger(0) and Close. After Close alone
+// their peers would take what they received for complete. The TCP connection of a Conn is
+// [Conn.NetConn]. If the error is that of dst, let the other direction end first: a server that
+// refuses the rest of a request answers and closes, which resets the connection, and the
+// other direction forwards that answer.
 func Forward(dst, src net.Conn, progress func(writing bool, n int64)) error {
 	return newForwarding(dst, src, progress).run()
 }

@@ -102,7 +102,7 @@ func (t *traffic) cut(err error) {
 }
 
 // reset ends a connection with an RST, so that the peer does not mistake it for the end of the
-// data.
+// data. Bytes that the system has not sent yet are lost.
 func reset(c net.Conn) {
 	c = lowest(c) // tls.Conn.Close sends a close_notify
 	if t, ok := c.(*net.TCPConn); ok {

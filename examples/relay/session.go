@@ -117,6 +117,9 @@ func (s *session) log(level slog.Level, message string, more ...slog.Attr) {
 
 // endTLS ends the TLS of a client, if the relay has a certificate. It returns conn itself
 // otherwise, for which proxyproto.Forward uses splice(2).
+//
+// A client that ends TCP without a close_notify, but after a whole record, has ended its stream
+// for crypto/tls. Within a record it is an error.
 func (r *relay) endTLS(conn *proxyproto.Conn) (duplex, *tls.ConnectionState, error) {
 	if r.cfg.tls == nil {
 		return conn, nil, nil
