@@ -96,3 +96,23 @@ func TestRequestLogLine(t *testing.T) {
 		})
 	}
 }
+
+// A request for events lasts for hours.
+func TestRequestIsLoggedBeforeItEnds(t *testing.T) {
+	for name, handle := range map[string]func(w http.ResponseWriter){
+		"a status": func(w http.ResponseWriter) { w.WriteHeader(404) },
+		"a body":   func(w http.ResponseWriter) { io.WriteString(w, "x") },
+		"a flush":  func(w http.ResponseWriter) { require.NoError(t, http.NewResponseController(w).Flush()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			buffer, below := newLogBuffer(), httptest.NewRecorder()
+			f := &frontend{log: newLogger(buffer, slog.LevelInfo)}
+			w, done := f.logRequest(below, httptest.NewRequest("GET", "/", nil), client.Client{Listener: "http"})
+			handle(w)
+			require.Equal(t, 1, strings.Count(buffer.String(), "\n"))
+			done()
+			require.Equal(t, 1, strings.Count(buffer.String(), "\n"))
+			require.Same(t, below, w.(interface{ Unwrap() http.ResponseWriter }).Unwrap(), "for deadlines")
+		})
+	}
+}
