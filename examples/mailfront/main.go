@@ -58,9 +58,9 @@ import (
 // shutdownGrace is how long sessions may go on after SIGTERM.
 const shutdownGrace = 10 * time.Second
 
-// ballast lets the heap grow by 8 MiB between two collections of garbage, however few clients
+// ballast lets the heap grow by 16 MiB between two collections of garbage, however few clients
 // there are. It is not resident, because nothing is written to it.
-const ballast = 8 << 20
+const ballast = 16 << 20
 
 func main() {
 	defer runtime.KeepAlive(make([]byte, ballast))
