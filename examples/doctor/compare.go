@@ -80,8 +80,8 @@ func (d *diagnosis) compare() {
 	}
 	for _, c := range d.Report.Checked {
 		s, ok := server[request{c.Method, c.URL, c.SignedIn}]
-		if !ok {
-			continue // found by an answer that only the proxy gave
+		if !ok || c.Skipped || s.Skipped {
+			continue // found by an answer that only the proxy gave, or not requested
 		}
 		through, past := answer(c), answer(s)
 		if through == past && c.SHA256 != s.SHA256 && isDocument(c.URL) {

@@ -29,6 +29,7 @@ type config struct {
 	roots          *x509.CertPool
 	token          string
 	domains        []string
+	foreignHosts   []string
 	timeout        time.Duration
 	requestTimeout time.Duration
 }
@@ -53,12 +54,13 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	cfg := &config{}
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	var ca, connect, domains string
+	var ca, connect, domains, foreign string
 	var insecure bool
 	flags.BoolVar(&cfg.json, "json", false, "print JSON")
 	flags.StringVar(&connect, "connect", "", "`host:port` of the server, or of up to 16 nodes separated by commas. The documents are requested there too, without the proxy, and differences are shown. TLS is detected; http://host:port disables it")
 	flags.StringVar(&ca, "ca", "", "PEM `file` of certificates to trust in addition to those of the system")
 	flags.StringVar(&domains, "domains", "", "comma-separated mail `domains` whose documents are checked too")
+	flags.StringVar(&foreign, "foreign-hosts", "", "comma-separated `hosts`, without or with a port, of authorization servers that may be requested at private addresses and through the proxy of HTTPS_PROXY; other hosts are requested only directly and at public addresses")
 	flags.DurationVar(&cfg.timeout, "timeout", time.Minute, "limit of all requests through the proxy, and again of those to the server")
 	flags.DurationVar(&cfg.requestTimeout, "request-timeout", 10*time.Second, "limit of each request")
 	flags.BoolVar(&insecure, "insecure-http", false, "allow http URLs with hosts other than loopback, for closed test networks")
@@ -97,10 +99,9 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 	if cfg.roots, err = readRoots(ca); err != nil {
 		return nil, err
 	}
-	for domain := range strings.SplitSeq(domains, ",") {
-		if domain = strings.TrimSpace(domain); domain != "" {
-			cfg.domains = append(cfg.domains, domain)
-		}
+	cfg.domains, cfg.foreignHosts = splitList(domains), splitList(foreign)
+	if err := checkForeignHosts(cfg.foreignHosts); err != nil {
+		return nil, err
 	}
 	cfg.token, _ = env(tokenVariable)
 	cfg.token = strings.TrimSpace(cfg.token)
@@ -108,6 +109,16 @@ func parseConfig(args []string, env func(string) (string, bool), help io.Writer)
 		return nil, errors.New("doctor: " + tokenVariable + " is not a bearer token: use printable ASCII without blanks")
 	}
 	return cfg, nil
+}
+
+// splitList returns the members of a comma-separated list.
+func splitList(s string) (all []string) {
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			all = append(all, item)
+		}
+	}
+	return all
 }
 
 // readNodes reads the addresses of -connect.

@@ -217,26 +217,27 @@ func TestDoctorReportsErrors(t *testing.T) {
 		token string
 		want  string
 	}{
-		"no URL":                 {token: "", want: "give one URL, not 0"},
-		"two URLs":               {args: []string{s.url, s.url}, token: "", want: "give one URL, not 2"},
-		"no such flag":           {args: []string{"-x", s.url}, token: "", want: "not defined: -x"},
-		"not a URL":              {args: []string{"mail.example.com"}, token: "", want: "https://mail.example.com"},
-		"http":                   {args: []string{"http://mail.example.com"}, token: "", want: "https"},
-		"a query":                {args: []string{s.url + "?a"}, token: "", want: "query"},
-		"no time":                {args: []string{"-timeout", "0s", s.url}, token: "", want: "longer than 0"},
-		"no port to connect":     {args: []string{"-connect", "127.0.0.1", s.url}, token: "", want: "use host:port"},
-		"no file":                {args: []string{"-ca", empty + "x", s.url}, token: "", want: "no such file"},
-		"no certificate in it":   {args: []string{"-ca", empty, s.url}, token: "", want: "has no certificate in PEM"},
-		"not a token":            {args: []string{s.url}, token: demoToken + "\n!", want: "is not a bearer token"},
-		"not a domain":           {args: []string{"-ca", s.ca, "-domains", "a b", s.url}, token: "", want: "invalid mail domain"},
-		"an unknown certificate": {args: []string{s.url}, token: "", want: "give its file with -ca"},
-		"another name":           {args: []string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, token: "", want: "does not have the name localhost"},
-		"no server":              {args: []string{closed.URL}, token: "", want: "nothing can be reached"},
-		"a bad node":             {args: []string{"-connect", "127.0.0.1:8080,127.0.0.1", s.url}, token: "", want: `-connect has "127.0.0.1": use host:port`},
-		"an empty node":          {args: []string{"-connect", "127.0.0.1:8080,", s.url}, token: "", want: `-connect has "": use host:port`},
-		"a node's port":          {args: []string{"-connect", "127.0.0.1:http", s.url}, token: "", want: `-connect has "127.0.0.1:http"`},
-		"a node twice":           {args: []string{"-connect", "127.0.0.1:1,http://127.0.0.1:1", s.url}, token: "", want: `-connect has "127.0.0.1:1" twice`},
-		"too many nodes":         {args: []string{"-connect", manyNodes, s.url}, token: "", want: "-connect has 17 addresses: use at most 16"},
+		"no URL":                  {token: "", want: "give one URL, not 0"},
+		"two URLs":                {args: []string{s.url, s.url}, token: "", want: "give one URL, not 2"},
+		"no such flag":            {args: []string{"-x", s.url}, token: "", want: "not defined: -x"},
+		"not a URL":               {args: []string{"mail.example.com"}, token: "", want: "https://mail.example.com"},
+		"http":                    {args: []string{"http://mail.example.com"}, token: "", want: "https"},
+		"a query":                 {args: []string{s.url + "?a"}, token: "", want: "query"},
+		"no time":                 {args: []string{"-timeout", "0s", s.url}, token: "", want: "longer than 0"},
+		"no port to connect":      {args: []string{"-connect", "127.0.0.1", s.url}, token: "", want: "use host:port"},
+		"no file":                 {args: []string{"-ca", empty + "x", s.url}, token: "", want: "no such file"},
+		"no certificate in it":    {args: []string{"-ca", empty, s.url}, token: "", want: "has no certificate in PEM"},
+		"not a token":             {args: []string{s.url}, token: demoToken + "\n!", want: "is not a bearer token"},
+		"not a domain":            {args: []string{"-ca", s.ca, "-domains", "a b", s.url}, token: "", want: "invalid mail domain"},
+		"an unknown certificate":  {args: []string{s.url}, token: "", want: "give its file with -ca"},
+		"another name":            {args: []string{"-ca", s.ca, "-connect", "127.0.0.1:1", strings.Replace(s.url, "127.0.0.1", "localhost", 1)}, token: "", want: "does not have the name localhost"},
+		"no server":               {args: []string{closed.URL}, token: "", want: "nothing can be reached"},
+		"a bad node":              {args: []string{"-connect", "127.0.0.1:8080,127.0.0.1", s.url}, token: "", want: `-connect has "127.0.0.1": use host:port`},
+		"an empty node":           {args: []string{"-connect", "127.0.0.1:8080,", s.url}, token: "", want: `-connect has "": use host:port`},
+		"a node's port":           {args: []string{"-connect", "127.0.0.1:http", s.url}, token: "", want: `-connect has "127.0.0.1:http"`},
+		"a node twice":            {args: []string{"-connect", "127.0.0.1:1,http://127.0.0.1:1", s.url}, token: "", want: `-connect has "127.0.0.1:1" twice`},
+		"an invalid foreign host": {args: []string{"-foreign-hosts", "id.example,https://id.example/x", s.url}, token: "", want: `-foreign-hosts has "https://id.example/x": use a host name`},
+		"too many nodes":          {args: []string{"-connect", manyNodes, s.url}, token: "", want: "-connect has 17 addresses: use at most 16"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, _, stderr := doctor(t, c.token, c.args...)
@@ -261,7 +262,7 @@ func TestDoctorHelps(t *testing.T) {
 	status, stdout, stderr := doctor(t, "", "-help")
 	require.Equal(t, statusClean, status)
 	require.Empty(t, stdout)
-	for _, want := range []string{"Usage: doctor", "-connect", "-ca", "-json", tokenVariable} {
+	for _, want := range []string{"Usage: doctor", "-connect", "-ca", "-json", "-foreign-hosts", tokenVariable} {
 		require.Contains(t, stderr, want)
 	}
 }
@@ -388,21 +389,6 @@ func TestDoctorChecksServerIfProxyIsDown(t *testing.T) {
 	require.Equal(t, statusError, status)
 	require.Contains(t, stdout, `"error": "verify: `)
 	require.Contains(t, stdout, `"report": null`)
-}
-
-func TestDoctorNamesIssuersNotRequested(t *testing.T) {
-	const issuer = "https://192.0.2.1/realms/mail" // no connection is attempted
-	var documents http.Handler
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { documents.ServeHTTP(w, r) }))
-	defer server.Close()
-	base, err := publicurl.Parse(server.URL, publicurl.AllowInsecureHTTP())
-	require.NoError(t, err)
-	set, err := discovery.Build(discovery.Config{Base: base, JMAP: &discovery.JMAP{}, AuthorizationServers: []string{issuer}})
-	require.NoError(t, err)
-	documents = discovery.NewServer(set, discovery.ServerConfig{})
-	_, stdout, stderr := doctor(t, "", server.URL)
-	require.Empty(t, stderr)
-	require.Contains(t, stdout, "\nnot requested: https://192.0.2.1/.well-known/oauth-authorization-server/realms/mail: the address is not public, ")
 }
 
 func TestDoctorCountsMissingDocuments(t *testing.T) {

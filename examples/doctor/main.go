@@ -6,17 +6,23 @@
 //	go run ./examples/doctor https://mail.example.com
 //	go run ./examples/doctor -connect 127.0.0.1:8080 https://example.com/mail
 //	go run ./examples/doctor -connect 10.0.0.1:8080,10.0.0.2:8080 https://mail.example.com
+//	go run ./examples/doctor -foreign-hosts id.example.com https://mail.example.com
 //	DOCTOR_TOKEN=$(cat token) go run ./examples/doctor -json https://mail.example.com
 //
 // The exit status is 0 without findings, 1 with findings through the proxy or past it, and
 // 2 if doctor could not run or could not reach the public URL. A node that cannot be
 // reached is a finding.
 //
+// The metadata of an authorization server on another host is requested only directly and at a
+// public address. -foreign-hosts permits hosts at private addresses or behind a proxy. The
+// report lists the servers that were not requested.
+//
 // What to copy: run, which handles the report and the error of verify.Run. The other files
 // are:
 //
 //	config.go   the settings
 //	connect.go  the HTTP clients, with -ca and -connect
+//	foreign.go  the issuers on other hosts, with -foreign-hosts
 //	compare.go  the differences between proxy and server
 //	fix.go      the lines for the proxy's configuration
 //	print.go    text and JSON
@@ -114,19 +120,25 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 func verifyAt(ctx context.Context, cfg *config, at *node, others []string) (*verify.Report, error) {
 	client := newClient(cfg, at)
 	defer client.CloseIdleConnections()
-	fresh := 0 // default number of connections
+	fresh, foreign := 0, cfg.foreignHosts // default number of connections
 	if at != nil {
-		fresh = 1 // a single node needs no comparison
+		fresh = 1     // a single node needs no comparison
+		foreign = nil // the client connects to the node for every host
 	}
-	return verify.Run(ctx, cfg.base, verify.Config{
+	report, err := verify.Run(ctx, cfg.base, verify.Config{
 		Client:         client,
 		Bearer:         cfg.token,
 		MailDomains:    cfg.domains,
 		Connect:        others,
 		Fresh:          fresh,
+		ForeignHosts:   foreign,
 		Timeout:        cfg.timeout,
 		RequestTimeout: min(cfg.timeout, cfg.requestTimeout),
 	})
+	if err == nil {
+		nameFlags(report, at)
+	}
+	return report, err
 }
 
 // explain returns the text of an error. For an unknown certificate authority it adds the

@@ -31,7 +31,7 @@ func (d *diagnosis) writeText(out io.Writer) error {
 		return w.Flush()
 	}
 	findings := d.Report.Findings
-	fmt.Fprintf(w, "%s: %s, %d requests", d.URL, d.summary(), len(d.Report.Checked))
+	fmt.Fprintf(w, "%s: %s, %d requests", d.URL, d.summary(), d.requests())
 	if n := d.Report.Connections; n > 0 {
 		fmt.Fprintf(w, ", each document over %d connections", n)
 		if d.nodesAgree() {
@@ -113,6 +113,16 @@ func (d *diagnosis) notFound() (all []verify.Checked) {
 		}
 	}
 	return all
+}
+
+// requests returns the number of requests. Issuers that were skipped are not requests.
+func (d *diagnosis) requests() (n int) {
+	for _, c := range d.Report.Checked {
+		if !c.Skipped {
+			n++
+		}
+	}
+	return n
 }
 
 func (d *diagnosis) summary() string {
