@@ -177,9 +177,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 }
 
 // ReadArrived reads bytes that have arrived already. It does not wait: if there are no
-// bytes, it returns 0 and no error. At the end of the stream it returns io.EOF. It returns
-// [ErrUntrustedHeader], a reset and other errors as Read does. Bytes and errors that it
-// returned are not returned again by Read.
+// bytes, it returns 0 and no error. At the end of the stream it returns io.EOF, and Read
+// returns io.EOF again. ReadArrived returns [ErrUntrustedHeader], a reset and other errors
+// as Read does. Bytes and a reset that it returned are not returned again by Read.
 //
 // It returns 0, although bytes may have arrived, for a connection whose header is dropped
 // under [Ignore], until Read has returned the first bytes. If the connection below is not

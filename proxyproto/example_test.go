@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/seed-94e48765/portico/proxyproto"
@@ -153,68 +152,6 @@ func ExampleNew_tls() {
 	info, ok := proxyproto.FromConn(c) // through the *tls.Conn
 	fmt.Println(info.Client, ok)
 	// Output: 203.0.113.7:50000 true
-}
-
-// A proxy forwards the facts about the client, and the bytes that the client has sent.
-func ExampleForward() {
-	backend := greeter()
-	defer backend.Close()
-
-	front := exampleListener(proxyproto.Config{})
-	defer front.Close()
-	go func() {
-		for {
-			c, err := front.Accept()
-			if err != nil {
-				return
-			}
-			go relay(c.(*proxyproto.Conn), backend.Addr().String())
-		}
-	}()
-
-	fmt.Print(throughProxy(front.Addr(), &proxyproto.TLS{Client: true, Version: "TLSv1.3"}, "EHLO\r\n"))
-	// Output: 220 hello 203.0.113.7:50000 on TLSv1.3, you said "EHLO\r\n"
-}
-
-func relay(client *proxyproto.Conn, backend string) {
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	h := client.Info().Header()
-	h.Checksum = true
-	first := make([]byte, 1024)
-	n, err := client.ReadArrived(first)
-	if err != nil && err != io.EOF {
-		return // an untrusted header, which OnReject reports, or a reset
-	}
-	d := proxyproto.Dialer{Payload: first[:n]}
-	c, err := d.DialContext(ctx, "tcp", backend, h)
-	if err != nil {
-		log.Print(err)
-		return
-	}
-	defer c.Close()
-	server := c.(*net.TCPConn)
-	var both sync.WaitGroup
-	both.Go(func() { forward(server, client, client, server) })
-	both.Go(func() { forward(client, server, client, server) })
-	both.Wait()
-}
-
-// forward copies one direction until src ends. After an error it resets both connections, so
-// that no peer takes incomplete data for complete.
-func forward(dst interface {
-	net.Conn
-	CloseWrite() error
-}, src net.Conn, client *proxyproto.Conn, server *net.TCPConn) {
-	if err := proxyproto.Forward(dst, src, nil); err == nil {
-		dst.CloseWrite()
-		return
-	}
-	for _, c := range []net.Conn{client.NetConn(), server} {
-		c.(*net.TCPConn).SetLinger(0)
-		c.Close()
-	}
 }
 
 // greeter is a backend that trusts the relay at 127.0.0.1.

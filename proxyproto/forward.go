@@ -24,8 +24,8 @@ const (
 	bulkPause = 100 * time.Millisecond
 )
 
-// Forward copies from src to dst until src ends, as io.Copy does, and returns nil then.
-// After any other error of src or dst, bytes may be missing at the end.
+// Forward copies from src to dst until src ends, as io.Copy does, and then returns nil. If it
+// returns an error of src or dst, bytes may be missing at the end.
 //
 // Forward is one direction of a proxy whose sessions are silent most of the time. While it
 // waits for bytes of a TCP or unix socket, or of a [Conn] on top of one, it needs the
@@ -47,9 +47,12 @@ const (
 //
 // After an error reset both TCP connections, with SetLinger(0) and Close. After Close alone
 // their peers would take what they received for complete. The TCP connection of a Conn is
-// [Conn.NetConn]. If the error is that of dst, let the other direction end first: a server that
-// refuses the rest of a request answers and closes, which resets the connection, and the
-// other direction forwards that answer.
+// [Conn.NetConn].
+//
+// Before the reset, call Write(nil) of dst. If that fails, the error is that of dst: let the
+// other direction end first, and do not call CloseWrite after it. A server that refuses the
+// rest of a request answers and closes, which resets the connection, and the other direction
+// forwards that answer.
 func Forward(dst, src net.Conn, progress func(writing bool, n int64)) error {
 	return newForwarding(dst, src, progress).run()
 }

@@ -14,7 +14,7 @@ import (
 // pkg.go.dev shows these Examples. Each has checked output. "" is the Example of the package.
 var examples = map[string][]string{
 	"trustnet":         {"", "Parse", "ParseMasked", "Read", "Live", "Names", "ParseError", "Set_TrustsAll"},
-	"proxyproto":       {"", "New", "FromConn", "ConnContext", "Secure", "Split", "Dialer", "WriteHeader", "TLSFromState", "Info_ClientKnown", "Listener_SetDeadline", "Listener_Shutdown", "Listener_Stats"},
+	"proxyproto":       {"", "New", "FromConn", "ConnContext", "Secure", "Split", "Forward", "Dialer", "WriteHeader", "TLSFromState", "Info_ClientKnown", "Listener_SetDeadline", "Listener_Shutdown", "Listener_Stats"},
 	"forwarded":        {"", "New", "FromContext", "Resolver_Handler", "Resolver_Resolve", "Resolver_SetHeaders", "Resolver_Explain", "Result_ClientKnown", "Result_Secure"},
 	"publicurl":        {"", "FromEnv", "FromHostname", "Relative", "Base_Contains", "Base_WellKnown"},
 	"discovery":        {"", "Server", "OAuth", "OpenID", "Resource", "DAV", "WebUI", "MTASTS", "Set_Session", "Set_Challenge", "Set_DNS"},
