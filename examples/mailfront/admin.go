@@ -134,7 +134,7 @@ func (a *admin) routes() map[string]http.HandlerFunc {
 		"GET /sign-out":  a.signedOut,
 		"GET /url":       a.urlChanged,
 		"GET /verify":    a.back,
-		"GET /lift":      a.lifted,
+		"GET /lift":      a.back,
 	}
 }
 

@@ -34,7 +34,8 @@ func (a *admin) limits() *limitsView {
 	}
 }
 
-// lift ends a ban.
+// lift ends a ban. The answer to the form is the confirmation, because a page at a path of its own
+// would also be shown to an administrator who opens that path without lifting a ban.
 func (a *admin) lift(w http.ResponseWriter, r *http.Request) {
 	p, ok := a.signedInForm(w, r)
 	if !ok {
@@ -57,16 +58,6 @@ func (a *admin) lift(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client.FromRequest(r).Log(a.f.log, "ban_lifted", slog.String("banned", address.String()))
-	a.done(w, r)
-}
-
-// lifted confirms that a ban was lifted.
-func (a *admin) lifted(w http.ResponseWriter, r *http.Request) {
-	p := a.newPage(r)
-	if p.session == nil || p.now.token != "" {
-		a.back(w, r)
-		return
-	}
-	p.Done = "The ban is lifted."
+	p.Done = "The ban of " + address.String() + " is lifted."
 	a.show(w, r, http.StatusOK, "home", p)
 }
