@@ -181,12 +181,27 @@ func TestSignInFormRequiresTLS(t *testing.T) {
 }
 
 func TestAdministrationWithoutTLS(t *testing.T) {
-	s := newAdminSite(t, "http://mail.example.test", plain, nil)
-	s.comeFromElsewhere()
-	status, _ := s.setUp(testBase, adminPassword)
-	require.Equal(t, http.StatusOK, status)
-	response, _ := s.Post("/admin/sign-in", url.Values{"password": {adminPassword}})
-	require.Equal(t, http.StatusSeeOther, response.StatusCode)
-	s.awaitLogs(1, "level=WARN", "event=plaintext_password", "client_ip="+directIP)
-	require.NotContains(t, s.log.String(), adminPassword)
+	for name, tc := range map[string]struct {
+		header []string
+		want   []string // in the log line
+		no     string   // not in the log line
+	}{
+		"a direct client": {want: []string{"client_ip=" + directIP}, no: "setting="},
+		"a proxy that is not on the list": {header: []string{"X-Forwarded-For", clientIP, "X-Forwarded-Proto", "https"},
+			want: []string{"client_ip=" + directIP, "setting=MAILFRONT_TRUSTED_PROXIES"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newAdminSite(t, "http://mail.example.test", plain, nil)
+			s.comeFromElsewhere()
+			status, _ := s.setUp(testBase, adminPassword)
+			require.Equal(t, http.StatusOK, status)
+			response, _ := s.Post("/admin/sign-in", url.Values{"password": {adminPassword}}, tc.header...)
+			require.Equal(t, http.StatusSeeOther, response.StatusCode)
+			s.awaitLogs(1, append([]string{"level=WARN", "event=plaintext_password"}, tc.want...)...)
+			if tc.no != "" {
+				require.Zero(t, s.logged("event=plaintext_password", tc.no))
+			}
+			require.NotContains(t, s.log.String(), adminPassword)
+		})
+	}
 }
