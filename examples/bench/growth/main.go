@@ -1,9 +1,10 @@
 // Growth prints how cost grows with the number of trusted networks, of connections whose
 // header is pending, and of mail domains:
 //
-//	go run ./examples/bench/growth        about half a minute
+//	go run ./examples/bench/growth        a few seconds
 //
-// Each value is the minimum of several measurements, which other load disturbs less than a mean.
+// Each time is the minimum of several measurements, which other load disturbs less than a mean.
+// Memory is the growth of the heap, measured once.
 package main
 
 import (

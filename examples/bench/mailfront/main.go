@@ -3,8 +3,8 @@
 // Mailfront compares examples/mailfront with the servers that it is made of: go-smtp,
 // go-imap and net/http in a process with nothing in front of them (./bare).
 //
-//	go run ./examples/bench/mailfront                 about a minute
-//	go run ./examples/bench/mailfront -rounds 1 smtp idle
+//	go run ./examples/bench/mailfront                          about a minute
+//	go run ./examples/bench/mailfront -rounds 1 smtp idle     these measurements only
 //
 // 16 clients have sessions one after the other, with both programs in turns. The clients of
 // mailfront send a PROXY header or X-Forwarded-For, as a proxy does, which costs them one more
@@ -49,7 +49,11 @@ func main() {
 	flag.IntVar(&b.idle, "idle", 3000, "number of idle clients")
 	flag.Parse()
 	b.only = flag.Args()
-	if err := b.run(os.Stdout); err != nil {
+	err := b.check()
+	if err == nil {
+		err = b.run(os.Stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "mailfront benchmark:", err)
 		os.Exit(1)
 	}
@@ -59,6 +63,19 @@ type bench struct {
 	rounds, idle int
 	length       time.Duration
 	only         []string // measurements; all if empty
+}
+
+// check returns an error for arguments with which nothing would be measured.
+func (b *bench) check() error {
+	for _, name := range b.only {
+		if name != "idle" && !slices.ContainsFunc(sessions, func(s session) bool { return s.name == name }) {
+			return fmt.Errorf("%q is not a measurement: use smtp, imap, http, idle", name)
+		}
+	}
+	if b.rounds < 1 || b.length <= 0 {
+		return fmt.Errorf("-rounds is %d and -for is %v: use at least one round, and a duration such as 1s", b.rounds, b.length)
+	}
+	return nil
 }
 
 func (b *bench) selected(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }

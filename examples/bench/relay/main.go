@@ -4,8 +4,8 @@
 // and the fastest proxy that Go allows (./minimal). Each sends a PROXY header to the same
 // backend, on two processors that it shares with the load.
 //
-//	go run ./examples/bench/relay                 all rounds, about 4 minutes
-//	go run ./examples/bench/relay -rounds 1 -for 1s churn idle
+//	go run ./examples/bench/relay                                   all rounds, about 4 minutes
+//	go run ./examples/bench/relay -rounds 1 -for 1s churn idle    these measurements only
 //
 // A round measures one proxy after the other, so that other load on the machine affects all
 // of them, and each round begins with another proxy. The command prints the median over the
@@ -20,7 +20,7 @@
 //	       session of the minimal Go relay has two pipes, so the limit of open files may
 //	       allow fewer.
 //	slow   100 clients that read one byte in ten milliseconds of an endless stream, and
-//	       the churn of others beside them
+//	       the churn of others at the same time
 package main
 
 import (
@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -40,11 +41,17 @@ func main() {
 	log := flag.String("log", "warn", "RELAY_LOG of the relay: info writes a line for each session")
 	flag.Parse()
 	b := &bench{rounds: *rounds, length: *length, sessions: *sessions, bytes: *bytes, relayLog: *log, only: flag.Args()}
-	if err := b.run(os.Stdout); err != nil {
+	err := b.check()
+	if err == nil {
+		err = b.run(os.Stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "relay benchmark:", err)
 		os.Exit(1)
 	}
 }
+
+var measurements = []string{"churn", "bulk", "idle", "slow"}
 
 // bench is one run of the command.
 type bench struct {
@@ -54,6 +61,19 @@ type bench struct {
 	bytes    int64
 	relayLog string
 	only     []string // measurements; all if empty
+}
+
+// check returns an error for arguments with which nothing would be measured.
+func (b *bench) check() error {
+	for _, name := range b.only {
+		if !slices.Contains(measurements, name) {
+			return fmt.Errorf("%q is not a measurement: use %s", name, strings.Join(measurements, ", "))
+		}
+	}
+	if b.rounds < 1 || b.length <= 0 {
+		return fmt.Errorf("-rounds is %d and -for is %v: use at least one round, and a duration such as 1s", b.rounds, b.length)
+	}
+	return nil
 }
 
 func (b *bench) selected(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
