@@ -3,8 +3,8 @@
 // Mailfront compares examples/mailfront with the servers that it is made of: go-smtp,
 // go-imap and net/http in a process with nothing in front of them (./bare).
 //
-//	go run ./examples/bench/mailfront                          about a minute
-//	go run ./examples/bench/mailfront -rounds 1 smtp idle     these measurements only
+//	go run ./examples/bench/mailfront                        about a minute
+//	go run ./examples/bench/mailfront -rounds 1 smtp idle    these measurements only
 //
 // 16 clients have sessions one after the other, with both programs in turns. The clients of
 // mailfront send a PROXY header or X-Forwarded-For, as a proxy does, which costs them one more

@@ -4,7 +4,7 @@
 // and the fastest proxy that Go allows (./minimal). Each sends a PROXY header to the same
 // backend, on two processors that it shares with the load.
 //
-//	go run ./examples/bench/relay                                   all rounds, about 4 minutes
+//	go run ./examples/bench/relay                                 all rounds, about 4 minutes
 //	go run ./examples/bench/relay -rounds 1 -for 1s churn idle    these measurements only
 //
 // A round measures one proxy after the other, so that other load on the machine affects all
