@@ -116,7 +116,8 @@ func (r *relay) open(rt route) (*listener, error) {
 		Untrusted: r.cfg.untrusted,
 		TLS:       r.cfg.tlsPath,
 		OnReject: func(rej proxyproto.Rejection) {
-			r.log.Warn("connection refused", "listener", socket.Addr().String(), "peer", host(rej.Peer), "reason", rej.Err.Error())
+			r.log.Warn("connection refused", "listener", socket.Addr().String(), "peer", host(rej.Peer), "reason", rej.Err.Error(),
+				"setting", "RELAY_TRUSTED_PROXIES")
 		},
 	})
 	if err != nil {

@@ -14,10 +14,11 @@
 //	           in master.cf, to which only the relay can connect
 //	Dovecot    haproxy_trusted_networks = 127.0.0.1, and inet_listener { haproxy = yes }
 //
-// A client at a trusted address must send a header. To try the relay, connect from
-// another address:
+// A client at a trusted address must send a header. To try the relay, let curl send one, or
+// connect from an address that is not trusted. Both commands print the backend's reply, 250:
 //
-//	curl --interface 127.0.0.5 smtp://127.0.0.1:20025 -X 'NOOP'
+//	curl --haproxy-protocol smtp://127.0.0.1:20025 -X NOOP
+//	curl --interface 127.0.0.5 smtp://127.0.0.1:20025 -X NOOP
 //
 // Health checks of a proxy in front send LOCAL. They are passed on as LOCAL and get the
 // greeting of the backend, so they fail if the backend is down. A check that connects

@@ -100,7 +100,7 @@ func TestPeersThatAreNotTrustedAreRefusedIfThatIsSaid(t *testing.T) {
 	r, log := startRelay(t, []string{b.address()}, "TRUSTED_PROXIES=192.0.2.1", "UNTRUSTED=refuse")
 	_, err := io.ReadAll(dial(t, r))
 	require.True(t, err == nil || errors.Is(err, syscall.ECONNRESET), "%v", err)
-	log.await(t, `msg="connection refused"`)
+	log.await(t, `msg="connection refused"`, "setting=RELAY_TRUSTED_PROXIES")
 	require.Zero(t, b.Stats().Proxied)
 }
 
