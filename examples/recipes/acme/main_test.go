@@ -71,7 +71,7 @@ func TestOtherNamesAreRefused(t *testing.T) {
 
 func TestInvalidSettings(t *testing.T) {
 	recipetest.RequireRefused(t, run, "-agree")
-	recipetest.RequireRefused(t, run, `-trusted ""`, "-agree")
+	recipetest.RequireRefused(t, run, `-trusted "": use the addresses`, "-agree")
 	recipetest.RequireRefused(t, run, "https://mail.example.com", "-agree", "-trusted", "127.0.0.1", "-host", "https://mail.example.com")
 }
 

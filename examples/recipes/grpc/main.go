@@ -33,7 +33,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], func(...net.Addr) {}); err != nil {
+	if err := run(ctx, os.Args[1:], func(addrs ...net.Addr) { slog.Info("serving", "addresses", addrs) }); err != nil {
 		slog.Error(err.Error())
 		os.Exit(1)
 	}
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	flags.Parse(args)
 	proxies, err := trustnet.Parse(strings.Split(*trusted, ",")...)
 	if err != nil {
-		return fmt.Errorf("grpc: -trusted %q: %w", *trusted, err)
+		return fmt.Errorf("grpc: -trusted %q: use the addresses that the proxies connect from, such as 127.0.0.1: %w", *trusted, err)
 	}
 	creds := insecure.NewCredentials()
 	if *certFile != "" {

@@ -78,6 +78,6 @@ func TestMissingWithClient(t *testing.T) {
 }
 
 func TestInvalidSettings(t *testing.T) {
-	recipetest.RequireRefused(t, run, `-trusted ""`)
+	recipetest.RequireRefused(t, run, `-trusted "": use the addresses`)
 	recipetest.RequireRefused(t, run, "-cert and -key", "-trusted", "127.0.0.1", "-cert", "does-not-exist.pem")
 }

@@ -80,7 +80,7 @@ func TestEveryCounterIsAMetric(t *testing.T) {
 }
 
 func TestInvalidSettings(t *testing.T) {
-	recipetest.RequireRefused(t, run, `-trusted ""`)
+	recipetest.RequireRefused(t, run, `-trusted "": use the addresses`)
 	recipetest.RequireRefused(t, run, "99999", "-trusted", "127.0.0.1", "-addr", "127.0.0.1:0", "-metrics", "127.0.0.1:99999")
 }
 

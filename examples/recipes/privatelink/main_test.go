@@ -85,5 +85,5 @@ func TestMalformedEntries(t *testing.T) {
 }
 
 func TestInvalidSettings(t *testing.T) {
-	recipetest.RequireRefused(t, run, `-trusted ""`)
+	recipetest.RequireRefused(t, run, `-trusted "": use the addresses`)
 }

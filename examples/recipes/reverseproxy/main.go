@@ -30,7 +30,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], func(...net.Addr) {}); err != nil {
+	if err := run(ctx, os.Args[1:], func(addrs ...net.Addr) { slog.Info("serving", "addresses", addrs) }); err != nil {
 		slog.Error(err.Error())
 		os.Exit(1)
 	}
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, started func(...net.Addr)) error {
 	var proxies *trustnet.Set // nil if clients connect to this proxy
 	if *trusted != "" {
 		if proxies, err = trustnet.Parse(strings.Split(*trusted, ",")...); err != nil {
-			return fmt.Errorf("reverseproxy: -trusted %q: %w", *trusted, err)
+			return fmt.Errorf("reverseproxy: -trusted %q: use the addresses that the proxies connect from, such as 127.0.0.1: %w", *trusted, err)
 		}
 	}
 	server, err := newServer(target, proxies)
