@@ -69,8 +69,10 @@
 //
 // # Proxies
 //
-// A [Dialer], or [WriteHeader], sends a header, and [Info.Header] passes on what
-// was received. [Forward] copies one direction of a session. It is made for many
-// sessions that are silent most of the time. io.Copy between a Conn and a TCP
-// connection works as well, and both use splice(2).
+// A [Dialer], or [WriteHeader], sends a header. [Info.Header] returns the one that
+// passes on what was received. [Conn.ReadArrived] returns the bytes that a client has
+// sent already, for [Dialer].Payload. [Forward] copies one direction of a session, and
+// needs little memory while the session is silent. The example of Forward is a complete
+// session. io.Copy between a Conn and a TCP connection works as well, and uses splice(2)
+// as Forward does.
 package proxyproto

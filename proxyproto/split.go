@@ -8,15 +8,15 @@ import (
 )
 
 // Split returns n listeners that share the connections of l, so that several servers
-// can use one listener. It is for server packages that offer passwords only on a *tls.Conn,
-// or according to a field of the server: one server gets the secure connections and another
-// one the rest.
+// can use one listener. It is for server packages that offer passwords only on a *tls.Conn
+// unless a field of the server allows them everywhere, such as AllowInsecureAuth of go-smtp.
+// One server with that field set gets the secure connections, and another one the rest.
 //
 // Split calls choose for every connection, each time in a goroutine of its own, so that
 // a TLS handshake in choose delays no other connection. choose returns the connection
 // to serve, which may be a wrapper of its argument, and the index of the listener that
-// gets it, 0 to n-1. It returns a nil net.Conn if it closed the connection. choose must
-// limit its own time, for example with tls.Conn.HandshakeContext. If choose panics or
+// gets it, 0 to n-1. If choose has closed the connection, it returns a nil net.Conn. choose
+// must limit its own time, for example with tls.Conn.HandshakeContext. If choose panics or
 // returns an index that is out of range, the connection is closed and the log package's
 // standard logger reports it; other connections are not affected.
 //
