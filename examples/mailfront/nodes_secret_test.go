@@ -3,13 +3,18 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/guard"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/signin"
+	"github.com/seed-94e48765/portico/examples/mailfront/internal/store"
 	"github.com/seed-94e48765/portico/examples/mailfront/internal/store/storetest"
 )
 
@@ -82,4 +87,26 @@ func TestAdministratorSessionOfARemovedSecret(t *testing.T) {
 	status, page = s.signInAdmin(adminPassword)
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, page, "Sign out")
+}
+
+// A ban that a node cannot open does not prevent the use of the others.
+func TestBansOfARemovedSecret(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	c.setUp(0)
+	for address, secret := range map[string]string{"192.0.2.8/32": otherSecret, "192.0.2.9/32": storetest.Secret} {
+		b, err := json.Marshal(guard.Ban{Address: netip.MustParsePrefix(address), Until: time.Now().Add(time.Minute)})
+		require.NoError(t, err)
+		st, err := store.NewRedis(c.store.URL(), secret)
+		require.NoError(t, err)
+		_, err = st.PutIfAbsent(t.Context(), store.BanName(address), b, time.Minute)
+		require.NoError(t, err)
+		require.NoError(t, st.Close())
+	}
+	s := c.start(nil) // reads the bans
+	s.awaitLogs(1, "level=WARN", "event=entry_sealed", "setting=MAILFRONT_SECRET", "192.0.2.8/32")
+	status, page := s.signInAdmin(adminPassword)
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, page, "<h2>Bans: 1</h2>")
+	require.Contains(t, page, "192.0.2.9/32")
+	require.Zero(t, s.logged("event=store_error"))
 }

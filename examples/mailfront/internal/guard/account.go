@@ -125,15 +125,14 @@ func (g *Guard) hasSignedInShared(account string, who netip.Prefix) bool {
 	err := g.inTime(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 		defer cancel()
-		value, err := g.store.Get(ctx, knownName(account))
+		value, err := g.knownInStore(ctx, account)
 		if slices.Contains(strings.Fields(string(value)), who.String()) {
 			g.rememberHere(account, who)
 			return found
 		}
-		if errors.Is(err, store.ErrAbsent) {
-			err = nil
+		if !errors.Is(err, store.ErrAbsent) && !errors.Is(err, store.ErrSealed) {
+			g.notice(err)
 		}
-		g.notice(err)
 		return nil
 	})
 	return err == found
@@ -145,7 +144,16 @@ func (g *Guard) rememberShared(account string, who netip.Prefix) error {
 	defer cancel()
 	name := knownName(account)
 	for range 5 {
-		old, err := g.store.Get(ctx, name)
+		old, err := g.knownInStore(ctx, account)
+		if errors.Is(err, store.ErrSealed) {
+			if !g.canReplace(ctx) {
+				return nil
+			}
+			if err := g.store.Delete(ctx, name); err != nil {
+				return err
+			}
+			err = store.ErrAbsent
+		}
 		absent := errors.Is(err, store.ErrAbsent)
 		if err != nil && !absent {
 			return err

@@ -35,6 +35,7 @@ import (
 type Guard struct {
 	trusted trustnet.Source
 	log     *slog.Logger
+	limited *client.LimitedLog
 	limits  Limits
 	memory  *budget
 	places  [secrets]struct{ known, others chan struct{} }
@@ -99,7 +100,7 @@ type Counts struct {
 // identify a client. New panics if limits.Clients is not positive.
 func New(limits Limits, trusted trustnet.Source, log *slog.Logger) *Guard {
 	g := &Guard{
-		trusted: trusted, log: log, limits: limits, memory: newBudget(limits.Memory), open: make(map[netip.Prefix]int),
+		trusted: trusted, log: log, limited: client.NewLimitedLog(log), limits: limits, memory: newBudget(limits.Memory), open: make(map[netip.Prefix]int),
 		share: make(map[netip.Prefix]*share), turns: make(map[bucket]*turns),
 		unpaid: make(map[netip.Prefix]struct{}), wake: make(chan struct{}, 1),
 	}

@@ -120,7 +120,7 @@ func (g *Guard) synchronizeBans(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found := make(map[netip.Prefix]bool)
+	found := g.sealedBans(entries) // a ban in memory is kept
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, entry := range entries {

@@ -76,9 +76,13 @@ func (g *Guard) inTime(f func() error) error {
 
 // notice handles the error of a call to the store.
 func (g *Guard) notice(err error) {
-	if errors.Is(err, store.ErrUnavailable) {
+	switch {
+	case err == nil:
+	case errors.Is(err, store.ErrUnavailable):
 		g.leaveStore(err.Error())
-	} else if err != nil {
+	case errors.Is(err, store.ErrSealed):
+		g.reportSealed(sealedOther, err)
+	default:
 		g.log.Error("the store has an entry that cannot be used", "event", "store_error", "reason", err.Error())
 	}
 }
@@ -141,10 +145,11 @@ func (g *Guard) admission(who netip.Prefix, charges ...store.Charge) (store.Admi
 		owed, charges = g.takeOwed(who, charges)
 	}
 	answer, err := g.store.Admit(ctx, name, charges...)
-	g.notice(err)
 	if errors.Is(err, store.ErrSealed) { // the client is banned
+		g.reportSealed(sealedBan, err)
 		return store.Admission{Ban: []byte{}}, nil
 	}
+	g.notice(err)
 	if err != nil || answer.Ban != nil || len(answer.Wait) < n {
 		return answer, err
 	}

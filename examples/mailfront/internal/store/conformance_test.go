@@ -139,9 +139,9 @@ var conformance = []struct {
 			mustPut(t, s, name, []byte("of "+name), 0)
 		}
 		for prefix, want := range map[string][]Entry{
-			"ban/198": {{"ban/198.51.100.7", []byte("of ban/198.51.100.7")}},
-			"ban/[*]": {{"ban/[*]", []byte("of ban/[*]")}},
-			"ban/x?":  {{"ban/x?", []byte("of ban/x?")}},
+			"ban/198": {{Name: "ban/198.51.100.7", Value: []byte("of ban/198.51.100.7")}},
+			"ban/[*]": {{Name: "ban/[*]", Value: []byte("of ban/[*]")}},
+			"ban/x?":  {{Name: "ban/x?", Value: []byte("of ban/x?")}},
 			"*":       nil,
 		} {
 			got, err := s.List(t.Context(), prefix, 10)

@@ -247,10 +247,11 @@ func (r *Redis) List(ctx context.Context, prefix string, limit int) ([]Entry, er
 		if errors.Is(err, ErrAbsent) {
 			continue // expired since
 		}
-		if err != nil {
+		sealed := errors.Is(err, ErrSealed)
+		if err != nil && !sealed {
 			return nil, err
 		}
-		list = append(list, Entry{Name: name, Value: value})
+		list = append(list, Entry{Name: name, Value: value, Sealed: sealed})
 	}
 	return list, unavailable(keys.Err())
 }

@@ -47,7 +47,7 @@ type Store interface {
 	Delete(ctx context.Context, name string) error
 
 	// List returns the entries whose names begin with prefix, at most limit, in
-	// no particular order.
+	// no particular order. It includes entries that cannot be opened (Entry.Sealed).
 	List(ctx context.Context, prefix string, limit int) ([]Entry, error)
 
 	// Admit decides in one step whether a client may go on. If BanName(client) has a value, the client
@@ -69,8 +69,9 @@ type Store interface {
 
 // Entry is a name and its value.
 type Entry struct {
-	Name  string
-	Value []byte
+	Name   string
+	Value  []byte // nil if Sealed
+	Sealed bool   // the value cannot be opened; see [ErrSealed]
 }
 
 // Limit is a token bucket: it allows Burst charges at once, and one more after each Every.
