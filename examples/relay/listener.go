@@ -82,7 +82,7 @@ func (r *relay) give(j job) {
 
 // start opens all listeners and serves them. If it returns an error, all are closed.
 func start(cfg *config, log *slog.Logger) (*relay, error) {
-	d := &net.Dialer{}
+	d := &net.Dialer{KeepAlive: -1} // see traffic.keepAlive
 	r := &relay{cfg: cfg, dial: d.DialContext, log: log, room: make(chan struct{}, cfg.maxSessions), broken: make(chan error, 1), jobs: make(chan job)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for _, rt := range cfg.routes {

@@ -24,6 +24,7 @@ type traffic struct {
 	clock           *clock
 	moved           atomic.Int64 // when bytes last arrived or were accepted
 	up, down        direction    // from and to the client
+	alive           bool         // keepAlive was called; guarded by watch.mu
 
 	open  atomic.Int32              // directions that have not ended
 	first atomic.Pointer[error]     // error that ended a direction

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,8 +58,7 @@ func (w *watch) run(idle time.Duration, done <-chan struct{}) {
 	for {
 		select {
 		case <-ticker.C:
-			w.looks.Add(1)
-			w.cut(func(t *traffic) error { return t.overdue(w.now()) })
+			w.look()
 		case <-done:
 			w.mu.Lock()
 			w.closed = true
@@ -67,6 +67,15 @@ func (w *watch) run(idle time.Duration, done <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// look examines the sessions.
+func (w *watch) look() {
+	w.looks.Add(1)
+	w.cut(func(t *traffic) error {
+		t.keepAlive()
+		return t.overdue(w.now())
+	})
 }
 
 // cut closes the sessions for which why returns an error.
@@ -92,4 +101,17 @@ func (t *traffic) overdue(now int64) error {
 		return errIdle
 	}
 	return nil
+}
+
+// keepAlive turns on the keep-alive of package net for the connection to the backend. The relay
+// dials without it, because most sessions end before the first look, and it costs four system
+// calls. watch.mu is held.
+func (t *traffic) keepAlive() {
+	if t.alive {
+		return
+	}
+	t.alive = true
+	if c, ok := lowest(t.backend).(*net.TCPConn); ok {
+		c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true})
+	}
 }
