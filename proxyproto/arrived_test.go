@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"testing"
 	"time"
 
@@ -135,7 +134,7 @@ func TestReadArrivedReturnsAReset(t *testing.T) {
 			for n == 0 && err == nil { // the reset has not arrived
 				n, err = conn.ReadArrived(make([]byte, 1))
 			}
-			require.ErrorIs(t, err, syscall.ECONNRESET)
+			require.ErrorIs(t, err, errReset)
 			require.ErrorContains(t, err, address)
 		})
 	}
