@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
 	"go4.org/netipx"
 
+	"github.com/seed-94e48765/portico/examples/bench/internal/measure"
 	"github.com/seed-94e48765/portico/trustnet"
 )
 
@@ -77,14 +77,9 @@ func compareContains(b *testing.B, ours *trustnet.Set, theirs *netipx.IPSet, que
 		b.Fatalf("%d wrong answers", wrong)
 	}
 	b.ReportMetric(0, "ns/op") // hides the sum of both
-	b.ReportMetric(median(oursTimes), "portico-ns/op")
-	b.ReportMetric(median(theirsTimes), "netipx-ns/op")
-	b.ReportMetric(median(ratios), "ratio")
-}
-
-func median(x []float64) float64 {
-	slices.Sort(x)
-	return x[len(x)/2]
+	b.ReportMetric(measure.Median(oursTimes), "portico-ns/op")
+	b.ReportMetric(measure.Median(theirsTimes), "netipx-ns/op")
+	b.ReportMetric(measure.Median(ratios), "ratio")
 }
 
 // randomSets returns n random networks of one family, and the same set of them for both

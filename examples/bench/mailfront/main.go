@@ -31,25 +31,24 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
+	"github.com/seed-94e48765/portico/examples/bench/internal/measure"
 	"github.com/seed-94e48765/portico/proxyproto"
 )
 
 func main() {
 	b := &bench{}
-	flag.IntVar(&b.rounds, "rounds", 9, "measurements of each server")
-	flag.DurationVar(&b.length, "for", time.Second, "length of a measurement")
+	flag.IntVar(&b.Rounds, "rounds", 9, "measurements of each server")
+	flag.DurationVar(&b.Length, "for", time.Second, "length of a measurement")
 	flag.IntVar(&b.idle, "idle", 3000, "number of idle clients")
 	flag.Parse()
-	b.only = flag.Args()
-	err := b.check()
+	b.Only = flag.Args()
+	err := b.Check("smtp", "imap", "http", "idle")
 	if err == nil {
 		err = b.run(os.Stdout)
 	}
@@ -60,25 +59,9 @@ func main() {
 }
 
 type bench struct {
-	rounds, idle int
-	length       time.Duration
-	only         []string // measurements; all if empty
+	measure.Arguments
+	idle int
 }
-
-// check returns an error for arguments with which nothing would be measured.
-func (b *bench) check() error {
-	for _, name := range b.only {
-		if name != "idle" && !slices.ContainsFunc(sessions, func(s session) bool { return s.name == name }) {
-			return fmt.Errorf("%q is not a measurement: use smtp, imap, http, idle", name)
-		}
-	}
-	if b.rounds < 1 || b.length <= 0 {
-		return fmt.Errorf("-rounds is %d and -for is %v: use at least one round, and a duration such as 1s", b.rounds, b.length)
-	}
-	return nil
-}
-
-func (b *bench) selected(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
 
 // A session is the dialogue of a client with a server.
 type session struct {
@@ -240,42 +223,10 @@ func (s *server) stop() {
 	s.cmd.Wait()
 }
 
-// file returns a file of the server's process in /proc.
-func (s *server) file(name string) (string, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", s.cmd.Process.Pid, name))
-	return string(b), err
-}
-
 // processor returns the processor time that the server has used.
 func (s *server) processor() (time.Duration, error) {
-	text, err := s.file("stat")
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(text[strings.LastIndex(text, ")")+1:])
-	var ticks time.Duration // utime and stime, proc_pid_stat(5)
-	for _, f := range fields[11:13] {
-		n, err := strconv.Atoi(f)
-		if err != nil {
-			return 0, err
-		}
-		ticks += time.Duration(n)
-	}
-	return ticks * 10 * time.Millisecond, nil
-}
-
-func (s *server) memory() (int64, error) {
-	text, err := s.file("status")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, errors.New("no VmRSS in /proc/PID/status")
+	own, kernel, err := measure.Processor(s.cmd.Process.Pid)
+	return own + kernel, err
 }
 
 // churn returns sessions per second, and the server's processor time for one in µs.
@@ -338,11 +289,11 @@ func (s *server) settled() (int64, error) {
 	if _, _, err := s.churn(&sessions[1], time.Second); err != nil {
 		return 0, err
 	}
-	least, err := s.memory()
+	least, err := measure.Resident(s.cmd.Process.Pid)
 	for same := 0; same < 3 && err == nil; same++ {
 		time.Sleep(300 * time.Millisecond)
 		var now int64
-		if now, err = s.memory(); now < least {
+		if now, err = measure.Resident(s.cmd.Process.Pid); now < least {
 			least, same = now, 0
 		}
 	}
@@ -378,15 +329,15 @@ func (b *bench) run(w io.Writer) error {
 
 	servers := []*server{bare, front}
 	rates, costs := make(map[string][2][]float64), make(map[string][2][]float64)
-	for round := -1; round < b.rounds; round++ { // the first one warms up and is not counted
+	for round := -1; round < b.Rounds; round++ { // the first one warms up and is not counted
 		for i := range sessions {
 			kind := &sessions[i]
-			if !b.selected(kind.name) {
+			if !b.Selected(kind.name) {
 				continue
 			}
 			for k := range servers { // each round begins with the other one
 				side := (k + round + 1) % len(servers)
-				rate, cost, err := servers[side].churn(kind, b.length)
+				rate, cost, err := servers[side].churn(kind, b.Length)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", kind.name, []string{"bare", "mailfront"}[side], err)
 				}
@@ -398,23 +349,20 @@ func (b *bench) run(w io.Writer) error {
 			}
 		}
 	}
-	fmt.Fprintf(w, "median of %d rounds, %d processors, %s; in parentheses × bare\n", b.rounds, runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(w, "median of %d rounds, %d processors, %s; in parentheses × bare\n", b.Rounds, runtime.NumCPU(), runtime.Version())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\tbare\tmailfront\t\t")
 	line := func(name string, values [2][]float64, format string) {
-		ratios := make([]float64, len(values[0]))
-		for i, bare := range values[0] {
-			ratios[i] = values[1][i] / bare
-		}
-		fmt.Fprintf(t, "%s\t"+format+"\t"+format+"\t(%.2f)\t\n", name, median(values[0]), median(values[1]), median(ratios))
+		bare, front := values[0], values[1]
+		fmt.Fprintf(t, "%s\t"+format+"\t"+format+"\t(%.2f)\t\n", name, measure.Median(bare), measure.Median(front), measure.Ratio(front, bare))
 	}
 	for _, kind := range sessions {
-		if b.selected(kind.name) {
+		if b.Selected(kind.name) {
 			line(kind.name+" sessions/s", rates[kind.name], "%.0f")
 			line(kind.name+" processor µs", costs[kind.name], "%.0f")
 		}
 	}
-	if b.selected("idle") {
+	if b.Selected("idle") {
 		var each [2][]float64
 		for side, s := range servers {
 			size, err := s.idle(b.idle)
@@ -441,9 +389,4 @@ func fetch(s *server) ([]byte, error) {
 		err = fmt.Errorf("mailfront answered %.100q", answer)
 	}
 	return []byte(body), err
-}
-
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	return values[len(values)/2]
 }

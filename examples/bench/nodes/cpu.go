@@ -2,30 +2,17 @@
 
 package main
 
-import (
-	"fmt"
-	"os"
-	"strings"
-)
+import "github.com/seed-94e48765/portico/examples/bench/internal/measure"
 
-// processorTime returns the processor time that processes have used, in hundredths of a
-// second, or 0 without /proc. Unlike a rate it does not depend on other load.
+// processorTime returns the seconds of processor time that processes have used, or 0 without
+// /proc. Unlike a rate it does not depend on other load.
 func processorTime(pids ...int) (sum float64) {
 	for _, pid := range pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		own, kernel, err := measure.Processor(pid)
 		if err != nil {
 			return 0
 		}
-		_, rest, _ := strings.Cut(string(b), ") ") // after the name of the program
-		fields := strings.Fields(rest)
-		if len(fields) < 13 {
-			return 0
-		}
-		var user, system float64
-		if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-			return 0
-		}
-		sum += user + system
+		sum += (own + kernel).Seconds()
 	}
 	return sum
 }

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed-94e48765/portico/examples/bench/internal/measure"
 )
 
 // A counter passes the connections of a node on to the store and counts round trips. A write
@@ -208,14 +210,9 @@ func (b *bench) rate(ctx context.Context) ([]row, error) {
 			}
 		}
 		rows = append(rows, row{kind.what + ": rate, × that of the memory store", kind.want,
-			fmt.Sprintf("%.2f (%.2f–%.2f; %.0f and %.0f a second; by processor time %.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios), median(shared), median(alone), usedAlone/usedShared)})
+			fmt.Sprintf("%.2f (%.2f–%.2f; %.0f and %.0f a second; by processor time %.2f)", measure.Median(ratios), slices.Min(ratios), slices.Max(ratios), measure.Median(shared), measure.Median(alone), usedAlone/usedShared)})
 	}
 	return rows, nil
-}
-
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	return values[len(values)/2]
 }
 
 // buckets fills the store with one wrong password of each client, whose bucket needs a minute

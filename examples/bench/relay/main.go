@@ -1,7 +1,7 @@
 //go:build linux
 
 // Relay compares examples/relay with the alternatives: HAProxy, the stream module of NGINX,
-// and the fastest proxy that Go allows (./minimal). Each sends a PROXY header to the same
+// and a minimal Go relay (./minimal). Each sends a PROXY header to the same
 // backend, on two processors that it shares with the load.
 //
 //	go run ./examples/bench/relay                                 all rounds, about 4 minutes
@@ -27,10 +27,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/seed-94e48765/portico/examples/bench/internal/measure"
 )
 
 func main() {
@@ -40,8 +40,11 @@ func main() {
 	bytes := flag.Int64("bytes", 1<<30, "bytes of a bulk transfer")
 	log := flag.String("log", "warn", "RELAY_LOG of the relay: info writes a line for each session")
 	flag.Parse()
-	b := &bench{rounds: *rounds, length: *length, sessions: *sessions, bytes: *bytes, relayLog: *log, only: flag.Args()}
-	err := b.check()
+	b := &bench{
+		Arguments: measure.Arguments{Rounds: *rounds, Length: *length, Only: flag.Args()},
+		sessions:  *sessions, bytes: *bytes, relayLog: *log,
+	}
+	err := b.Check("churn", "bulk", "idle", "slow")
 	if err == nil {
 		err = b.run(os.Stdout)
 	}
@@ -51,32 +54,13 @@ func main() {
 	}
 }
 
-var measurements = []string{"churn", "bulk", "idle", "slow"}
-
 // bench is one run of the command.
 type bench struct {
-	rounds   int
-	length   time.Duration
+	measure.Arguments
 	sessions int
 	bytes    int64
 	relayLog string
-	only     []string // measurements; all if empty
 }
-
-// check returns an error for arguments with which nothing would be measured.
-func (b *bench) check() error {
-	for _, name := range b.only {
-		if !slices.Contains(measurements, name) {
-			return fmt.Errorf("%q is not a measurement: use %s", name, strings.Join(measurements, ", "))
-		}
-	}
-	if b.rounds < 1 || b.length <= 0 {
-		return fmt.Errorf("-rounds is %d and -for is %v: use at least one round, and a duration such as 1s", b.rounds, b.length)
-	}
-	return nil
-}
-
-func (b *bench) selected(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
 
 // maxSessions returns how many sessions the limit of open files allows, if each uses the given
 // number of files.
@@ -86,11 +70,4 @@ func maxSessions(files int) int {
 		return 1000
 	}
 	return int(min(limit.Max, 1<<20)-1000) / files
-}
-
-// median returns the middle of an odd number of values, and the upper middle of an
-// even one.
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	return values[len(values)/2]
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/seed-94e48765/portico/examples/bench/internal/measure"
 )
 
 // proxy is a running program under test.
@@ -228,23 +229,15 @@ func (p *proxy) processes() ([]int, error) {
 	return pids, nil
 }
 
-// processor returns the processor time that the program has used in its own code and in the
-// kernel. It is exact to 10 ms.
+// processor returns the processor time of the program (measure.Processor).
 func (p *proxy) processor() (own, kernel time.Duration, err error) {
 	pids, err := p.processes()
 	for _, pid := range pids {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		o, k, err := measure.Processor(pid)
 		if err != nil {
 			return 0, 0, err
 		}
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-		for i, sum := range []*time.Duration{&own, &kernel} { // utime and stime, proc_pid_stat(5)
-			ticks, err := strconv.Atoi(fields[11+i])
-			if err != nil {
-				return 0, 0, err
-			}
-			*sum += time.Duration(ticks) * 10 * time.Millisecond
-		}
+		own, kernel = own+o, kernel+k
 	}
 	return own, kernel, err
 }
@@ -252,23 +245,12 @@ func (p *proxy) processor() (own, kernel time.Duration, err error) {
 // memory returns the resident bytes of the program.
 func (p *proxy) memory() (sum int64, err error) {
 	pids, err := p.processes()
-	if err != nil {
-		return 0, err
-	}
 	for _, pid := range pids {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		size, err := measure.Resident(pid)
 		if err != nil {
 			return 0, err
 		}
-		for line := range strings.Lines(string(status)) {
-			if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-				kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
-				if err != nil {
-					return 0, err
-				}
-				sum += kib << 10
-			}
-		}
+		sum += size
 	}
-	return sum, nil
+	return sum, err
 }

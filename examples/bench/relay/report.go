@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime"
 	"text/tabwriter"
+
+	"github.com/seed-94e48765/portico/examples/bench/internal/measure"
 )
 
 // figures are the measurements of one proxy by name, one value a round.
@@ -39,7 +41,7 @@ func (b *bench) run(w io.Writer) error {
 	defer l.Close()
 	results := make(map[string]figures)
 	missing := make(map[string]bool)
-	for round := range b.rounds {
+	for round := range b.Rounds {
 		for i := range kinds {
 			kind := kinds[(round+i)%len(kinds)]
 			if missing[kind.name] {
@@ -70,16 +72,16 @@ func (b *bench) run(w io.Writer) error {
 
 // measure adds one round. The first sessions warm the proxy up and are not counted.
 func (b *bench) measure(p *proxy, f figures) error {
-	if _, err := churn(p.addr, b.length/4); err != nil {
+	if _, err := churn(p.addr, b.Length/4); err != nil {
 		return err
 	}
 	add := func(key string, value float64) { f[key] = append(f[key], value) }
-	if b.selected("churn") {
+	if b.Selected("churn") {
 		own, kernel, err := p.processor()
 		if err != nil {
 			return err
 		}
-		c, err := churn(p.addr, b.length)
+		c, err := churn(p.addr, b.Length)
 		if err != nil {
 			return err
 		}
@@ -93,21 +95,21 @@ func (b *bench) measure(p *proxy, f figures) error {
 		add("p50", c.p50)
 		add("p99", c.p99)
 	}
-	if b.selected("bulk") {
+	if b.Selected("bulk") {
 		rate, err := bulk(p.addr, b.bytes)
 		if err != nil {
 			return err
 		}
 		add("bulk", rate/1e6)
 	}
-	if b.selected("slow") {
-		c, err := slow(p, b.length)
+	if b.Selected("slow") {
+		c, err := slow(p, b.Length)
 		if err != nil {
 			return err
 		}
 		add("slow", c.perSecond)
 	}
-	if b.selected("idle") {
+	if b.Selected("idle") {
 		size, err := idle(p, min(b.sessions, p.most))
 		if err != nil {
 			return err
@@ -119,8 +121,8 @@ func (b *bench) measure(p *proxy, f figures) error {
 
 // print writes the medians, and the medians of the ratios to the first proxy that ran.
 func (b *bench) print(w io.Writer, results map[string]figures) error {
-	fmt.Fprintf(w, "median of %d rounds, %d processors, %s, relay log %s; in parentheses × the first row\n", b.rounds, runtime.NumCPU(), runtime.Version(), b.relayLog)
-	if b.selected("idle") {
+	fmt.Fprintf(w, "median of %d rounds, %d processors, %s, relay log %s; in parentheses × the first row\n", b.Rounds, runtime.NumCPU(), runtime.Version(), b.relayLog)
+	if b.Selected("idle") {
 		for _, kind := range kinds {
 			if most := maxSessions(kind.files); most < b.sessions {
 				fmt.Fprintf(w, "%s: %d idle sessions; ulimit -n does not allow %d\n", kind.name, most, b.sessions)
@@ -148,11 +150,7 @@ func (b *bench) print(w io.Writer, results map[string]figures) error {
 				fmt.Fprint(t, "-\t")
 				continue
 			}
-			ratios := make([]float64, len(f[c.key]))
-			for i, value := range f[c.key] {
-				ratios[i] = value / first[c.key][i]
-			}
-			fmt.Fprintf(t, c.format+" (%.2f)\t", median(f[c.key]), median(ratios))
+			fmt.Fprintf(t, c.format+" (%.2f)\t", measure.Median(f[c.key]), measure.Ratio(f[c.key], first[c.key]))
 		}
 		fmt.Fprintln(t)
 	}

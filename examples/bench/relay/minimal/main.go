@@ -1,7 +1,7 @@
 //go:build linux
 
-// Minimal is the fastest TCP proxy that Go allows. It accepts, dials, sends a PROXY header
-// and copies both ways. It has no limits, timeouts, log or trusted proxies, and serves only
+// Minimal is a TCP proxy of a few lines: it accepts, dials, sends a PROXY header and copies both
+// ways. It has no limits, timeouts, log or trusted proxies, and serves only
 // as the baseline of the benchmark. Do not copy it.
 package main
 
